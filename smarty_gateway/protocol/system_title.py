@@ -42,6 +42,6 @@ def serial_from_system_title(title: bytes) -> str | None:
         return None
     packed = int.from_bytes(title[4:], "big")
     number = packed & ((1 << _SERIAL_BITS) - 1)
-    if number > 99_999_999:  # noqa: PLR2004 - eight digits are printed
+    if number > 99_999_999:
         return None
     return f"{letters.decode('ascii')}{title[3]:03d}{packed >> _SERIAL_BITS:02d}{number:08d}"

@@ -1,0 +1,51 @@
+"""The command line: which commands there are, and how each ends.
+
+Exit status: 0 all good; 1 something was rejected or nothing was found; 2 wrong usage or no such
+input; 78 a file of keys or settings that cannot be used. No traceback ever reaches a user: what is
+wrong is one line on standard error.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from smarty_gateway import __version__
+from smarty_gateway.commands import decode
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.keys import KeyFileError
+from smarty_gateway.protocol.errors import GatewayError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="smarty-gateway",
+        description="Reads encrypted Luxembourg and plaintext Belgian smart meters (P1 port).",
+    )
+    parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    decode.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        status = int(args.execute(args))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough, as `| head` does. What Python still holds for it must
+        # go somewhere, or it complains when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.GOOD
+    except KeyboardInterrupt:
+        return ExitStatus.INTERRUPTED
+    except KeyFileError as error:
+        return _fail(error, ExitStatus.UNUSABLE_FILE)
+    except GatewayError as error:
+        return _fail(error, ExitStatus.WRONG_USAGE)
+    except OSError as error:
+        return _fail(f"cannot write the output: {error.strerror}", ExitStatus.REJECTED)
+    return status
+
+
+def _fail(error: object, status: ExitStatus) -> int:
+    print(f"smarty-gateway: {error}", file=sys.stderr)
+    return status

@@ -1,0 +1,210 @@
+"""`decode`: a capture or a live stream goes in, verified readings come out.
+
+It uses no clock: the same bytes always give the same output. Readings go to standard output, all
+else to standard error.
+"""
+
+import argparse
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.hexdump import InputDecoder
+from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
+from smarty_gateway.outputs.json_lines import to_json
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+
+_CHUNK: Final = 65536
+#: A file is worth a progress bar from here on; it takes some seconds.
+_LARGE: Final = 10_000_000
+_PLAIN_WIDTH: Final = 120
+
+
+class InputError(GatewayError):
+    """There is no such input, or it cannot be read."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command and its options."""
+    parser = commands.add_parser(
+        "decode",
+        help="decrypt and decode a capture",
+        description="Reads a capture (raw bytes or a hex dump) and prints the readings in it. "
+        "What is refused is said on standard error.",
+    )
+    parser.add_argument("input", nargs="?", default="-", help="a file, or - for standard input (default)")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
+    parser.add_argument(
+        "--format",
+        choices=["json", "table", "telegram"],
+        help="json: one object a line (default); table: for people (default on a terminal); "
+        "telegram: the plaintext as the meter wrote it",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what was read")
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> ExitStatus:
+    """Decode one input.
+
+    Raises:
+        InputError: the input is not there, or cannot be read.
+        KeyFileError: the key file cannot be used.
+    """
+    keys = _load_keys(args.keys)
+    stream = MeterStream(keys)
+    decoder = InputDecoder()
+    write = _writer(args.format or ("table" if sys.stdout.isatty() else "json"))
+    accepted = rejected = size = 0
+
+    def hand_on() -> None:
+        nonlocal accepted, rejected
+        while (event := stream.next_event()) is not None:
+            if isinstance(event, MeterTelegram):
+                accepted += 1
+                write(event)
+            else:
+                rejected += 1
+                _say(str(event))
+        sys.stdout.flush()
+
+    with _open_input(args.input) as source:
+        for chunk in source:
+            size += len(chunk)
+            stream.receive_data(decoder.feed(chunk))
+            hand_on()
+    stream.receive_data(decoder.finish())
+    stream.receive_silence()
+    hand_on()
+    if decoder.unreadable_lines:
+        _say(
+            f"warning: {decoder.unreadable_lines} lines of this hex dump hold something else and were skipped"
+        )
+    if args.verbose:
+        _say(
+            f"{accepted} telegrams, {rejected} rejected, {stream.noise_bytes} bytes of noise, {size} bytes read"
+        )
+    if not accepted and not rejected:
+        _say(_nothing_found(size))
+    return ExitStatus.REJECTED if rejected or not accepted else ExitStatus.GOOD
+
+
+def _load_keys(path: Path | None) -> KeyRing:
+    path = path or find_key_file()
+    if path is None:
+        return KeyRing()
+    problem = permission_problem(path)
+    if problem is not None:
+        _say(f"warning: {problem}")
+    return load_key_ring(path)
+
+
+def _writer(form: str) -> Callable[[MeterTelegram], None]:
+    """Give the function that prints one telegram in the form that was asked for."""
+    if form == "telegram":
+
+        def write_telegram(telegram: MeterTelegram) -> None:
+            sys.stdout.buffer.write(telegram.raw)
+
+        return write_telegram
+    if form == "table":
+        # Drawing tables takes a library that takes a while to load; the other forms do without.
+        from rich.console import Console  # noqa: PLC0415
+
+        from smarty_gateway.outputs.table import print_table  # noqa: PLC0415
+
+        console = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+
+        def write_table(telegram: MeterTelegram) -> None:
+            print_table(console, telegram)
+
+        return write_table
+
+    def write_json(telegram: MeterTelegram) -> None:
+        sys.stdout.buffer.write(to_json(telegram.as_object()).encode() + b"\n")
+
+    return write_json
+
+
+def _open_input(name: str) -> AbstractContextManager[Iterator[bytes]]:
+    """Open a file, or standard input for `-`, as an iterator over what has arrived.
+
+    Raises:
+        InputError: it is not there, is a folder, or may not be read.
+    """
+    if name == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise InputError("standard input is closed; name a file")
+        if sys.stdin.isatty():
+            _say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
+        return nullcontext(_chunks(sys.stdin.fileno(), name))
+    try:
+        descriptor = os.open(name, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{name}: {error.strerror}") from None
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        os.close(descriptor)
+        raise InputError(f"{name} is a folder; name a recording in it")
+    return _File(descriptor, name, status.st_size)
+
+
+class _File:
+    """A file that is closed behind its last chunk, with a progress bar if it is large."""
+
+    def __init__(self, descriptor: int, name: str, size: int) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._size = size
+        # On a terminal where the readings themselves run by, a bar would only be in their way.
+        self._shows_progress = size >= _LARGE and sys.stderr.isatty() and not sys.stdout.isatty()
+
+    def __enter__(self) -> Iterator[bytes]:
+        chunks = _chunks(self._descriptor, self._name)
+        return self._with_progress(chunks) if self._shows_progress else chunks
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def _with_progress(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        from rich.console import Console  # noqa: PLC0415 - only large files on a terminal need it
+        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
+
+        columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(self._name, total=self._size)
+            for chunk in chunks:
+                yield chunk
+                progress.advance(task, len(chunk))
+
+
+def _chunks(descriptor: int, name: str) -> Iterator[bytes]:
+    """Yield what has arrived as soon as it has, so that a live stream is read live."""
+    while True:
+        try:
+            chunk = os.read(descriptor, _CHUNK)
+        except OSError as error:
+            raise InputError(f"{name}: reading failed: {error.strerror}") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def _nothing_found(size: int) -> str:
+    if not size:
+        return "nothing found: the input is empty"
+    return (
+        f"nothing found: no frame and no telegram in {size} bytes; is this a recording of a P1 port "
+        "(raw bytes or a hex dump), and longer than the 10 s between two telegrams?"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

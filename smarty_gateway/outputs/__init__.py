@@ -1,0 +1,1 @@
+"""Where readings go: one file for each kind of output."""

@@ -1,0 +1,143 @@
+"""A telegram as a table for people: sections, values under each other, unit and OBIS code.
+
+Text from the meter may hold anything, also control characters that would take over a terminal, so
+it is shown escaped.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.obis import BY_NAME, MBusField
+
+_SECURITY_STYLE: Final = {
+    Security.AUTHENTICATED: "green",
+    Security.UNAUTHENTICATED: "yellow",
+    Security.PLAINTEXT: "cyan",
+}
+_DEVICE_ROWS: Final = (
+    (MBusField.ID.value, "Equipment identifier"),
+    (MBusField.EAN.value, "EAN"),
+    (MBusField.DEVICE_TYPE.value, "Device type"),
+    (MBusField.VALUE.value, "Register"),
+    ("timestamp", "Read at"),
+    (MBusField.VALVE_STATE.value, "Valve state"),
+)
+
+
+class _Row(NamedTuple):
+    section: str
+    description: str
+    value: str
+    unit: str
+    code: str
+
+
+def table_of(telegram: MeterTelegram) -> RenderableType:
+    """Lay out one telegram."""
+    rows = list(_rows(telegram))
+    # Numbers stand with their decimal points under each other: pad what is behind the point.
+    behind = max((len(_fraction(row.value)) for row in rows if _is_number(row.value)), default=0)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("Value", justify="right", overflow="fold")
+    table.add_column("Unit", no_wrap=True)
+    table.add_column("OBIS code", style="dim", no_wrap=True)
+    for section, members in groupby(rows, key=lambda row: row.section):
+        table.add_section()
+        table.add_row(Text(section, style="bold"))
+        for row in members:
+            value = row.value
+            if _is_number(value):
+                value += " " * (behind - len(_fraction(value)))
+            table.add_row(Text("  " + row.description), Text(value), Text(row.unit), Text(row.code))
+    return Group(_title(telegram), table, Text(""))
+
+
+def print_table(console: Console, telegram: MeterTelegram) -> None:
+    """Print one telegram; colours and width are the console's business."""
+    console.print(table_of(telegram))
+
+
+def _title(telegram: MeterTelegram) -> Text:
+    time = str(telegram.readings.fields.get("timestamp", "without a time")).replace("T", " ")
+    title = Text.assemble(
+        (_printable(telegram.meter_id), "bold"),
+        "  ",
+        time,
+        "  ",
+        (telegram.security.value, _SECURITY_STYLE[telegram.security]),
+    )
+    if telegram.frame_counter is not None:
+        title.append(f"  frame counter {telegram.frame_counter}", "dim")
+    return title
+
+
+def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
+    readings = telegram.readings
+    yield _Row("Meter", "Header", _printable(readings.header), "", "")
+    if telegram.system_title is not None:
+        yield _Row("Meter", "System title", telegram.system_title.hex().upper(), "", "")
+    yield from sorted(_field_rows(telegram), key=lambda row: _SECTION_ORDER[row.section])
+    for name, device in readings.devices.items():
+        section = f"{name.replace('_', ' ').capitalize()} (M-Bus channel {device['channel']})"
+        for key, description in _DEVICE_ROWS:
+            if key in device:
+                unit = str(device.get("unit", "")) if key == MBusField.VALUE.value else ""
+                code = readings.codes.get(f"{name}.{'value' if key == 'timestamp' else key}", "")
+                yield _Row(section, description, _printable(device[key]), unit, code)
+    for code, lines in readings.unknown.items():
+        for line in lines:
+            yield _Row("Unknown", "", _printable(line), "", _printable(code))
+
+
+def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
+    readings = telegram.readings
+    for name, value in readings.fields.items():
+        found = BY_NAME[name]
+        code = readings.codes[name]
+        description = found.description
+        if ", " in found.name:
+            description = name.replace("_", " ").capitalize()
+        unit = found.quantity.unit or ""
+        if isinstance(value, dict):
+            yield _Row(found.section, description, _printable(value["value"]), unit, code)
+            yield _Row(found.section, "  at", str(value["timestamp"]), "", "")
+        elif isinstance(value, list):
+            yield _Row(found.section, description, "none" if not value else "", "", code)
+            yield from (_list_row(found.section, item, unit) for item in value)
+        else:
+            yield _Row(found.section, description, _printable(value), unit, code)
+
+
+def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
+    moment = item.get("timestamp") or item.get("end")
+    number = item["value"] if "value" in item else item["duration_s"]
+    return _Row(section, f"  {moment}", str(number), unit, "")
+
+
+def _order(sections: Iterable[str]) -> dict[str, int]:
+    return {section: place for place, section in enumerate(dict.fromkeys(sections))}
+
+
+_SECTION_ORDER: Final = _order(found.section for found in BY_NAME.values())
+
+
+def _printable(value: object) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
+
+
+def _is_number(text: str) -> bool:
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    return whole.isdigit() and (fraction.isdigit() or not fraction) and len(text) < 14
+
+
+def _fraction(text: str) -> str:
+    point = text.find(".")
+    return text[point:] if point >= 0 else ""

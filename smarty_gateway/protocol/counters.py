@@ -1,0 +1,42 @@
+"""The replay rule: a frame counter must rise.
+
+Per system title and key, because a meter starts at 0 again when its key is changed (Luxmetering P1
+specification 1.1.3, clause 3.2.5). Gaps are normal, a passive reader misses frames; they are
+counted. This is a plain value: the caller decides whether it lives for one file or in a store.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class FrameCounters:
+    """The highest frame counter that was accepted, per system title and key fingerprint."""
+
+    last: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    #: frames that were never seen: the sum of all gaps between accepted counters
+    gaps: int = 0
+
+    def last_accepted(self, system_title: bytes, fingerprint: str) -> int | None:
+        """Give the last accepted counter of this meter under this key, None before the first."""
+        return self.last.get((system_title, fingerprint))
+
+    def is_replay(self, system_title: bytes, fingerprint: str, counter: int) -> bool:
+        """Tell whether a verified frame with this counter was, or may have been, seen before."""
+        last = self.last.get((system_title, fingerprint))
+        return last is not None and counter <= last
+
+    def advance(self, system_title: bytes, fingerprint: str, counter: int) -> None:
+        """Note a verified frame. A lower counter changes nothing, so a replay cannot turn it back."""
+        key = (system_title, fingerprint)
+        last = self.last.get(key)
+        if last is not None and counter <= last:
+            return
+        if last is not None:
+            self.gaps += counter - last - 1
+        self.last[key] = counter
+
+    def __iter__(self) -> Iterator[tuple[bytes, str, int]]:
+        """Yield (system title, fingerprint, counter) of every meter and key, for a store."""
+        for (title, fingerprint), counter in self.last.items():
+            yield title, fingerprint, counter

@@ -1,0 +1,313 @@
+"""The shared decoder: one pass over the lines of a telegram, one table, for every country.
+
+Every line ends up in a field, in an M-Bus device or in `unknown`; the only things left out are
+those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
+A line that cannot be read costs nothing but itself.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from smarty_gateway.protocol.obis import (
+    BY_CODE,
+    MBUS_FIELDS,
+    MEDIA,
+    SCALES,
+    THRESHOLD_BY_UNIT,
+    THRESHOLD_CODE,
+    UNIT_OF_MEDIUM,
+    Form,
+    MBusField,
+    ObisObject,
+)
+from smarty_gateway.protocol.telegram import Telegram
+from smarty_gateway.protocol.values import (
+    UnreadableError,
+    read_count,
+    read_hex_text,
+    read_number,
+    read_threshold,
+    read_time,
+    unit_on_the_wire,
+)
+
+#: A field of the JSON object. Rows of lists and M-Bus devices are objects of their own.
+Value = str | int | float | dict[str, Any] | list[dict[str, Any]]
+
+_CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
+_F_GROUP: Final = re.compile(r"([0-9]+-[0-9]+:[0-9]+\.[0-9]+\.[0-9]+)[.*]255")
+_MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
+#: Used for the meter's identity only: in some countries it stands for equipment_id.
+_OTHER_IDENTITY: Final = "0-0:96.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What one telegram says.
+
+    Attributes:
+        header: the first line, without its slash.
+        fields: by name, in the units of the table, in the order of the telegram.
+        codes: the OBIS code behind each field, as it was sent; those of devices as "gas.value".
+        devices: M-Bus devices by medium; the lowest channel first.
+        unknown: code as sent, then the rest of each such line; code "" for a line that has none.
+        identity: what names the meter, None if the telegram does not say.
+    """
+
+    header: str
+    fields: dict[str, Value] = field(default_factory=dict)
+    codes: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    identity: str | None = None
+
+
+def decode(telegram: Telegram) -> Readings:
+    """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
+    fields: dict[str, Value] = {}
+    codes: dict[str, str] = {}
+    unknown: dict[str, list[str]] = {}
+    channels: dict[int, _Channel] = {}
+    seen: set[str] = set()
+    other_identity: str | None = None
+    for line in telegram.lines:
+        code, bracket, rest = line.partition("(")
+        if not _CODE.fullmatch(code):
+            unknown.setdefault("", []).append(line)
+            continue
+        try:
+            if not bracket or rest[-1:] != ")":
+                raise UnreadableError(line)  # noqa: TRY301 - one way out for a line that cannot be read
+            groups = rest[:-1].split(")(")
+            found = _lookup(code)
+            if found is not None:
+                if found.code in seen:
+                    raise UnreadableError(line)  # noqa: TRY301
+                seen.add(found.code)
+                for name, value in _READERS[found.quantity.form](found, groups):
+                    if name in fields:
+                        raise UnreadableError(line)  # noqa: TRY301
+                    fields[name] = value
+                    codes[name] = code
+            else:
+                _read_mbus_line(code, groups, channels)
+        except UnreadableError:
+            unknown.setdefault(code, []).append(line[len(code) :])
+            if code == _OTHER_IDENTITY and other_identity is None:
+                other_identity = read_hex_text(rest[:-1])
+    identity = fields.get("logical_device_name") or fields.get("equipment_id") or other_identity or None
+    return Readings(
+        header=telegram.header,
+        fields=fields,
+        codes=codes,
+        devices=_devices(channels, codes),
+        unknown=unknown,
+        identity=str(identity) if identity else None,
+    )
+
+
+def _lookup(code: str) -> ObisObject | None:
+    """Find a code in the table, also as other meters write it."""
+    found = BY_CODE.get(code)
+    if found is not None:
+        return found
+    written_out = _F_GROUP.fullmatch(code)
+    if written_out is not None:
+        code = written_out.group(1)
+    found = BY_CODE.get(code)
+    if found is None and code.startswith("1-1:"):
+        found = BY_CODE.get("1-0:" + code[4:])
+    return found
+
+
+_Read = list[tuple[str, Value]]
+
+
+def _only(groups: list[str]) -> str:
+    """Give the one value of a line that must have just one."""
+    if len(groups) != 1:
+        raise UnreadableError(str(groups))
+    return groups[0]
+
+
+def _read_number(found: ObisObject, groups: list[str]) -> _Read:
+    return [(found.name, read_number(_only(groups), found.quantity.unit))]
+
+
+def _read_count(found: ObisObject, groups: list[str]) -> _Read:
+    return [(found.name, read_count(_only(groups)))]
+
+
+def _read_text(found: ObisObject, groups: list[str]) -> _Read:
+    return [(found.name, _only(groups))]
+
+
+def _read_hex_text(found: ObisObject, groups: list[str]) -> _Read:
+    return [(found.name, read_hex_text(_only(groups)))]
+
+
+def _read_time(found: ObisObject, groups: list[str]) -> _Read:
+    time = read_time(_only(groups))
+    return [] if time is None else [(found.name, time)]
+
+
+def _read_threshold(found: ObisObject, groups: list[str]) -> _Read:
+    text = _only(groups)
+    if found.code == THRESHOLD_CODE:
+        by_unit = THRESHOLD_BY_UNIT.get(unit_on_the_wire(text))
+        if by_unit is None:
+            raise UnreadableError(text)
+        found = by_unit
+    limit = read_threshold(text, found.quantity.unit)
+    return [] if limit is None else [(found.name, limit)]
+
+
+def _read_threshold_pair(found: ObisObject, groups: list[str]) -> _Read:
+    names = found.name.split(", ")
+    if len(groups) != len(names):
+        raise UnreadableError(str(groups))
+    limits = [read_threshold(text, found.quantity.unit) for text in groups]
+    return [(name, limit) for name, limit in zip(names, limits, strict=True) if limit is not None]
+
+
+def _read_peak(found: ObisObject, groups: list[str]) -> _Read:
+    if len(groups) != 2:
+        raise UnreadableError(str(groups))
+    time, value = read_time(groups[0]), read_number(groups[1], found.quantity.unit)
+    return [] if time is None else [(found.name, {"value": value, "timestamp": time})]
+
+
+def _rows(groups: list[str], head: int, width: int) -> list[list[str]]:
+    """Cut the values behind the first `head` ones into rows; a list may also be wholly empty.
+
+    The first value counts the rows, but meters are known to be wrong about it, so the rows
+    themselves decide. A single empty value in the place of rows means that there are none.
+    """
+    if groups == [""]:
+        return []
+    body = groups[head:]
+    if not body and read_count(groups[0]) == 0:
+        return []
+    if body == [""]:
+        return []
+    if not body or len(body) % width or not all("-" in code for code in groups[1:head]):
+        raise UnreadableError(str(groups))
+    return [body[start : start + width] for start in range(0, len(body), width)]
+
+
+def _read_peak_history(found: ObisObject, groups: list[str]) -> _Read:
+    history: list[dict[str, Any]] = []
+    for period_end, moment, demand in _rows(groups, head=3, width=3):
+        end, time, value = read_time(period_end), read_time(moment), read_number(demand, found.quantity.unit)
+        if end is not None and time is not None:
+            history.append({"period_end": end, "timestamp": time, "value": value})
+    return [(found.name, history)]
+
+
+def _read_failure_log(found: ObisObject, groups: list[str]) -> _Read:
+    log: list[dict[str, Any]] = []
+    for end_of_failure, duration in _rows(groups, head=2, width=2):
+        end, seconds = read_time(end_of_failure), read_number(duration, found.quantity.unit)
+        if end is not None:
+            log.append({"end": end, "duration_s": seconds})
+    return [(found.name, log)]
+
+
+_READERS: Final[Mapping[Form, Callable[[ObisObject, list[str]], _Read]]] = {
+    Form.NUMBER: _read_number,
+    Form.COUNT: _read_count,
+    Form.TEXT: _read_text,
+    Form.HEX_TEXT: _read_hex_text,
+    Form.TIME: _read_time,
+    Form.THRESHOLD: _read_threshold,
+    Form.THRESHOLD_PAIR: _read_threshold_pair,
+    Form.PEAK: _read_peak,
+    Form.PEAK_HISTORY: _read_peak_history,
+    Form.FAILURE_LOG: _read_failure_log,
+}
+
+
+# M-Bus: the devices on the channels of the electricity meter
+
+
+@dataclass(frozen=True, slots=True)
+class _MBusValue:
+    """The register of a device; without a unit where the line had none."""
+
+    value: int | float
+    unit: str | None
+    timestamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Channel:
+    """What the lines of one channel said, and under which codes."""
+
+    values: dict[MBusField, Any] = field(default_factory=dict)
+    codes: dict[MBusField, str] = field(default_factory=dict)
+
+
+#: Stands where a register was sent that was never read, so that a second one does not take its place.
+_NEVER_READ: Final = object()
+
+
+def _read_mbus_line(code: str, groups: list[str], channels: dict[int, "_Channel"]) -> None:
+    match = _MBUS_CODE.fullmatch(code.removesuffix(".255"))
+    what = MBUS_FIELDS.get(match.group(2)) if match is not None else None
+    if match is None or what is None:
+        raise UnreadableError(code)
+    channel = channels.get(int(match.group(1))) or _Channel()
+    if what in channel.values:
+        raise UnreadableError(code)
+    if what in (MBusField.DEVICE_TYPE, MBusField.VALVE_STATE):
+        channel.values[what] = read_count(_only(groups))
+    elif what is MBusField.VALUE:
+        channel.values[what] = _read_mbus_value(groups)
+    else:
+        channel.values[what] = read_hex_text(_only(groups))
+    channel.codes[what] = code
+    channels[int(match.group(1))] = channel
+
+
+def _read_mbus_value(groups: list[str]) -> object:
+    if len(groups) != 2:
+        raise UnreadableError(str(groups))
+    time, unit = read_time(groups[0]), unit_on_the_wire(groups[1])
+    if unit is not None and unit not in UNIT_OF_MEDIUM.values():
+        raise UnreadableError(groups[1])
+    digits = groups[1] if unit is not None else groups[1].rstrip("*")
+    value = read_number(digits, unit)
+    return _NEVER_READ if time is None else _MBusValue(value, unit, time)
+
+
+def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Name the connected devices by their medium, the lowest channel first."""
+    devices: dict[str, dict[str, Any]] = {}
+    for number in sorted(channels):
+        values = channels[number].values
+        register = values.get(MBusField.VALUE)
+        if not values.get(MBusField.ID, "").strip("0") and not isinstance(register, _MBusValue):
+            continue
+        device_type = values.get(MBusField.DEVICE_TYPE)
+        medium = "device_unknown" if device_type is None else MEDIA.get(device_type, f"device_{device_type}")
+        device: dict[str, Any] = {"channel": number}
+        for what in MBusField:
+            value = values.get(what)
+            if isinstance(value, _MBusValue):
+                unit = value.unit or UNIT_OF_MEDIUM.get(medium)
+                device |= {"value": value.value} | ({"unit": unit} if unit else {})
+                device["timestamp"] = value.timestamp
+            elif value is not None and value is not _NEVER_READ:
+                device[what.value] = value
+        name, count = medium, 1
+        while name in devices:
+            count += 1
+            name = f"{medium}_{count}"
+        devices[name] = device
+        codes |= {f"{name}.{what.value}": code for what, code in channels[number].codes.items()}
+    return devices
+
+
+assert set(UNIT_OF_MEDIUM.values()) <= set(SCALES)  # noqa: S101 - the two tables must agree

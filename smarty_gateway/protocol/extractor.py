@@ -1,0 +1,469 @@
+"""The extractor: a byte stream becomes frames and plaintext telegrams; the rest is noise.
+
+Strategy: nothing in the stream can be trusted, `DB 08` occurs inside ciphertext and a damaged length
+points anywhere. So whatever looks like a beginning is a candidate, several may be open at once and
+overlap, and they are judged in the order in which they become *complete*, just as the bytes come in.
+The first that proves genuine is consumed whole and ends all that overlap it. A false one has cost
+nothing: the search never stopped inside it, and no byte is searched twice. Therefore a good frame
+inside or right behind a bad one is found, a false header holds up no good frame, and the events do
+not depend on how the bytes were cut into chunks.
+
+What is false is reported only when no genuine frame can overlap it any more, in the order of offsets,
+and never twice for the same bytes; see "What is accepted, what is rejected, what is noise" in
+contract.md.
+"""
+
+import re
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Final, Generic, Protocol, TypeVar
+
+from smarty_gateway.protocol.frame import (
+    AUTHENTICATED_AND_ENCRYPTED,
+    HEADER_MAX,
+    MARK,
+    MAX_LENGTH,
+    FaultyHeader,
+    Frame,
+    Header,
+    cut_frame,
+    read_header,
+)
+from smarty_gateway.protocol.telegram import (
+    END_LINE,
+    END_LINE_AT_END,
+    END_LINE_BEGUN,
+    HEADER_AND_OBJECT,
+    OBJECT_LINE,
+    TEXT_BYTES,
+    Checksum,
+    checksum_of,
+    crc_is_due,
+)
+
+#: About 10 s lie between Luxembourg frames and a frame lasts 0.1 s, so what is open then is false.
+SILENCE: Final = 2.0
+#: A slash and the three characters of the maker's identification (IEC 62056-21).
+_HEADER_LINE: Final = re.compile(rb"/[!-~]{3}")
+_HEADER_LINE_MAX: Final = 128
+#: How much is searched at a time, so that a large chunk needs no more memory than many small ones.
+_STEP: Final = 65536
+_TRIM: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class PlainTelegram:
+    """A text from a slash to an end line, as it stood in the stream."""
+
+    offset: int
+    size: int
+    text: bytes
+    checksum: Checksum
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A faulty or truncated header or frame where one was due."""
+
+    offset: int
+    size: int
+    words: str
+
+
+Candidate = Frame | PlainTelegram | Malformed
+
+
+class Verdict(Protocol):
+    """What a judge says of a candidate."""
+
+    @property
+    def genuine(self) -> bool:
+        """Whether it has verified; then its bytes are consumed, whatever else is thought of it."""
+        ...
+
+
+V = TypeVar("V", bound=Verdict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A frame whose header is complete and whose end may not have come."""
+
+    start: int
+    end: int
+    header: Header
+    closed: bool = False
+
+    def __lt__(self, other: "_Open") -> bool:
+        return self.end < other.end
+
+
+@dataclass(slots=True)
+class _False(Generic[V]):
+    """A candidate that is not genuine, as long as it is not clear whether it is to be reported."""
+
+    candidate: Candidate
+    verdict: V | None
+    #: reported only where a frame is due
+    only_if_due: bool = False
+
+    @property
+    def start(self) -> int:
+        return self.candidate.offset
+
+    @property
+    def end(self) -> int:
+        return self.candidate.offset + self.candidate.size
+
+
+class Extractor(Generic[V]):
+    """Cuts frames and plaintext telegrams out of a byte stream.
+
+    Args:
+        judge: says of each complete candidate whether it is genuine. It is asked in the order in
+            which candidates become complete, also about those that are never reported.
+    """
+
+    def __init__(self, judge: Callable[[Candidate], V]) -> None:
+        self._judge = judge
+        self._ready: deque[tuple[Candidate, V]] = deque()
+        self._last_data: float | None = None
+        # All positions are offsets from the start of the input; the buffer begins at `_base`.
+        self._buffer = bytearray()
+        self._base = 0
+        self._searched = 0  # beginnings have been looked for up to here
+        self._searched_lines = 0  # end lines likewise
+        self._open: list[_Open] = []  # a heap by end
+        self._starts: list[tuple[int, _Open]] = []  # the same as a heap by start
+        self._slashes: list[int] = []  # beginnings of telegrams, in order
+        self._texts: list[int] = []  # those of them behind which nothing but text has come
+        self._false: list[_False[V]] = []  # by start
+        self._due: list[int] = [0]  # where a faulty header would count, not looked at yet
+        self._due_at = 0  # the last place where a frame was due for certain
+        self._settled = 0  # up to here everything is an event or noise
+        self._noise = 0
+
+    # What callers use
+
+    def receive_data(self, data: bytes, now: float | None = None) -> None:
+        """Store bytes that arrived.
+
+        Args:
+            data: any number of them; none, with a time, lets a silence take effect.
+            now: seconds of any clock that does not run backwards; None where there is no clock.
+        """
+        if now is not None:
+            if self._last_data is not None and now - self._last_data >= SILENCE:
+                self.receive_silence()
+                self._last_data = now if data else None
+            elif data:
+                self._last_data = now
+        self._buffer += data
+
+    def receive_silence(self) -> None:
+        """Take note that nothing came for a while, or never will: what is still open is false."""
+        while self._advance():
+            pass
+        self._end_all()
+
+    def next_event(self) -> tuple[Candidate, V] | None:
+        """Give the next candidate that is genuine or to be reported, None if more data is needed."""
+        while not self._ready:
+            if not self._advance():
+                self._trim()
+                return None
+        return self._ready.popleft()
+
+    @property
+    def noise_bytes(self) -> int:
+        """Count the bytes that belong to no event, as far as that is known."""
+        undecided = min([self._horizon(), *(false.start for false in self._false[:1])])
+        return self._noise + max(0, undecided - self._settled)
+
+    # One step: find what ends next, and judge it
+
+    def _advance(self) -> bool:
+        """Search on, and judge the candidate that is complete first; False if more data is needed."""
+        if not self._open and not self._slashes and self._judge_frame_here():
+            return True
+        end_line = self._next_end_line()
+        known = self._end if end_line is None else self._base + end_line.end()
+        limit = min(known, self._searched + _STEP)
+        self._search(limit)
+        while self._open and self._open[0].closed:
+            heappop(self._open)
+        if self._open and self._open[0].end <= limit:
+            self._judge_frame(heappop(self._open))
+            return True
+        if limit < known:
+            return True
+        if end_line is not None:
+            self._judge_telegram(end_line)
+            return True
+        return self._report_false(self._horizon())
+
+    @property
+    def _end(self) -> int:
+        return self._base + len(self._buffer)
+
+    def _judge_frame_here(self) -> bool:
+        """Judge a whole frame right at the search position without looking inside it first.
+
+        It is the usual case, and comes to the same: if it is genuine, nothing inside is; if it is
+        false, the search goes on inside.
+        """
+        start = self._searched
+        if not self._buffer.startswith(MARK, start - self._base):
+            return False
+        header = self._header(start)
+        if not isinstance(header, Header) or header.security != AUTHENTICATED_AND_ENCRYPTED:
+            return False
+        end = start + header.size + header.length
+        if end > self._end:
+            return False
+        self._look_where_due()
+        self._searched = start + 1
+        self._judge_frame(_Open(start, end, header))
+        return True
+
+    def _judge_frame(self, frame: _Open) -> None:
+        frame.closed = True
+        data = bytes(self._buffer[frame.start - self._base : frame.end - self._base])
+        candidate = cut_frame(frame.start, data, frame.header)
+        self._take(candidate, only_if_due=candidate.security != AUTHENTICATED_AND_ENCRYPTED)
+
+    def _judge_telegram(self, end_line: re.Match[bytes]) -> None:
+        """Judge what ends with this line; the text may have begun at any of the slashes before it."""
+        end = self._base + end_line.end()
+        bang = self._base + end_line.start() + 2
+        digits = end_line.group(1)
+        starts = [start for start in self._slashes if start < bang and end - start <= MAX_LENGTH]
+        self._slashes = [start for start in self._slashes if start >= end]
+        self._texts = [start for start in self._texts if start >= end]
+        self._searched_lines = end - 1
+        if not starts:
+            return
+        only_if_due = False
+        for start in starts:
+            text = bytes(self._buffer[start - self._base : end - self._base])
+            checksum = checksum_of(text, bang - start, digits)
+            if checksum is Checksum.RIGHT:
+                break
+        else:
+            # None proves itself. The one to speak of has a header line, then an object; where
+            # there is no such one the header may be damaged, and without objects it may be noise.
+            text = bytes(self._buffer[starts[0] - self._base : end - self._base])
+            start = starts[0]
+            begun = [m.start() + start for m in HEADER_AND_OBJECT.finditer(text)]
+            begun = [found for found in begun if found in starts]
+            if begun:
+                start = begun[-1]
+            elif OBJECT_LINE.search(text) is None or (checksum is Checksum.MISSING and not crc_is_due(text)):
+                only_if_due = True
+                if checksum is Checksum.MISSING:
+                    return
+            text = text[start - starts[0] :]
+        self._take(PlainTelegram(start, end - start, text, checksum), only_if_due=only_if_due)
+
+    def _take(self, candidate: Candidate, *, only_if_due: bool) -> None:
+        """Ask the judge; consume what is genuine, and keep what is false until its turn comes."""
+        verdict = self._judge(candidate)
+        start, end = candidate.offset, candidate.offset + candidate.size
+        if verdict.genuine:
+            self._consume(candidate, verdict)
+        elif start >= self._settled and not any(
+            other.start < start < other.end and not other.only_if_due for other in self._false
+        ):
+            # What begins inside an earlier false one that is complete can never be reported: either
+            # that one is, or the genuine frame that overlaps it overlaps this one as well.
+            insort(self._false, _False(candidate, verdict, only_if_due), key=lambda false: false.start)
+            self._due.append(end)
+            self._report_false(self._horizon())
+
+    def _consume(self, candidate: Candidate, verdict: V) -> None:
+        """Make an event of a genuine candidate. With it, all is clear about what lies before."""
+        start, end = candidate.offset, candidate.offset + candidate.size
+        self._false = [false for false in self._false if false.end <= start]
+        self._report_false(start)
+        self._settle(candidate, verdict)
+        while self._starts and self._starts[0][0] < end:
+            heappop(self._starts)[1].closed = True
+        self._slashes = [slash for slash in self._slashes if slash >= end]
+        self._texts = [slash for slash in self._texts if slash >= end]
+        self._searched = max(self._searched, end)
+        self._searched_lines = max(self._searched_lines, end)
+        self._due = [end]
+
+    # Looking for beginnings and ends
+
+    def _header(self, start: int) -> Header | FaultyHeader | None:
+        return read_header(self._buffer[start - self._base : start - self._base + HEADER_MAX])
+
+    def _search(self, limit: int) -> None:
+        """Find the beginnings of frames and telegrams up to an offset."""
+        self._look_where_due()
+        first = self._searched
+        if first >= limit:
+            return
+        buffer, base = self._buffer, self._base
+        stop = limit
+        at = buffer.find(MARK, first - base, limit + 1 - base)
+        while at >= 0:
+            header = self._header(base + at)
+            if header is None:
+                stop = min(stop, base + at)
+                break
+            if isinstance(header, Header) and header.security == AUTHENTICATED_AND_ENCRYPTED:
+                self._add_open(base + at, header)
+            at = buffer.find(MARK, at + 1, limit + 1 - base)
+        if buffer[-1:] == MARK[:1]:
+            stop = min(stop, self._end - 1)
+        at = buffer.find(b"/", first - base, stop - base)
+        while at >= 0:
+            if at + 4 > len(buffer):
+                stop = min(stop, base + at)
+                break
+            if _HEADER_LINE.match(buffer, at):
+                self._add_slash(base + at)
+            at = buffer.find(b"/", at + 1, stop - base)
+        self._searched = stop
+        self._forget_texts(first, stop)
+
+    def _add_open(self, start: int, header: Header) -> None:
+        frame = _Open(start, start + header.size + header.length, header)
+        heappush(self._open, frame)
+        heappush(self._starts, (start, frame))
+
+    def _add_slash(self, start: int) -> None:
+        at = bisect_left(self._slashes, start)
+        if self._slashes[at : at + 1] != [start]:
+            self._slashes.insert(at, start)
+            insort(self._texts, start)
+
+    def _look_where_due(self) -> None:
+        """Where a frame is due, a faulty header counts, and so does a slash before anything."""
+        waiting: list[int] = []
+        for at in self._due:
+            first = self._buffer[at - self._base : at - self._base + 1]
+            if not first:
+                waiting.append(at)
+            elif first == b"/":
+                self._add_slash(at)
+            elif first == b"\xdb":
+                header = self._header(at)
+                if header is None:
+                    waiting.append(at)
+                elif isinstance(header, FaultyHeader):
+                    self._add_malformed(at, header.size, f"faulty frame header: {header.words}")
+                elif header.security != AUTHENTICATED_AND_ENCRYPTED:
+                    self._add_open(at, header)
+        self._due = waiting
+
+    def _add_malformed(self, start: int, size: int, words: str) -> None:
+        false: _False[V] = _False(Malformed(start, size, words), None, only_if_due=True)
+        insort(self._false, false, key=lambda other: other.start)
+
+    def _forget_texts(self, first: int, limit: int) -> None:
+        """Give up beginnings of telegrams that are too old, or behind which something else came."""
+        while self._slashes and limit - self._slashes[0] > MAX_LENGTH:
+            del self._slashes[0]
+        if not self._texts:
+            return
+        new = self._buffer[first - self._base : limit - self._base]
+        other = new.translate(None, TEXT_BYTES)
+        last_other = first + new.rfind(other[-1:]) if other else -1
+        while self._texts:
+            start = self._texts[0]
+            line_end = self._buffer.find(
+                b"\n", start - self._base, min(limit, start + _HEADER_LINE_MAX) - self._base
+            )
+            if line_end < 0 and limit - start < _HEADER_LINE_MAX:
+                return
+            if line_end >= 0 and self._base + line_end > last_other and limit - start <= MAX_LENGTH:
+                return
+            del self._texts[0]
+
+    def _next_end_line(self) -> re.Match[bytes] | None:
+        """Find the next line that ends a telegram."""
+        buffer = self._buffer
+        at = buffer.find(b"\n!", self._searched_lines - self._base)
+        while at >= 0:
+            match = END_LINE.match(buffer, at)
+            if match is not None:
+                self._searched_lines = self._base + at
+                return match
+            if END_LINE_BEGUN.match(buffer, at):
+                self._searched_lines = self._base + at
+                return None
+            at = buffer.find(b"\n!", at + 1)
+        self._searched_lines = max(self._searched_lines, self._end - 1)
+        return None
+
+    # What becomes of the false ones
+
+    def _horizon(self) -> int:
+        """Give the offset before which nothing can prove genuine any more."""
+        while self._starts and self._starts[0][1].closed:
+            heappop(self._starts)
+        horizon = self._searched
+        if self._starts:
+            horizon = min(horizon, self._starts[0][0])
+        if self._texts:
+            horizon = min(horizon, self._texts[0])
+        return horizon
+
+    def _report_false(self, horizon: int) -> bool:
+        """Report those that end before the horizon, except where they overlap what was settled."""
+        reported = False
+        while self._false and self._false[0].end <= horizon:
+            false = self._false.pop(0)
+            if false.start < self._settled or (false.only_if_due and false.start != self._due_at):
+                continue
+            verdict = self._judge(false.candidate) if false.verdict is None else false.verdict
+            self._settle(false.candidate, verdict)
+            reported = True
+        return reported
+
+    def _settle(self, candidate: Candidate, verdict: V) -> None:
+        self._noise += candidate.offset - self._settled
+        self._settled = candidate.offset + candidate.size
+        if not isinstance(candidate, Malformed):
+            self._due_at = self._settled
+        self._ready.append((candidate, verdict))
+
+    def _end_all(self) -> None:
+        """Close everything: nothing can prove genuine any more."""
+        end_line = END_LINE_AT_END.search(self._buffer, max(0, self._searched_lines - self._base))
+        if end_line is not None:
+            self._judge_telegram(end_line)
+        for frame in self._open:
+            if not frame.closed:
+                missing = frame.end - self._end
+                self._add_malformed(
+                    frame.start,
+                    self._end - frame.start,
+                    f"frame cut short: {missing} of {frame.end - frame.start} bytes are missing",
+                )
+        self._look_where_due()
+        for at in self._due:
+            if at < self._end:
+                self._add_malformed(at, self._end - at, "frame cut short within its header")
+        self._report_false(self._end)
+        self._noise += self._end - self._settled
+        self._base = self._searched = self._searched_lines = self._settled = self._due_at = self._end
+        self._buffer.clear()
+        self._open.clear()
+        self._starts.clear()
+        self._slashes.clear()
+        self._texts.clear()
+        self._due = [self._base]
+
+    def _trim(self) -> None:
+        """Forget bytes that can be part of nothing any more."""
+        keep = min(self._horizon(), self._searched_lines, *self._slashes[:1], *self._due)
+        if keep - self._base >= _TRIM:
+            del self._buffer[: keep - self._base]
+            self._base = keep

@@ -1,0 +1,101 @@
+"""One general-glo-ciphering frame: its layout and its header.
+
+    DB 08 | 8 bytes      | 82 hh ll | 30       | 4 bytes       | ...        | 12 bytes
+          | system title | length   | security | frame counter | ciphertext | GCM tag
+                                    '------------ the length counts these -----------'
+
+Luxmetering P1 specification 1.1.3, clause 3.2.5; the length is written in one byte below 0x80, or
+in one or two bytes behind 81 or 82 (IEC 61334-6). Luxembourg's meters write 82, Austria's also 81.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+TAG_SIZE: Final = 12
+#: Security byte, frame counter, one byte of ciphertext, tag.
+MIN_LENGTH: Final = 1 + 4 + 1 + TAG_SIZE
+#: The largest length a frame may state, and the size of the longest plaintext telegram. Five text
+#: messages of 2048 hex digits each make telegrams of some 12 kB legal (Luxmetering P1 1.1.3, table
+#: 3.1); more would only let noise hold more memory, for this bounds the extractor's buffer, too.
+MAX_LENGTH: Final = 16384
+#: Suite 0, authenticated and encrypted, unicast key: the one security byte of a P1 port.
+AUTHENTICATED_AND_ENCRYPTED: Final = 0x30
+#: How every frame begins.
+MARK: Final = b"\xdb\x08"
+#: The longest header, with the security byte.
+HEADER_MAX: Final = 14
+
+_TITLE_SIZE: Final = 8
+#: How many bytes follow a first length byte of this form. Below 0x80 it is the length itself.
+_LENGTH_BYTES: Final = {0x81: 1, 0x82: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A complete frame; nothing in it is verified yet."""
+
+    offset: int
+    size: int
+    system_title: bytes
+    security: int
+    frame_counter: int
+    ciphertext: bytes
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header that is legal as a whole; the security byte may still be another one.
+
+    Attributes:
+        size: of everything before the security byte.
+        length: of everything from the security byte on.
+    """
+
+    size: int
+    length: int
+    security: int
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyHeader:
+    """What is wrong with a header, and how much of it one must see to know."""
+
+    size: int
+    words: str
+
+
+def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
+    """Read a header as a whole; None if more bytes are needed.
+
+    Args:
+        head: bytes from a `DB` on; no more than `HEADER_MAX` of them matter.
+    """
+    if len(head) > 1 and head[1] != _TITLE_SIZE:
+        return FaultyHeader(2, f"a system title has 8 bytes, this header says {head[1]}")
+    if len(head) < 11:
+        return None
+    form = head[10]
+    if form >= 0x80 and form not in _LENGTH_BYTES:
+        return FaultyHeader(11, f"a length of the form {form:02X} is not legal")
+    size = 11 + _LENGTH_BYTES.get(form, 0)
+    if len(head) <= size:
+        return None
+    length = form if size == 11 else int.from_bytes(head[11:size], "big")
+    if not MIN_LENGTH <= length <= MAX_LENGTH:
+        return FaultyHeader(size, f"a length of {length} bytes is not within {MIN_LENGTH} to {MAX_LENGTH}")
+    return Header(size, length, head[size])
+
+
+def cut_frame(offset: int, data: bytes, header: Header) -> Frame:
+    """Cut a frame of full size, whose header was read, into its fields."""
+    content = header.size
+    return Frame(
+        offset=offset,
+        size=len(data),
+        system_title=data[2:10],
+        security=header.security,
+        frame_counter=int.from_bytes(data[content + 1 : content + 5], "big"),
+        ciphertext=data[content + 5 : -TAG_SIZE],
+        tag=data[-TAG_SIZE:],
+    )

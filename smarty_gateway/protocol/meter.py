@@ -1,0 +1,275 @@
+"""One stream of a P1 port, from bytes to verified readings: extractor, decryption, replay rule, decoder.
+
+The checks run in the order of the contract, and the first that fails is the reason that is reported.
+Nothing of a refused plaintext leaves this module.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decryption import (
+    decrypt,
+    read_by_crc,
+    reads_as_text,
+)
+from smarty_gateway.protocol.extractor import Candidate, Extractor, Malformed, PlainTelegram
+from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, Frame
+from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
+from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
+from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.protocol.telegram import Checksum, crc_is_due, is_text, parse_telegram
+
+
+class Security(StrEnum):
+    """How far a telegram is proven; it travels with every reading."""
+
+    AUTHENTICATED = "authenticated"  #: the GCM tag verified
+    UNAUTHENTICATED = "unauthenticated"  #: decrypted with crc-only, as the user asked
+    PLAINTEXT = "plaintext"  #: never encrypted
+
+
+@dataclass(frozen=True, slots=True)
+class MeterTelegram:
+    """A telegram that passed every check, with its readings.
+
+    Attributes:
+        offset: where its frame begins, in bytes from the start of the input.
+        raw: the plaintext as the meter wrote it, from the slash to the end of the last line.
+        system_title: of the frame that carried it, None where it came as plaintext.
+        frame_counter: likewise.
+    """
+
+    offset: int
+    raw: bytes
+    readings: Readings
+    security: Security
+    system_title: bytes | None = None
+    frame_counter: int | None = None
+
+    @property
+    def meter_id(self) -> str:
+        """Name the meter by what the telegram says, else by its system title or header."""
+        if self.readings.identity is not None:
+            return self.readings.identity
+        if self.system_title is not None:
+            return self.system_title.hex().upper()
+        return self.readings.header
+
+    def as_object(self, meter: str | None = None) -> dict[str, Any]:
+        """Give the flat JSON object of the contract.
+
+        Args:
+            meter: the configured name; the meter's own identity where there is none.
+        """
+        fields = self.readings.fields
+        result: dict[str, Any] = {"meter": meter or self.meter_id, "meter_id": self.meter_id}
+        if self.system_title is not None:
+            result["system_title"] = self.system_title.hex().upper()
+        if "timestamp" in fields:
+            result["timestamp"] = fields["timestamp"]
+        result["security"] = self.security.value
+        if self.frame_counter is not None:
+            result["frame_counter"] = self.frame_counter
+        result["header"] = self.readings.header
+        result |= fields
+        result |= self.readings.devices
+        if self.readings.unknown:
+            result["unknown"] = self.readings.unknown
+        return result
+
+
+Event = MeterTelegram | Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Whether a candidate is genuine, and what to say of it; what is costly to say is said later."""
+
+    genuine: bool
+    event: Event | None
+
+
+class MeterStream:
+    """Reads the stream of one source, which one meter or several may share.
+
+    Args:
+        keys: all keys there are; they may be replaced at any time.
+        counters: the frame counters to go on from; they are changed in place.
+        must_be_encrypted: refuse plaintext telegrams even of meters without an entry in `keys`.
+    """
+
+    def __init__(
+        self, keys: KeyRing, counters: FrameCounters | None = None, *, must_be_encrypted: bool = False
+    ) -> None:
+        self.keys = keys
+        self.counters = FrameCounters() if counters is None else counters
+        self._must_be_encrypted = must_be_encrypted
+        self._extractor: Extractor[_Verdict] = Extractor(self._judge)
+
+    def receive_data(self, data: bytes, now: float | None = None) -> None:
+        """Store bytes that arrived; see `Extractor.receive_data` for the clock."""
+        self._extractor.receive_data(data, now)
+
+    def receive_silence(self) -> None:
+        """Take note that nothing more will come, or that nothing came for 2 s."""
+        self._extractor.receive_silence()
+
+    def next_event(self) -> Event | None:
+        """Give the next telegram or rejection, None if more data is needed."""
+        found = self._extractor.next_event()
+        if found is None:
+            return None
+        candidate, verdict = found
+        if verdict.event is not None:
+            return verdict.event
+        if not isinstance(candidate, Frame):
+            raise TypeError(candidate)  # only the reason of a failed tag is left open
+        return self._authentication_failed(candidate)
+
+    @property
+    def noise_bytes(self) -> int:
+        """Count the bytes that belonged to nothing, so far."""
+        return self._extractor.noise_bytes
+
+    # The checks
+
+    def _judge(self, candidate: Candidate) -> _Verdict:
+        if isinstance(candidate, Malformed):
+            return _Verdict(
+                genuine=False, event=Rejection(Reason.MALFORMED, candidate.offset, candidate.words)
+            )
+        if isinstance(candidate, PlainTelegram):
+            return self._judge_plaintext(candidate)
+        return self._judge_frame(candidate)
+
+    def _judge_frame(self, frame: Frame) -> _Verdict:
+        if frame.security != AUTHENTICATED_AND_ENCRYPTED:
+            words = (
+                f"security byte {frame.security:02X} instead of 30: the frame is not authenticated and "
+                "encrypted, and is never decoded"
+            )
+            return self._refuse(frame, Reason.SECURITY, words)
+        keys = self.keys.keys_for(frame.system_title)
+        if not keys:
+            words = "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
+            return self._refuse(frame, Reason.NO_KEY, words)
+        for key in keys:
+            plaintext = (
+                decrypt(frame, key) if key.verification is Verification.REQUIRED else read_by_crc(frame, key)
+            )
+            if plaintext is not None:
+                return self._judge_verified(frame, key, plaintext)
+        if keys[0].verification is Verification.REQUIRED:
+            return _Verdict(genuine=False, event=None)
+        return self._refuse_without_tag(frame, keys[0])
+
+    def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
+        """Check what is inside a frame that has verified, and move the frame counter on."""
+        replay_words = None
+        if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
+            replay_words = self._replay_words(frame, key)
+        self.counters.advance(frame.system_title, key.fingerprint, frame.frame_counter)
+        telegram = parse_telegram(plaintext)
+        if telegram is None:
+            words = "the frame is authentic, but what it holds is no P1 telegram"
+            return self._refuse(frame, Reason.MALFORMED, words, genuine=True)
+        if replay_words is not None:
+            return self._refuse(frame, Reason.REPLAY, replay_words, genuine=True)
+        if telegram.checksum is not Checksum.RIGHT:
+            words = f"the frame is authentic, but the CRC of its telegram is {telegram.checksum.value}"
+            return self._refuse(frame, Reason.CHECKSUM, words, genuine=True)
+        authenticated = key.verification is Verification.REQUIRED
+        accepted = MeterTelegram(
+            offset=frame.offset,
+            raw=telegram.raw,
+            readings=decode(telegram),
+            security=Security.AUTHENTICATED if authenticated else Security.UNAUTHENTICATED,
+            system_title=frame.system_title,
+            frame_counter=frame.frame_counter,
+        )
+        return _Verdict(genuine=True, event=accepted)
+
+    def _judge_plaintext(self, candidate: PlainTelegram) -> _Verdict:
+        telegram = parse_telegram(candidate.text)
+        if telegram is None or candidate.checksum is Checksum.WRONG:
+            return self._refuse(candidate, Reason.CHECKSUM, "the CRC of this plaintext telegram is wrong")
+        if candidate.checksum is Checksum.MISSING:
+            if crc_is_due(candidate.text):
+                words = "this plaintext telegram has no CRC, and a meter of its kind sends one"
+                return self._refuse(candidate, Reason.CHECKSUM, words)
+            if not is_text(candidate.text):
+                words = "this plaintext telegram has no CRC, and bytes in it that are no text"
+                return self._refuse(candidate, Reason.CHECKSUM, words)
+        readings = decode(telegram)
+        if self._is_refused_as_plaintext(readings):
+            words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
+            return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True)
+        accepted = MeterTelegram(candidate.offset, telegram.raw, readings, Security.PLAINTEXT)
+        return _Verdict(genuine=True, event=accepted)
+
+    def _is_refused_as_plaintext(self, readings: Readings) -> bool:
+        name = readings.fields.get("logical_device_name")
+        return self._must_be_encrypted or (isinstance(name, str) and self.keys.has_entry_for(name))
+
+    # What is said of those that fail
+
+    def _refuse(
+        self, candidate: Frame | PlainTelegram, reason: Reason, words: str, *, genuine: bool = False
+    ) -> _Verdict:
+        if isinstance(candidate, PlainTelegram):
+            return _Verdict(genuine, Rejection(reason, candidate.offset, words))
+        rejection = Rejection(
+            reason,
+            candidate.offset,
+            f"{_name_of(candidate)}: {words}",
+            system_title=candidate.system_title,
+            frame_counter=candidate.frame_counter,
+        )
+        return _Verdict(genuine, rejection)
+
+    def _refuse_without_tag(self, frame: Frame, key: MeterKey) -> _Verdict:
+        """Refuse a frame under crc-only, where no tag says what is wrong."""
+        if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
+            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key))
+        words = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
+        return self._refuse(frame, Reason.CHECKSUM, words)
+
+    def _replay_words(self, frame: Frame, key: MeterKey) -> str:
+        last = self.counters.last_accepted(frame.system_title, key.fingerprint)
+        return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
+
+    def _authentication_failed(self, frame: Frame) -> Rejection:
+        keys = self.keys.keys_for(frame.system_title)
+        if any(read_by_crc(frame, key) is not None for key in keys):
+            hint, words = (
+                Hint.WRONG_AUTHENTICATION_KEY,
+                "the encryption key is right, the authentication key is not",
+            )
+        elif any(reads_as_text(frame, key) or self._has_verified_before(frame, key) for key in keys):
+            hint, words = (
+                Hint.CORRUPT,
+                "the frame was damaged on its way; look at cable and adapter if it goes on",
+            )
+        else:
+            hint, words = Hint.WRONG_ENCRYPTION_KEY, "the encryption key is probably not this meter's"
+        return Rejection(
+            Reason.AUTHENTICATION,
+            frame.offset,
+            f"{_name_of(frame)}: the tag does not verify; {words}",
+            hint,
+            frame.system_title,
+            frame.frame_counter,
+        )
+
+    def _has_verified_before(self, frame: Frame, key: MeterKey) -> bool:
+        return self.counters.last_accepted(frame.system_title, key.fingerprint) is not None
+
+
+def _name_of(frame: Frame) -> str:
+    """Name the meter of a frame for people: by its title, and by what is printed on it."""
+    serial = serial_from_system_title(frame.system_title)
+    title = frame.system_title.hex().upper()
+    return f"meter {title}" if serial is None else f"meter {title} (serial {serial})"

@@ -1,0 +1,115 @@
+r"""A DSMR telegram: where it begins and ends, its CRC, its lines.
+
+    /Lux5\253663629_D CR LF     the header: a slash, three letters of the maker, a baud rate, a name
+    CR LF
+    1-3:0.2.8(42) CR LF         one object a line: OBIS code, then values in brackets
+    ...
+    !CFDE CR LF                 the end: CRC-16/ARC over everything from / to ! with both, in hex
+
+Nothing here judges what a wrong or missing CRC means; that depends on how the telegram came (see
+`meter`). Sources: DSMR 5.0.2 P1 clause 6.2, Luxmetering P1 specification 1.1.3 clause 3.2.2.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from fastcrc.crc16 import arc
+
+#: The last line of a telegram. A NUL or blank may hang on it (seen behind some adapters).
+END_LINE: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\n")
+#: The same where the input ends, or falls silent, before the line does.
+END_LINE_AT_END: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\Z")
+#: What may still become one.
+END_LINE_BEGUN: Final = re.compile(rb"\n![0-9A-Fa-f]{0,4}[ \x00]{0,8}\r?\Z")
+#: What telegrams are written with. A NUL is none of it, but some adapters insert them.
+TEXT_BYTES: Final = bytes([0x00, 0x09, 0x0A, 0x0D, *range(0x20, 0x7F)])
+#: Marks of DSMR 4 and newer, of e-MUCS and of Luxembourg: all of these send a CRC.
+_CRC_IS_DUE: Final = re.compile(rb"\n(?:1-3:0\.2\.8|0-0:96\.1\.4|0-0:1\.0\.0)[.(]")
+#: What an object line begins with; a text without any such line may be noise.
+OBJECT_LINE: Final = re.compile(rb"\n[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}[.:]")
+#: A header line with an object behind it, as every telegram begins.
+HEADER_AND_OBJECT: Final = re.compile(rb"/[!-~]{3}[^\n()]{0,124}(?:\r?\n){1,3}[0-9]{1,3}-[0-9]{1,3}:")
+
+
+class Checksum(Enum):
+    """What the CRC at the end of a telegram says."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    MISSING = "missing"
+
+
+def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
+    """Check the CRC of a telegram.
+
+    A telegram copied by way of a text file has lost its CRs while its CRC still speaks of them, so
+    a second look puts them back; it proves the text all the same.
+
+    Args:
+        text: from the slash on.
+        body_size: how much of it the CRC covers, which is up to the exclamation mark and with it.
+        digits: what stands behind that mark, up to four hex digits.
+    """
+    if not digits:
+        return Checksum.MISSING
+    body = text[:body_size]
+    stated = int(digits, 16)
+    if arc(body) == stated:
+        return Checksum.RIGHT
+    if body.count(b"\n") != body.count(b"\r\n") and arc(with_crlf(body)) == stated:
+        return Checksum.RIGHT
+    return Checksum.WRONG
+
+
+def with_crlf(text: bytes) -> bytes:
+    """Give a text the line ends that meters write."""
+    return text.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+def is_text(data: bytes) -> bool:
+    """Tell whether data holds nothing but what telegrams are written with."""
+    return not data.translate(None, TEXT_BYTES)
+
+
+def crc_is_due(text: bytes) -> bool:
+    """Tell whether the objects of a telegram say that its meter is of a kind that sends a CRC."""
+    return _CRC_IS_DUE.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Telegram:
+    """One telegram as the meter wrote it.
+
+    Attributes:
+        raw: byte for byte, from the slash to the end of its last line.
+        header: the first line without its slash; a byte beyond ASCII is one character (Latin-1).
+        lines: the lines between header and end that are not empty.
+    """
+
+    raw: bytes
+    header: str
+    lines: tuple[str, ...]
+    checksum: Checksum
+
+
+def parse_telegram(text: bytes) -> Telegram | None:
+    """Cut a text into a telegram; None if it does not begin with a slash or never ends.
+
+    Line breaks before the slash are skipped (some senders write one), and so is whatever follows
+    the last line.
+    """
+    text = text.lstrip(b"\r\n \x00")
+    if not text.startswith(b"/"):
+        return None
+    end = END_LINE.search(text) or END_LINE_AT_END.search(text)
+    if end is None:
+        return None
+    header, *lines = text[: end.start()].decode("latin-1").split("\n")
+    return Telegram(
+        raw=text[: end.end()],
+        header=header[1:].rstrip("\r"),
+        lines=tuple(line for line in (line.rstrip("\r") for line in lines) if line),
+        checksum=checksum_of(text, end.start() + 2, end.group(1)),
+    )
