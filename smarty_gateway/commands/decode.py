@@ -88,9 +88,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             f"warning: {decoder.unreadable_lines} lines of this hex dump hold something else and were skipped"
         )
     if args.verbose:
-        _say(
-            f"{accepted} telegrams, {rejected} rejected, {stream.noise_bytes} bytes of noise, {size} bytes read"
-        )
+        _say(f"{accepted} telegrams, {rejected} rejected, {stream.noise_bytes} of {size} bytes were noise")
     if not accepted and not rejected:
         _say(_nothing_found(size))
     return ExitStatus.REJECTED if rejected or not accepted else ExitStatus.GOOD

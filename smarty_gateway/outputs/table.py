@@ -4,7 +4,7 @@ Text from the meter may hold anything, also control characters that would take o
 it is shown escaped.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from smarty_gateway.protocol.meter import MeterTelegram, Security
-from smarty_gateway.protocol.obis import BY_NAME, MBusField
+from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
 
 _SECURITY_STYLE: Final = {
     Security.AUTHENTICATED: "green",
@@ -29,6 +29,11 @@ _DEVICE_ROWS: Final = (
     ("timestamp", "Read at"),
     (MBusField.VALVE_STATE.value, "Valve state"),
 )
+
+
+_SECTIONS: Final = tuple(dict.fromkeys(found.section for found in OBJECTS))
+_SECTION_ORDER: Final = {section: place for place, section in enumerate(_SECTIONS)}
+_METER: Final = _SECTIONS[0]
 
 
 class _Row(NamedTuple):
@@ -66,7 +71,7 @@ def print_table(console: Console, telegram: MeterTelegram) -> None:
 
 
 def _title(telegram: MeterTelegram) -> Text:
-    time = str(telegram.readings.fields.get("timestamp", "without a time")).replace("T", " ")
+    time = _time(str(telegram.readings.fields.get("timestamp", "without a time")))
     title = Text.assemble(
         (_printable(telegram.meter_id), "bold"),
         "  ",
@@ -81,9 +86,9 @@ def _title(telegram: MeterTelegram) -> Text:
 
 def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
     readings = telegram.readings
-    yield _Row("Meter", "Header", _printable(readings.header), "", "")
+    yield _Row(_METER, "Header", _printable(readings.header), "", "")
     if telegram.system_title is not None:
-        yield _Row("Meter", "System title", telegram.system_title.hex().upper(), "", "")
+        yield _Row(_METER, "System title", telegram.system_title.hex().upper(), "", "")
     yield from sorted(_field_rows(telegram), key=lambda row: _SECTION_ORDER[row.section])
     for name, device in readings.devices.items():
         section = f"{name.replace('_', ' ').capitalize()} (M-Bus channel {device['channel']})"
@@ -91,7 +96,8 @@ def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
             if key in device:
                 unit = str(device.get("unit", "")) if key == MBusField.VALUE.value else ""
                 code = readings.codes.get(f"{name}.{'value' if key == 'timestamp' else key}", "")
-                yield _Row(section, description, _printable(device[key]), unit, code)
+                value = _time(device[key]) if key == "timestamp" else _printable(device[key])
+                yield _Row(section, description, value, unit, code)
     for code, lines in readings.unknown.items():
         for line in lines:
             yield _Row("Unknown", "", _printable(line), "", _printable(code))
@@ -108,25 +114,24 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         unit = found.quantity.unit or ""
         if isinstance(value, dict):
             yield _Row(found.section, description, _printable(value["value"]), unit, code)
-            yield _Row(found.section, "  at", str(value["timestamp"]), "", "")
+            yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
         elif isinstance(value, list):
             yield _Row(found.section, description, "none" if not value else "", "", code)
             yield from (_list_row(found.section, item, unit) for item in value)
+        elif found.quantity.form is Form.TIME:
+            yield _Row(found.section, description, _time(str(value)), unit, code)
         else:
             yield _Row(found.section, description, _printable(value), unit, code)
 
 
 def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
-    moment = item.get("timestamp") or item.get("end")
+    moment = item.get("timestamp") or item["end"]
     number = item["value"] if "value" in item else item["duration_s"]
-    return _Row(section, f"  {moment}", str(number), unit, "")
+    return _Row(section, f"  {_time(moment)}", str(number), unit, "")
 
 
-def _order(sections: Iterable[str]) -> dict[str, int]:
-    return {section: place for place, section in enumerate(dict.fromkeys(sections))}
-
-
-_SECTION_ORDER: Final = _order(found.section for found in BY_NAME.values())
+def _time(iso: str) -> str:
+    return iso.replace("T", " ")
 
 
 def _printable(value: object) -> str:

@@ -86,10 +86,18 @@ Event = MeterTelegram | Rejection
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """Whether a candidate is genuine, and what to say of it; what is costly to say is said later."""
+    """Whether a candidate is genuine, and what to say of it.
+
+    Attributes:
+        event: None for a failed tag; why it failed is costly to find out, and most false candidates
+            are never reported.
+        verified_before: for a failed tag, whether a frame had verified under this title and key.
+            Noted at once, because others may verify before this is reported.
+    """
 
     genuine: bool
     event: Event | None
+    verified_before: bool = False
 
 
 class MeterStream:
@@ -127,7 +135,7 @@ class MeterStream:
             return verdict.event
         if not isinstance(candidate, Frame):
             raise TypeError(candidate)  # only the reason of a failed tag is left open
-        return self._authentication_failed(candidate)
+        return self._authentication_failed(candidate, verdict)
 
     @property
     def noise_bytes(self) -> int:
@@ -163,7 +171,8 @@ class MeterStream:
             if plaintext is not None:
                 return self._judge_verified(frame, key, plaintext)
         if keys[0].verification is Verification.REQUIRED:
-            return _Verdict(genuine=False, event=None)
+            before = any(self._has_verified_before(frame, key) for key in keys)
+            return _Verdict(genuine=False, event=None, verified_before=before)
         return self._refuse_without_tag(frame, keys[0])
 
     def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
@@ -241,14 +250,14 @@ class MeterStream:
         last = self.counters.last_accepted(frame.system_title, key.fingerprint)
         return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
 
-    def _authentication_failed(self, frame: Frame) -> Rejection:
+    def _authentication_failed(self, frame: Frame, verdict: _Verdict) -> Rejection:
         keys = self.keys.keys_for(frame.system_title)
         if any(read_by_crc(frame, key) is not None for key in keys):
             hint, words = (
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",
             )
-        elif any(reads_as_text(frame, key) or self._has_verified_before(frame, key) for key in keys):
+        elif verdict.verified_before or any(reads_as_text(frame, key) for key in keys):
             hint, words = (
                 Hint.CORRUPT,
                 "the frame was damaged on its way; look at cable and adapter if it goes on",

@@ -1,0 +1,1 @@
+"""Tests state behaviour in a sentence each and go through public doors."""
