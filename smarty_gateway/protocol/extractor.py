@@ -275,9 +275,9 @@ class Extractor(Generic[V]):
         if verdict.genuine:
             self._consume(candidate, verdict)
         elif start >= self._settled and not any(
-            other.start < start < other.end and not other.only_if_due for other in self._false
+            other.start < start < other.end <= end and not other.only_if_due for other in self._false
         ):
-            # What begins inside an earlier false one that is complete can never be reported: either
+            # What begins inside another false one and ends behind it can never be reported: either
             # that one is, or the genuine frame that overlaps it overlaps this one as well.
             insort(self._false, _False(candidate, verdict, only_if_due), key=lambda false: false.start)
             self._due.append(end)
