@@ -47,7 +47,7 @@ from smarty_gateway.protocol.telegram import (
 #: About 10 s lie between Luxembourg frames and a frame lasts 0.1 s, so what is open then is false.
 SILENCE: Final = 2.0
 #: A slash and the three characters of the maker's identification (IEC 62056-21).
-_HEADER_LINE: Final = re.compile(rb"/[!-~]{3}")
+_HEADER_LINE: Final = re.compile(rb"/(?=[!-.0-~][!-~]{2})")
 _HEADER_LINE_MAX: Final = 128
 #: How much is searched at a time, so that a large chunk needs no more memory than many small ones.
 _STEP: Final = 65536
@@ -321,14 +321,12 @@ class Extractor(Generic[V]):
             at = buffer.find(MARK, at + 1, limit + 1 - base)
         if buffer[-1:] == MARK[:1]:
             stop = min(stop, self._end - 1)
-        at = buffer.find(b"/", first - base, stop - base)
-        while at >= 0:
-            if at + 4 > len(buffer):
-                stop = min(stop, base + at)
-                break
-            if _HEADER_LINE.match(buffer, at):
-                self._add_slash(base + at)
-            at = buffer.find(b"/", at + 1, stop - base)
+        # Whether it is one is known three bytes later.
+        slash = buffer.find(b"/", max(first - base, len(buffer) - 3), stop - base)
+        if slash >= 0:
+            stop = base + slash
+        for match in _HEADER_LINE.finditer(buffer, first - base, min(stop + 3, self._end) - base):
+            self._add_slash(base + match.start())
         self._searched = stop
         self._forget_texts(first, stop)
 
@@ -368,23 +366,22 @@ class Extractor(Generic[V]):
 
     def _forget_texts(self, first: int, limit: int) -> None:
         """Give up beginnings of telegrams that are too old, or behind which something else came."""
-        while self._slashes and limit - self._slashes[0] > MAX_LENGTH:
-            del self._slashes[0]
+        del self._slashes[: bisect_left(self._slashes, limit - MAX_LENGTH)]
         if not self._texts:
             return
         new = self._buffer[first - self._base : limit - self._base]
         other = new.translate(None, TEXT_BYTES)
         last_other = first + new.rfind(other[-1:]) if other else -1
-        while self._texts:
-            start = self._texts[0]
-            line_end = self._buffer.find(
-                b"\n", start - self._base, min(limit, start + _HEADER_LINE_MAX) - self._base
-            )
+        given_up = 0
+        for start in self._texts:
+            line_limit = min(limit, start + _HEADER_LINE_MAX)
+            line_end = self._buffer.find(b"\n", start - self._base, line_limit - self._base)
             if line_end < 0 and limit - start < _HEADER_LINE_MAX:
-                return
+                break
             if line_end >= 0 and self._base + line_end > last_other and limit - start <= MAX_LENGTH:
-                return
-            del self._texts[0]
+                break
+            given_up += 1
+        del self._texts[:given_up]
 
     def _next_end_line(self) -> re.Match[bytes] | None:
         """Find the next line that ends a telegram."""
