@@ -90,7 +90,7 @@ def test_a_good_frame_behind_a_flood_is_found(name: str) -> None:
 
 
 def test_a_flood_in_one_piece_needs_no_more_memory_than_the_piece() -> None:
-    flood = FLOODS["headers with false lengths"] * 8
+    flood = FLOODS["headers with false lengths"] * 30
     stream = MeterStream(KEYS)
     tracemalloc.start()
     try:
@@ -99,4 +99,4 @@ def test_a_flood_in_one_piece_needs_no_more_memory_than_the_piece() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < len(flood) + 6_000_000
+    assert peak < len(flood) + 8_000_000

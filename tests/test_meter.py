@@ -255,13 +255,43 @@ def test_crc_only_takes_nothing_without_a_right_crc() -> None:
 def test_crc_only_refuses_a_replay_and_moves_the_counter_only_with_a_right_crc() -> None:
     damaged = bytearray(frame(TEXT, counter=50))
     damaged[100] ^= 0x55
-    data = bytes(damaged) + frame(TEXT, counter=3) + frame(TEXT, counter=3)
+    damaged_replay = bytearray(frame(TEXT, counter=2))
+    damaged_replay[100] ^= 0x55
+    data = bytes(damaged) + frame(TEXT, counter=3) + frame(TEXT, counter=3) + bytes(damaged_replay)
     events = read(data, CRC_ONLY)
     assert [t.frame_counter for t in telegrams(events)] == [3]
-    assert reasons(events) == ["checksum", "replay"]
+    assert reasons(events) == ["checksum", "replay", "replay"]
 
 
 def test_the_identity_of_a_meter_falls_back_to_title_and_header() -> None:
     nameless = telegram("EST5\\253000005_A", "1-3:0.2.8(50)", "1-0:1.8.0(006545766*Wh)")
     assert telegrams(read(frame(nameless)))[0].meter_id == HOUSE_TITLE.hex().upper()
     assert telegrams(read(nameless))[0].meter_id == "EST5\\253000005_A"
+
+
+def test_an_unset_clock_drops_only_the_time() -> None:
+    text = telegram("XMX5LGBBFFB231216240", "1-3:0.2.8(40)", "0-0:1.0.0(000101010000W)", "1-0:1.8.1(1.5*kWh)")
+    record = telegrams(read(text))[0].as_object()
+    assert "timestamp" not in record
+    assert record["energy_import_tariff_1"] == 1.5
+
+
+def test_what_no_table_knows_is_in_the_object_as_it_was_sent() -> None:
+    text = telegram("FLU5\\253000003_A", "0-0:96.1.4(50217)", "1-0:99.1.0(raw text)(as sent)")
+    assert telegrams(read(text))[0].as_object()["unknown"] == {"1-0:99.1.0": ["(raw text)(as sent)"]}
+
+
+def test_a_rejection_is_one_line_with_reason_offset_and_hint() -> None:
+    (refused,) = rejections(read(frame(TEXT), ring(OTHER_KEY)))
+    assert str(refused).startswith("rejected authentication offset=0 meter 5341476770003039 ")
+    assert str(refused).endswith(" hint=wrong-encryption-key")
+    (refused,) = rejections(read(frame(TEXT), KeyRing()))
+    assert str(refused).startswith("rejected no-key offset=0 ")
+    assert "hint=" not in str(refused)
+
+
+def test_what_happens_while_a_frame_waits_to_be_reported_does_not_change_its_hint() -> None:
+    unreadable = bytearray(frame(TEXT, counter=2))
+    unreadable[17] ^= 0x01
+    data = bytes(unreadable) + frame(TEXT, counter=3)
+    assert hints(data, ring(HOUSE_KEY)) == ["wrong-encryption-key"]

@@ -191,10 +191,12 @@ class Extractor(Generic[V]):
             return True
         end_line = self._next_end_line()
         known = self._end if end_line is None else self._base + end_line.end()
-        limit = min(known, self._searched + _STEP)
-        self._search(limit)
         while self._open and self._open[0].closed:
             heappop(self._open)
+        limit = self._searched
+        if not self._open or self._open[0].end > limit:
+            limit = min(known, limit + _STEP)
+            self._search(limit)
         if self._open and self._open[0].end <= limit:
             self._judge_frame(heappop(self._open))
             return True

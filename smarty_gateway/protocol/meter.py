@@ -85,19 +85,24 @@ Event = MeterTelegram | Rejection
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """Whether a candidate is genuine, and what to say of it.
+class _FailedTag:
+    """A frame whose tag does not verify; most are never reported, so why it failed is found out later.
 
     Attributes:
-        event: None for a failed tag; why it failed is costly to find out, and most false candidates
-            are never reported.
-        verified_before: for a failed tag, whether a frame had verified under this title and key.
-            Noted at once, because others may verify before this is reported.
+        verified_before: whether a frame had verified under this title and key. Noted at once,
+            because others may verify before this one is reported.
     """
 
+    frame: Frame
+    verified_before: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """Whether a candidate is genuine, and what to say of it."""
+
     genuine: bool
-    event: Event | None
-    verified_before: bool = False
+    event: Event | _FailedTag
 
 
 class MeterStream:
@@ -130,12 +135,10 @@ class MeterStream:
         found = self._extractor.next_event()
         if found is None:
             return None
-        candidate, verdict = found
-        if verdict.event is not None:
-            return verdict.event
-        if not isinstance(candidate, Frame):
-            raise TypeError(candidate)  # only the reason of a failed tag is left open
-        return self._authentication_failed(candidate, verdict)
+        _, verdict = found
+        if isinstance(verdict.event, _FailedTag):
+            return self._authentication_failed(verdict.event)
+        return verdict.event
 
     @property
     def noise_bytes(self) -> int:
@@ -172,7 +175,7 @@ class MeterStream:
                 return self._judge_verified(frame, key, plaintext)
         if keys[0].verification is Verification.REQUIRED:
             before = any(self._has_verified_before(frame, key) for key in keys)
-            return _Verdict(genuine=False, event=None, verified_before=before)
+            return _Verdict(genuine=False, event=_FailedTag(frame, before))
         return self._refuse_without_tag(frame, keys[0])
 
     def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
@@ -250,14 +253,15 @@ class MeterStream:
         last = self.counters.last_accepted(frame.system_title, key.fingerprint)
         return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
 
-    def _authentication_failed(self, frame: Frame, verdict: _Verdict) -> Rejection:
+    def _authentication_failed(self, failed: _FailedTag) -> Rejection:
+        frame = failed.frame
         keys = self.keys.keys_for(frame.system_title)
         if any(read_by_crc(frame, key) is not None for key in keys):
             hint, words = (
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",
             )
-        elif verdict.verified_before or any(reads_as_text(frame, key) for key in keys):
+        elif failed.verified_before or any(reads_as_text(frame, key) for key in keys):
             hint, words = (
                 Hint.CORRUPT,
                 "the frame was damaged on its way; look at cable and adapter if it goes on",
