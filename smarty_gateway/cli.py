@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from smarty_gateway import __version__
-from smarty_gateway.commands import decode
+from smarty_gateway.commands import decode, verify
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.keys import KeyFileError
 from smarty_gateway.protocol.errors import GatewayError
@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    decode.add_parser(commands)
+    for command in (decode, verify):
+        command.add_parser(commands)
     args = parser.parse_args(argv)
     try:
         status = int(args.execute(args))

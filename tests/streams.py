@@ -12,7 +12,7 @@ from smarty_gateway.protocol.keyring import (
 )
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
-from vectors.generate import BARN_KEY, BARN_TITLE, HOUSE_KEY, HOUSE_TITLE
+from vectors.building_blocks import BARN_KEY, BARN_TITLE, HOUSE_KEY, HOUSE_TITLE
 
 OTHER_KEY = bytes(range(0x40, 0x50))
 

@@ -13,7 +13,7 @@ import pytest
 
 from smarty_gateway import __version__
 from tests.commands import LIMIT, SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
-from vectors.generate import BARN_KEY, HOUSE_KEY, belgium, crc16, frame, luxembourg
+from vectors.building_blocks import BARN_KEY, HOUSE_KEY, belgium, crc16, frame, luxembourg
 
 
 @pytest.fixture

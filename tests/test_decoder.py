@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.protocol.decoder import Readings, decode
 from smarty_gateway.protocol.telegram import parse_telegram
-from vectors.generate import belgium, hex_text, luxembourg, netherlands, telegram
+from vectors.building_blocks import belgium, hex_text, luxembourg, netherlands, telegram
 
 
 def decoded(*lines: str) -> Readings:

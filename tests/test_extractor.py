@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.protocol.meter import MeterStream
 from tests.streams import chunks_of, drain, read, reasons, rejections, sample_keys, telegrams
-from vectors.generate import (
+from vectors.building_blocks import (
     HOUSE_TITLE,
     belgium,
     frame,
@@ -16,9 +16,9 @@ from vectors.generate import (
     luxembourg,
     luxembourg_of_2018,
     netherlands,
-    sample_recording,
     telegram,
 )
+from vectors.generate import sample_recording
 
 SHORT = telegram("Lux5\\253000001_D", "1-3:0.2.8(42)", "0-0:1.0.0(260130102010W)")
 FALSE_HEADER = b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30"

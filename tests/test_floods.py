@@ -12,7 +12,7 @@ import pytest
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream
 from tests.streams import drain, meter_key, telegrams
-from vectors.generate import HOUSE_TITLE, frame, luxembourg_of_2018
+from vectors.building_blocks import HOUSE_TITLE, frame, luxembourg_of_2018
 
 GOOD = frame(luxembourg_of_2018(1))
 KEYS = KeyRing({}, [meter_key()])

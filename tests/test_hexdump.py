@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.hexdump import InputDecoder
-from vectors.generate import belgium, frame, luxembourg
+from vectors.building_blocks import belgium, frame, luxembourg
 
 
 def decoded(text: bytes, size: int | None = None) -> bytes:

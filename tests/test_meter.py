@@ -7,7 +7,7 @@ from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.keyring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Security
 from tests.streams import OTHER_KEY, meter_key, read, reasons, rejections, telegrams
-from vectors.generate import (
+from vectors.building_blocks import (
     BARN_KEY,
     HOUSE_KEY,
     HOUSE_TITLE,

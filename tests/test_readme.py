@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import LIMIT, ROOT, environment
-from vectors.generate import belgium
+from vectors.building_blocks import belgium
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [

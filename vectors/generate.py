@@ -1,226 +1,623 @@
-"""Makes everything in this folder, byte for byte the same each time: `python vectors/generate.py`.
+"""Makes every vector file in this folder, the same each time: `python -m vectors.generate`.
 
-All meters, values and keys in here are invented. The frames are encrypted with the cryptography
-library directly and the checksum is computed bit by bit, on purpose without any code of
-smarty_gateway, so that the vectors are a second opinion and not an echo.
+The frames are built in `building_blocks`, the telegrams and what they must give in `layouts`; this
+says which cases there are. One fault a case: whatever else could be wrong with it is right.
 """
 
+import json
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import GCM
+from vectors.building_blocks import (
+    AUTHENTICATION_KEY,
+    BARN_KEY,
+    BARN_TITLE,
+    HOUSE_KEY,
+    HOUSE_TITLE,
+    belgium,
+    crc16,
+    frame,
+    luxembourg,
+    luxembourg_of_2018,
+    netherlands,
+    telegram,
+)
+from vectors.layouts import (
+    AUSTRIA,
+    BELGIUM_50217,
+    LAYOUTS,
+    LUXEMBOURG,
+    LUXEMBOURG_2018,
+    LUXEMBOURG_MINIMAL,
+    Layout,
+)
 
 HERE: Final = Path(__file__).resolve().parent
+FORMAT: Final = "smarty-gateway-vectors"
 
-#: Dummies: counting bytes, as in the DLMS Green Book, and nobody's keys.
-HOUSE_KEY: Final = bytes(range(0x10, 0x20))
-BARN_KEY: Final = bytes(range(0xA0, 0xB0))
-AUTHENTICATION_KEY: Final = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
-HOUSE_TITLE: Final = bytes.fromhex("5341476770003039")
-BARN_TITLE: Final = bytes.fromhex("5341476770003040")
+NEW_KEY: Final = bytes(range(0x50, 0x60))
+WRONG_KEY: Final = bytes(range(0x60, 0x70))
+OWN_AUTHENTICATION_KEY: Final = bytes(range(0xD0, 0xE0))
+
+FLAGS: Final = {
+    "Layout": "a telegram as meters of some country and year write it",
+    "LengthForm": "the length is written in the short form, behind 81, or behind 82, also longer than needed",
+    "Size": "the smallest and largest frames",
+    "Stream": "several frames or telegrams, or noise, in one stream",
+    "Chunks": "the stream arrives in pieces; any cut must give the same",
+    "KeyChoice": "the key is found by system title, among several, or for any title",
+    "KeyChange": "a new key starts its frame counter anew",
+    "OwnAuthenticationKey": "the meter has an authentication key of its own",
+    "CrcOnly": "the user asked for the CRC to decide, because the authentication key is not known",
+    "CounterRange": "the lowest and highest frame counters",
+    "LineEnds": "blank lines and line ends other than usual, under a CRC that still holds",
+    "Flip": "one byte of a good frame is changed",
+    "SecurityByte": "the frame is not of suite 0, authenticated and encrypted",
+    "Length": "the length is of an illegal form, out of bounds, or not that of the frame",
+    "Truncated": "the frame ends too early",
+    "WrongEncryptionKey": "the key is not the one that encrypted the frame",
+    "WrongAuthenticationKey": "the encryption key is right, the authentication key is not",
+    "NoKey": "no key is known for the system title",
+    "Replay": "the frame counter does not rise",
+    "NonceReuse": "the same title and counter with another text",
+    "Crc": "the CRC of a telegram is wrong, or missing where one is due",
+    "Plaintext": "plaintext from a meter that must be encrypted",
+    "NoTelegram": "an authentic frame that holds something else",
+    "Splice": "parts of two good frames in one",
+    "Noise": "nothing in the stream is a frame or telegram, and nothing is to be reported",
+}
+
+Case = dict[str, Any]
+
+SHORT: Final = LUXEMBOURG_MINIMAL
+TEXT: Final = LUXEMBOURG_2018
+#: Values that stand in no other layout, as the wire has them and as we would show them.
+SECRETS: Final = {
+    TEXT.name: ["000066.950", "66.95", "77.376"],
+    LUXEMBOURG.name: ["001234.567", "1234.567", "GFLO2133031470"],
+}
 
 
-def crc16(data: bytes) -> int:
-    """CRC-16/ARC, bit by bit (DSMR 5.0.2 P1, clause 6.2)."""
-    crc = 0
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
+def title_text(title: bytes) -> str:
+    return title.hex().upper()
 
 
-def telegram(header: str, *lines: str) -> bytes:
-    """Write a telegram with a right CRC; the header comes without its slash."""
-    body = "\r\n".join([f"/{header}", "", *lines, "!"]).encode("ascii")
+def meter_keys(
+    *encryption_keys: bytes,
+    title: bytes | None = HOUSE_TITLE,
+    authentication_key: bytes = AUTHENTICATION_KEY,
+    verification: str = "required",
+) -> list[dict[str, Any]]:
+    """Write the keys of one meter; without a title they are for any."""
+    return [
+        {
+            "system_title": None if title is None else title_text(title),
+            "encryption_keys": [key.hex() for key in encryption_keys],
+            "authentication_key": authentication_key.hex(),
+            "verification": verification,
+        }
+    ]
+
+
+HOUSE: Final = meter_keys(HOUSE_KEY)
+
+
+def encrypted(layout: Layout, counter: int, title: bytes = HOUSE_TITLE, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Give the object that a frame with this layout must give."""
+    fields = {"system_title": title_text(title), "security": "authenticated", "frame_counter": counter}
+    return layout.expected(**(fields | changes))
+
+
+def plain(layout: Layout) -> dict[str, Any]:
+    return layout.expected(security="plaintext")
+
+
+def accept(
+    name: str,
+    flags: str,
+    note: str,
+    stream: bytes,
+    telegrams: list[dict[str, Any]],
+    keys: list[dict[str, Any]] | None = None,
+    chunks: list[int] | None = None,
+) -> Case:
+    """Write a case in which everything is right."""
+    case: Case = {
+        "id": name,
+        "note": note,
+        "flags": flags.split(),
+        "keys": HOUSE if keys is None else keys,
+        "stream": stream.hex(),
+        "expect": "decoded",
+        "telegrams": telegrams,
+        "rejections": [],
+        "must_not_release": [],
+    }
+    if chunks is not None:
+        case["chunks"] = chunks
+    return case
+
+
+def refuse(
+    name: str,
+    flags: str,
+    note: str,
+    stream: bytes,
+    reason: str,
+    *,
+    keys: list[dict[str, Any]] | None = None,
+    hint: str | None = None,
+    offset: int = 0,
+    before: list[dict[str, Any]] | None = None,
+    secret: Layout | None = None,
+) -> Case:
+    """Write a case with one fault: a rejection for this reason, or nothing at all for `noise`.
+
+    Args:
+        before: what good frames before the fault give.
+        secret: what is inside the refused frame; its values must not come out.
+    """
+    rejection: dict[str, Any] = {"reason": reason, "offset": offset}
+    if hint is not None:
+        rejection["hint"] = hint
+    return {
+        "id": name,
+        "note": note,
+        "flags": flags.split(),
+        "keys": HOUSE if keys is None else keys,
+        "stream": stream.hex(),
+        "expect": reason,
+        "telegrams": before or [],
+        "rejections": [] if reason == "noise" else [rejection],
+        "must_not_release": [] if secret is None else SECRETS[secret.name],
+    }
+
+
+# What must decode
+
+
+def decoded_cases() -> Iterator[Case]:
+    """Yield every case in which all must come out."""
+    for number, layout in enumerate(LAYOUTS):
+        counter = 1000 + number
+        stream = frame(layout.text, counter=counter)
+        yield accept(f"encrypted-{layout.name}", "Layout", layout.note, stream, [encrypted(layout, counter)])
+        yield accept(f"plain-{layout.name}", "Layout", layout.note, layout.text, [plain(layout)], keys=[])
+    yield from _sizes()
+    yield from _streams()
+    yield from _keys()
+    yield from _line_ends()
+
+
+def _sizes() -> Iterator[Case]:
+    for form, words in ((0, "short"), (0x81, "81"), (0x82, "82")):
+        stream = frame(SHORT.text, form=form)
+        yield accept(f"length-{words}", "LengthForm", f"the {words} form", stream, [encrypted(SHORT, 1)])
+    austria = frame(AUSTRIA.text, form=0x81)
+    yield accept("length-81-long", "LengthForm", "the 81 form above 127", austria, [encrypted(AUSTRIA, 1)])
+    for size in (127, 128, 129, 255, 256, 257, 1024, 1025, 2048, 4096, 12288, 16384):
+        layout = _filled(size - 17)
+        stream = frame(layout.text)
+        yield accept(f"size-{size}", "Size", f"a length of {size}", stream, [encrypted(layout, 1)])
+    layout = Layout("tiny", "", "L", (), None)
+    yield accept("size-tiny", "Size", "a header and an end", frame(layout.text), [encrypted(layout, 1)])
+
+
+def _filled(size: int) -> Layout:
+    """Make a telegram of exactly this size, with text messages as the specification allows them."""
+    rows: list[tuple[str, dict[str, Any]]] = []
+    rest = size - len(telegram("Lux5\\253000001_D"))
+    for number in range(9, 1000):
+        if rest == 0:
+            break
+        digits = min(rest - 16, 2048)
+        if 0 < rest - 16 - digits < 18:
+            digits -= 18
+        code = f"1-0:99.{number:03d}.0"
+        rows.append((f"{code}({'7' * digits})", {"unknown": {code: [f"({'7' * digits})"]}}))
+        rest -= digits + 16
+    layout = Layout(f"filled-{size}", "", "Lux5\\253000001_D", tuple(rows), None)
+    if len(layout.text) != size:
+        raise ValueError(f"{len(layout.text)} instead of {size}")
+    return layout
+
+
+def _streams() -> Iterator[Case]:
+    first, second = frame(LUXEMBOURG.text, counter=1), frame(TEXT.text, counter=2)
+    both = [encrypted(LUXEMBOURG, 1), encrypted(TEXT, 2)]
+    noise = random.Random("noise of the vectors").randbytes(64)  # noqa: S311 - the same on every run
+    false_header = b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30"
+    for name, note, stream in (
+        ("two-frames", "one right behind the other", first + second),
+        ("noise-before", "64 bytes of noise first", noise + first + second),
+        ("noise-between", "64 bytes of noise between", first + noise + second),
+        ("noise-behind", "64 bytes of noise at the end", first + second + noise),
+        ("mark-before", "half a header before a frame", first + b"x\xdb\x08" + second),
+        ("false-header", "a false header claims all that follows", b"x" + false_header + first + second),
+        ("false-headers", "three of them, nested", b"x" + false_header * 3 + first + second),
+        ("tail-of-a-frame", "the recording began inside a frame", first[300:] + first + second),
+        ("cut-then-whole", "a frame that breaks off, then whole ones", first[:500] + first + second),
+        (
+            "lost-byte-then-whole",
+            "a frame without its last byte, then whole ones",
+            first[:-1] + first + second,
+        ),
+        ("slash-before", "a slash that begins no telegram", first + b"x/ab" + second),
+    ):
+        yield accept(f"stream-{name}", "Stream", note, stream, both)
+    barn = Layout("barn", "", TEXT.header, (TEXT.rows[0], *TEXT.rows[3:]), None)
+    keys = HOUSE + meter_keys(BARN_KEY, title=BARN_TITLE)
+    mixed = [
+        (frame(LUXEMBOURG.text, counter=9), encrypted(LUXEMBOURG, 9)),
+        (frame(barn.text, key=BARN_KEY, title=BARN_TITLE, counter=3), encrypted(barn, 3, BARN_TITLE)),
+        (BELGIUM_50217.text, plain(BELGIUM_50217)),
+        (frame(LUXEMBOURG.text, counter=10), encrypted(LUXEMBOURG, 10)),
+        (frame(barn.text, key=BARN_KEY, title=BARN_TITLE, counter=4), encrypted(barn, 4, BARN_TITLE)),
+        (BELGIUM_50217.text, plain(BELGIUM_50217)),
+    ]
+    stream = b"".join(part for part, _ in mixed)
+    expected = [found for _, found in mixed]
+    yield accept("stream-interleaved", "Stream KeyChoice", "two meters and plaintext", stream, expected, keys)
+    for size in (1, 2, 3, 7, 13, 14, 64, 1000):
+        yield accept(
+            f"chunks-of-{size}", "Chunks Stream", f"{size} bytes at a time", stream, expected, keys, [size]
+        )
+    cuts = [2, 8, 1, 2, 1, 4, len(first) - 30, 12]
+    yield accept("chunks-at-borders", "Chunks", "cut at every field border", first + second, both, None, cuts)
+    plain_both = [plain(BELGIUM_50217), plain(BELGIUM_50217)]
+    yield accept("stream-plain", "Stream", "two telegrams", BELGIUM_50217.text * 2, plain_both, [])
+    cut = BELGIUM_50217.text[:300] + BELGIUM_50217.text
+    yield accept("stream-plain-cut", "Stream", "one that breaks off, then one", cut, plain_both[:1], [])
+
+
+def _keys() -> Iterator[Case]:
+    stream = frame(TEXT.text)
+    expected = [encrypted(TEXT, 1)]
+    any_key = meter_keys(HOUSE_KEY, title=None)
+    yield accept("key-any", "KeyChoice", "a key for any title", stream, expected, any_key)
+    own_first = HOUSE + meter_keys(WRONG_KEY, title=None)
+    yield accept("key-own-before-any", "KeyChoice", "the meter's own key counts", stream, expected, own_first)
+    two = meter_keys(NEW_KEY, HOUSE_KEY)
+    yield accept("key-old-of-two", "KeyChoice", "the second of two keys fits", stream, expected, two)
+    change = frame(TEXT.text, counter=90000) + frame(TEXT.text, key=NEW_KEY, counter=0)
+    after = [encrypted(TEXT, 90000), encrypted(TEXT, 0)]
+    yield accept("key-change", "KeyChange", "the counter is 0 again under the new key", change, after, two)
+    own = frame(TEXT.text, authentication_key=OWN_AUTHENTICATION_KEY)
+    own_keys = meter_keys(HOUSE_KEY, authentication_key=OWN_AUTHENTICATION_KEY)
+    yield accept("own-authentication-key", "OwnAuthenticationKey", "as in Austria", own, expected, own_keys)
+    crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
+    unproven = [encrypted(TEXT, 1, security="unauthenticated")]
+    yield accept("crc-only", "CrcOnly", "the tag is of another key", own, unproven, crc_only)
+    yield accept(
+        "crc-only-right-tag", "CrcOnly", "even so it is not authenticated", stream, unproven, crc_only
+    )
+    for counter in (0, 1, 255, 256, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
+        found = [encrypted(SHORT, counter)]
+        yield accept(f"counter-{counter}", "CounterRange", "", frame(SHORT.text, counter=counter), found)
+    gap = frame(SHORT.text, counter=5) + frame(SHORT.text, counter=5000)
+    found = [encrypted(SHORT, 5), encrypted(SHORT, 5000)]
+    yield accept("counter-gap", "CounterRange", "frames were missed in between", gap, found)
+
+
+def _line_ends() -> Iterator[Case]:
+    text = TEXT.text
+    as_is = [plain(TEXT)]
+    yield accept("lf-only", "LineEnds", "CRs were lost by copying", text.replace(b"\r\n", b"\n"), as_is, [])
+    no_end = text.rstrip(b"\r\n")
+    yield accept("no-last-line-end", "LineEnds", "the stream ends behind the CRC", no_end, as_is, [])
+    lower = text[:-6] + text[-6:].lower()
+    yield accept("crc-lower-case", "LineEnds", "the CRC in small letters", lower, as_is, [])
+    for name, old, new in (
+        ("no-blank-line", b"\r\n\r\n", b"\r\n"),
+        ("two-blank-lines", b"\r\n\r\n", b"\r\n\r\n\r\n"),
+    ):
+        body = text[: text.rindex(b"!") + 1].replace(old, new, 1)
+        yield accept(name, "LineEnds", name.replace("-", " "), _with_crc(body), as_is, [])
+    for number in range(1, 2000):  # one of them gives a CRC that begins with a zero
+        layout = Layout("short-crc", "", f"Lux5\\2530{number:05d}_D", LUXEMBOURG_MINIMAL.rows, None)
+        if crc16(layout.text[: layout.text.rindex(b"!") + 1]) < 0x1000:
+            body = layout.text[: layout.text.rindex(b"!") + 1]
+            stream = body + f"{crc16(body):X}\r\n".encode("ascii")
+            yield accept(
+                "crc-three-digits", "LineEnds", "its zero is not written", stream, [plain(layout)], []
+            )
+            return
+
+
+def _with_crc(body: bytes) -> bytes:
     return body + f"{crc16(body):04X}\r\n".encode("ascii")
 
 
-def length_field(length: int, form: int = 0x82) -> bytes:
-    """Write a length in the short form (0), behind 81 or behind 82."""
-    if form == 0x82:
-        return b"\x82" + length.to_bytes(2, "big")
-    return (b"\x81" if form == 0x81 else b"") + bytes([length])
+# What must be refused
 
 
-def frame(
-    plaintext: bytes,
-    *,
-    key: bytes = HOUSE_KEY,
-    title: bytes = HOUSE_TITLE,
-    counter: int = 1,
-    authentication_key: bytes = AUTHENTICATION_KEY,
-    form: int = 0x82,
-) -> bytes:
-    """Encrypt a plaintext as a Luxembourg meter does."""
-    counter_bytes = counter.to_bytes(4, "big")
-    encryptor = Cipher(AES(key), GCM(title + counter_bytes)).encryptor()
-    encryptor.authenticate_additional_data(b"\x30" + authentication_key)
-    ciphertext = encryptor.update(plaintext) + encryptor.finalize()
-    content = b"\x30" + counter_bytes + ciphertext + encryptor.tag[:12]
-    return b"\xdb\x08" + title + length_field(len(content), form) + content
+def refused_cases() -> Iterator[Case]:
+    """Yield every case with a fault."""
+    yield from _flips()
+    yield from _security_bytes()
+    yield from _lengths()
+    yield from _truncations()
+    yield from _wrong_keys()
+    yield from _replays()
+    yield from _checksums()
+    yield from _plaintexts()
+    yield from _no_telegrams()
+    yield from _splices()
+    yield from _noises()
 
 
-def hex_text(text: str) -> str:
-    """Write text as hex digits, as identifiers are."""
-    return text.encode("ascii").hex().upper()
+def _flips() -> Iterator[Case]:
+    good = frame(TEXT.text)
+    any_key = meter_keys(HOUSE_KEY, title=None)
+
+    def flipped(position: int, bits: int) -> bytes:
+        changed = bytearray(good)
+        changed[position] ^= bits
+        return bytes(changed)
+
+    yield refuse("flip-mark", "Flip Noise", "no DB, no frame", flipped(0, 0x01), "noise")
+    for bits in (0x01, 0x02, 0x08, 0x80):
+        note = "the length of the system title"
+        yield refuse(f"flip-title-length-{bits:02x}", "Flip", note, flipped(1, bits), "malformed")
+    for position in range(2, 10):
+        yield refuse(
+            f"flip-title-{position}", "Flip", "the system title, under a key for any",
+            flipped(position, 0x01), "authentication", keys=any_key, hint="wrong-encryption-key", secret=TEXT,
+        )  # fmt: skip
+        note = "the system title, so that its key is not found"
+        yield refuse(f"flip-title-{position}-no-key", "Flip NoKey", note, flipped(position, 0x10), "no-key")
+    for position in range(14, 18):
+        yield refuse(
+            f"flip-counter-{position}", "Flip", "the frame counter",
+            flipped(position, 0x40), "authentication", hint="wrong-encryption-key", secret=TEXT,
+        )  # fmt: skip
+    end = len(good) - 12
+    for position in (18, 19, 30, 31, 32, 50, 100, 200, end - 8, end - 3, end - 2, end - 1):
+        yield refuse(
+            f"flip-ciphertext-{position}", "Flip", "the text stays readable but for one character",
+            flipped(position, 0x20), "authentication", secret=TEXT,
+            hint="corrupt",
+        )  # fmt: skip
+    for position in range(12):
+        yield refuse(
+            f"flip-tag-{position}", "Flip", "the text and its CRC are right, the tag is not",
+            flipped(end + position, 0x80), "authentication", hint="wrong-authentication-key", secret=TEXT,
+        )  # fmt: skip
 
 
-def luxembourg(second: int, energy: float = 1234.567, name: str = "SAG1030700012345") -> bytes:
-    """Write a telegram as Luxembourg's meters send it today: three phases, and gas behind them."""
-    return telegram(
-        "Lux5\\253000001_D",
-        "1-3:0.2.8(42)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
-        f"0-0:42.0.0({hex_text(name)})",
-        f"1-0:1.8.0({energy:010.3f}*kWh)",
-        "1-0:2.8.0(000890.123*kWh)",
-        "1-0:3.8.0(000045.678*kvarh)",
-        "1-0:4.8.0(000412.002*kvarh)",
-        "1-0:1.7.0(01.312*kW)",
-        "1-0:2.7.0(00.000*kW)",
-        "1-0:3.7.0(00.000*kvar)",
-        "1-0:4.7.0(00.154*kvar)",
-        "0-0:17.0.0(027.6*kVA)",
-        "1-0:9.7.0(01.321*kVA)",
-        "1-0:10.7.0(00.000*kVA)",
-        "1-1:31.4.0(040*A)(-040*A)",
-        "0-0:96.3.10(1)",
-        "0-1:96.3.10(0)",
-        "0-2:96.3.10(0)",
-        "0-0:96.7.21(00012)",
-        "1-0:32.32.0(00003)",
-        "1-0:52.32.0(00003)",
-        "1-0:72.32.0(00002)",
-        "1-0:32.36.0(00000)",
-        "1-0:52.36.0(00000)",
-        "1-0:72.36.0(00000)",
-        "0-0:96.13.0()",
-        "0-0:96.13.2()",
-        "0-0:96.13.3()",
-        "0-0:96.13.4()",
-        "0-0:96.13.5()",
-        "1-0:32.7.0(231.4*V)",
-        "1-0:52.7.0(230.2*V)",
-        "1-0:72.7.0(229.9*V)",
-        "1-0:31.7.0(002*A)",
-        "1-0:51.7.0(001*A)",
-        "1-0:71.7.0(003*A)",
-        "1-0:21.7.0(00.412*kW)",
-        "1-0:41.7.0(00.280*kW)",
-        "1-0:61.7.0(00.620*kW)",
-        "1-0:22.7.0(00.000*kW)",
-        "1-0:42.7.0(00.000*kW)",
-        "1-0:62.7.0(00.000*kW)",
-        "1-0:23.7.0(00.000*kvar)",
-        "1-0:43.7.0(00.000*kvar)",
-        "1-0:63.7.0(00.000*kvar)",
-        "1-0:24.7.0(00.046*kvar)",
-        "1-0:44.7.0(00.065*kvar)",
-        "1-0:64.7.0(00.043*kvar)",
-        "0-1:24.1.0(003)",
-        f"0-1:96.1.0({hex_text('GFLO2133031470')})",
-        "0-1:24.2.1(260130100000W)(00435.247*m3)",
-        "0-1:24.4.0(1)",
-        "0-2:24.1.0(007)",
-        "0-2:96.1.0()",
-        "0-2:24.2.1(632525252525S)(00000.000)",
+def _security_bytes() -> Iterator[Case]:
+    for security in range(256):
+        if security != 0x30:
+            stream = frame(TEXT.text, security=security)
+            note = "authenticated with just this security byte, and still not the one of a P1 port"
+            name = f"security-{security:02x}"
+            yield refuse(name, "SecurityByte", note, stream, "security", secret=TEXT)
+
+
+def _lengths() -> Iterator[Case]:
+    good = frame(TEXT.text)
+    length = len(good) - 13
+    for form in (0x80, *range(0x83, 0x90), 0xFF):
+        stream = good[:10] + bytes([form]) + good[11:]
+        yield refuse(f"length-form-{form:02x}", "Length", "an illegal form", stream, "malformed", secret=TEXT)
+    four = good[:10] + b"\x83\x00" + good[11:]
+    yield refuse("length-83", "Length", "three bytes behind 83, the value is right", four, "malformed")
+    five = good[:10] + b"\x84\x00\x00" + good[11:]
+    yield refuse("length-84", "Length", "four bytes behind 84, the value is right", five, "malformed")
+    for value in (0, 1, 5, 16, 17, 16385, 32768, 65535):
+        stream = good[:11] + value.to_bytes(2, "big") + good[13:]
+        yield refuse(f"length-value-{value}", "Length", "out of bounds", stream, "malformed", secret=TEXT)
+    for value in (0, 17):
+        stream = good[:10] + bytes([value]) + good[13:]
+        yield refuse(
+            f"length-short-{value}", "Length", "out of bounds in the short form", stream, "malformed"
+        )
+        stream = good[:10] + bytes([0x81, value]) + good[13:]
+        yield refuse(f"length-81-{value}", "Length", "out of bounds behind 81", stream, "malformed")
+    empty = frame(b"")
+    yield refuse("length-empty", "Length Size", "a frame with no text at all", empty, "malformed")
+    # One byte less or more leaves the text and its CRC whole, which points to the authentication key.
+    for value, hint in ((18, "corrupt"), (100, "corrupt"), (length - 1, "wrong-authentication-key")):
+        stream = good[:11] + value.to_bytes(2, "big") + good[13:]
+        yield refuse(
+            f"length-less-{value}", "Length", "less than the frame has: the tag is cut from the middle",
+            stream, "authentication", hint=hint, secret=TEXT,
+        )  # fmt: skip
+    for value in (length + 1, 4096, 16384):
+        stream = good[:11] + value.to_bytes(2, "big") + good[13:]
+        note = "more than the frame has: it never ends"
+        yield refuse(f"length-more-{value}", "Length Truncated", note, stream, "malformed", secret=TEXT)
+    one_more = good[:11] + (length + 1).to_bytes(2, "big") + good[13:] + b"\x00"
+    yield refuse(
+        "length-one-more", "Length", "one byte more, and a byte more is there",
+        one_more, "authentication", hint="wrong-authentication-key", secret=TEXT,
+    )  # fmt: skip
+
+
+def _truncations() -> Iterator[Case]:
+    good = frame(TEXT.text)
+    borders = {
+        "mark": 1, "title-length": 2, "title": 9, "title-end": 10, "length-form": 11, "length": 12,
+        "length-end": 13, "security": 14, "counter": 16, "counter-end": 18, "first-byte": 19, "text": 200,
+        "text-end": len(good) - 12, "tag": len(good) - 6, "last-byte": len(good) - 1,
+    }  # fmt: skip
+    for name, size in borders.items():
+        yield refuse(f"cut-{name}", "Truncated", "", good[:size], "malformed", secret=TEXT)
+        yield refuse(
+            f"cut-behind-a-frame-{name}", "Truncated", "where a frame is due",
+            frame(SHORT.text) + good[:size], "malformed", offset=len(frame(SHORT.text)),
+            before=[encrypted(SHORT, 1)], secret=TEXT,
+        )  # fmt: skip
+
+
+def _wrong_keys() -> Iterator[Case]:
+    good = frame(TEXT.text)
+    wrong = meter_keys(WRONG_KEY)
+    hint = "wrong-encryption-key"
+    yield refuse(
+        "key-wrong", "WrongEncryptionKey", "", good, "authentication", keys=wrong, hint=hint, secret=TEXT
+    )
+    two = meter_keys(WRONG_KEY, NEW_KEY)
+    yield refuse(
+        "key-both-wrong", "WrongEncryptionKey", "neither of two", good, "authentication", keys=two, hint=hint
+    )
+    own_wrong = wrong + meter_keys(HOUSE_KEY, title=None)
+    note = "the meter's own key counts, though the one for any would fit"
+    yield refuse(
+        "key-own-wrong", "WrongEncryptionKey", note, good, "authentication", keys=own_wrong, hint=hint
+    )
+    for bit in (0, 63, 127):
+        nearly = (int.from_bytes(HOUSE_KEY, "big") ^ 1 << bit).to_bytes(16, "big")
+        yield refuse(
+            f"key-bit-{bit}", "WrongEncryptionKey", "one bit of the key", good, "authentication",
+            keys=meter_keys(nearly), hint=hint,
+        )  # fmt: skip
+    for name, key in (
+        ("own", OWN_AUTHENTICATION_KEY), ("zero", bytes(16)), ("reversed", AUTHENTICATION_KEY[::-1]),
+    ):  # fmt: skip
+        yield refuse(
+            f"authentication-key-{name}", "WrongAuthenticationKey", "", frame(TEXT.text, authentication_key=key),
+            "authentication", hint="wrong-authentication-key", secret=TEXT,
+        )  # fmt: skip
+    own = meter_keys(HOUSE_KEY, authentication_key=OWN_AUTHENTICATION_KEY)
+    yield refuse(
+        "authentication-key-configured", "WrongAuthenticationKey", "the user wrote another one",
+        good, "authentication", keys=own, hint="wrong-authentication-key", secret=TEXT,
+    )  # fmt: skip
+    yield refuse("no-key-at-all", "NoKey", "", good, "no-key", keys=[], secret=TEXT)
+    other = meter_keys(BARN_KEY, title=BARN_TITLE)
+    yield refuse("no-key-for-this-meter", "NoKey", "another meter's is there", good, "no-key", keys=other)
+    crc_only = meter_keys(WRONG_KEY, verification="crc-only")
+    yield refuse("crc-only-wrong-key", "CrcOnly WrongEncryptionKey", "", good, "checksum", keys=crc_only)
+
+
+def _replays() -> Iterator[Case]:
+    for first, second in (
+        (7, 7),
+        (7, 6),
+        (7, 0),
+        (0, 0),
+        (0xFFFFFFFF, 1),
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (256, 255),
+    ):
+        start = frame(TEXT.text, counter=first)
+        stream = start + frame(LUXEMBOURG.text, counter=second)
+        flags = "Replay NonceReuse" if first == second else "Replay"
+        yield refuse(
+            f"replay-{first}-{second}", flags, f"counter {second} after {first}", stream, "replay",
+            offset=len(start), before=[encrypted(TEXT, first)], secret=LUXEMBOURG,
+        )  # fmt: skip
+    again = frame(TEXT.text, counter=7) * 2
+    yield refuse(
+        "replay-same-frame", "Replay", "the very same frame twice", again, "replay",
+        offset=len(again) // 2, before=[encrypted(TEXT, 7)],
+    )  # fmt: skip
+    parts = [frame(SHORT.text, counter=9), frame(TEXT.text, counter=10), frame(LUXEMBOURG.text, counter=9)]
+    yield refuse(
+        "replay-of-the-last-but-one", "Replay", "", b"".join(parts), "replay",
+        offset=len(parts[0] + parts[1]), before=[encrypted(SHORT, 9), encrypted(TEXT, 10)],
+    )  # fmt: skip
+    crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
+    start = frame(SHORT.text, counter=7)
+    yield refuse(
+        "replay-crc-only", "Replay CrcOnly", "", start + frame(TEXT.text, counter=7), "replay",
+        keys=crc_only, offset=len(start), before=[encrypted(SHORT, 7, security="unauthenticated")],
+    )  # fmt: skip
+    two = meter_keys(NEW_KEY, HOUSE_KEY)
+    parts = [frame(SHORT.text, counter=7), frame(SHORT.text, key=NEW_KEY, counter=0)]
+    yield refuse(
+        "replay-under-the-new-key", "Replay KeyChange", "", b"".join(parts) + frame(TEXT.text, key=NEW_KEY, counter=0),
+        "replay", keys=two, offset=len(b"".join(parts)), before=[encrypted(SHORT, 7), encrypted(SHORT, 0)],
+    )  # fmt: skip
+
+
+def _checksums() -> Iterator[Case]:
+    body = TEXT.text[: TEXT.text.rindex(b"!") + 1]
+    right = crc16(body)
+    for name, end in (
+        ("zero", b"0000"), ("one-bit", f"{right ^ 1:04X}".encode()), ("high-bit", f"{right ^ 0x8000:04X}".encode()),
+        ("bytes-swapped", f"{right & 0xFF:02X}{right >> 8:02X}".encode()), ("three-digits", f"{right:04X}"[1:].encode()),
+        ("missing", b""),
+    ):  # fmt: skip
+        text = body + end + b"\r\n"
+        note = "the frame is authentic, its telegram's CRC is not right"
+        yield refuse(f"crc-{name}", "Crc", note, frame(text), "checksum", secret=TEXT)
+        yield refuse(f"crc-plain-{name}", "Crc", "a telegram that must have one", text, "checksum", keys=[])
+        crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
+        yield refuse(
+            f"crc-only-{name}", "Crc CrcOnly", "", frame(text), "checksum", keys=crc_only, secret=TEXT
+        )
+    changed = body.replace(b"000066.950", b"000066.951") + f"{right:04X}\r\n".encode()
+    yield refuse("crc-of-a-changed-value", "Crc", "", frame(changed), "checksum", secret=TEXT)
+    yield refuse("crc-plain-of-a-changed-value", "Crc", "", changed, "checksum", keys=[])
+    for mark in ("1-3:0.2.8(42)", "0-0:96.1.4(50217)", "0-0:1.0.0(260130102001W)"):
+        text = f"/FLU5\\253000003_A\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n{mark}\r\n!\r\n".encode()
+        name = f"crc-due-{mark.partition('(')[0]}"
+        yield refuse(name, "Crc", "this line alone makes a CRC due", text, "checksum", keys=[])
+    flipped = bytearray(frame(TEXT.text))
+    flipped[100] ^= 0x55
+    crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
+    note = "no tag is asked for, the CRC tells"
+    yield refuse(
+        "crc-only-flip", "Flip CrcOnly", note, bytes(flipped), "checksum", keys=crc_only, secret=TEXT
     )
 
 
-def luxembourg_of_2018(second: int, name: str = "SAG1030700012352") -> bytes:
-    """Write the shorter telegram of older firmware, with values that have no unit."""
-    return telegram(
-        "Lux5\\253000002_M",
-        "1-3:0.2.8(42)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
-        f"0-0:42.0.0({hex_text(name)})",
-        "1-0:1.8.0(000066.950*kWh)",
-        "1-0:2.8.0(007425.001*kWh)",
-        "1-0:3.8.0(000000.818*kvarh)",
-        "1-0:4.8.0(000002.745*kvarh)",
-        "1-0:1.7.0(00.000*kW)",
-        "1-0:2.7.0(04.250*kW)",
-        "1-0:3.7.0(00.000)",
-        "1-0:4.7.0(00.007)",
-        "0-0:17.0.0(77.376)",
-        "0-0:96.3.10(1)",
-        "0-0:96.7.21(00069)",
-        "0-0:96.13.0()",
-        "1-0:31.7.0(006*A)",
-        "1-0:51.7.0(006*A)",
-        "1-0:71.7.0(006*A)",
-    )
+def _plaintexts() -> Iterator[Case]:
+    note = "the meter of this name has a key of its own"
+    for layout in (LUXEMBOURG, LUXEMBOURG_2018):
+        yield refuse(f"plaintext-{layout.name}", "Plaintext", note, layout.text, "plaintext", secret=layout)
+    behind = frame(SHORT.text)
+    yield refuse(
+        "plaintext-behind-encrypted", "Plaintext", note, behind + TEXT.text, "plaintext",
+        offset=len(behind), before=[encrypted(SHORT, 1)], secret=TEXT,
+    )  # fmt: skip
+    wrong = TEXT.text.replace(b"66.950", b"66.951")
+    yield refuse("plaintext-with-wrong-crc", "Plaintext Crc", "the CRC is looked at first", wrong, "checksum")
 
 
-def belgium(second: int) -> bytes:
-    """Write a telegram of a Belgian meter (e-MUCS 1.7.1) with gas, water and two months of peaks."""
-    return telegram(
-        "FLU5\\253000003_A",
-        "0-0:96.1.4(50217)",
-        f"0-0:96.1.1({hex_text('1SAG1100000001')})",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
-        "1-0:1.8.1(000531.250*kWh)",
-        "1-0:1.8.2(000640.792*kWh)",
-        "1-0:2.8.1(000061.957*kWh)",
-        "1-0:2.8.2(000023.548*kWh)",
-        "0-0:96.14.0(0001)",
-        "1-0:1.4.0(00.351*kW)",
-        "1-0:1.6.0(260112183000W)(04.620*kW)",
-        "0-0:98.1.0(3)(1-0:1.6.0)(1-0:1.6.0)(251201000000W)(251118191500W)(05.007*kW)"
-        "(260101000000W)(251224114500W)(06.130*kW)(632525252525W)(632525252525W)(00.000*kW)",
-        "1-0:1.7.0(00.000*kW)",
-        "1-0:2.7.0(01.207*kW)",
-        "1-0:21.7.0(00.000*kW)",
-        "1-0:22.7.0(01.207*kW)",
-        "1-0:32.7.0(236.7*V)",
-        "1-0:31.7.0(005.10*A)",
-        "0-0:96.3.10(1)",
-        "0-0:17.0.0(999.9*kW)",
-        "1-0:31.4.0(999*A)",
-        "0-0:96.13.0()",
-        "0-1:24.1.0(003)",
-        f"0-1:96.1.1({hex_text('7FLO2119000001')})",
-        "0-1:24.4.0(1)",
-        "0-1:24.2.3(260130101502W)(00112.384*m3)",
-        "0-2:24.1.0(007)",
-        f"0-2:96.1.1({hex_text('8SAG1234567890')})",
-        "0-2:24.2.1(260130101502W)(00872.234*m3)",
-    )
+def _no_telegrams() -> Iterator[Case]:
+    for name, text in (
+        ("one-byte", b"x"), ("text", b"no telegram at all"), ("zeros", bytes(100)),
+        ("cosem", bytes.fromhex("C0010000080000010000FF0200")), ("no-slash", TEXT.text[1:]),
+        ("no-end", TEXT.text[: TEXT.text.rindex(b"!")]), ("only-end", b"!0000\r\n"),
+    ):  # fmt: skip
+        yield refuse(f"no-telegram-{name}", "NoTelegram", "the tag is right", frame(text), "malformed")
 
 
-def netherlands(second: int) -> bytes:
-    """Write a telegram of a Dutch meter (DSMR 5) with a message and a log of power failures."""
-    return telegram(
-        "ISK5\\2M550T-0001",
-        "1-3:0.2.8(50)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
-        f"0-0:96.1.1({hex_text('E0044000000000001')})",
-        "1-0:1.8.1(002130.115*kWh)",
-        "1-0:1.8.2(000245.467*kWh)",
-        "1-0:2.8.1(000000.000*kWh)",
-        "1-0:2.8.2(000000.000*kWh)",
-        "0-0:96.14.0(0002)",
-        "1-0:1.7.0(00.111*kW)",
-        "1-0:2.7.0(00.000*kW)",
-        "0-0:96.7.21(00005)",
-        "0-0:96.7.9(00003)",
-        "1-0:99.97.0(2)(0-0:96.7.19)(250326095015W)(0000002014*s)(000101000001W)(2147483647*s)",
-        "1-0:32.32.0(00001)",
-        "1-0:32.36.0(00001)",
-        f"0-0:96.13.0({hex_text('Maintenance on 3 February')})",
-        "1-0:32.7.0(229.9*V)",
-        "1-0:31.7.0(000*A)",
-        "1-0:21.7.0(00.111*kW)",
-        "1-0:22.7.0(00.000*kW)",
-        "0-1:24.1.0(003)",
-        f"0-1:96.1.0({hex_text('G0039001900000001')})",
-        "0-1:24.2.1(260130102000W)(00246.138*m3)",
-    )
+def _splices() -> Iterator[Case]:
+    one, two = frame(LUXEMBOURG.text, counter=1), frame(LUXEMBOURG.text, counter=2)
+    hint = "wrong-encryption-key"
+    for name, at, guess in (
+        ("counter", 18, hint), ("text", 400, "corrupt"), ("tag", len(one) - 12, "wrong-authentication-key")
+    ):  # fmt: skip
+        yield refuse(
+            f"splice-{name}", "Splice", "the front of one frame, the rest of another",
+            one[:at] + two[at:], "authentication", hint=guess, secret=LUXEMBOURG,
+        )  # fmt: skip
+    barn = frame(LUXEMBOURG.text, key=BARN_KEY, title=BARN_TITLE)
+    yield refuse(
+        "splice-meters", "Splice", "the header of one meter, the content of another",
+        one[:13] + barn[13:], "authentication", hint=hint, secret=LUXEMBOURG,
+    )  # fmt: skip
+
+
+def _noises() -> Iterator[Case]:
+    rng = random.Random("noise cases")  # noqa: S311 - the same on every run
+    for name, stream in (
+        ("empty", b""), ("line-ends", b"\r\n" * 20), ("fill", b"\xff" * 300), ("random", b"\x00" + rng.randbytes(800)),
+        ("inverted", bytes(byte ^ 0xFF for byte in BELGIUM_50217.text)), ("half-telegram", BELGIUM_50217.text[:400]),
+        ("end-of-telegram", BELGIUM_50217.text[400:-8]), ("no-header", b"x" + frame(TEXT.text)[1:]),
+        ("header-in-noise", b"noise\xdb\x07" + rng.randbytes(60)), ("cut-in-noise", b"noise" + frame(TEXT.text)[:200]),
+    ):  # fmt: skip
+        yield refuse(f"noise-{name}", "Noise", "", stream, "noise", keys=[])
+
+
+# The files
 
 
 def sample_recording() -> bytes:
@@ -252,9 +649,29 @@ keys:
 """
 
 
+def _as_file(note: str, cases: Iterator[Case]) -> bytes:
+    listed = list(cases)
+    used = {flag for case in listed for flag in case["flags"]}
+    content = {
+        "format": FORMAT,
+        "version": 1,
+        "note": note,
+        "flags": {flag: words for flag, words in FLAGS.items() if flag in used},
+    }
+    head = json.dumps(content, ensure_ascii=False, indent=1)[:-2]
+    # One case a line: a change of one case is a change of one line.
+    lines = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in listed)
+    return f'{head},\n "cases": [\n  {lines}\n ]\n}}\n'.encode()
+
+
 def files() -> dict[str, bytes]:
     """Make the content of every file, by name."""
-    return {"sample.bin": sample_recording(), "sample.keys.yaml": SAMPLE_KEYS.encode("ascii")}
+    return {
+        "decoded.json": _as_file("streams in which everything must come out", decoded_cases()),
+        "refused.json": _as_file("streams with one fault each, which must be refused", refused_cases()),
+        "sample.bin": sample_recording(),
+        "sample.keys.yaml": SAMPLE_KEYS.encode("ascii"),
+    }
 
 
 if __name__ == "__main__":

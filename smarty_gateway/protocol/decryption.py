@@ -4,7 +4,7 @@
     AAD  security byte 30 + authentication key (16 bytes)
 
 (Luxmetering P1 specification 1.1.3, clause 3.2.5; Green Book, general-glo-ciphering.) The library
-hands plaintext out before it has checked the tag, so nothing may leave `decrypt` before `finalize`.
+hands plaintext out before it has checked the tag, so nothing may leave `open_gcm` before `finalize`.
 The fixed authentication key of Luxembourg is public, so the tag proves that the sender knows the
 encryption key, and that not one bit was changed.
 """
@@ -27,11 +27,20 @@ _READABLE_START: Final = 32
 
 def decrypt(frame: Frame, key: MeterKey) -> bytes | None:
     """Give the plaintext if the tag verifies, None and nothing else if it does not."""
-    decryptor = Cipher(
-        AES(key.encryption_key.reveal()), GCM(_initialisation_vector(frame), frame.tag, TAG_SIZE)
-    ).decryptor()
-    decryptor.authenticate_additional_data(bytes([frame.security]) + key.authentication_key.reveal())
-    plaintext = decryptor.update(frame.ciphertext)
+    return open_gcm(
+        key.encryption_key.reveal(),
+        initialisation_vector(frame),
+        bytes([frame.security]) + key.authentication_key.reveal(),
+        frame.ciphertext,
+        frame.tag,
+    )
+
+
+def open_gcm(key: bytes, iv: bytes, aad: bytes, ciphertext: bytes, tag: bytes) -> bytes | None:
+    """Decrypt AES-GCM with a 96-bit tag; None and nothing else if the tag does not verify."""
+    decryptor = Cipher(AES(key), GCM(iv, tag, TAG_SIZE)).decryptor()
+    decryptor.authenticate_additional_data(aad)
+    plaintext = decryptor.update(ciphertext)
     try:
         decryptor.finalize()
     except InvalidTag:
@@ -60,9 +69,10 @@ def reads_as_text(frame: Frame, key: MeterKey) -> bool:
 
 def _apply_keystream(frame: Frame, key: MeterKey) -> bytes:
     """Decrypt without any check: GCM is AES-CTR from counter block 2 on (NIST SP 800-38D, 7.2)."""
-    first_block = _initialisation_vector(frame) + (2).to_bytes(4, "big")
+    first_block = initialisation_vector(frame) + (2).to_bytes(4, "big")
     return Cipher(AES(key.encryption_key.reveal()), CTR(first_block)).decryptor().update(frame.ciphertext)
 
 
-def _initialisation_vector(frame: Frame) -> bytes:
+def initialisation_vector(frame: Frame) -> bytes:
+    """Give the nonce of a frame: system title and frame counter."""
     return frame.system_title + frame.frame_counter.to_bytes(4, "big")

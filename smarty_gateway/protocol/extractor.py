@@ -187,6 +187,7 @@ class Extractor(Generic[V]):
 
     def _advance(self) -> bool:
         """Search on, and judge the candidate that is complete first; False if more data is needed."""
+        self._look_where_due()
         if not self._open and not self._slashes and self._judge_frame_here():
             return True
         end_line = self._next_end_line()
@@ -226,7 +227,6 @@ class Extractor(Generic[V]):
         end = start + header.size + header.length
         if end > self._end:
             return False
-        self._look_where_due()
         self._searched = start + 1
         self._judge_frame(_Open(start, end, header))
         return True
@@ -306,7 +306,6 @@ class Extractor(Generic[V]):
 
     def _search(self, limit: int) -> None:
         """Find the beginnings of frames and telegrams up to an offset."""
-        self._look_where_due()
         first = self._searched
         if first >= limit:
             return
@@ -407,12 +406,8 @@ class Extractor(Generic[V]):
         """Give the offset before which nothing can prove genuine any more."""
         while self._starts and self._starts[0][1].closed:
             heappop(self._starts)
-        horizon = self._searched
-        if self._starts:
-            horizon = min(horizon, self._starts[0][0])
-        if self._texts:
-            horizon = min(horizon, self._texts[0])
-        return horizon
+        horizon = min([self._searched, *self._due, *self._texts[:1]])
+        return min(horizon, self._starts[0][0]) if self._starts else horizon
 
     def _report_false(self, horizon: int) -> bool:
         """Report those that end before the horizon, except where they overlap what was settled."""
@@ -462,7 +457,7 @@ class Extractor(Generic[V]):
 
     def _trim(self) -> None:
         """Forget bytes that can be part of nothing any more."""
-        keep = min(self._horizon(), self._searched_lines, *self._slashes[:1], *self._due)
+        keep = min(self._horizon(), self._searched_lines, *self._slashes[:1])
         if keep - self._base >= _TRIM:
             del self._buffer[: keep - self._base]
             self._base = keep

@@ -37,12 +37,14 @@ class MeterTelegram:
 
     Attributes:
         offset: where its frame begins, in bytes from the start of the input.
+        size: of the frame, or of the text where it came as plaintext.
         raw: the plaintext as the meter wrote it, from the slash to the end of the last line.
         system_title: of the frame that carried it, None where it came as plaintext.
         frame_counter: likewise.
     """
 
     offset: int
+    size: int
     raw: bytes
     readings: Readings
     security: Security
@@ -150,7 +152,8 @@ class MeterStream:
     def _judge(self, candidate: Candidate) -> _Verdict:
         if isinstance(candidate, Malformed):
             return _Verdict(
-                genuine=False, event=Rejection(Reason.MALFORMED, candidate.offset, candidate.words)
+                genuine=False,
+                event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.words),
             )
         if isinstance(candidate, PlainTelegram):
             return self._judge_plaintext(candidate)
@@ -196,6 +199,7 @@ class MeterStream:
         authenticated = key.verification is Verification.REQUIRED
         accepted = MeterTelegram(
             offset=frame.offset,
+            size=frame.size,
             raw=telegram.raw,
             readings=decode(telegram),
             security=Security.AUTHENTICATED if authenticated else Security.UNAUTHENTICATED,
@@ -219,7 +223,7 @@ class MeterStream:
         if self._is_refused_as_plaintext(readings):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
             return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True)
-        accepted = MeterTelegram(candidate.offset, telegram.raw, readings, Security.PLAINTEXT)
+        accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
         return _Verdict(genuine=True, event=accepted)
 
     def _is_refused_as_plaintext(self, readings: Readings) -> bool:
@@ -232,10 +236,11 @@ class MeterStream:
         self, candidate: Frame | PlainTelegram, reason: Reason, words: str, *, genuine: bool = False
     ) -> _Verdict:
         if isinstance(candidate, PlainTelegram):
-            return _Verdict(genuine, Rejection(reason, candidate.offset, words))
+            return _Verdict(genuine, Rejection(reason, candidate.offset, candidate.size, words))
         rejection = Rejection(
             reason,
             candidate.offset,
+            candidate.size,
             f"{_name_of(candidate)}: {words}",
             system_title=candidate.system_title,
             frame_counter=candidate.frame_counter,
@@ -271,6 +276,7 @@ class MeterStream:
         return Rejection(
             Reason.AUTHENTICATION,
             frame.offset,
+            frame.size,
             f"{_name_of(frame)}: the tag does not verify; {words}",
             hint,
             frame.system_title,

@@ -33,12 +33,14 @@ class Rejection:
 
     Attributes:
         offset: where it begins, in bytes from the start of the input.
+        size: how many bytes it is, as far as that can be told.
         words: what is wrong and what to do, for a person.
         system_title: of the meter, as far as a frame told it.
     """
 
     reason: Reason
     offset: int
+    size: int
     words: str
     hint: Hint | None = None
     system_title: bytes | None = None

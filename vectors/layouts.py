@@ -1,0 +1,401 @@
+"""Telegrams as meters of several countries and years write them, each line beside what it must give.
+
+Values and identities are invented; the layouts follow the specifications named in each note.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vectors.building_blocks import hex_text, telegram
+
+Line = tuple[str, dict[str, Any]]
+
+
+def row(line: str, **fields: Any) -> Line:  # noqa: ANN401 - a field may be of any JSON type
+    """Put a line beside the fields it must give; none where it says that there is nothing."""
+    return line, fields
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A telegram and the readings that must come out of it."""
+
+    name: str
+    note: str
+    header: str
+    rows: tuple[Line, ...]
+    identity: str | None
+
+    @property
+    def text(self) -> bytes:
+        """The telegram as it is written."""
+        return telegram(self.header, *(line for line, _ in self.rows))
+
+    def expected(self, **frame_fields: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
+        """Give the JSON object that must come out, with `security` and what a frame adds."""
+        readings: dict[str, Any] = {}
+        for _, fields in self.rows:
+            for name, value in fields.items():
+                if isinstance(value, dict) and isinstance(readings.get(name), dict):
+                    readings[name] |= value
+                else:
+                    readings[name] = dict(value) if isinstance(value, dict) else value
+        identity = self.identity or frame_fields.get("system_title") or self.header
+        return {"meter": identity, "meter_id": identity, **frame_fields, "header": self.header, **readings}
+
+
+def clock(second: int) -> Line:
+    """Write the time of a winter morning."""
+    return row(
+        f"0-0:1.0.0(260130102{second // 60}{second % 60:02d}W)",
+        timestamp=f"2026-01-30T10:2{second // 60}:{second % 60:02d}+01:00",
+    )
+
+
+def name_line(name: str) -> Line:
+    """Write the logical device name of a Luxembourg meter."""
+    return row(f"0-0:42.0.0({hex_text(name)})", logical_device_name=name)
+
+
+_GAS_LU: Final = (
+    row("0-1:24.1.0(003)", gas={"channel": 1, "device_type": 3}),
+    row(f"0-1:96.1.0({hex_text('GFLO2133031470')})", gas={"id": "GFLO2133031470"}),
+    row(
+        "0-1:24.2.1(260130100000W)(00435.247*m3)",
+        gas={"value": 435.247, "unit": "m³", "timestamp": "2026-01-30T10:00:00+01:00"},
+    ),
+    row("0-1:24.4.0(1)", gas={"valve_state": 1}),
+)
+
+LUXEMBOURG: Final = Layout(
+    "luxembourg",
+    "Luxmetering P1 1.1.3, three phases, gas on channel 1, nothing on channel 2",
+    "Lux5\\253000001_D",
+    (
+        row("1-3:0.2.8(42)", p1_version="42"),
+        clock(10),
+        name_line("SAG1030700012345"),
+        row("1-0:1.8.0(001234.567*kWh)", energy_import=1234.567),
+        row("1-0:2.8.0(000890.123*kWh)", energy_export=890.123),
+        row("1-0:3.8.0(000045.678*kvarh)", reactive_energy_import=45.678),
+        row("1-0:4.8.0(000412.002*kvarh)", reactive_energy_export=412.002),
+        row("1-0:1.7.0(01.312*kW)", power_import=1.312),
+        row("1-0:2.7.0(00.000*kW)", power_export=0),
+        row("1-0:3.7.0(00.000*kvar)", reactive_power_import=0),
+        row("1-0:4.7.0(00.154*kvar)", reactive_power_export=0.154),
+        row("0-0:17.0.0(027.6*kVA)", apparent_power_threshold=27.6),
+        row("1-0:9.7.0(01.321*kVA)", apparent_power_import=1.321),
+        row("1-0:10.7.0(00.000*kVA)", apparent_power_export=0),
+        row("1-1:31.4.0(040*A)(-040*A)", current_threshold_import=40, current_threshold_export=-40),
+        row("0-0:96.3.10(1)", breaker_state=1),
+        row("0-1:96.3.10(0)", relay_1_state=0),
+        row("0-2:96.3.10(0)", relay_2_state=0),
+        row("0-0:96.7.21(00012)", power_failures=12),
+        row("1-0:32.32.0(00003)", voltage_sags_l1=3),
+        row("1-0:72.36.0(00000)", voltage_swells_l3=0),
+        row("0-0:96.13.0()", message=""),
+        row("0-0:96.13.2()", message_2=""),
+        row("1-0:32.7.0(231.4*V)", voltage_l1=231.4),
+        row("1-0:31.7.0(002*A)", current_l1=2),
+        row("1-0:21.7.0(00.412*kW)", power_import_l1=0.412),
+        row("1-0:62.7.0(00.000*kW)", power_export_l3=0),
+        row("1-0:24.7.0(00.046*kvar)", reactive_power_export_l1=0.046),
+        *_GAS_LU,
+        row("0-2:24.1.0(007)"),
+        row("0-2:96.1.0()"),
+        row("0-2:24.2.1(632525252525S)(00000.000)"),
+        row("0-2:24.4.0(1)"),
+    ),
+    "SAG1030700012345",
+)
+
+LUXEMBOURG_2018: Final = Layout(
+    "luxembourg-2018",
+    "older firmware: fewer lines, and values without a unit",
+    "Lux5\\253000002_M",
+    (
+        row("1-3:0.2.8(42)", p1_version="42"),
+        clock(11),
+        name_line("SAG1030700012345"),
+        row("1-0:1.8.0(000066.950*kWh)", energy_import=66.95),
+        row("1-0:3.7.0(00.000)", reactive_power_import=0),
+        row("1-0:4.7.0(00.007)", reactive_power_export=0.007),
+        row("0-0:17.0.0(77.376)", apparent_power_threshold=77.376),
+        row("0-0:96.7.21(00069)", power_failures=69),
+        row("0-0:96.13.0()", message=""),
+        row("1-0:31.7.0(006*A)", current_l1=6),
+    ),
+    "SAG1030700012345",
+)
+
+LUXEMBOURG_MINIMAL: Final = Layout(
+    "luxembourg-minimal",
+    "no object is required: a version alone makes a telegram, and the title names the meter",
+    "Lux5\\253000001_D",
+    (row("1-3:0.2.8(42)", p1_version="42"),),
+    None,
+)
+
+LUXEMBOURG_SUMMER: Final = Layout(
+    "luxembourg-summer",
+    "the S of summer time, a message, and four M-Bus channels with gas on the last",
+    "Lux5\\253000001_B",
+    (
+        row("1-3:0.2.8(42)", p1_version="42"),
+        row("0-0:1.0.0(260706104157S)", timestamp="2026-07-06T10:41:57+02:00"),
+        name_line("SAG1030700012345"),
+        row("1-0:1.8.0(000025.653*kWh)", energy_import=25.653),
+        row(
+            f"0-0:96.13.0({hex_text('Maintenance on 3 August, 9 h')})", message="Maintenance on 3 August, 9 h"
+        ),
+        row("0-1:24.1.0(007)"),
+        row("0-1:96.1.0()"),
+        row("0-1:24.2.1(632525252525S)(00000.000)"),
+        row("0-2:24.1.0(007)", water={"channel": 2, "device_type": 7}),
+        row(f"0-2:96.1.0({hex_text('WDME0000000001')})", water={"id": "WDME0000000001"}),
+        row(
+            "0-2:24.2.1(260706100000S)(00012.500*m3)",
+            water={"value": 12.5, "unit": "m³", "timestamp": "2026-07-06T10:00:00+02:00"},
+        ),
+        row("0-3:24.1.0(004)", heat={"channel": 3, "device_type": 4}),
+        row(f"0-3:96.1.0({hex_text('HKAM0000000001')})", heat={"id": "HKAM0000000001"}),
+        row(
+            "0-3:24.2.1(260706100000S)(00240.860*GJ)",
+            heat={"value": 240.86, "unit": "GJ", "timestamp": "2026-07-06T10:00:00+02:00"},
+        ),
+        row("0-4:24.1.0(003)", gas={"channel": 4, "device_type": 3}),
+        row(f"0-4:96.1.0({hex_text('GELS0000000001')})", gas={"id": "GELS0000000001"}),
+        row(
+            "0-4:24.2.1(260706102900S)(00028.103*m3)",
+            gas={"value": 28.103, "unit": "m³", "timestamp": "2026-07-06T10:29:00+02:00"},
+        ),
+    ),
+    "SAG1030700012345",
+)
+
+_BELGIAN_ID: Final = row(f"0-0:96.1.1({hex_text('1SAG1100000001')})", equipment_id="1SAG1100000001")
+
+BELGIUM_50213: Final = Layout(
+    "belgium-50213",
+    "e-MUCS 1.3, one phase, whole amperes, gas that is not temperature corrected; limits are off",
+    "FLU5\\253000003_A",
+    (
+        row("0-0:96.1.4(50213)", p1_version="50213"),
+        _BELGIAN_ID,
+        clock(12),
+        row("1-0:1.8.1(000031.250*kWh)", energy_import_tariff_1=31.25),
+        row("1-0:1.8.2(000040.792*kWh)", energy_import_tariff_2=40.792),
+        row("1-0:2.8.1(000061.957*kWh)", energy_export_tariff_1=61.957),
+        row("1-0:2.8.2(000023.548*kWh)", energy_export_tariff_2=23.548),
+        row("0-0:96.14.0(0001)", tariff=1),
+        row("1-0:1.7.0(00.342*kW)", power_import=0.342),
+        row("1-0:2.7.0(00.000*kW)", power_export=0),
+        row("1-0:32.7.0(236.7*V)", voltage_l1=236.7),
+        row("1-0:31.7.0(002*A)", current_l1=2),
+        row("0-0:96.3.10(1)", breaker_state=1),
+        row("0-0:17.0.0(999.9*kW)"),
+        row("1-0:31.4.0(999*A)"),
+        row("0-0:96.13.0()", message=""),
+        row("0-1:24.1.0(003)", gas={"channel": 1, "device_type": 3}),
+        row(f"0-1:96.1.1({hex_text('7FLO2119000001')})", gas={"id": "7FLO2119000001"}),
+        row("0-1:24.4.0(1)", gas={"valve_state": 1}),
+        row(
+            "0-1:24.2.3(260130101502W)(00001.315*m3)",
+            gas={"value": 1.315, "unit": "m³", "timestamp": "2026-01-30T10:15:02+01:00"},
+        ),
+    ),
+    "1SAG1100000001",
+)
+
+BELGIUM_50217: Final = Layout(
+    "belgium-50217",
+    "e-MUCS 1.7.1, three phases, quarter-hour demand, peaks with an unset row, gas and water",
+    "FLU5\\253000004_A",
+    (
+        row("0-0:96.1.4(50217)", p1_version="50217"),
+        _BELGIAN_ID,
+        clock(13),
+        row("1-0:1.8.1(000531.250*kWh)", energy_import_tariff_1=531.25),
+        row("0-0:96.14.0(0002)", tariff=2),
+        row("1-0:1.4.0(00.351*kW)", demand_import=0.351),
+        row(
+            "1-0:1.6.0(260112183000W)(04.620*kW)",
+            peak_demand_month={"value": 4.62, "timestamp": "2026-01-12T18:30:00+01:00"},
+        ),
+        row(
+            "0-0:98.1.0(3)(1-0:1.6.0)(1-0:1.6.0)(251101000000W)(251018191500S)(05.007*kW)"
+            "(251201000000W)(251124114500W)(06.130*kW)(632525252525W)(632525252525W)(00.000*kW)",
+            peak_demand_history=[
+                {
+                    "period_end": "2025-11-01T00:00:00+01:00",
+                    "timestamp": "2025-10-18T19:15:00+02:00",
+                    "value": 5.007,
+                },
+                {
+                    "period_end": "2025-12-01T00:00:00+01:00",
+                    "timestamp": "2025-11-24T11:45:00+01:00",
+                    "value": 6.13,
+                },
+            ],
+        ),
+        row("1-0:1.7.0(00.000*kW)", power_import=0),
+        row("1-0:2.7.0(01.207*kW)", power_export=1.207),
+        row("1-0:41.7.0(00.061*kW)", power_import_l2=0.061),
+        row("1-0:52.7.0(230.7*V)", voltage_l2=230.7),
+        row("1-0:51.7.0(000.49*A)", current_l2=0.49),
+        row("0-0:17.0.0(005.0*kW)", power_threshold=5),
+        row("1-0:31.4.0(025*A)", fuse_threshold=25),
+        row("0-1:24.1.0(003)", gas={"channel": 1, "device_type": 3}),
+        row(f"0-1:96.1.1({hex_text('7FLO2119000001')})", gas={"id": "7FLO2119000001"}),
+        row(
+            "0-1:24.2.3(260130101502W)(00112.384*m3)",
+            gas={"value": 112.384, "unit": "m³", "timestamp": "2026-01-30T10:15:02+01:00"},
+        ),
+        row("0-2:24.1.0(007)", water={"channel": 2, "device_type": 7}),
+        row(f"0-2:96.1.1({hex_text('8SAG1234567890')})", water={"id": "8SAG1234567890"}),
+        row(
+            "0-2:24.2.1(260130101502W)(00872.234*m3)",
+            water={"value": 872.234, "unit": "m³", "timestamp": "2026-01-30T10:15:02+01:00"},
+        ),
+    ),
+    "1SAG1100000001",
+)
+
+BELGIUM_50221: Final = Layout(
+    "belgium-50221",
+    "e-MUCS 2.1: EAN, grid voltage, four relays, water on 24.2.3, limits off in their new form",
+    "FLU5\\253000005_A",
+    (
+        row("0-0:96.1.4(50221)", p1_version="50221"),
+        row("1-0:94.32.1(400)", grid_voltage=400),
+        _BELGIAN_ID,
+        row(f"0-0:96.1.2({hex_text('541440000000000001')})", ean="541440000000000001"),
+        clock(14),
+        row("1-0:1.8.1(000000.034*kWh)", energy_import_tariff_1=0.034),
+        row("0-0:98.1.0(0)(1-0:1.6.0)(1-0:1.6.0)()", peak_demand_history=[]),
+        row("0-0:96.3.10(1)", breaker_state=1),
+        row("0-0:17.0.0(99.999*kW)"),
+        row("1-0:31.4.0(999.99*A)"),
+        row("0-1:96.3.10(0)", relay_1_state=0),
+        row("0-4:96.3.10(1)", relay_4_state=1),
+        row("0-2:24.1.0(007)", water={"channel": 2, "device_type": 7}),
+        row(f"0-2:96.1.1({hex_text('8SAG1234567890')})", water={"id": "8SAG1234567890"}),
+        row(f"0-2:96.1.2({hex_text('541440000000000002')})", water={"ean": "541440000000000002"}),
+        row(
+            "0-2:24.2.3(260130101502W)(00872.234*m3)",
+            water={"value": 872.234, "unit": "m³", "timestamp": "2026-01-30T10:15:02+01:00"},
+        ),
+    ),
+    "1SAG1100000001",
+)
+
+_DUTCH_ID: Final = row(f"0-0:96.1.1({hex_text('E0044000000000001')})", equipment_id="E0044000000000001")
+
+NETHERLANDS_42: Final = Layout(
+    "netherlands-42",
+    "DSMR 4.2, one phase: failure log with a clock that was never set, gas on channel 2",
+    "KFM5KAIFA-METER",
+    (
+        row("1-3:0.2.8(42)", p1_version="42"),
+        clock(15),
+        _DUTCH_ID,
+        row("1-0:1.8.1(003000.497*kWh)", energy_import_tariff_1=3000.497),
+        row("0-0:96.14.0(0002)", tariff=2),
+        row("0-0:96.7.9(00007)", long_power_failures=7),
+        row("1-0:99.97.0(1)(0-0:96.7.19)(000101000001W)(2147483647*s)", power_failure_log=[]),
+        row("0-0:96.13.1()", message_code=""),
+        row("0-1:24.1.0(003)"),
+        row("0-1:96.1.0(0000000000000000000000000000000000)"),
+        row("0-2:24.1.0(003)", gas={"channel": 2, "device_type": 3}),
+        row(f"0-2:96.1.0({hex_text('G0039001900000001')})", gas={"id": "G0039001900000001"}),
+        row(
+            "0-2:24.2.1(260130100000W)(02000.671*m3)",
+            gas={"value": 2000.671, "unit": "m³", "timestamp": "2026-01-30T10:00:00+01:00"},
+        ),
+    ),
+    "E0044000000000001",
+)
+
+NETHERLANDS_50: Final = Layout(
+    "netherlands-50",
+    "DSMR 5.0 with a failure log and a second gas meter",
+    "ISK5\\2M550T-0001",
+    (
+        row("1-3:0.2.8(50)", p1_version="50"),
+        clock(16),
+        _DUTCH_ID,
+        row("1-0:1.8.1(002130.115*kWh)", energy_import_tariff_1=2130.115),
+        row(
+            "1-0:99.97.0(1)(0-0:96.7.19)(250326095015W)(0000002014*s)",
+            power_failure_log=[{"end": "2025-03-26T09:50:15+01:00", "duration_s": 2014}],
+        ),
+        row("0-1:24.1.0(003)", gas={"channel": 1, "device_type": 3}),
+        row(f"0-1:96.1.0({hex_text('G0039001900000001')})", gas={"id": "G0039001900000001"}),
+        row(
+            "0-1:24.2.1(260130101500W)(00246.138*m3)",
+            gas={"value": 246.138, "unit": "m³", "timestamp": "2026-01-30T10:15:00+01:00"},
+        ),
+        row("0-2:24.1.0(003)", gas_2={"channel": 2, "device_type": 3}),
+        row(f"0-2:96.1.0({hex_text('G0039001900000002')})", gas_2={"id": "G0039001900000002"}),
+    ),
+    "E0044000000000001",
+)
+
+AUSTRIA: Final = Layout(
+    "austria",
+    "Sagemcom T210-D-r: whole Wh, W, varh and var, and no identity but the system title",
+    "EST5\\253000006_A",
+    (
+        row("1-3:0.2.8(50)", p1_version="50"),
+        clock(17),
+        row("1-0:1.8.0(006545766*Wh)", energy_import=6545.766),
+        row("1-0:1.7.0(000000286*W)", power_import=0.286),
+        row("1-0:3.8.1(000000747*varh)", reactive_energy_import_tariff_1=0.747),
+        row("1-0:4.7.0(000000166*var)", reactive_power_export=0.166),
+    ),
+    None,
+)
+
+SWEDEN: Final = Layout(
+    "sweden",
+    "H1 port: no version, no identity, units in mixed case, tenths of amperes",
+    "LGF5E360",
+    (
+        clock(18),
+        row("1-0:1.8.0(00002721.126*kWh)", energy_import=2721.126),
+        row("1-0:3.8.0(00001384.336*kVArh)", reactive_energy_import=1384.336),
+        row("1-0:3.7.0(0000.292*kVAr)", reactive_power_import=0.292),
+        row("1-0:31.7.0(009.7*A)", current_l1=9.7),
+    ),
+    None,
+)
+
+SWITZERLAND: Final = Layout(
+    "switzerland",
+    "codes with medium 1-1, and lines that no table knows",
+    "GRE5\\\\000007_A",
+    (
+        clock(19),
+        row("1-1:1.8.1(001595.070*kWh)", energy_import_tariff_1=1595.07),
+        row("1-1:1.7.0(01.622*kW)", power_import=1.622),
+        row("0-0:98.1.0(12)", unknown={"0-0:98.1.0": ["(12)"]}),
+        row("1-0:99.1.0(raw text)(as sent)", unknown={"1-0:99.1.0": ["(raw text)(as sent)"]}),
+    ),
+    None,
+)
+
+#: Encrypted as a rule; any layout may come encrypted or plain, detection goes by the bytes.
+LAYOUTS: Final = (
+    LUXEMBOURG,
+    LUXEMBOURG_2018,
+    LUXEMBOURG_MINIMAL,
+    LUXEMBOURG_SUMMER,
+    BELGIUM_50213,
+    BELGIUM_50217,
+    BELGIUM_50221,
+    NETHERLANDS_42,
+    NETHERLANDS_50,
+    AUSTRIA,
+    SWEDEN,
+    SWITZERLAND,
+)
