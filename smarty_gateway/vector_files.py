@@ -69,7 +69,7 @@ def load_cases(path: Path) -> list[Case]:
         raise VectorFileError(f"{path}: this is no text file; {_EXPECTED_LAYOUTS}") from None
     try:
         cases = list(_read_cavp(text)) if path.suffix == ".rsp" else list(_read_json(text))
-    except (KeyError, TypeError, ValueError, AttributeError, GatewayError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, GatewayError) as error:
         # Whatever is not as its layout has it: a missing field, text in the place of hex digits.
         raise VectorFileError(
             f"{path}: not as its layout should be ({error!r}); {_EXPECTED_LAYOUTS}"

@@ -17,6 +17,7 @@ PURE = {
 LAYERS = (
     ("protocol",),
     ("hexdump", "keys", "exit_status", "outputs"),
+    ("vector_files",),
     ("commands",),
     ("cli",),
     ("__main__",),

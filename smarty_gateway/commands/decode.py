@@ -16,8 +16,11 @@ from typing import Final
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.hexdump import InputDecoder
 from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
+from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.explanation import explain
+from smarty_gateway.protocol.frame import MAX_LENGTH
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 
@@ -47,6 +50,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="json: one object a line (default); table: for people (default on a terminal); "
         "telegram: the plaintext as the meter wrote it",
     )
+    parser.add_argument(
+        "--explain", action="store_true", help="show every frame field by field instead of its readings"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what was read")
     parser.set_defaults(execute=execute)
 
@@ -58,40 +64,85 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         InputError: the input is not there, or cannot be read.
         KeyFileError: the key file cannot be used.
     """
-    keys = _load_keys(args.keys)
-    stream = MeterStream(keys)
-    decoder = InputDecoder()
-    write = _writer(args.format or ("table" if sys.stdout.isatty() else "json"))
-    accepted = rejected = size = 0
+    form = "explain" if args.explain else args.format or ("table" if sys.stdout.isatty() else "json")
+    decoding = _Decoding(_load_keys(args.keys), form)
+    with _open_input(args.input) as source:
+        for chunk in source:
+            decoding.take(chunk)
+    decoding.finish()
+    if args.verbose:
+        _say(decoding.summary)
+    if not decoding.accepted and not decoding.rejected:
+        _say(_nothing_found(decoding.size))
+    return ExitStatus.REJECTED if decoding.rejected or not decoding.accepted else ExitStatus.GOOD
 
-    def hand_on() -> None:
-        nonlocal accepted, rejected
-        while (event := stream.next_event()) is not None:
+
+class _Decoding:
+    """One input on its way from bytes to what is printed of it."""
+
+    def __init__(self, keys: KeyRing, form: str) -> None:
+        self.accepted = self.rejected = self.size = 0
+        self._keys = keys
+        self._stream = MeterStream(keys)
+        self._decoder = InputDecoder()
+        self._recent = _RecentBytes() if form == "explain" else None
+        self._write = _writer(form)
+
+    def take(self, chunk: bytes) -> None:
+        """Take a chunk of the input, and print what is complete with it."""
+        self.size += len(chunk)
+        self._receive(self._decoder.feed(chunk))
+
+    def finish(self) -> None:
+        """Take note of the end of the input, and print what was held back."""
+        self._receive(self._decoder.finish())
+        self._stream.receive_silence()
+        self._hand_on()
+        if skipped := self._decoder.unreadable_lines:
+            _say(f"warning: {skipped} lines of this hex dump hold something else and were skipped")
+
+    @property
+    def summary(self) -> str:
+        """Tell in one line what there was."""
+        noise = f"{self._stream.noise_bytes} of {self.size} bytes were noise"
+        return f"{self.accepted} telegrams, {self.rejected} rejected, {noise}"
+
+    def _receive(self, data: bytes) -> None:
+        if self._recent is not None:
+            self._recent.add(data)
+        self._stream.receive_data(data)
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        while (event := self._stream.next_event()) is not None:
+            if self._recent is not None:
+                print_fields(explain(event, self._recent.cut(event.offset, event.size), self._keys))
             if isinstance(event, MeterTelegram):
-                accepted += 1
-                write(event)
+                self.accepted += 1
+                self._write(event)
             else:
-                rejected += 1
+                self.rejected += 1
                 _say(str(event))
         sys.stdout.flush()
 
-    with _open_input(args.input) as source:
-        for chunk in source:
-            size += len(chunk)
-            stream.receive_data(decoder.feed(chunk))
-            hand_on()
-    stream.receive_data(decoder.finish())
-    stream.receive_silence()
-    hand_on()
-    if decoder.unreadable_lines:
-        _say(
-            f"warning: {decoder.unreadable_lines} lines of this hex dump hold something else and were skipped"
-        )
-    if args.verbose:
-        _say(f"{accepted} telegrams, {rejected} rejected, {stream.noise_bytes} of {size} bytes were noise")
-    if not accepted and not rejected:
-        _say(_nothing_found(size))
-    return ExitStatus.REJECTED if rejected or not accepted else ExitStatus.GOOD
+
+class _RecentBytes:
+    """The last bytes of the input, as many as an event can be behind."""
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._bytes = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take what is handed to the stream, and forget what no event can reach any more."""
+        forgotten = max(0, len(self._bytes) - 4 * MAX_LENGTH)
+        del self._bytes[:forgotten]
+        self._base += forgotten
+        self._bytes += data
+
+    def cut(self, offset: int, size: int) -> bytes:
+        """Give the bytes of an event."""
+        return bytes(self._bytes[offset - self._base : offset - self._base + size])
 
 
 def _load_keys(path: Path | None) -> KeyRing:
@@ -106,6 +157,8 @@ def _load_keys(path: Path | None) -> KeyRing:
 
 def _writer(form: str) -> Callable[[MeterTelegram], None]:
     """Give the function that prints one telegram in the form that was asked for."""
+    if form == "explain":
+        return lambda _: None
     if form == "telegram":
 
         def write_telegram(telegram: MeterTelegram) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import smarty_gateway
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.protocol.explanation import Explained
+from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.vector_files import Case, Outcome, VectorFileError, load_cases
 
 _PACKAGE: Final = Path(smarty_gateway.__file__).resolve().parent
@@ -126,11 +126,3 @@ def _print_table(results: list[_Result]) -> None:
     Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
     good = sum(outcome.passed for _, _, outcome in results)
     print(f"{good} passed, {len(results) - good} failed")
-
-
-def print_fields(fields: Iterable[Explained]) -> None:
-    """Print an explanation as aligned columns: offset, bytes, field, meaning."""
-    for row in fields:
-        offset = "" if row.offset is None else str(row.offset)
-        print(f"{offset:>8}  {row.data:<61}  {row.field:<16}  {row.meaning}".rstrip())
-    print()

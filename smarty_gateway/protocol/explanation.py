@@ -46,7 +46,7 @@ def explain(event: Event, data: bytes, keys: KeyRing) -> Iterator[Explained]:
     if data.startswith(b"\xdb"):
         yield from _explain_frame(event.offset, data, keys)
     elif data:
-        yield from _explain_text(event.offset, data)
+        yield from _explain_text(event.offset, data, is_shown=isinstance(event, MeterTelegram))
     if isinstance(event, MeterTelegram):
         fields = len(event.readings.fields) + len(event.readings.devices)
         words = f"accepted, {event.security}: {fields} fields of meter {event.meter_id}"
@@ -101,10 +101,12 @@ def _explain_keys(frame: Frame, keys: KeyRing) -> Iterator[Explained]:
         yield Explained(None, "", f"check, key {number}", words)
 
 
-def _explain_text(offset: int, data: bytes) -> Iterator[Explained]:
+def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Explained]:
     end = END_LINE.search(data) or END_LINE_AT_END.search(data)
     header = data.split(b"\n", 1)[0].rstrip(b"\r")
-    yield Explained(offset, _hex(header), "header line", f"{len(header)} bytes, plaintext")
+    yield Explained(
+        offset, _hex(header) if is_shown else "", "header line", f"{len(header)} bytes, plaintext"
+    )
     if end is None:
         return
     body = end.start() + 2
