@@ -67,6 +67,7 @@ FLAGS: Final = {
     "Plaintext": "plaintext from a meter that must be encrypted",
     "NoTelegram": "an authentic frame that holds something else",
     "Splice": "parts of two good frames in one",
+    "Order": "two faults: the check that comes first gives the reason",
     "Noise": "nothing in the stream is a frame or telegram, and nothing is to be reported",
 }
 
@@ -346,6 +347,7 @@ def refused_cases() -> Iterator[Case]:
     yield from _plaintexts()
     yield from _no_telegrams()
     yield from _splices()
+    yield from _orders()
     yield from _noises()
 
 
@@ -417,6 +419,9 @@ def _lengths() -> Iterator[Case]:
         )
         stream = good[:10] + bytes([0x81, value]) + good[13:]
         yield refuse(f"length-81-{value}", "Length", "out of bounds behind 81", stream, "malformed")
+    beyond = frame(_filled(16385 - 17).text)
+    note = "one byte beyond the bound, and right in all else"
+    yield refuse("length-beyond", "Length Size", note, beyond, "malformed")
     empty = frame(b"")
     yield refuse("length-empty", "Length Size", "a frame with no text at all", empty, "malformed")
     # One byte less or more leaves the text and its CRC whole, which points to the authentication key.
@@ -521,6 +526,13 @@ def _replays() -> Iterator[Case]:
         "replay-of-the-last-but-one", "Replay", "", b"".join(parts), "replay",
         offset=len(parts[0] + parts[1]), before=[encrypted(SHORT, 9), encrypted(TEXT, 10)],
     )  # fmt: skip
+    parts = [frame(SHORT.text, counter=7), frame(TEXT.text, counter=3), frame(TEXT.text, counter=5)]
+    between = refuse(
+        "replay-between", "Replay", "a replayed counter does not turn the last one back", b"".join(parts), "replay",
+        offset=len(parts[0]), before=[encrypted(SHORT, 7)], secret=TEXT,
+    )  # fmt: skip
+    between["rejections"].append({"reason": "replay", "offset": len(parts[0] + parts[1])})
+    yield between
     crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
     start = frame(SHORT.text, counter=7)
     yield refuse(
@@ -576,8 +588,6 @@ def _plaintexts() -> Iterator[Case]:
         "plaintext-behind-encrypted", "Plaintext", note, behind + TEXT.text, "plaintext",
         offset=len(behind), before=[encrypted(SHORT, 1)], secret=TEXT,
     )  # fmt: skip
-    wrong = TEXT.text.replace(b"66.950", b"66.951")
-    yield refuse("plaintext-with-wrong-crc", "Plaintext Crc", "the CRC is looked at first", wrong, "checksum")
 
 
 def _no_telegrams() -> Iterator[Case]:
@@ -604,6 +614,67 @@ def _splices() -> Iterator[Case]:
         "splice-meters", "Splice", "the header of one meter, the content of another",
         one[:13] + barn[13:], "authentication", hint=hint, secret=LUXEMBOURG,
     )  # fmt: skip
+
+
+def _orders() -> Iterator[Case]:
+    """Yield the cases with two faults: the check that comes first gives the reason."""
+    wrong_crc = TEXT.text.replace(b"66.950", b"66.951")
+    no_key = frame(TEXT.text, security=0x21)
+    yield refuse(
+        "order-security-before-key", "Order", "another security byte, and no key", no_key, "security", keys=[]
+    )
+    wrong_key = meter_keys(WRONG_KEY)
+    yield refuse(
+        "order-security-before-tag",
+        "Order",
+        "another security byte, and a wrong key",
+        no_key,
+        "security",
+        keys=wrong_key,
+    )
+    cut = no_key[:-1]
+    yield refuse(
+        "order-malformed-before-security", "Order", "another security byte, and cut short", cut, "malformed"
+    )
+    start = frame(SHORT.text, counter=7)
+    before = [encrypted(SHORT, 7)]
+    note = "a wrong CRC, and a counter that did not rise"
+    yield refuse(
+        "order-replay-before-crc",
+        "Order",
+        note,
+        start + frame(wrong_crc, counter=7),
+        "replay",
+        offset=len(start),
+        before=before,
+        secret=TEXT,
+    )
+    note = "no telegram inside, and a counter that did not rise"
+    yield refuse(
+        "order-malformed-before-replay",
+        "Order",
+        note,
+        start + frame(b"no telegram", counter=7),
+        "malformed",
+        offset=len(start),
+        before=before,
+    )
+    note = "a tag that does not verify, and a counter that did not rise"
+    forged = bytearray(frame(TEXT.text, counter=7))
+    forged[-1] ^= 1
+    yield refuse(
+        "order-tag-before-replay",
+        "Order",
+        note,
+        start + bytes(forged),
+        "authentication",
+        offset=len(start),
+        before=before,
+        hint="wrong-authentication-key",
+        secret=TEXT,
+    )
+    note = "plaintext of an encrypted meter, and a wrong CRC"
+    yield refuse("order-crc-before-plaintext", "Order", note, wrong_crc, "checksum", secret=TEXT)
 
 
 def _noises() -> Iterator[Case]:

@@ -49,7 +49,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """
     # All files are read first, so that a wrong one is said at once and not behind minutes of work.
     loaded = [(path, load_cases(path)) for path in _files(args.paths or [_installed_vectors()])]
-    results = [(path, case, case.run()) for path, cases in loaded for case in cases]
+    results = [(path, case, _run(case)) for path, cases in loaded for case in cases]
     failed = [(path, case, outcome) for path, case, outcome in results if not outcome.passed]
     if args.format == "json":
         _print_json(results)
@@ -60,6 +60,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             if args.verbose:
                 print_fields(outcome.fields)
     return ExitStatus.REJECTED if failed else ExitStatus.GOOD
+
+
+def _run(case: Case) -> Outcome:
+    try:
+        return case.run()
+    except Exception as error:  # noqa: BLE001 - whatever escapes the core is a bug, and a failed case
+        return Outcome(f"a crash: {error!r}", passed=False)
 
 
 def _installed_vectors() -> Path:

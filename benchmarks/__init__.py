@@ -1,0 +1,1 @@
+"""Measurements and comparisons: ratios within one run, never asserted in a test."""
