@@ -6,9 +6,11 @@ wrong is one line on standard error.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from smarty_gateway import __version__
 from smarty_gateway.commands import decode, verify
@@ -19,6 +21,7 @@ from smarty_gateway.protocol.errors import GatewayError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status."""
+    _prepare_streams()
     parser = argparse.ArgumentParser(
         prog="smarty-gateway",
         description="Reads encrypted Luxembourg and plaintext Belgian smart meters (P1 port).",
@@ -45,6 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"cannot write the output: {error.strerror}", ExitStatus.REJECTED)
     return status
+
+
+def _prepare_streams() -> None:
+    """Make sure that printing cannot fail for the terminal's character set or a closed descriptor."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started us, as in `>&-`
+            stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
+            setattr(sys, name, stream)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(error: object, status: ExitStatus) -> int:

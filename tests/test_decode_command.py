@@ -276,3 +276,15 @@ def test_a_large_file_shows_its_progress_where_standard_error_is_a_terminal(tmp_
 def test_the_version_is_told() -> None:
     assert smarty_gateway("--version").stdout.decode().strip() == f"smarty-gateway {__version__}"
     assert b"decode" in smarty_gateway("--help").stdout
+
+
+def test_closed_descriptors_and_narrow_character_sets_do_no_harm(keys: Path) -> None:
+    command = f"{sys.executable} -m smarty_gateway decode --keys '{keys}' --format table '{SAMPLE}'"
+    for suffix in (">&-", ">/dev/null 2>&-", "<&- >/dev/null"):
+        assert (
+            subprocess.run(f"{command} {suffix}", shell=True, env=environment(), check=False).returncode == 0
+        )
+    narrow = {**environment(), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, shell=True, env=narrow, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Active energy imported" in done.stdout
