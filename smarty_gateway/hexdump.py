@@ -3,44 +3,44 @@
 People send captures in forums as hex, printed by xxd, hexdump, od or some program of their own. A dump
 is known by its beginning, so a live stream of raw bytes passes at once: neither a frame (DB) nor a
 telegram (/) begins like one.
+
+A dump is read in pieces, which are its lines, or blocks of lines that are too long. Where a piece ends
+follows from the text alone, and each is decoded as a whole. So chunks cannot change the result, and an
+endless line needs no more memory than a short one.
 """
 
 import re
 from typing import Final
 
 _BEGINNING: Final = 512
-_LINE_MAX: Final = 8192
-#: hexdump writes `*` for lines that repeat; a hostile dump must not make that a gigabyte.
-_REPEAT_MAX: Final = 1 << 24
+#: The longest line of xxd (256 bytes, each in a group of its own) has 1,036 characters.
+_PIECE_MAX: Final = 2048
+#: hexdump writes `*` for lines that repeat. What all of a dump's stand for together is bounded: at twenty
+#: characters each, they could fill any memory.
+_REPEATED_MAX: Final = 1 << 24
 
-_TEXT: Final = rb"[\t\x20-\x7e]*"
-_PLAIN: Final = re.compile(rb"(?:0[xX]|[0-9A-Fa-f]|[ \t\r,:\-])*")
+# The possessive quantifiers (`++`) keep the time linear, whatever a line holds.
+_TEXT: Final = rb"[^\x00-\x1f\x7f]*+"
+_OFFSET: Final = rb"([0-9A-Fa-f]{6,16})"
 #: 00000000: db08 5341 4767 7001  ..SAGgp.
-_XXD: Final = re.compile(
-    rb"([0-9A-Fa-f]{8,16}): ((?:[0-9A-Fa-f]{2,} )*(?:[0-9A-Fa-f]{2,})?)(?: " + _TEXT + rb")?"
-)
-#: 00000000  db 08 53 41 47 67 70 01  bd 54 |..SAGgp..T|
-_CANONICAL: Final = re.compile(rb"([0-9A-Fa-f]{6,16}) {1,2}((?:[0-9A-Fa-f]{2} {1,2})+) *[|>]" + _TEXT)
+_XXD: Final = re.compile(_OFFSET + rb"(?:: ((?:[0-9A-Fa-f]{2} ?)++)(?: " + _TEXT + rb")?)?")
+#: 00000000  db 08 53 41 47 67 70 01  |..SAGgp.|, and od's 000000 db 08 53 41 >..SA<
+_BYTES: Final = re.compile(_OFFSET + rb"(?:((?: {1,2}[0-9A-Fa-f]{2})++) *+(?:[|>]" + _TEXT + rb")?)?")
 #: 0000000 08db 4153: words of 16 bits, the low byte first
-_WORDS: Final = re.compile(rb"([0-9A-Fa-f]{7})((?: +[0-9A-Fa-f]{4})+) *")
-#: 000000 db 08 53 41: od -A x -t x1
-_BYTES: Final = re.compile(rb"([0-9A-Fa-f]{6,8}) +((?:[0-9A-Fa-f]{2} ?)+) *")
-_OFFSET_ALONE: Final = re.compile(rb"[0-9A-Fa-f]{6,16}")
-#: What a line may still become.
-_BEGUN: Final = (
-    _PLAIN,
-    re.compile(rb"[0-9A-Fa-f]{8,16}: [0-9A-Fa-f ]*  " + _TEXT + rb"\r?"),
-    re.compile(rb"[0-9A-Fa-f]{6,16} [0-9A-Fa-f ]+[|>]" + _TEXT + rb"\r?"),
-    re.compile(rb"\*\r?"),
+_WORDS: Final = re.compile(_OFFSET + rb"((?: ++[0-9A-Fa-f]{4})++)?")
+_PLAIN: Final = re.compile(rb"(?:0[xX]|[0-9A-Fa-f \t,:\-])*+")
+#: What a line of any form begins with. All that matches also matches without its last character: only
+#: so does the verdict on an input not depend on how much of it is seen at once.
+_BEGUN: Final = re.compile(
+    _PLAIN.pattern + rb"|[0-9A-Fa-f]{6,16}(?:: [0-9A-Fa-f ]*  | [0-9A-Fa-f ]*[|>])" + _TEXT + rb"|\*"
 )
 _ONE_DIGIT: Final = re.compile(rb"0[xX]([0-9A-Fa-f])(?![0-9A-Fa-f])")
-_PREFIX: Final = re.compile(rb"0[xX]")
 _DIGITS: Final = b"0123456789abcdefABCDEF"
-_SEPARATORS: Final = b" \t\r,:-"
+_SEPARATORS: Final = b" \t,:-"
 
 
 class InputDecoder:
-    """Passes raw bytes through, and decodes hex dumps.
+    """Passes raw bytes through, and decodes hex dumps. Nothing that it is fed makes it raise.
 
     Attributes:
         is_hex: None until enough has been seen to tell.
@@ -50,84 +50,74 @@ class InputDecoder:
     def __init__(self) -> None:
         self.is_hex: bool | None = None
         self.unreadable_lines = 0
-        self._held = b""  # what waits for a decision, or for the rest of its line
+        self._held = b""  # what waits for a verdict, then for the rest of its line
+        self._first = b""  # the first line of a dump: the second one tells how to read it
         self._form: re.Pattern[bytes] | None = None
-        self._waiting = b""  # half a byte in plain hex, or a byte that may be padding in words
-        self._count = 0  # bytes that came out of a dump with offsets, from its first offset on
-        self._last = b""  # the last line's bytes, for `*`
+        self._base = 16  # of the offsets; od counts in eights
+        self._waiting = b""  # plain: a digit without its second one; words: a byte that may be padding
+        self._last = b""  # the bytes of the last line, for `*`
+        self._next = 0  # the offset behind them
         self._repeats = False
+        self._may_repeat = _REPEATED_MAX
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk, and give all raw bytes that are known by now."""
-        if self.is_hex is False:
-            return chunk
-        self._held += chunk
         if self.is_hex is None:
+            self._held += chunk
             beginning = self._held[:_BEGINNING]
             if not _may_be_dump(beginning):
-                return self._as_raw()
-            if len(beginning) < _BEGINNING:
+                self.is_hex = False
+            elif len(beginning) == _BEGINNING:
+                self.is_hex = bool(beginning.strip())
+            else:
                 return b""
-            self.is_hex = bool(beginning.strip())
-            if not self.is_hex:
-                return self._as_raw()
-        return self._decode_lines()
+            return self._release()
+        return self._decode(chunk) if self.is_hex else chunk
 
     def finish(self) -> bytes:
         """Take note of the end of the input, and give what was held back."""
-        if self.is_hex is None:
-            self.is_hex = bool(self._held.strip()) and _may_be_dump(self._held)
+        released = b""
+        if self.is_hex is None:  # so nothing speaks against a dump
+            self.is_hex = bool(self._held.strip())
+            released = self._release()
         if not self.is_hex:
-            return self._as_raw()
-        self._held += b"\n"
-        return self._decode_lines() + (b"" if self._form is _PLAIN else self._take_waiting())
+            return released
+        released += self._decode(b"\n")
+        if self._first:
+            released += self._decode_first(b"")
+        return released + (b"" if self._form is _PLAIN else self._take_waiting())
 
-    def _as_raw(self) -> bytes:
-        self.is_hex = False
+    def _release(self) -> bytes:
         held, self._held = self._held, b""
-        return held
+        return self._decode(held) if self.is_hex else held
 
-    def _decode_lines(self) -> bytes:
-        *lines, self._held = self._held.split(b"\n")
-        decoded = [self._decode_line(line) for line in lines]
-        if len(self._held) > _LINE_MAX and self._form in (None, _PLAIN):
-            # One endless line: cut it where no byte, and no 0x, is cut in two.
-            cut = max(self._held.rfind(separator) for separator in (b" ", b",", b":", b"-"))
-            cut = cut if cut > 0 else len(self._held) - 2
-            decoded.append(self._decode_line(self._held[:cut]))
-            self._held = self._held[cut:]
-        elif len(self._held) > _LINE_MAX:
-            self._held = self._held[:_LINE_MAX]  # no dump has such lines, it will be skipped
-        return b"".join(decoded)
+    def _decode(self, chunk: bytes) -> bytes:
+        *lines, rest = (self._held + chunk.replace(b"\r", b"\n")).split(b"\n")
+        *blocks, self._held = _pieces(rest)
+        pieces = [piece for line in lines for piece in _pieces(line)] + blocks
+        return b"".join([self._decode_piece(piece.rstrip()) for piece in pieces])
 
-    def _decode_line(self, line: bytes) -> bytes:
-        line = line.rstrip(b"\r")
-        if not line.strip():
+    def _decode_piece(self, piece: bytes) -> bytes:
+        if not piece:
             return b""
-        if self._form is None:
-            forms = (_XXD, _CANONICAL, _WORDS, _BYTES)
-            self._form = next((form for form in forms if form.fullmatch(line)), _PLAIN)
-            if self._form is _BYTES and int(line.split()[0], 16) != 0:
-                self._form = _PLAIN  # six digits, then pairs: an offset only where a dump begins
-        return self._decode_plain(line) if self._form is _PLAIN else self._decode_column(self._form, line)
-
-    def _decode_column(self, form: re.Pattern[bytes], line: bytes) -> bytes:
-        """Decode a line of a dump with an offset column."""
-        if line == b"*" and self._last:
-            self._repeats = True
-            return b""
-        match = form.fullmatch(line)
-        if match is not None:
-            return self._decode_with_offset(int(match.group(1), 16), match.group(2))
-        if _OFFSET_ALONE.fullmatch(line):
-            return self._fill_up_to(int(line, 16))
-        self.unreadable_lines += 1
+        if self._form is _PLAIN:
+            return self._decode_plain(piece)
+        if self._form is not None:
+            return self._decode_row(piece, self._form)
+        if self._first:
+            return self._decode_first(piece) + self._decode_piece(piece)
+        self._first = piece
         return b""
 
-    def _decode_plain(self, line: bytes) -> bytes:
-        if b"x" in line or b"X" in line:
-            line = _PREFIX.sub(b"", _ONE_DIGIT.sub(rb"0\1", line))
-        digits = line.translate(None, _SEPARATORS)
+    def _decode_first(self, second: bytes) -> bytes:
+        first, self._first = self._first, b""
+        self._form, self._base = _form_of(first, second)
+        return self._decode_piece(first)
+
+    def _decode_plain(self, piece: bytes) -> bytes:
+        if b"x" in piece or b"X" in piece:
+            piece = _ONE_DIGIT.sub(rb"0\1", piece).replace(b"0x", b"").replace(b"0X", b"")
+        digits = piece.translate(None, _SEPARATORS)
         if digits.translate(None, _DIGITS):
             self.unreadable_lines += 1
             self._waiting = b""
@@ -137,45 +127,99 @@ class InputDecoder:
         self._waiting = digits[even:]
         return bytes.fromhex(digits[:even].decode())
 
-    def _decode_with_offset(self, offset: int, text: bytes) -> bytes:
-        data = bytes.fromhex(text.decode())
-        if self._form is _WORDS:
-            data = b"".join(data[at : at + 2][::-1] for at in range(0, len(data), 2))
-        if not self._last:
-            self._count = offset
-        filled = self._fill_up_to(offset)
-        self._last = data
-        if self._form is _WORDS:
-            # The last word of an odd number of bytes is padded; the line behind it tells, so the
-            # last byte waits for that line.
+    def _decode_row(self, line: bytes, form: re.Pattern[bytes]) -> bytes:
+        """Decode a line of a dump with offsets."""
+        if line == b"*" and self._last:
+            self._repeats = True
+            return b""
+        row = form.fullmatch(line)
+        if row is None:
+            self.unreadable_lines += 1
+            return b""
+        offset = _number(row[1], self._base)
+        if row[2] is None:
+            # The offset behind the last line tells whether its last word was padded.
+            if form is _WORDS and offset == self._next - 1:
+                self._waiting = b""
+            return self._take_waiting() + self._take_repeats(offset)
+        before = self._take_waiting() + self._take_repeats(offset)
+        data = bytes.fromhex(row[2].decode())
+        if form is _WORDS:
+            data = _swapped(data)
             self._waiting = data[-1:]
-            data = data[:-1]
-        self._count = offset + len(self._last)
-        return filled + data
+        self._last, self._next = data, offset + len(data)
+        return before + data.removesuffix(self._waiting)
 
     def _take_waiting(self) -> bytes:
         waiting, self._waiting = self._waiting, b""
         return waiting
 
-    def _fill_up_to(self, offset: int) -> bytes:
-        """Repeat the last line for a `*`, or end a dump of words at its true length."""
-        missing = offset - self._count
-        if self._repeats and self._last and 0 < missing <= _REPEAT_MAX:
-            self._repeats = False
-            self._count = offset
-            return self._take_waiting() + (self._last * (missing // len(self._last) + 1))[:missing]
+    def _take_repeats(self, offset: int) -> bytes:
+        """Give the lines that a `*` stood for, which are those missing up to an offset."""
+        if not self._repeats:
+            return b""
         self._repeats = False
-        waiting = self._take_waiting()
-        return b"" if missing == -1 else waiting
+        missing = offset - self._next
+        count, odd = divmod(missing, len(self._last))
+        if odd or not 0 < missing <= self._may_repeat:
+            self.unreadable_lines += 1
+            return b""
+        self._may_repeat -= missing
+        self._next = offset
+        return self._last * count
 
 
 def _may_be_dump(beginning: bytes) -> bool:
-    """Tell whether text may be the beginning of a dump."""
-    *lines, last = beginning.split(b"\n")
-    forms = (_PLAIN, _XXD, _CANONICAL)
-    if not any(begun.fullmatch(last) for begun in _BEGUN):
-        return False
-    return all(
-        line.rstrip(b"\r") == b"*" or any(form.fullmatch(line.rstrip(b"\r")) for form in forms)
-        for line in lines
-    )
+    return all(_BEGUN.fullmatch(line) for line in beginning.splitlines())
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    """Cut a line that is too long into blocks, behind separators, so that no `0x12` is cut in two."""
+    pieces = []
+    start = 0
+    while len(line) - start > _PIECE_MAX:
+        limit = start + _PIECE_MAX
+        end = 1 + max(line.rfind(separator, start, limit) for separator in (b" ", b"\t", b",", b":", b"-"))
+        end = end or limit
+        pieces.append(line[start:end])
+        start = end
+    return [*pieces, line[start:]]
+
+
+def _form_of(first: bytes, second: bytes) -> tuple[re.Pattern[bytes], int]:
+    """Tell from a dump's first two lines its form, and the base of its offsets.
+
+    What looks like an offset may be data: `DB085341 4767 7001`. It is an offset where the form of the line
+    leaves no doubt, or else where the second line counts on from it.
+    """
+    for form in (_XXD, _BYTES, _WORDS):
+        row = form.fullmatch(first)
+        if row is None or row[2] is None:
+            continue
+        size = len(bytes.fromhex(row[2].decode()))
+        sizes = (size, size - 1) if form is _WORDS else (size,)  # the last word may be padded
+        following = form.fullmatch(second)
+        for base in (16, 10, 8):
+            if following and _number(following[1], base) - _number(row[1], base) in sizes:
+                return form, base
+        is_certain = (
+            form is _XXD  # the colon
+            or len(row[1]) % 2  # digits of whole bytes come in pairs
+            or (form is _BYTES and (row[2].startswith(b"  ") or b">" in first))  # hexdump -C, od with text
+        )
+        if is_certain or second == b"*" or (not second and row[1].startswith(b"0")):
+            return form, 16
+    return _PLAIN, 16
+
+
+def _number(digits: bytes, base: int) -> int:
+    try:
+        return int(digits, base)
+    except ValueError:
+        return -1  # an 8 among octal digits: nothing counts on to it
+
+
+def _swapped(words: bytes) -> bytes:
+    swapped = bytearray(words)
+    swapped[0::2], swapped[1::2] = words[1::2], words[0::2]
+    return bytes(swapped)

@@ -206,6 +206,10 @@ def test_unknown_codes_and_lines_without_one_are_kept_as_sent() -> None:
     }
 
 
+def test_a_line_with_more_values_than_its_code_has_goes_to_unknown() -> None:
+    assert decoded("1-0:1.8.0(1*kWh)(2*kWh)").unknown == {"1-0:1.8.0": ["(1*kWh)(2*kWh)"]}
+
+
 def test_the_code_of_each_field_is_known_as_it_was_sent() -> None:
     readings = decoded("1-1:1.8.1(1*kWh)", "0-2:24.1.0(003)", "0-2:96.1.0(3132)")
     assert readings.codes == {

@@ -185,6 +185,10 @@ def test_noise_between_slash_and_end_line_is_no_telegram() -> None:
         assert read(noise) == []
 
 
+def test_a_frame_behind_more_noise_than_is_searched_at_once_is_found() -> None:
+    assert offsets(b"\xff" * 200_000 + frame(SHORT)) == [200_000]
+
+
 def test_whole_bytewise_and_chunked_feeding_of_the_sample_give_the_same_events() -> None:
     data = sample_recording()
     whole = read(data)

@@ -20,7 +20,7 @@ from smarty_gateway.protocol.frame import (
 from smarty_gateway.protocol.keyring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.protocol.telegram import END_LINE, END_LINE_AT_END, Checksum, checksum_of
+from smarty_gateway.protocol.telegram import Checksum, checksum_of
 
 _SHOWN = 20
 
@@ -45,7 +45,7 @@ def explain(event: Event, data: bytes, keys: KeyRing) -> Iterator[Explained]:
     """
     if data.startswith(b"\xdb"):
         yield from _explain_frame(event.offset, data, keys)
-    elif data:
+    else:
         yield from _explain_text(event.offset, data, is_shown=isinstance(event, MeterTelegram))
     if isinstance(event, MeterTelegram):
         fields = len(event.readings.fields) + len(event.readings.devices)
@@ -102,19 +102,18 @@ def _explain_keys(frame: Frame, keys: KeyRing) -> Iterator[Explained]:
 
 
 def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Explained]:
-    end = END_LINE.search(data) or END_LINE_AT_END.search(data)
     header = data.split(b"\n", 1)[0].rstrip(b"\r")
     yield Explained(
         offset, _hex(header) if is_shown else "", "header line", f"{len(header)} bytes, plaintext"
     )
-    if end is None:
-        return
-    body = end.start() + 2
-    lines = data[len(header) : end.start()].count(b"\n")
-    yield Explained(offset + len(header), "", "lines", f"{lines} lines to the exclamation mark")
-    checksum = checksum_of(data, body, end.group(1))
+    # What became an event ends with the end line, and holds no other.
+    body = data.rindex(b"\n!") + 2
+    lines = data[len(header) : body].count(b"\n") - 1
+    yield Explained(offset + len(header), "", "lines", f"{lines} between the header and the end")
+    digits = data[body:].strip(b" \x00\r\n")
+    checksum = checksum_of(data, body, digits)
     words = {Checksum.RIGHT: "right", Checksum.WRONG: "wrong", Checksum.MISSING: "none is there"}[checksum]
-    yield Explained(offset + body, end.group(1).decode(), "CRC-16/ARC", f"over {body} bytes: {words}")
+    yield Explained(offset + body, digits.decode(), "CRC-16/ARC", f"over {body} bytes: {words}")
 
 
 def _title_meaning(title: bytes) -> str:
