@@ -207,7 +207,7 @@ def _form_of(first: bytes, second: bytes) -> tuple[re.Pattern[bytes], int]:
             or len(row[1]) % 2  # digits of whole bytes come in pairs
             or (form is _BYTES and (row[2].startswith(b"  ") or b">" in first))  # hexdump -C, od with text
         )
-        if is_certain or second == b"*" or (not second and row[1].startswith(b"0")):
+        if is_certain or second == b"*" or (not second and row[1] == b"000000"):  # od begins with six digits
             return form, 16
     return _PLAIN, 16
 

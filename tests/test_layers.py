@@ -9,7 +9,8 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "bisect", "collections", "cryptography", "dataclasses", "decimal", "enum", "fastcrc", "hashlib", "heapq",
+    "bisect", "collections", "copy", "cryptography", "dataclasses", "decimal", "enum", "fastcrc",
+    "functools", "hashlib", "heapq",
     "re", "types", "typing",
 }  # fmt: skip
 

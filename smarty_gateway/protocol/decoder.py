@@ -3,15 +3,21 @@
 Every line ends up in a field, in an M-Bus device or in `unknown`; the only things left out are
 those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
 A line that cannot be read costs nothing but itself.
+
+What a line says does not depend on the lines around it, and most lines of a meter are the same from
+one telegram to the next. So lines are read by a pure function whose last answers are kept.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from smarty_gateway.protocol.obis import (
     BY_CODE,
+    HOURLY_REGISTER,
     MBUS_FIELDS,
     MEDIA,
     SCALES,
@@ -27,6 +33,7 @@ from smarty_gateway.protocol.values import (
     UnreadableError,
     read_count,
     read_hex_text,
+    read_local_time,
     read_number,
     read_threshold,
     read_time,
@@ -36,8 +43,8 @@ from smarty_gateway.protocol.values import (
 #: A field of the JSON object. Rows of lists and M-Bus devices are objects of their own.
 Value = str | int | float | dict[str, Any] | list[dict[str, Any]]
 
+_MUTABLE: Final = (dict, list)
 _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
-_F_GROUP: Final = re.compile(r"([0-9]+-[0-9]+:[0-9]+\.[0-9]+\.[0-9]+)[.*]255")
 _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
 #: Used for the meter's identity only: in some countries it stands for equipment_id.
 _OTHER_IDENTITY: Final = "0-0:96.1.0"
@@ -66,40 +73,43 @@ class Readings:
 
 def decode(telegram: Telegram) -> Readings:
     """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
+    readings = _decode_lines(telegram.header, telegram.lines)
+    if "" in readings.unknown:
+        lines = _with_continuations(telegram.lines)
+        if len(lines) != len(telegram.lines):
+            return _decode_lines(telegram.header, lines)
+    return readings
+
+
+def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
     fields: dict[str, Value] = {}
     codes: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
     channels: dict[int, _Channel] = {}
     seen: set[str] = set()
-    other_identity: str | None = None
-    for line in telegram.lines:
-        code, bracket, rest = line.partition("(")
-        if not _CODE.fullmatch(code):
-            unknown.setdefault("", []).append(line)
-            continue
-        try:
-            if not bracket or rest[-1:] != ")":
-                raise UnreadableError(line)  # noqa: TRY301 - one way out for a line that cannot be read
-            groups = rest[:-1].split(")(")
-            found = _lookup(code)
-            if found is not None:
-                if found.code in seen:
-                    raise UnreadableError(line)  # noqa: TRY301
-                seen.add(found.code)
-                for name, value in _READERS[found.quantity.form](found, groups):
-                    if name in fields:
-                        raise UnreadableError(line)  # noqa: TRY301
-                    fields[name] = value
-                    codes[name] = code
-            else:
-                _read_mbus_line(code, groups, channels)
-        except UnreadableError:
-            unknown.setdefault(code, []).append(line[len(code) :])
-            if code == _OTHER_IDENTITY and other_identity is None:
-                other_identity = read_hex_text(rest[:-1])
-    identity = fields.get("logical_device_name") or fields.get("equipment_id") or other_identity or None
+    other_identity = ""
+    for line in lines:
+        found = _read_line(line)
+        code = found.code
+        if found.key in seen:
+            unknown.setdefault(code, []).append(found.rest)
+        elif found.pairs is not None:
+            seen.add(found.key)
+            for name, value in found.pairs:
+                if name in fields:  # two codes may stand for one name
+                    unknown.setdefault(code, []).append(found.rest)
+                    break
+                fields[name] = value if value.__class__ not in _MUTABLE else deepcopy(value)
+                codes[name] = code
+        elif found.channel is None or not channels.setdefault(found.channel, _Channel()).add(found):
+            if found.key:
+                seen.add(found.key)
+            unknown.setdefault(code, []).append(found.rest)
+            if code == _OTHER_IDENTITY:
+                other_identity = other_identity or read_hex_text(found.rest[1:-1])
+    identity = fields.get("logical_device_name") or fields.get("equipment_id") or other_identity
     return Readings(
-        header=telegram.header,
+        header=header,
         fields=fields,
         codes=codes,
         devices=_devices(channels, codes),
@@ -108,18 +118,84 @@ def decode(telegram: Telegram) -> Readings:
     )
 
 
+def _with_continuations(lines: Sequence[str]) -> list[str]:
+    """Join lines without a code to the one before where only both together can be read.
+
+    DSMR 3.0 writes the gas register over two lines, and its example a message over three.
+    """
+    joined: list[str] = []
+    start = 0
+    while start < len(lines):
+        end = start + 1
+        while end < len(lines) and not _read_line(lines[end]).code:
+            end += 1
+        whole = "".join(lines[start:end])
+        if end - start > 1 and not _read_line(lines[start]).is_readable and _read_line(whole).is_readable:
+            joined.append(whole)
+        else:
+            joined += lines[start:end]
+        start = end
+    return joined
+
+
+class _Line(NamedTuple):
+    """What one line says, whatever stands around it.
+
+    Attributes:
+        code: as sent, "" where the line has none.
+        rest: of the line, as sent.
+        key: the table's code, by which repetitions are found; "" where the table has none.
+        pairs: names and values of a readable object; none where it says that there is nothing.
+        channel: of an M-Bus device, and then what the line says of it.
+    """
+
+    code: str
+    rest: str
+    key: str = ""
+    pairs: tuple[tuple[str, Value], ...] | None = None
+    channel: int | None = None
+    what: MBusField | None = None
+    value: Any = None
+
+    @property
+    def is_readable(self) -> bool:
+        return self.pairs is not None or self.channel is not None
+
+
+#: Some hundred lines of each of a few dozen meters, in half a megabyte.
+@lru_cache(maxsize=4096)
+def _read_line(line: str) -> _Line:
+    code, bracket, rest = line.partition("(")
+    if not _CODE.fullmatch(code):
+        return _Line("", line)
+    sent = bracket + rest
+    found = _lookup(code)
+    key = "" if found is None else found.code
+    if rest[-1:] != ")":
+        return _Line(code, sent, key)
+    groups = rest[:-1].split(")(")
+    try:
+        if found is not None:
+            return _Line(code, sent, key, tuple(_READERS[found.quantity.form](found, groups)))
+        return _read_mbus_line(code, sent, groups)
+    except UnreadableError:
+        return _Line(code, sent, key)
+
+
 def _lookup(code: str) -> ObisObject | None:
     """Find a code in the table, also as other meters write it."""
-    found = BY_CODE.get(code)
-    if found is not None:
-        return found
-    written_out = _F_GROUP.fullmatch(code)
-    if written_out is not None:
-        code = written_out.group(1)
-    found = BY_CODE.get(code)
-    if found is None and code.startswith("1-1:"):
-        found = BY_CODE.get("1-0:" + code[4:])
-    return found
+    return (
+        BY_CODE.get(code)
+        or BY_CODE.get(usual := _usual(code))
+        or (BY_CODE.get("1-0:" + usual[4:]) if usual.startswith("1-1:") else None)
+    )
+
+
+def _usual(code: str) -> str:
+    """Write a code as specifications do: without the F group, with dots behind the medium."""
+    medium, _, value = code.partition(":")
+    value = value.replace(":", ".").replace("*", ".")
+    return f"{medium}:{value.removesuffix('.255')}"
 
 
 _Read = list[tuple[str, Value]]
@@ -192,7 +268,7 @@ def _rows(groups: list[str], head: int, width: int) -> list[list[str]]:
         return []
     if body == [""]:
         return []
-    if not body or len(body) % width or not all("-" in code for code in groups[1:head]):
+    if not body or len(body) % width or not all(":" in code for code in groups[1:head]):
         raise UnreadableError(str(groups))
     return [body[start : start + width] for start in range(0, len(body), width)]
 
@@ -248,37 +324,56 @@ class _Channel:
     values: dict[MBusField, Any] = field(default_factory=dict)
     codes: dict[MBusField, str] = field(default_factory=dict)
 
+    def add(self, line: _Line) -> bool:
+        """Take what a line says; False if another one said it before."""
+        if line.what is None or line.what in self.values:
+            return False
+        self.values[line.what] = line.value
+        self.codes[line.what] = line.code
+        return True
+
 
 #: Stands where a register was sent that was never read, so that a second one does not take its place.
 _NEVER_READ: Final = object()
 
 
-def _read_mbus_line(code: str, groups: list[str], channels: dict[int, "_Channel"]) -> None:
-    match = _MBUS_CODE.fullmatch(code.removesuffix(".255"))
+def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
+    match = _MBUS_CODE.fullmatch(_usual(code))
     what = MBUS_FIELDS.get(match.group(2)) if match is not None else None
     if match is None or what is None:
         raise UnreadableError(code)
-    channel = channels.get(int(match.group(1))) or _Channel()
-    if what in channel.values:
-        raise UnreadableError(code)
+    value: object
     if what in (MBusField.DEVICE_TYPE, MBusField.VALVE_STATE):
-        channel.values[what] = read_count(_only(groups))
+        value = read_count(_only(groups))
+    elif match.group(2) == HOURLY_REGISTER:
+        value = _read_hourly_value(groups)
     elif what is MBusField.VALUE:
-        channel.values[what] = _read_mbus_value(groups)
+        value = _read_mbus_value(groups)
     else:
-        channel.values[what] = read_hex_text(_only(groups))
-    channel.codes[what] = code
-    channels[int(match.group(1))] = channel
+        value = read_hex_text(_only(groups))
+    return _Line(code, sent, channel=int(match.group(1)), what=what, value=value)
 
 
 def _read_mbus_value(groups: list[str]) -> object:
     if len(groups) != 2:
         raise UnreadableError(str(groups))
-    time, unit = read_time(groups[0]), unit_on_the_wire(groups[1])
+    return _register(read_time(groups[0]), groups[1], unit_on_the_wire(groups[1]))
+
+
+def _read_hourly_value(groups: list[str]) -> object:
+    """Read the register of DSMR 2.2 and 3.0: local time, status, period, count, code, unit, value.
+
+    The time has neither S nor W, so it stays a local time without an offset (DSMR 3.0 P1, 5.10).
+    """
+    if len(groups) != 7:
+        raise UnreadableError(str(groups))
+    return _register(read_local_time(groups[0]), groups[6], unit_on_the_wire(f"0*{groups[5]}"))
+
+
+def _register(time: str | None, text: str, unit: str | None) -> object:
     if unit is not None and unit not in UNIT_OF_MEDIUM.values():
-        raise UnreadableError(groups[1])
-    digits = groups[1] if unit is not None else groups[1].rstrip("*")
-    value = read_number(digits, unit)
+        raise UnreadableError(text)
+    value = read_number(text.rstrip("*"), unit)
     return _NEVER_READ if time is None else _MBusValue(value, unit, time)
 
 

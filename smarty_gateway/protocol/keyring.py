@@ -54,17 +54,20 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class MeterKey:
-    """One encryption key with the authentication key and the policy that go with it."""
+    """One encryption key with the authentication key and the policy that go with it.
+
+    Attributes:
+        fingerprint: names the encryption key without telling it, so that counters can be kept per key.
+    """
 
     encryption_key: Secret
     authentication_key: Secret = field(default_factory=lambda: Secret(LUXEMBOURG_AUTHENTICATION_KEY))
     verification: Verification = Verification.REQUIRED
+    fingerprint: str = field(init=False)
 
-    @property
-    def fingerprint(self) -> str:
-        """Name the encryption key without telling it, so that counters can be kept per key."""
+    def __post_init__(self) -> None:
         digest = hashlib.sha256(b"smarty-gateway fingerprint" + self.encryption_key.reveal())
-        return digest.hexdigest()[:16]
+        object.__setattr__(self, "fingerprint", digest.hexdigest()[:16])
 
 
 class KeyRing:

@@ -249,6 +249,8 @@ class MBusField(Enum):
     VALVE_STATE = "valve_state"
 
 
+#: The register of DSMR 2.2 and 3.0, which has a form of its own.
+HOURLY_REGISTER: Final = "24.3.0"
 #: The part of the code behind the channel. 24.2.3 is gas that is not temperature corrected (e-MUCS).
 MBUS_FIELDS: Final[Mapping[str, MBusField]] = MappingProxyType(
     {
@@ -258,6 +260,7 @@ MBUS_FIELDS: Final[Mapping[str, MBusField]] = MappingProxyType(
         "96.1.2": MBusField.EAN,
         "24.2.1": MBusField.VALUE,
         "24.2.3": MBusField.VALUE,
+        "24.3.0": MBusField.VALUE,
         "24.4.0": MBusField.VALVE_STATE,
     }
 )

@@ -44,8 +44,9 @@ class Checksum(Enum):
 def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
     """Check the CRC of a telegram.
 
-    A telegram copied by way of a text file has lost its CRs while its CRC still speaks of them, so
-    a second look puts them back; it proves the text all the same.
+    A telegram copied by way of a text file has lost its CRs while its CRC still speaks of them, and
+    some adapters put NULs between the characters. A second look mends both; the CRC proves the text
+    all the same.
 
     Args:
         text: from the slash on.
@@ -58,9 +59,8 @@ def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
     stated = int(digits, 16)
     if arc(body) == stated:
         return Checksum.RIGHT
-    if body.count(b"\n") != body.count(b"\r\n") and arc(with_crlf(body)) == stated:
-        return Checksum.RIGHT
-    return Checksum.WRONG
+    mended = with_crlf(body.replace(b"\x00", b""))
+    return Checksum.RIGHT if mended != body and arc(mended) == stated else Checksum.WRONG
 
 
 def with_crlf(text: bytes) -> bytes:
@@ -106,10 +106,10 @@ def parse_telegram(text: bytes) -> Telegram | None:
     end = END_LINE.search(text) or END_LINE_AT_END.search(text)
     if end is None:
         return None
-    header, *lines = text[: end.start()].decode("latin-1").split("\n")
+    header, *lines = text[: end.start()].decode("latin-1").replace("\x00", "").replace("\r", "").split("\n")
     return Telegram(
         raw=text[: end.end()],
-        header=header[1:].rstrip("\r"),
-        lines=tuple(line for line in (line.rstrip("\r") for line in lines) if line),
+        header=header[1:],
+        lines=tuple(filter(None, lines)),
         checksum=checksum_of(text, end.start() + 2, end.group(1)),
     )

@@ -17,7 +17,7 @@ _NUMBER: Final = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)(?:\*?([A-Za-z][A-Za-z0-
 #: Beyond 15 digits a JSON number is no longer exact, and no register is that long.
 _EXACT_DIGITS: Final = 15
 
-_TIME: Final = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([SW])")
+_TIME: Final = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
 _OFFSETS: Final = {"S": "+02:00", "W": "+01:00"}
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 #: No meter with a P1 port is older, so an earlier date is that of a clock that was never set.
@@ -113,15 +113,28 @@ def read_time(text: str) -> str | None:
     Raises:
         UnreadableError: not of this form; without S or W a time is ambiguous.
     """
+    offset = _OFFSETS.get(text[-1:])
+    if offset is None:
+        raise UnreadableError(text)
+    local = read_local_time(text[:-1])
+    return None if local is None else local + offset
+
+
+def read_local_time(text: str) -> str | None:
+    """Read a time without S or W (DSMR 2.2 and 3.0) as ISO 8601 without an offset.
+
+    Raises:
+        UnreadableError: not of the form YYMMDDhhmmss.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise UnreadableError(text)
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    year, month, day, hour, minute, second = map(int, match.groups())
     year += 1900 if year >= _PIVOT else 2000
     if year < _FIRST_YEAR or not 1 <= month <= 12:
         return None
     days = 29 if month == 2 and year % 4 == 0 else _DAYS[month - 1]
     if not 1 <= day <= days or hour > 23 or minute > 59 or second > 59:
         return None
-    yy, mm, dd, h, m, s, letter = match.groups()
-    return f"20{yy}-{mm}-{dd}T{h}:{m}:{s}{_OFFSETS[letter]}"
+    yy, mm, dd, h, m, s = match.groups()
+    return f"20{yy}-{mm}-{dd}T{h}:{m}:{s}"
