@@ -34,6 +34,8 @@ _PLAIN: Final = re.compile(rb"(?:0[xX]|[0-9A-Fa-f \t,:\-])*+")
 _BEGUN: Final = re.compile(
     _PLAIN.pattern + rb"|[0-9A-Fa-f]{6,16}(?:: [0-9A-Fa-f ]*  | [0-9A-Fa-f ]*[|>])" + _TEXT + rb"|\*"
 )
+#: An 8 among octal digits, say: so far from all offsets that nothing counts on to it, or from it.
+_NO_NUMBER: Final = -(1 << 70)
 _ONE_DIGIT: Final = re.compile(rb"0[xX]([0-9A-Fa-f])(?![0-9A-Fa-f])")
 _DIGITS: Final = b"0123456789abcdefABCDEF"
 _SEPARATORS: Final = b" \t,:-"
@@ -129,7 +131,7 @@ class InputDecoder:
 
     def _decode_row(self, line: bytes, form: re.Pattern[bytes]) -> bytes:
         """Decode a line of a dump with offsets."""
-        if line == b"*" and self._last:
+        if line == b"*":
             self._repeats = True
             return b""
         row = form.fullmatch(line)
@@ -165,7 +167,6 @@ class InputDecoder:
             self.unreadable_lines += 1
             return b""
         self._may_repeat -= missing
-        self._next = offset
         return self._last * count
 
 
@@ -216,7 +217,7 @@ def _number(digits: bytes, base: int) -> int:
     try:
         return int(digits, base)
     except ValueError:
-        return -1  # an 8 among octal digits: nothing counts on to it
+        return _NO_NUMBER
 
 
 def _swapped(words: bytes) -> bytes:

@@ -57,6 +57,10 @@ def in_lines_of_half_bytes(data: bytes) -> bytes:
     return b"\n".join(data.hex().encode()[at : at + 61] for at in range(0, 2 * len(data), 61))
 
 
+def with_tabs(data: bytes) -> bytes:
+    return data.hex("\t", 2).encode()
+
+
 def in_eights(data: bytes) -> bytes:
     return data.hex(" ", -4).upper().encode() + b"\n"
 
@@ -127,12 +131,12 @@ def od_in_octal(data: bytes) -> bytes:
     return "".join([*lines, f"{len(data):07o}\n"]).encode()
 
 
-def squeezed(dump: bytes) -> bytes:
-    """Put `*` for the lines that show the same as the line above, as hexdump does."""
-    lines = dump.splitlines(keepends=True)
+def squeezed(form: Form, data: bytes) -> bytes:
+    """Put `*` for whole lines that show the same as the line above, as hexdump does."""
+    lines = form(data).splitlines(keepends=True)
     kept = lines[:1]
-    for above, line in pairwise(lines):
-        if above.split(b" ", 1)[1:] != line.split(b" ", 1)[1:]:
+    for number, (above, line) in enumerate(pairwise(lines), start=2):
+        if above.split(b" ", 1)[1:] != line.split(b" ", 1)[1:] or 16 * number > len(data):
             kept.append(line)
         elif kept[-1] != b"*\n":
             kept.append(b"*\n")
@@ -141,7 +145,7 @@ def squeezed(dump: bytes) -> bytes:
 
 PLAIN_FORMS: list[Form] = [
     plain, in_lines, in_lines_of_half_bytes, in_eights, c_array, c_array_without_zeros,
-    c_array_in_capitals, with_colons, with_dashes,
+    c_array_in_capitals, with_tabs, with_colons, with_dashes,
 ]  # fmt: skip
 OFFSET_FORMS: list[Callable[[bytes, int], bytes]] = [xxd, canonical, words, od]
 FORMS: list[Form] = [
@@ -188,7 +192,7 @@ def test_a_star_stands_for_the_lines_that_repeat(
     blocks: list[tuple[bytes, int]], tail: bytes, form: Form, sizes: list[int]
 ) -> None:
     data = b"".join(block * count for block, count in blocks) + tail
-    assert everything(squeezed(form(data)), sizes) == (data, True, 0)
+    assert everything(squeezed(form, data), sizes) == (data, True, 0)
 
 
 @given(data=st.binary(max_size=1500), sizes=CHUNKS)
@@ -276,6 +280,7 @@ def test_text_columns_may_look_like_the_rest_of_a_dump() -> None:
         b"DB0853 41 47 67 70\n01 BD 54 82 02\n",
         b"DB0853 41 47 67 70\n01BD54 82 02\n",
         b"DB0853 41 47 67 70",
+        b"DB0853 41\n000000 47",
         b"00000000 47",
         b"00000000 4767",
     ],
@@ -306,6 +311,10 @@ def test_lines_beyond_the_beginning_that_are_no_hex_are_skipped_and_counted() ->
         lines = form(CAPTURE).splitlines(keepends=True)
         text = b"".join([*lines[:20], b"-- next page --\n", *lines[20:], b"the end"])
         assert everything(text) == everything(text, [1]) == (CAPTURE, True, 2)
+
+
+def test_half_a_byte_at_the_end_is_left_out() -> None:
+    assert everything(b"DB08534") == (b"\xdb\x08S", True, 0)
 
 
 def test_half_a_byte_in_front_of_a_skipped_line_does_not_shift_what_follows() -> None:

@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from smarty_gateway.protocol.obis import (
     BY_CODE,
@@ -43,7 +42,7 @@ from smarty_gateway.protocol.values import (
 #: A field of the JSON object. Rows of lists and M-Bus devices are objects of their own.
 Value = str | int | float | dict[str, Any] | list[dict[str, Any]]
 
-_MUTABLE: Final = (dict, list)
+_NUMBER_LINE: Final = re.compile(r"([0-9:.-]+)(\(([0-9]{1,9}\.[0-9]{1,5})\*([A-Za-z]+)\))")
 _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
 _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
 #: Used for the meter's identity only: in some countries it stands for equipment_id.
@@ -86,24 +85,29 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
     codes: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
     channels: dict[int, _Channel] = {}
-    seen: set[str] = set()
+    # Codes that stood there and gave no field; what repeats one of these is unknown as well.
+    spent: set[str] = set()
     other_identity = ""
+    known = _known_lines.get
     for line in lines:
-        found = _read_line(line)
-        code = found.code
-        if found.key in seen:
+        found = known(line) or _read_line(line)
+        name = found.name
+        # Nearly all lines give one field, so this comes first.
+        if name and name not in fields and not (spent and found.key in spent):
+            fields[name] = found.value
+            codes[name] = found.code
+            continue
+        code, key, value = found.code, found.key, found.value
+        if name or key in spent:
             unknown.setdefault(code, []).append(found.rest)
-        elif found.pairs is not None:
-            seen.add(found.key)
-            for name, value in found.pairs:
-                if name in fields:  # two codes may stand for one name
-                    unknown.setdefault(code, []).append(found.rest)
-                    break
-                fields[name] = value if value.__class__ not in _MUTABLE else deepcopy(value)
-                codes[name] = code
+        elif isinstance(value, dict) and value.keys().isdisjoint(fields):
+            # Rare forms: several fields, none at all, or values that their owner may change.
+            fields |= {n: deepcopy(v) if isinstance(v, dict | list) else v for n, v in value.items()}
+            codes |= dict.fromkeys(value, code)
+            spent.add(key)
         elif found.channel is None or not channels.setdefault(found.channel, _Channel()).add(found):
-            if found.key:
-                seen.add(found.key)
+            if key:
+                spent.add(key)
             unknown.setdefault(code, []).append(found.rest)
             if code == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(found.rest[1:-1])
@@ -138,48 +142,77 @@ def _with_continuations(lines: Sequence[str]) -> list[str]:
     return joined
 
 
-class _Line(NamedTuple):
+@dataclass(slots=True)
+class _Line:
     """What one line says, whatever stands around it.
 
     Attributes:
         code: as sent, "" where the line has none.
         rest: of the line, as sent.
         key: the table's code, by which repetitions are found; "" where the table has none.
-        pairs: names and values of a readable object; none where it says that there is nothing.
+        name: of the one field it gives, "" for all other lines.
+        value: of that field; or several fields by name; or what an M-Bus line says.
         channel: of an M-Bus device, and then what the line says of it.
     """
 
     code: str
     rest: str
     key: str = ""
-    pairs: tuple[tuple[str, Value], ...] | None = None
+    name: str = ""
+    value: Any = None
     channel: int | None = None
     what: MBusField | None = None
-    value: Any = None
 
     @property
     def is_readable(self) -> bool:
-        return self.pairs is not None or self.channel is not None
+        return self.value is not None
 
 
-#: Some hundred lines of each of a few dozen meters, in half a megabyte.
-@lru_cache(maxsize=4096)
+#: The answers of `_read_line`, up to some hundred lines of each of a few dozen meters. When it is full
+#: it begins anew, which costs less than to keep book of who was used last.
+_known_lines: Final[dict[str, _Line]] = {}
+_KNOWN_MAX: Final = 8192
+
+
 def _read_line(line: str) -> _Line:
+    found = _known_lines.get(line)
+    if found is None:
+        if len(_known_lines) >= _KNOWN_MAX:
+            _known_lines.clear()
+        found = _known_lines[line] = _interpret(line)
+    return found
+
+
+def _interpret(line: str) -> _Line:
+    """Find out what a line says."""
+    simple = _NUMBER_LINE.fullmatch(line)
+    if simple is not None:
+        # What most lines are: a number in the very unit of the table. The long way below would give
+        # the same.
+        code, sent, digits, unit = simple.groups()
+        usual = BY_CODE.get(code)
+        if usual is not None and usual.quantity.form is Form.NUMBER and usual.quantity.unit == unit:
+            return _Line(code, sent, usual.code, usual.name, float(digits))
     code, bracket, rest = line.partition("(")
     if not _CODE.fullmatch(code):
         return _Line("", line)
-    sent = bracket + rest
     found = _lookup(code)
-    key = "" if found is None else found.code
-    if rest[-1:] != ")":
-        return _Line(code, sent, key)
-    groups = rest[:-1].split(")(")
     try:
-        if found is not None:
-            return _Line(code, sent, key, tuple(_READERS[found.quantity.form](found, groups)))
-        return _read_mbus_line(code, sent, groups)
+        return _read_object(found, code, bracket + rest)
     except UnreadableError:
-        return _Line(code, sent, key)
+        return _Line(code, bracket + rest, "" if found is None else found.code)
+
+
+def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
+    if sent[-1:] != ")":
+        raise UnreadableError(sent)
+    groups = sent[1:-1].split(")(")
+    if found is None:
+        return _read_mbus_line(code, sent, groups)
+    pairs = _READERS[found.quantity.form](found, groups)
+    if len(pairs) == 1 and not isinstance(pairs[0][1], dict | list):
+        return _Line(code, sent, found.code, *pairs[0])
+    return _Line(code, sent, found.code, value=dict(pairs))
 
 
 def _lookup(code: str) -> ObisObject | None:
@@ -333,6 +366,7 @@ class _Channel:
         return True
 
 
+_ORDER_OF_FIELDS: Final = tuple(MBusField)
 #: Stands where a register was sent that was never read, so that a second one does not take its place.
 _NEVER_READ: Final = object()
 
@@ -351,7 +385,7 @@ def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
         value = _read_mbus_value(groups)
     else:
         value = read_hex_text(_only(groups))
-    return _Line(code, sent, channel=int(match.group(1)), what=what, value=value)
+    return _Line(code, sent, value=value, channel=int(match.group(1)), what=what)
 
 
 def _read_mbus_value(groups: list[str]) -> object:
@@ -388,20 +422,24 @@ def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[st
         device_type = values.get(MBusField.DEVICE_TYPE)
         medium = "device_unknown" if device_type is None else MEDIA.get(device_type, f"device_{device_type}")
         device: dict[str, Any] = {"channel": number}
-        for what in MBusField:
-            value = values.get(what)
-            if isinstance(value, _MBusValue):
-                unit = value.unit or UNIT_OF_MEDIUM.get(medium)
-                device |= {"value": value.value} | ({"unit": unit} if unit else {})
-                device["timestamp"] = value.timestamp
-            elif value is not None and value is not _NEVER_READ:
-                device[what.value] = value
+        for what in _ORDER_OF_FIELDS:
+            if what not in values:
+                continue
+            if what is not MBusField.VALUE:
+                device[what.value] = values[what]
+            elif isinstance(register, _MBusValue):
+                device["value"] = register.value
+                unit = register.unit or UNIT_OF_MEDIUM.get(medium)
+                if unit is not None:
+                    device["unit"] = unit
+                device["timestamp"] = register.timestamp
         name, count = medium, 1
         while name in devices:
             count += 1
             name = f"{medium}_{count}"
         devices[name] = device
-        codes |= {f"{name}.{what.value}": code for what, code in channels[number].codes.items()}
+        for what, code in channels[number].codes.items():
+            codes[f"{name}.{what}"] = code
     return devices
 
 

@@ -52,6 +52,7 @@ _HEADER_LINE_MAX: Final = 128
 #: How much is searched at a time, so that a large chunk needs no more memory than many small ones.
 _STEP: Final = 65536
 _TRIM: Final = 4096
+_STRIDE: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ class Extractor(Generic[V]):
         self._slashes: list[int] = []  # beginnings of telegrams, in order
         self._texts: list[int] = []  # those of them behind which nothing but text has come
         self._false: list[_False[V]] = []  # by start
+        self._wake = 0  # before this much has come, nothing can be complete
         self._due: list[int] = [0]  # where a faulty header would count, not looked at yet
         self._due_at = 0  # the last place where a frame was due for certain
         self._settled = 0  # up to here everything is an event or noise
@@ -162,6 +164,8 @@ class Extractor(Generic[V]):
             elif data:
                 self._last_data = now
         self._buffer += data
+        if len(data) > HEADER_MAX or b"\n" in data:
+            self._wake = 0
 
     def receive_silence(self) -> None:
         """Take note that nothing came for a while, or never will: what is still open is false."""
@@ -171,9 +175,14 @@ class Extractor(Generic[V]):
 
     def next_event(self) -> tuple[Candidate, V] | None:
         """Give the next candidate that is genuine or to be reported, None if more data is needed."""
+        if self._ready:
+            return self._ready.popleft()
+        if self._base + len(self._buffer) < self._wake:
+            return None
         while not self._ready:
             if not self._advance():
                 self._trim()
+                self._wake = self._next_wake()
                 return None
         return self._ready.popleft()
 
@@ -288,13 +297,15 @@ class Extractor(Generic[V]):
     def _consume(self, candidate: Candidate, verdict: V) -> None:
         """Make an event of a genuine candidate. With it, all is clear about what lies before."""
         start, end = candidate.offset, candidate.offset + candidate.size
-        self._false = [false for false in self._false if false.end <= start]
-        self._report_false(start)
+        if self._false:
+            self._false = [false for false in self._false if false.end <= start]
+            self._report_false(start)
         self._settle(candidate, verdict)
         while self._starts and self._starts[0][0] < end:
             heappop(self._starts)[1].closed = True
-        self._slashes = [slash for slash in self._slashes if slash >= end]
-        self._texts = [slash for slash in self._texts if slash >= end]
+        if self._slashes:
+            self._slashes = [slash for slash in self._slashes if slash >= end]
+            self._texts = [slash for slash in self._texts if slash >= end]
         self._searched = max(self._searched, end)
         self._searched_lines = max(self._searched_lines, end)
         self._due = [end]
@@ -448,12 +459,24 @@ class Extractor(Generic[V]):
         self._report_false(self._end)
         self._noise += self._end - self._settled
         self._base = self._searched = self._searched_lines = self._settled = self._due_at = self._end
+        self._wake = 0
         self._buffer.clear()
         self._open.clear()
         self._starts.clear()
         self._slashes.clear()
         self._texts.clear()
         self._due = [self._base]
+
+    def _next_wake(self) -> int:
+        """Give the offset up to which bytes may come one by one before it is worth to look at them.
+
+        A frame is complete where its header says, which is known 14 bytes behind its beginning, and no
+        frame is shorter than twice that. Inside an open frame others are rare: one that is shorter
+        than 142 bytes there comes out a little late.
+        """
+        if self._open:
+            return min(self._open[0].end, self._end + _STRIDE)
+        return self._end + HEADER_MAX if self._searched == self._end else self._end + 1
 
     def _trim(self) -> None:
         """Forget bytes that can be part of nothing any more."""

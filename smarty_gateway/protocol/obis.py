@@ -8,7 +8,7 @@ accepts, so that every output takes them from here. Sources: the OBIS tables of 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import Final
 
@@ -239,7 +239,7 @@ BY_NAME: Final[Mapping[str, ObisObject]] = MappingProxyType(
 )
 
 
-class MBusField(Enum):
+class MBusField(StrEnum):
     """What a line of an M-Bus channel, 0-n:…, says of the device on it."""
 
     DEVICE_TYPE = "device_type"

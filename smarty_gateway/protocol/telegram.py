@@ -100,16 +100,25 @@ def parse_telegram(text: bytes) -> Telegram | None:
     Line breaks before the slash are skipped (some senders write one), and so is whatever follows
     the last line.
     """
-    text = text.lstrip(b"\r\n \x00")
-    if not text.startswith(b"/"):
+    if text[:1] != b"/":
+        text = text.lstrip(b"\r\n \x00")
+    if text[:1] != b"/":
         return None
-    end = END_LINE.search(text) or END_LINE_AT_END.search(text)
-    if end is None:
-        return None
-    header, *lines = text[: end.start()].decode("latin-1").replace("\x00", "").replace("\r", "").split("\n")
+    end, at = None, -1
+    while end is None:
+        at = text.find(b"\n!", at + 1)
+        if at < 0:
+            return None
+        end = END_LINE.match(text, at) or END_LINE_AT_END.match(text, at)
+    content = text[:at].removesuffix(b"\r").decode("latin-1")
+    if "\x00" in content:
+        content = content.replace("\x00", "")
+    lines = content.split("\r\n")
+    if "\r" in lines[-1] or len(lines) <= content.count("\n"):  # some line ends otherwise
+        lines = content.replace("\r", "").split("\n")
     return Telegram(
         raw=text[: end.end()],
-        header=header[1:],
-        lines=tuple(filter(None, lines)),
-        checksum=checksum_of(text, end.start() + 2, end.group(1)),
+        header=lines[0][1:],
+        lines=tuple([line for line in lines[1:] if line]),
+        checksum=checksum_of(text, at + 2, end.group(1)),
     )
