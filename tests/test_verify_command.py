@@ -31,7 +31,7 @@ def test_the_installed_vectors_hold_from_an_empty_folder(tmp_path: Path) -> None
     done = smarty_gateway("verify", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
-    assert text.endswith("537 passed, 0 failed\n")
+    assert text.endswith("563 passed, 0 failed\n")
     assert "refused.json" in text
     assert "NonceReuse" in text
 

@@ -31,8 +31,13 @@ def crc16(data: bytes) -> int:
 
 def telegram(header: str, *lines: str) -> bytes:
     """Write a telegram with a right CRC; the header comes without its slash."""
-    body = "\r\n".join([f"/{header}", "", *lines, "!"]).encode("ascii")
+    body = "\r\n".join([f"/{header}", "", *lines, "!"]).encode("latin-1")
     return body + f"{crc16(body):04X}\r\n".encode("ascii")
+
+
+def with_parity(text: bytes) -> bytes:
+    """Write text as a port of seven bits and even parity does, read with eight bits."""
+    return bytes(byte | 0x80 if byte.bit_count() % 2 else byte for byte in text)
 
 
 def length_field(length: int, form: int = 0x82) -> bytes:

@@ -20,10 +20,12 @@ from vectors.building_blocks import (
     belgium,
     crc16,
     frame,
+    hex_text,
     luxembourg,
     luxembourg_of_2018,
     netherlands,
     telegram,
+    with_parity,
 )
 from vectors.layouts import (
     AUSTRIA,
@@ -32,7 +34,12 @@ from vectors.layouts import (
     LUXEMBOURG,
     LUXEMBOURG_2018,
     LUXEMBOURG_MINIMAL,
+    NETHERLANDS_42,
+    PLAIN_LAYOUTS,
+    QUIRKS,
     Layout,
+    quirk,
+    row,
 )
 
 HERE: Final = Path(__file__).resolve().parent
@@ -53,6 +60,8 @@ FLAGS: Final = {
     "OwnAuthenticationKey": "the meter has an authentication key of its own",
     "CrcOnly": "the user asked for the CRC to decide, because the authentication key is not known",
     "CounterRange": "the lowest and highest frame counters",
+    "Quirk": "what a meter, an adapter or a copy does otherwise than the specification says",
+    "Parity": "a port of seven bits and even parity, read with eight bits",
     "LineEnds": "blank lines and line ends other than usual, under a CRC that still holds",
     "Flip": "one byte of a good frame is changed",
     "SecurityByte": "the frame is not of suite 0, authenticated and encrypted",
@@ -187,10 +196,39 @@ def decoded_cases() -> Iterator[Case]:
         stream = frame(layout.text, counter=counter)
         yield accept(f"encrypted-{layout.name}", "Layout", layout.note, stream, [encrypted(layout, counter)])
         yield accept(f"plain-{layout.name}", "Layout", layout.note, layout.text, [plain(layout)], keys=[])
+    for layout in PLAIN_LAYOUTS:
+        yield accept(f"plain-{layout.name}", "Layout", layout.note, layout.text, [plain(layout)], keys=[])
+        name = f"parity-{layout.name}"
+        note = "seven bits and even parity, read with eight bits"
+        yield accept(name, "Layout Parity", note, with_parity(layout.text), [plain(layout)], keys=[])
+    for layout in QUIRKS:
+        yield accept(layout.name, "Quirk", layout.note, layout.text, [plain(layout)], keys=[])
+    yield from _other_quirks()
     yield from _sizes()
     yield from _streams()
     yield from _keys()
     yield from _line_ends()
+
+
+def _other_quirks() -> Iterator[Case]:
+    parity = with_parity(NETHERLANDS_42.text)
+    expected = [plain(NETHERLANDS_42)]
+    yield accept(
+        "parity-with-crc", "Parity", "the CRC proves what is left without parity bits", parity, expected, []
+    )
+    text = BELGIUM_50217.text
+    nul = text.replace(b"1-0:", b"1\x00-0\x00:")
+    yield accept(
+        "quirk-nul", "Quirk", "an adapter put NULs between the characters", nul, [plain(BELGIUM_50217)], []
+    )
+    moved = [
+        quirk("channel", "", row(f"0-{channel}:24.1.0(003)", gas={"channel": channel, "device_type": 3}),
+              row(f"0-{channel}:96.1.0({hex_text('GAS1')})", gas={"id": "GAS1"}))
+        for channel in (1, 3)
+    ]  # fmt: skip
+    stream = b"".join(layout.text for layout in moved)
+    note = "a gas meter moves to another channel and stays itself"
+    yield accept("quirk-channel-changed", "Quirk", note, stream, [plain(layout) for layout in moved], [])
 
 
 def _sizes() -> Iterator[Case]:

@@ -25,11 +25,13 @@ class Layout:
     header: str
     rows: tuple[Line, ...]
     identity: str | None
+    has_crc: bool = True
 
     @property
     def text(self) -> bytes:
         """The telegram as it is written."""
-        return telegram(self.header, *(line for line, _ in self.rows))
+        text = telegram(self.header, *(line for line, _ in self.rows))
+        return text if self.has_crc else text[: text.rindex(b"!") + 1] + b"\r\n"
 
     def expected(self, **frame_fields: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
         """Give the JSON object that must come out, with `security` and what a frame adds."""
@@ -384,7 +386,176 @@ SWITZERLAND: Final = Layout(
     None,
 )
 
-#: Encrypted as a rule; any layout may come encrypted or plain, detection goes by the bytes.
+NETHERLANDS_22: Final = Layout(
+    "netherlands-22",
+    "DSMR 2.2: no CRC, no time, and the gas register over two lines, with a local time",
+    "KMP5 ZABF000000000001",
+    (
+        row(f"0-0:96.1.1({hex_text('KMP0000000000001')})", equipment_id="KMP0000000000001"),
+        row("1-0:1.8.1(00185.000*kWh)", energy_import_tariff_1=185),
+        row("1-0:1.7.0(0000.98*kW)", power_import=0.98),
+        row("0-0:17.0.0(999*A)"),
+        row("0-0:96.3.10(1)", breaker_state=1),
+        row("0-0:96.13.1()", message_code=""),
+        row("0-1:24.1.0(3)", gas={"channel": 1, "device_type": 3}),
+        row(f"0-1:96.1.0({hex_text('2801000000000001')})", gas={"id": "2801000000000001"}),
+        row(
+            "0-1:24.3.0(260130100000)(08)(60)(1)(0-1:24.2.1)(m3)\r\n(00124.477)",
+            gas={"value": 124.477, "unit": "m³", "timestamp": "2026-01-30T10:00:00"},
+        ),
+        row("0-1:24.4.0(1)", gas={"valve_state": 1}),
+    ),
+    "KMP0000000000001",
+    has_crc=False,
+)
+
+NETHERLANDS_30: Final = Layout(
+    "netherlands-30",
+    "DSMR 3.0: a message over three lines, and a gas meter that was never read",
+    "ISk5\\2MT382-1000",
+    (
+        row(f"0-0:96.1.1({hex_text('K8EG004046395507')})", equipment_id="K8EG004046395507"),
+        row("1-0:2.8.2(12345.678*kWh)", energy_export_tariff_2=12345.678),
+        row("0-0:17.0.0(016*A)", current_threshold=16),
+        row("0-0:96.13.0(4D61696E\r\n74656E61\r\n6E6365)", message="Maintenance"),
+        row(f"0-1:96.1.0({hex_text('222ABCD123456789')})", gas={"channel": 1, "id": "222ABCD123456789"}),
+        row("0-1:24.1.0(03)", gas={"device_type": 3}),
+        row("0-1:24.3.0(000101000000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n(00000.000)"),
+    ),
+    "K8EG004046395507",
+    has_crc=False,
+)
+
+HUNGARY: Final = Layout(
+    "hungary",
+    "four tariffs, quadrants, a power factor above 1, and codes of its own",
+    "SAG5SAG-METER",
+    (
+        clock(20),
+        row(f"0-0:42.0.0({hex_text('SAG0082000000001')})", logical_device_name="SAG0082000000001"),
+        row(
+            f"0-0:96.1.0({hex_text('890082000000001')})",
+            unknown={"0-0:96.1.0": [f"({hex_text('890082000000001')})"]},
+        ),
+        row("0-0:17.0.0(90.000*kW)", power_threshold=90),
+        row("1-0:1.8.3(000000.001*kWh)", energy_import_tariff_3=0.001),
+        row("1-0:7.8.0(000160.487*kvarh)", reactive_energy_q3=160.487),
+        row("1-0:15.8.0(000800.817*kWh)", energy_combined=800.817),
+        row("1-0:13.7.0(4.556)", power_factor=4.556),
+        row("1-0:14.7.0(50.00*Hz)", frequency=50),
+        row("1-0:31.4.0(200.00*A)", fuse_threshold=200),
+        row("1-0:51.4.0(200.00*A)", unknown={"1-0:51.4.0": ["(200.00*A)"]}),
+        row(
+            "0-0:98.1.0(260101000000W)(000040.777*kWh)(000008.950*kWh)",
+            unknown={"0-0:98.1.0": ["(260101000000W)(000040.777*kWh)(000008.950*kWh)"]},
+        ),
+    ),
+    "SAG0082000000001",
+)
+
+CROATIA: Final = Layout(
+    "croatia",
+    "Iskra AM550: no CRC, an identity that is no hex text, dates in codes of their own",
+    "ISK9\\2M551T-200",
+    (
+        row("0-0:96.1.0(96815390)", unknown={"0-0:96.1.0": ["(96815390)"]}),
+        row("1-0:0.9.1(222553)", unknown={"1-0:0.9.1": ["(222553)"]}),
+        row("1-0:1.8.0(000317.695*kWh)", energy_import=317.695),
+        row("1-0:52.7.0(00234.5*V)", voltage_l2=234.5),
+    ),
+    "96815390",
+    has_crc=False,
+)
+
+
+def quirk(name: str, note: str, *rows: Line, header: str = "FLU5\\253000009_A") -> Layout:
+    """Make a telegram around the lines that are odd."""
+    return Layout(f"quirk-{name}", note, header, (row("0-0:96.1.4(50217)", p1_version="50217"), *rows), None)
+
+
+_FAILURE: Final = {"end": "2025-03-26T09:50:15+01:00", "duration_s": 2014}
+
+QUIRKS: Final = (
+    quirk(
+        "f-group-and-colons",
+        "the F group is written out, or colons stand for dots",
+        row("1-0:31.7.0.255(001*A)", current_l1=1),
+        row("1-0:51.7.0*255(002*A)", current_l2=2),
+        row("1-0:72:32.0(00004)", voltage_sags_l3=4),
+        row("0-1:24.1.0.255(003)", gas={"channel": 1, "device_type": 3}),
+        row(f"0-1:96.1.0.255({hex_text('GAS1')})", gas={"id": "GAS1"}),
+    ),
+    quirk("log-empty", "a failure log without anything", row("1-0:99.97.0()", power_failure_log=[])),
+    quirk("log-zero", "a failure log with a count alone", row("1-0:99.97.0(0)", power_failure_log=[])),
+    quirk("log-zero-code", "and with its code", row("1-0:99.97.0(0)(0-0:96.7.19)", power_failure_log=[])),
+    quirk(
+        "log-colons",
+        "a failure log with colons, and a short code in it",
+        row("1-0:99:97.0(1)(0:96.7.19)(250326095015W)(0000002014*s)", power_failure_log=[_FAILURE]),
+    ),
+    quirk(
+        "log-other-code",
+        "a failure log with another medium",
+        row("1-0:99.97.0(1)(1-0:96.7.19)(250326095015W)(0000002014*s)", power_failure_log=[_FAILURE]),
+    ),
+    quirk(
+        "type-after-value",
+        "the device type comes last",
+        row(
+            "0-1:24.2.1(260130100000W)(00435.247*m3)",
+            gas={"channel": 1, "value": 435.247, "unit": "m³", "timestamp": "2026-01-30T10:00:00+01:00"},
+        ),
+        row(f"0-1:96.1.0({hex_text('GAS1')})", gas={"id": "GAS1"}),
+        row("0-1:24.1.0(003)", gas={"device_type": 3}),
+    ),
+    quirk(
+        "units",
+        "units in any case, without a star, or missing",
+        row("1-0:1.8.1(000001.500*KWH)", energy_import_tariff_1=1.5),
+        row("1-0:1.8.2(000001.500*kwh)", energy_import_tariff_2=1.5),
+        row("1-0:2.8.1(000123.456kWh)", energy_export_tariff_1=123.456),
+        row("1-0:2.8.2(000001.500)", energy_export_tariff_2=1.5),
+        row("1-0:3.8.0(000001.500*kVArh)", reactive_energy_import=1.5),
+        row("1-0:3.7.0(00.292*Kvar)", reactive_power_import=0.292),
+        row("1-0:31.7.0(005A)", current_l1=5),
+    ),
+    quirk(
+        "slash-and-mark-in-text",
+        "a slash and an exclamation mark inside a line",
+        row("1-0:99.1.0(a/b!c)", unknown={"1-0:99.1.0": ["(a/b!c)"]}),
+        row("!not the end", unknown={"": ["!not the end"]}),
+        row("1-0:1.8.0(000001.500*kWh)", energy_import=1.5),
+    ),
+    quirk(
+        "impossible-dates",
+        "times that do not exist are no times",
+        row("0-0:1.0.0(260230120000W)"),
+        row("1-0:1.6.0(261301000000W)(04.620*kW)"),
+        row("1-0:1.8.0(000001.500*kWh)", energy_import=1.5),
+    ),
+    quirk(
+        "unreadable-lines",
+        "what cannot be read is kept, and costs nothing else",
+        row("1-0:1.8.0(0000x1.500*kWh)", unknown={"1-0:1.8.0": ["(0000x1.500*kWh)"]}),
+        row("1-0:2.8.0(000001.500*V)", unknown={"1-0:2.8.0": ["(000001.500*V)"]}),
+        row("0-0:96.14.0", unknown={"0-0:96.14.0": [""]}),
+        row("1-0:1.7.0(00.500*kW", unknown={"1-0:1.7.0": ["(00.500*kW"]}),
+        row("free text", unknown={"": ["free text"]}),
+        row("1-0:2.7.0(00.500*kW)", power_export=0.5),
+    ),
+    quirk(
+        "repeated-codes",
+        "the first counts",
+        row("1-0:1.8.0(000001.500*kWh)", energy_import=1.5),
+        row("1-0:1.8.0(000002.500*kWh)", unknown={"1-0:1.8.0": ["(000002.500*kWh)"]}),
+        row("1-1:1.8.0(000003.500*kWh)", unknown={"1-1:1.8.0": ["(000003.500*kWh)"]}),
+    ),
+    quirk("header-control", "a control character in the header", header="FLU5\x01\x07253000009_A"),
+    quirk("header-latin", "a byte beyond ASCII in the header", header="FLU5\xab769484_A"),
+    quirk("header-no-digit", "a header without a baud rate", header="NWA-WARMTELINK"),
+)
+
+#: Any layout may come encrypted or plain, detection goes by the bytes.
 LAYOUTS: Final = (
     LUXEMBOURG,
     LUXEMBOURG_2018,
@@ -398,4 +569,7 @@ LAYOUTS: Final = (
     AUSTRIA,
     SWEDEN,
     SWITZERLAND,
+    HUNGARY,
 )
+#: These never came encrypted, and where they are not encrypted they need no CRC.
+PLAIN_LAYOUTS: Final = (NETHERLANDS_22, NETHERLANDS_30, CROATIA)

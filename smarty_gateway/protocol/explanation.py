@@ -20,7 +20,7 @@ from smarty_gateway.protocol.frame import (
 from smarty_gateway.protocol.keyring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.protocol.telegram import Checksum, checksum_of
+from smarty_gateway.protocol.telegram import Checksum, checksum_of, without_parity
 
 _SHOWN = 20
 
@@ -102,6 +102,7 @@ def _explain_keys(frame: Frame, keys: KeyRing) -> Iterator[Explained]:
 
 
 def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Explained]:
+    data = without_parity(data) or data
     header = data.split(b"\n", 1)[0].rstrip(b"\r")
     yield Explained(
         offset, _hex(header) if is_shown else "", "header line", f"{len(header)} bytes, plaintext"
@@ -110,10 +111,11 @@ def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Expla
     body = data.rindex(b"\n!") + 2
     lines = data[len(header) : body].count(b"\n") - 1
     yield Explained(offset + len(header), "", "lines", f"{lines} between the header and the end")
-    digits = data[body:].strip(b" \x00\r\n")
-    checksum = checksum_of(data, body, digits)
+    checksum = checksum_of(data, body)
     words = {Checksum.RIGHT: "right", Checksum.WRONG: "wrong", Checksum.MISSING: "none is there"}[checksum]
-    yield Explained(offset + body, digits.decode(), "CRC-16/ARC", f"over {body} bytes: {words}")
+    yield Explained(
+        offset + body, data[body:].strip(b" \x00\r\n").decode(), "CRC-16/ARC", f"over {body} bytes: {words}"
+    )
 
 
 def _title_meaning(title: bytes) -> str:

@@ -38,16 +38,18 @@ from smarty_gateway.protocol.telegram import (
     END_LINE_BEGUN,
     HEADER_AND_OBJECT,
     OBJECT_LINE,
+    SLASH_WITH_PARITY,
     TEXT_BYTES,
     Checksum,
     checksum_of,
     crc_is_due,
+    without_parity,
 )
 
 #: About 10 s lie between Luxembourg frames and a frame lasts 0.1 s, so what is open then is false.
 SILENCE: Final = 2.0
 #: A slash and the three characters of the maker's identification (IEC 62056-21).
-_HEADER_LINE: Final = re.compile(rb"/(?=[!-.0-~][!-~]{2})")
+_HEADER_LINE: Final = re.compile(rb"/(?=[!-.0-~][!-~]{2})|\xaf(?=[!-\xff]{3})")
 _HEADER_LINE_MAX: Final = 128
 #: How much is searched at a time, so that a large chunk needs no more memory than many small ones.
 _STEP: Final = 65536
@@ -250,33 +252,36 @@ class Extractor(Generic[V]):
         """Judge what ends with this line; the text may have begun at any of the slashes before it."""
         end = self._base + end_line.end()
         bang = self._base + end_line.start() + 2
-        digits = end_line.group(1)
-        starts = [start for start in self._slashes if start < bang and end - start <= MAX_LENGTH]
+        texts: dict[int, bytes] = {}
+        for start in self._slashes:
+            if start < bang and end - start <= MAX_LENGTH:
+                text = bytes(self._buffer[start - self._base : end - self._base])
+                without = without_parity(text) if text.startswith(SLASH_WITH_PARITY) else text
+                if without is not None:
+                    texts[start] = without
         self._slashes = [start for start in self._slashes if start >= end]
         self._texts = [start for start in self._texts if start >= end]
         self._searched_lines = end - 1
-        if not starts:
+        if not texts:
             return
         only_if_due = False
-        for start in starts:
-            text = bytes(self._buffer[start - self._base : end - self._base])
-            checksum = checksum_of(text, bang - start, digits)
+        for start, text in texts.items():
+            checksum = checksum_of(text, bang - start)
             if checksum is Checksum.RIGHT:
                 break
         else:
             # None proves itself. The one to speak of has a header line, then an object; where
             # there is no such one the header may be damaged, and without objects it may be noise.
-            text = bytes(self._buffer[starts[0] - self._base : end - self._base])
-            start = starts[0]
-            begun = [m.start() + start for m in HEADER_AND_OBJECT.finditer(text)]
-            begun = [found for found in begun if found in starts]
+            start, text = next(iter(texts.items()))
+            begun = [start + match.start() for match in HEADER_AND_OBJECT.finditer(text)]
+            begun = [found for found in begun if found in texts]
             if begun:
                 start = begun[-1]
             elif OBJECT_LINE.search(text) is None or (checksum is Checksum.MISSING and not crc_is_due(text)):
                 only_if_due = True
                 if checksum is Checksum.MISSING:
                     return
-            text = text[start - starts[0] :]
+            text = texts[start]
         self._take(PlainTelegram(start, end - start, text, checksum), only_if_due=only_if_due)
 
     def _take(self, candidate: Candidate, *, only_if_due: bool) -> None:
@@ -334,9 +339,10 @@ class Extractor(Generic[V]):
         if buffer[-1:] == MARK[:1]:
             stop = min(stop, self._end - 1)
         # Whether it is one is known three bytes later.
-        slash = buffer.find(b"/", max(first - base, len(buffer) - 3), stop - base)
-        if slash >= 0:
-            stop = base + slash
+        for slash in (b"/", SLASH_WITH_PARITY):
+            at = buffer.find(slash, max(first - base, len(buffer) - 3), stop - base)
+            if at >= 0:
+                stop = base + at
         for match in _HEADER_LINE.finditer(buffer, first - base, min(stop + 3, self._end) - base):
             self._add_slash(base + match.start())
         self._searched = stop
@@ -357,10 +363,10 @@ class Extractor(Generic[V]):
         """Where a frame is due, a faulty header counts, and so does a slash before anything."""
         waiting: list[int] = []
         for at in self._due:
-            first = self._buffer[at - self._base : at - self._base + 1]
+            first = bytes(self._buffer[at - self._base : at - self._base + 1])
             if not first:
                 waiting.append(at)
-            elif first == b"/":
+            elif first in (b"/", SLASH_WITH_PARITY):
                 self._add_slash(at)
             elif first == b"\xdb":
                 header = self._header(at)
@@ -433,7 +439,7 @@ class Extractor(Generic[V]):
         return reported
 
     def _settle(self, candidate: Candidate, verdict: V) -> None:
-        self._noise += candidate.offset - self._settled
+        self._noise += max(0, candidate.offset - self._settled)
         self._settled = candidate.offset + candidate.size
         if not isinstance(candidate, Malformed):
             self._due_at = self._settled

@@ -17,12 +17,19 @@ from typing import Final
 
 from fastcrc.crc16 import arc
 
+# A port of DSMR 2.2 and 3.0 speaks with seven bits and even parity. Read with eight bits, half of its
+# characters have bit 7 set: a slash is AF, a CR 8D; a line feed and an exclamation mark are as usual.
+_DIGIT: Final = rb"[0-9A-Fa-f\xb1\xb2\xb4\xb7\xb8\xc3\xc5\xc6\xe1\xe2\xe4]"
 #: The last line of a telegram. A NUL or blank may hang on it (seen behind some adapters).
-END_LINE: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\n")
+END_LINE: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\n")
 #: The same where the input ends, or falls silent, before the line does.
-END_LINE_AT_END: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\Z")
+END_LINE_AT_END: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\Z")
 #: What may still become one.
-END_LINE_BEGUN: Final = re.compile(rb"\n![0-9A-Fa-f]{0,4}[ \x00]{0,8}\r?\Z")
+END_LINE_BEGUN: Final = END_LINE_AT_END
+#: A slash with its parity bit.
+SLASH_WITH_PARITY: Final = b"\xaf"
+_WITHOUT_PARITY: Final = bytes(byte & 0x7F for byte in range(256))
+_EVEN: Final = bytes(byte for byte in range(256) if byte.bit_count() % 2 == 0)
 #: What telegrams are written with. A NUL is none of it, but some adapters insert them.
 TEXT_BYTES: Final = bytes([0x00, 0x09, 0x0A, 0x0D, *range(0x20, 0x7F)])
 #: Marks of DSMR 4 and newer, of e-MUCS and of Luxembourg: all of these send a CRC.
@@ -41,7 +48,7 @@ class Checksum(Enum):
     MISSING = "missing"
 
 
-def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
+def checksum_of(text: bytes, body_size: int) -> Checksum:
     """Check the CRC of a telegram.
 
     A telegram copied by way of a text file has lost its CRs while its CRC still speaks of them, and
@@ -49,10 +56,10 @@ def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
     all the same.
 
     Args:
-        text: from the slash on.
+        text: from the slash to the end of the end line.
         body_size: how much of it the CRC covers, which is up to the exclamation mark and with it.
-        digits: what stands behind that mark, up to four hex digits.
     """
+    digits = text[body_size:].strip(b" \x00\r\n")
     if not digits:
         return Checksum.MISSING
     body = text[:body_size]
@@ -61,6 +68,11 @@ def checksum_of(text: bytes, body_size: int, digits: bytes) -> Checksum:
         return Checksum.RIGHT
     mended = with_crlf(body.replace(b"\x00", b""))
     return Checksum.RIGHT if mended != body and arc(mended) == stated else Checksum.WRONG
+
+
+def without_parity(text: bytes) -> bytes | None:
+    """Take the parity bits off; None if they are not those of even parity."""
+    return None if text.translate(None, _EVEN) else text.translate(_WITHOUT_PARITY)
 
 
 def with_crlf(text: bytes) -> bytes:
@@ -117,8 +129,8 @@ def parse_telegram(text: bytes) -> Telegram | None:
     if "\r" in lines[-1] or len(lines) <= content.count("\n"):  # some line ends otherwise
         lines = content.replace("\r", "").split("\n")
     return Telegram(
-        raw=text[: end.end()],
+        raw=(raw := text[: end.end()]),
         header=lines[0][1:],
         lines=tuple([line for line in lines[1:] if line]),
-        checksum=checksum_of(text, at + 2, end.group(1)),
+        checksum=checksum_of(raw, at + 2),
     )
