@@ -19,7 +19,8 @@ def decoded(*lines: str) -> Readings:
 
 
 def fields(*lines: str) -> dict[str, Any]:
-    return decoded(*lines).fields
+    found: dict[str, Any] = decoded(*lines).fields
+    return found
 
 
 def test_numbers_come_out_exact_in_the_units_of_the_table() -> None:
@@ -328,6 +329,41 @@ def test_the_identity_is_the_first_of_three_codes_as_text() -> None:
     assert decoded(other).identity == "OTHER"
     assert decoded("0-0:42.0.0()", equipment).identity == "EQUIP"
     assert decoded().identity is None
+
+
+def test_more_lines_than_are_remembered_are_read_all_the_same() -> None:
+    for number in range(10_000):
+        assert fields(f"1-0:1.8.0({number:06d}.500*kWh)") == {"energy_import": number + 0.5}
+
+
+def test_what_a_caller_does_to_readings_does_not_change_later_ones() -> None:
+    lines = [
+        "0-0:98.1.0(0)(1-0:1.6.0)(1-0:1.6.0)()",
+        "1-0:1.6.0(260112183000W)(04.620*kW)",
+        *channel(1, 3, "G", GAS),
+    ]
+    first = fields(*lines)
+    first["peak_demand_history"].append({"value": 1})
+    first["peak_demand_month"]["value"] = 0
+    decoded(*lines).devices["gas"]["value"] = 0
+    assert fields(*lines)["peak_demand_history"] == []
+    assert fields(*lines)["peak_demand_month"]["value"] == 4.62
+    assert decoded(*lines).devices["gas"]["value"] == 435.247
+
+
+def test_the_register_of_dsmr_3_stands_on_two_lines_and_has_a_local_time() -> None:
+    lines = ["0-1:24.1.0(03)", "0-1:24.3.0(120517020000)(08)(60)(1)(0-1:24.2.1)(m3)", "(00124.477)"]
+    assert decoded(*lines).devices == {
+        "gas": {
+            "channel": 1,
+            "device_type": 3,
+            "value": 124.477,
+            "unit": "m³",
+            "timestamp": "2012-05-17T02:00:00",
+        }
+    }
+    assert decoded(*lines[:2]).unknown == {"0-1:24.3.0": [lines[1][10:]]}
+    assert decoded(*lines, "stray").unknown == {"0-1:24.3.0": [lines[1][10:]], "": [lines[2], "stray"]}
 
 
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60), max_size=12))

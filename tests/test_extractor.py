@@ -17,6 +17,7 @@ from vectors.building_blocks import (
     luxembourg_of_2018,
     netherlands,
     telegram,
+    with_parity,
 )
 from vectors.generate import sample_recording
 
@@ -178,6 +179,19 @@ def test_the_last_telegram_needs_no_line_end_once_the_stream_is_silent() -> None
 
 def test_a_telegram_whose_line_ends_were_changed_by_copying_is_proven_by_its_crc() -> None:
     assert offsets(belgium(1).replace(b"\r\n", b"\n")) == [0]
+
+
+def test_a_telegram_longer_than_the_bound_is_none() -> None:
+    lines = [f"1-0:99.{number}.0({'7' * 1000})" for number in range(17)]
+    assert read(telegram("FLU5\\253000003_A", *lines)) == []
+    assert len(telegrams(read(telegram("FLU5\\253000003_A", *lines[:16])))) == 1
+
+
+def test_a_telegram_with_parity_bits_is_read_without_them() -> None:
+    assert offsets(b"noise" + with_parity(belgium(1)) + with_parity(belgium(2))) == [5, 5 + len(belgium(1))]
+    damaged = bytearray(with_parity(belgium(1)))
+    damaged[100] ^= 0x80
+    assert offsets(bytes(damaged)) == []
 
 
 def test_noise_between_slash_and_end_line_is_no_telegram() -> None:

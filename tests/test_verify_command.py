@@ -69,7 +69,7 @@ def test_a_case_that_does_not_hold_is_shown_field_by_field(tmp_path: Path) -> No
     done = smarty_gateway("verify", "-v", path)
     assert done.returncode == 1
     text = done.stdout.decode()
-    assert "84 passed, 1 failed" in text
+    assert "110 passed, 1 failed" in text
     assert "energy_import is 1234.567 instead of 1234.568" in text
     assert "the tag verifies" in text
     status, found = result(path)

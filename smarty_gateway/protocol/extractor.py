@@ -253,12 +253,11 @@ class Extractor(Generic[V]):
         end = self._base + end_line.end()
         bang = self._base + end_line.start() + 2
         texts: dict[int, bytes] = {}
-        for start in self._slashes:
-            if start < bang and end - start <= MAX_LENGTH:
-                text = bytes(self._buffer[start - self._base : end - self._base])
-                without = without_parity(text) if text.startswith(SLASH_WITH_PARITY) else text
-                if without is not None:
-                    texts[start] = without
+        for start in self._slashes[: bisect_left(self._slashes, bang)]:
+            text = bytes(self._buffer[start - self._base : end - self._base])
+            without = without_parity(text) if text.startswith(SLASH_WITH_PARITY) else text
+            if without is not None:
+                texts[start] = without
         self._slashes = [start for start in self._slashes if start >= end]
         self._texts = [start for start in self._texts if start >= end]
         self._searched_lines = end - 1
