@@ -1,6 +1,6 @@
 """Where dsmr_parser knows a value too, it agrees with ours, or the difference has its reason here."""
 
-import datetime
+import datetime as dt
 import json
 import logging
 import re
@@ -91,14 +91,14 @@ def our_names(specification: dict[str, Any], readings: Readings) -> dict[str, st
             by_code[re.sub(r"\.255$", "", code.partition(":")[2].replace(":", ".").replace("*", "."))] = name
     names = {}
     for known in specification["objects"]:
-        code = re.search(r"(\d+\\\.\d+\\\.\d+)", known["obis_reference"])
-        if code is not None and (ours := by_code.get(code[1].replace("\\", ""))) is not None:
+        found = re.search(r"(\d+\\\.\d+\\\.\d+)", known["obis_reference"])
+        if found is not None and (ours := by_code.get(found[1].replace("\\", ""))) is not None:
             names[known["value_name"]] = ours
     return names
 
 
-def instant(text: str) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+def instant(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
 
 
 _FACTOR = {"Wh": 0.001, "W": 0.001, "varh": 0.001, "var": 0.001}
@@ -116,13 +116,11 @@ def agree(ours: object, theirs: dict[str, Any] | list[dict[str, Any]]) -> bool:
         same_time = instant(ours["timestamp"]) == instant(theirs["datetime"])
         return bool(ours["value"] == value and same_time)
     if isinstance(ours, str):
-        if "T" in ours and isinstance(value, str) and "T" in value:
-            return instant(ours) == instant(value)
         text = "" if value is None else str(value)
-        return ours in (text, read_hex_text(text))
-    if isinstance(value, str):
-        return ours == int(value)
-    return isinstance(ours, int | float) and abs(ours - value * _FACTOR.get(theirs["unit"], 1)) < 1e-9
+        is_time = "T" in ours and "T" in text
+        return instant(ours) == instant(text) if is_time else ours in (text, read_hex_text(text))
+    number = float(value) * _FACTOR.get(theirs["unit"], 1)
+    return isinstance(ours, int | float) and abs(ours - number) < 1e-9
 
 
 def differences(name: str, text: bytes) -> set[tuple[str, str]]:

@@ -207,7 +207,8 @@ class Extractor(Generic[V]):
             heappop(self._open)
         limit = self._searched
         if not self._open or self._open[0].end > limit:
-            limit = min(known, limit + _STEP)
+            # Not beyond the frame that ends next: if it is genuine, the usual way goes on behind it.
+            limit = min([known, limit + _STEP, *(frame.end for frame in self._open[:1])])
             self._search(limit)
         if self._open and self._open[0].end <= limit:
             self._judge_frame(heappop(self._open))

@@ -131,6 +131,6 @@ def parse_telegram(text: bytes) -> Telegram | None:
     return Telegram(
         raw=(raw := text[: end.end()]),
         header=lines[0][1:],
-        lines=tuple([line for line in lines[1:] if line]),
+        lines=tuple(filter(None, lines[1:])),
         checksum=checksum_of(raw, at + 2),
     )
