@@ -182,7 +182,7 @@ class Extractor(Generic[V]):
         if self._base + len(self._buffer) < self._wake:
             return None
         while not self._ready:
-            if not self._advance():
+            if not self._advance() and not self._ready:
                 self._trim()
                 self._wake = self._next_wake()
                 return None
@@ -210,6 +210,8 @@ class Extractor(Generic[V]):
             # Not beyond the frame that ends next: if it is genuine, the usual way goes on behind it.
             limit = min([known, limit + _STEP, *(frame.end for frame in self._open[:1])])
             self._search(limit)
+            # What has become clear must be said before the next is judged, or chunks would matter.
+            self._report_false(self._horizon())
         if self._open and self._open[0].end <= limit:
             self._judge_frame(heappop(self._open))
             return True
@@ -218,7 +220,7 @@ class Extractor(Generic[V]):
         if end_line is not None:
             self._judge_telegram(end_line)
             return True
-        return self._report_false(self._horizon())
+        return False
 
     @property
     def _end(self) -> int:
@@ -338,15 +340,26 @@ class Extractor(Generic[V]):
             at = buffer.find(MARK, at + 1, limit + 1 - base)
         if buffer[-1:] == MARK[:1]:
             stop = min(stop, self._end - 1)
-        # Whether it is one is known three bytes later.
-        for slash in (b"/", SLASH_WITH_PARITY):
+        stop = self._search_slashes(first, stop)
+        self._searched = stop
+        self._forget_texts(first, stop)
+
+    def _search_slashes(self, first: int, stop: int) -> int:
+        """Find the beginnings of telegrams; give up to where that is certain."""
+        buffer, base = self._buffer, self._base
+        slashes = (b"/", SLASH_WITH_PARITY)
+        # Whether a slash begins a telegram is known three bytes later.
+        for slash in slashes:
             at = buffer.find(slash, max(first - base, len(buffer) - 3), stop - base)
             if at >= 0:
                 stop = base + at
-        for match in _HEADER_LINE.finditer(buffer, first - base, min(stop + 3, self._end) - base):
-            self._add_slash(base + match.start())
-        self._searched = stop
-        self._forget_texts(first, stop)
+        for slash in slashes:
+            at = buffer.find(slash, first - base, stop - base)
+            while at >= 0:
+                if _HEADER_LINE.match(buffer, at):
+                    self._add_slash(base + at)
+                at = buffer.find(slash, at + 1, stop - base)
+        return stop
 
     def _add_open(self, start: int, header: Header) -> None:
         frame = _Open(start, start + header.size + header.length, header)
@@ -426,17 +439,14 @@ class Extractor(Generic[V]):
         horizon = min([self._searched, *self._due, *self._texts[:1]])
         return min(horizon, self._starts[0][0]) if self._starts else horizon
 
-    def _report_false(self, horizon: int) -> bool:
+    def _report_false(self, horizon: int) -> None:
         """Report those that end before the horizon, except where they overlap what was settled."""
-        reported = False
         while self._false and self._false[0].end <= horizon:
             false = self._false.pop(0)
             if false.start < self._settled or (false.only_if_due and false.start != self._due_at):
                 continue
             verdict = self._judge(false.candidate) if false.verdict is None else false.verdict
             self._settle(false.candidate, verdict)
-            reported = True
-        return reported
 
     def _settle(self, candidate: Candidate, verdict: V) -> None:
         self._noise += max(0, candidate.offset - self._settled)
