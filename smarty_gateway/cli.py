@@ -6,11 +6,13 @@ wrong is one line on standard error.
 """
 
 import argparse
+import contextlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from smarty_gateway import __version__
 from smarty_gateway.commands import decode, verify
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our output has enough, as `| head` does. What Python still holds for it must
         # go somewhere, or it complains when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output(sys.stdout)
         return ExitStatus.GOOD
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
@@ -46,8 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GatewayError as error:
         return _fail(error, ExitStatus.WRONG_USAGE)
     except OSError as error:
+        # Inputs and files of keys have errors of their own; what is left is the output.
+        _forget_output(sys.stdout)
         return _fail(f"cannot write the output: {error.strerror}", ExitStatus.REJECTED)
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
     return status
+
+
+def _forget_output(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _prepare_streams() -> None:
@@ -62,5 +73,6 @@ def _prepare_streams() -> None:
 
 
 def _fail(error: object, status: ExitStatus) -> int:
-    print(f"smarty-gateway: {error}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"smarty-gateway: {error}", file=sys.stderr)
     return status

@@ -51,7 +51,14 @@ class KeyFileError(GatewayError):
 
 def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None:
     """Give the first key file that is there, None if there is none."""
-    return next((path for path in candidates if path.exists()), None)
+    return next((path for path in candidates if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False  # in a folder that is not this user's business, so it is not this user's file
 
 
 def permission_problem(path: Path) -> str | None:
@@ -120,7 +127,7 @@ def _compose(path: Path) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise KeyFileError(path, None, "this is no text file") from None
+        raise KeyFileError(path, None, "this is no text in UTF-8; save it as UTF-8") from None
     except RecursionError:
         raise KeyFileError(path, None, "this is no key file, it is nested far too deeply") from None
     raise KeyFileError(

@@ -1,5 +1,6 @@
 """`smarty-gateway decode`, as its users run it."""
 
+import io
 import json
 import os
 import pty
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from rich.console import Console
 
 from smarty_gateway import __version__
+from smarty_gateway.outputs.table import print_table
 from tests.commands import LIMIT, SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
+from tests.streams import read, telegrams
 from vectors.building_blocks import BARN_KEY, HOUSE_KEY, belgium, crc16, frame, luxembourg
+from vectors.generate import sample_recording
 
 
 @pytest.fixture
@@ -288,3 +293,38 @@ def test_closed_descriptors_and_narrow_character_sets_do_no_harm(keys: Path) -> 
     done = subprocess.run(command, shell=True, env=narrow, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"Active energy imported" in done.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_every_value_is_in_the_table_however_narrow_the_terminal(width: int) -> None:
+    for telegram in telegrams(read(sample_recording())):
+        console = Console(width=width, file=io.StringIO())
+        print_table(console, telegram)
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        values = [v for v in telegram.readings.fields.values() if isinstance(v, int | float)]
+        values += [device["value"] for device in telegram.readings.devices.values()]
+        assert [value for value in values if f" {value} " not in shown] == []
+        assert max(map(len, shown.splitlines())) <= width
+
+
+def test_readings_go_on_where_nobody_hears_the_complaints(keys: Path) -> None:
+    data = frame(luxembourg(1), title=b"UNKNOWN!") + belgium(1)
+    command = f"{sys.executable} -m smarty_gateway decode --keys '{keys}'"
+    for suffix in ("2>/dev/full", "2> >(exec true)"):
+        done = subprocess.run(
+            f"{command} {suffix}", shell=True, executable="/bin/bash", input=data, env=environment(),
+            stdout=subprocess.PIPE, check=False,
+        )  # fmt: skip
+        assert (done.returncode, len(records(done.stdout))) == (1, 1)
+
+
+def test_a_table_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(belgium(1) * 500)
+    with start(
+        "decode", "--format", "table", large, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        pipe(running.stdout).readline()
+        pipe(running.stdout).close()
+        assert pipe(running.stderr).read() == b""
+        assert running.wait(LIMIT) == 0

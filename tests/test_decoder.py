@@ -187,6 +187,11 @@ def test_of_a_repeated_code_the_first_counts_and_the_rest_is_kept() -> None:
     readings = decoded("1-3:0.2.8(42)", "0-0:96.1.4(50217)")
     assert readings.fields == {"p1_version": "42"}
     assert readings.unknown == {"0-0:96.1.4": ["(50217)"]}
+    readings = decoded("0-0:17.0.0(10.0*kW)", "0-0:17.0.0(20*A)")
+    assert (readings.fields, readings.unknown) == ({"power_threshold": 10}, {"0-0:17.0.0": ["(20*A)"]})
+    assert decoded("0-0:96.1.0*255(3132)").identity == "12"
+    assert fields("1-0:1.8.0(00000000000000001.5*kWh)") == {"energy_import": 1.5}
+    assert fields("0-0:96.13.0(41\t42)") == {"message": "41\t42"}
     readings = decoded("0-0:17.0.0(999*A)", "0-0:17.0.0(5*A)")
     assert (readings.fields, readings.unknown) == ({}, {"0-0:17.0.0": ["(5*A)"]})
 
@@ -302,6 +307,21 @@ def test_lines_of_a_channel_that_cannot_be_read_or_repeat_go_to_unknown() -> Non
     }
     for text in ("(00435.247*m3)", "(260130100000W)(5*V)", "(260130100000W)(5*xyz)", "(260130100000W)(x)"):
         assert decoded(f"0-1:24.2.1{text}").unknown == {"0-1:24.2.1": [text]}
+
+
+def test_an_empty_line_of_a_channel_does_not_block_another_code_that_says_more() -> None:
+    found = decoded(
+        "0-1:24.1.0(003)", "0-1:96.1.0()", "0-1:96.1.1(414243)",
+        "0-1:24.2.1(632525252525S)(00000.000)", "0-1:24.2.3(260130100000W)(5.0*m3)",
+    )  # fmt: skip
+    assert (found.devices["gas"]["id"], found.devices["gas"]["value"]) == ("ABC", 5)
+    assert found.unknown == {}
+
+
+def test_of_a_repeated_code_of_a_channel_the_first_counts_even_if_it_cannot_be_read() -> None:
+    found = decoded("0-1:24.1.0(003)", "0-1:24.2.1(garbage)", f"0-1:{GAS}")
+    assert found.devices == {}
+    assert found.unknown == {"0-1:24.2.1": ["(garbage)", GAS[6:]]}
 
 
 def test_relays_are_no_mbus_devices_and_leave_the_breaker_alone() -> None:

@@ -21,6 +21,11 @@ FLOODS = {
     "noise": bytes((i * 7919 + (i >> 3) * 31) % 256 for i in range(65536)),
     "headers with false lengths": (b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30") * 4700,
     "headers packed as tightly as can be": b"\xdb\x08ABC\x82\x10\x00\x30" * 7300,
+    "nested headers": b"".join(
+        b"\xdb\x08" + HOUSE_TITLE + b"\x82" + (15400 - 15 * i).to_bytes(2, "big") + b"\x30"
+        for i in range(500)
+    )
+    + bytes(8500),
     "marks": b"\xdb\x08" * 32768,
     "slashes without end": b"/" * 65536,
     "headers of telegrams without end": b"/ABC5\r\n" * 9400,

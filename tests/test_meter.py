@@ -13,6 +13,7 @@ from vectors.building_blocks import (
     HOUSE_TITLE,
     belgium,
     frame,
+    hex_text,
     luxembourg,
     luxembourg_of_2018,
     telegram,
@@ -295,3 +296,31 @@ def test_what_happens_while_a_frame_waits_to_be_reported_does_not_change_its_hin
     unreadable[17] ^= 0x01
     data = bytes(unreadable) + frame(TEXT, counter=3)
     assert hints(data, ring(HOUSE_KEY)) == ["wrong-encryption-key"]
+
+
+def test_no_spelling_of_the_codes_that_make_a_crc_due_gets_around_it() -> None:
+    text = belgium(1)[:-6] + b"\r\n"
+    assert reasons(read(text)) == ["checksum"]
+    for odd in (b"0-0:1.0.\x000", b"0-0:1.0.\r0", b"0-0:1.0.0*255", b"0-0:1.0:0", b"0-0:1.0.0.255"):
+        changed = text.replace(b"0-0:96.1.4(50217)\r\n", b"").replace(b"0-0:1.0.0", odd)
+        assert reasons(read(changed)) == ["checksum"]
+
+
+def test_no_second_name_hides_that_a_meter_must_be_encrypted() -> None:
+    for first in ("0-0:42.0.0()", "0-0:42.0.0(4F54484552)"):
+        name = f"0-0:42.0.0({hex_text(' SAG1030700012345')})"
+        text = telegram("Lux5\\253000001_D", "1-3:0.2.8(42)", first, name)
+        assert reasons(read(text, ring(HOUSE_KEY))) == ["plaintext"]
+
+
+def test_a_replay_under_any_of_several_keys_is_one_under_crc_only_too() -> None:
+    keys = [meter_key(key, verification=Verification.CRC_ONLY) for key in (OTHER_KEY, HOUSE_KEY)]
+    damaged = frame(TEXT.replace(b"66.950", b"66.951"), counter=3)
+    assert reasons(read(frame(TEXT, counter=5) + damaged, KeyRing({HOUSE_TITLE: keys}))) == ["replay"]
+
+
+def test_crc_digits_with_a_parity_bit_in_a_text_without_are_no_crc() -> None:
+    end = TEXT.rindex(b"!") + 1
+    for text in (TEXT[:end] + b"\xc6EAA\r\n", TEXT[:end] + b"\xb1\r\n", TEXT[:end] + b"1234\x8d\n"):
+        assert reasons(read(frame(text))) == ["checksum"]
+        assert reasons(read(text)) == ["checksum"]

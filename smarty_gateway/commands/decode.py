@@ -5,6 +5,7 @@ else to standard error.
 """
 
 import argparse
+import contextlib
 import os
 import stat
 import sys
@@ -149,7 +150,7 @@ def _load_keys(path: Path | None) -> KeyRing:
     path = path or find_key_file()
     if path is None:
         return KeyRing()
-    problem = permission_problem(path)
+    problem = permission_problem(path) if path.is_file() else None
     if problem is not None:
         _say(f"warning: {problem}")
     return load_key_ring(path)
@@ -258,4 +259,6 @@ def _nothing_found(size: int) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    """Tell the user; readings go on even where nobody can hear it any more."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)

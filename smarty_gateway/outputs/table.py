@@ -31,6 +31,10 @@ _DEVICE_ROWS: Final = (
 )
 
 
+#: A time with its offset; what is longer is folded.
+_VALUE_WIDTH: Final = 25
+#: What rich puts between two columns.
+_GAP: Final = 2
 _SECTIONS: Final = tuple(dict.fromkeys(found.section for found in OBJECTS))
 _SECTION_ORDER: Final = {section: place for place, section in enumerate(_SECTIONS)}
 _METER: Final = _SECTIONS[0]
@@ -44,16 +48,22 @@ class _Row(NamedTuple):
     code: str
 
 
-def table_of(telegram: MeterTelegram) -> RenderableType:
-    """Lay out one telegram."""
+def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
+    """Lay out one telegram in so many columns."""
     rows = list(_rows(telegram))
     # Numbers stand with their decimal points under each other: pad what is behind the point.
     behind = max((len(_fraction(row.value)) for row in rows if _is_number(row.value)), default=0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("Value", justify="right", overflow="fold")
-    table.add_column("Unit", no_wrap=True)
-    table.add_column("OBIS code", style="dim", no_wrap=True)
+    # Where the terminal is narrow the words give way, never a value.
+    values = min(max(len(row.value) for row in rows) + behind, _VALUE_WIDTH)
+    units = max(4, *(len(row.unit) for row in rows))
+    codes = max(9, *(len(row.code) for row in rows))
+    words = max(2 + len(row.description) for row in rows)
+    room = width - values - units - codes - 3 * _GAP
+    table.add_column("", no_wrap=True, overflow="ellipsis", width=max(8, min(words, room)))
+    table.add_column("Value", justify="right", overflow="fold", width=values)
+    table.add_column("Unit", no_wrap=True, width=units)
+    table.add_column("OBIS code", style="dim", no_wrap=True, overflow="ellipsis", width=codes)
     for section, members in groupby(rows, key=lambda row: row.section):
         table.add_section()
         table.add_row(Text(section, style="bold"))
@@ -67,7 +77,10 @@ def table_of(telegram: MeterTelegram) -> RenderableType:
 
 def print_table(console: Console, telegram: MeterTelegram) -> None:
     """Print one telegram; colours and width are the console's business."""
-    console.print(table_of(telegram))
+    with console.capture() as captured:
+        console.print(table_of(telegram, console.width))
+    # Not by way of rich, which ends the program when the reader of a pipe has gone.
+    console.file.write(captured.get())
 
 
 def _title(telegram: MeterTelegram) -> Text:

@@ -105,11 +105,13 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
             fields |= {n: deepcopy(v) if isinstance(v, dict | list) else v for n, v in value.items()}
             codes |= dict.fromkeys(value, code)
             spent.add(key)
-        elif found.channel is None or not channels.setdefault(found.channel, _Channel()).add(found):
+        elif found.channel is not None and channels.setdefault(found.channel, _Channel()).add(found):
+            spent.add(key)
+        else:
             if key:
                 spent.add(key)
             unknown.setdefault(code, []).append(found.rest)
-            if code == _OTHER_IDENTITY:
+            if _usual(code) == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(found.rest[1:-1])
     identity = fields.get("logical_device_name") or fields.get("equipment_id") or other_identity
     return Readings(
@@ -200,7 +202,16 @@ def _interpret(line: str) -> _Line:
     try:
         return _read_object(found, code, bracket + rest)
     except UnreadableError:
-        return _Line(code, bracket + rest, "" if found is None else found.code)
+        return _Line(code, bracket + rest, _key_of(found, code))
+
+
+def _key_of(found: ObisObject | None, code: str) -> str:
+    """Give what repetitions of a code are found by, "" where nobody knows the code."""
+    if found is not None:
+        return found.code
+    usual = _usual(code)
+    match = _MBUS_CODE.fullmatch(usual)
+    return usual if match is not None and match.group(2) in MBUS_FIELDS else ""
 
 
 def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
@@ -210,7 +221,7 @@ def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
     if found is None:
         return _read_mbus_line(code, sent, groups)
     pairs = _READERS[found.quantity.form](found, groups)
-    if len(pairs) == 1 and not isinstance(pairs[0][1], dict | list):
+    if len(pairs) == 1 and found.code != THRESHOLD_CODE and not isinstance(pairs[0][1], dict | list):
         return _Line(code, sent, found.code, *pairs[0])
     return _Line(code, sent, found.code, value=dict(pairs))
 
@@ -350,6 +361,11 @@ class _MBusValue:
     timestamp: str
 
 
+#: Stands where a register was sent that was never read.
+_NEVER_READ: Final = object()
+_SAID_NOTHING: Final = ("", _NEVER_READ)
+
+
 @dataclass(frozen=True, slots=True)
 class _Channel:
     """What the lines of one channel said, and under which codes."""
@@ -358,8 +374,8 @@ class _Channel:
     codes: dict[MBusField, str] = field(default_factory=dict)
 
     def add(self, line: _Line) -> bool:
-        """Take what a line says; False if another one said it before."""
-        if line.what is None or line.what in self.values:
+        """Take what a line says; False if another code said it before, and said something."""
+        if line.what is None or self.values.get(line.what, _NEVER_READ) not in _SAID_NOTHING:
             return False
         self.values[line.what] = line.value
         self.codes[line.what] = line.code
@@ -367,8 +383,6 @@ class _Channel:
 
 
 _ORDER_OF_FIELDS: Final = tuple(MBusField)
-#: Stands where a register was sent that was never read, so that a second one does not take its place.
-_NEVER_READ: Final = object()
 
 
 def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
@@ -385,7 +399,7 @@ def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
         value = _read_mbus_value(groups)
     else:
         value = read_hex_text(_only(groups))
-    return _Line(code, sent, value=value, channel=int(match.group(1)), what=what)
+    return _Line(code, sent, _usual(code), value=value, channel=int(match.group(1)), what=what)
 
 
 def _read_mbus_value(groups: list[str]) -> object:

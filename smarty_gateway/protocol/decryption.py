@@ -55,7 +55,7 @@ def read_by_crc(frame: Frame, key: MeterKey) -> bytes | None:
     tag has failed, the answer also tells that the encryption key is right; the text is then not shown.
     """
     plaintext = _apply_keystream(frame, key)
-    telegram = parse_telegram(plaintext) if plaintext.startswith(b"/") else None
+    telegram = parse_telegram(plaintext)
     return plaintext if telegram is not None and telegram.checksum is Checksum.RIGHT else None
 
 

@@ -122,6 +122,10 @@ class _False(Generic[V]):
         return self.candidate.offset + self.candidate.size
 
 
+def _start_of(false: _False[V]) -> int:
+    return false.start
+
+
 class Extractor(Generic[V]):
     """Cuts frames and plaintext telegrams out of a byte stream.
 
@@ -292,14 +296,14 @@ class Extractor(Generic[V]):
         start, end = candidate.offset, candidate.offset + candidate.size
         if verdict.genuine:
             self._consume(candidate, verdict)
-        elif start >= self._settled and not any(
-            other.start < start < other.end <= end and not other.only_if_due for other in self._false
-        ):
+        elif start >= self._settled:
             # What begins inside another false one and ends behind it can never be reported: either
             # that one is, or the genuine frame that overlaps it overlaps this one as well.
-            insort(self._false, _False(candidate, verdict, only_if_due), key=lambda false: false.start)
-            self._due.append(end)
-            self._report_false(self._horizon())
+            before = self._false[: bisect_left(self._false, start, key=_start_of)]
+            if not any(start < other.end <= end and not other.only_if_due for other in before):
+                insort(self._false, _False(candidate, verdict, only_if_due), key=_start_of)
+                self._due.append(end)
+                self._report_false(self._horizon())
 
     def _consume(self, candidate: Candidate, verdict: V) -> None:
         """Make an event of a genuine candidate. With it, all is clear about what lies before."""
@@ -393,7 +397,7 @@ class Extractor(Generic[V]):
 
     def _add_malformed(self, start: int, size: int, words: str) -> None:
         false: _False[V] = _False(Malformed(start, size, words), None, only_if_due=True)
-        insort(self._false, false, key=lambda other: other.start)
+        insort(self._false, false, key=_start_of)
 
     def _forget_texts(self, first: int, limit: int) -> None:
         """Give up beginnings of telegrams that are too old, or behind which something else came."""

@@ -21,6 +21,7 @@ from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.protocol.telegram import Checksum, crc_is_due, is_text, parse_telegram
+from smarty_gateway.protocol.values import read_hex_text
 
 
 class Security(StrEnum):
@@ -179,7 +180,7 @@ class MeterStream:
         if keys[0].verification is Verification.REQUIRED:
             before = any(self._has_verified_before(frame, key) for key in keys)
             return _Verdict(genuine=False, event=_FailedTag(frame, before))
-        return self._refuse_without_tag(frame, keys[0])
+        return self._refuse_without_tag(frame, keys)
 
     def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
         """Check what is inside a frame that has verified, and move the frame counter on."""
@@ -227,8 +228,12 @@ class MeterStream:
         return _Verdict(genuine=True, event=accepted)
 
     def _is_refused_as_plaintext(self, readings: Readings) -> bool:
-        name = readings.fields.get("logical_device_name")
-        return self._must_be_encrypted or (isinstance(name, str) and self.keys.has_entry_for(name))
+        if self._must_be_encrypted:
+            return True
+        # Every line of that code counts, so that an empty or odd one in front hides nothing.
+        names = [str(readings.fields.get("logical_device_name", ""))]
+        names += [read_hex_text(rest[1:-1]) for rest in readings.unknown.get("0-0:42.0.0", [])]
+        return any(self.keys.has_entry_for(name.strip()) for name in names)
 
     # What is said of those that fail
 
@@ -247,10 +252,11 @@ class MeterStream:
         )
         return _Verdict(genuine, rejection)
 
-    def _refuse_without_tag(self, frame: Frame, key: MeterKey) -> _Verdict:
+    def _refuse_without_tag(self, frame: Frame, keys: tuple[MeterKey, ...]) -> _Verdict:
         """Refuse a frame under crc-only, where no tag says what is wrong."""
-        if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
-            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key))
+        for key in keys:
+            if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
+                return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key))
         words = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
         return self._refuse(frame, Reason.CHECKSUM, words)
 

@@ -33,7 +33,9 @@ _EVEN: Final = bytes(byte for byte in range(256) if byte.bit_count() % 2 == 0)
 #: What telegrams are written with. A NUL is none of it, but some adapters insert them.
 TEXT_BYTES: Final = bytes([0x00, 0x09, 0x0A, 0x0D, *range(0x20, 0x7F)])
 #: Marks of DSMR 4 and newer, of e-MUCS and of Luxembourg: all of these send a CRC.
-_CRC_IS_DUE: Final = re.compile(rb"\n(?:1-3:0\.2\.8|0-0:96\.1\.4|0-0:1\.0\.0)[.(]")
+_CRC_IS_DUE: Final = re.compile(
+    rb"\n(?:1-[13][:.]0[.:]2[.:]8|0-0[:.]96[.:]1[.:]4|0-0[:.]1[.:]0[.:]0)(?:[.*:]255)?[^0-9.:]"
+)
 #: What an object line begins with; a text without any such line may be noise.
 OBJECT_LINE: Final = re.compile(rb"\n[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}[.:]")
 #: A header line with an object behind it, as every telegram begins.
@@ -62,6 +64,8 @@ def checksum_of(text: bytes, body_size: int) -> Checksum:
     digits = text[body_size:].strip(b" \x00\r\n")
     if not digits:
         return Checksum.MISSING
+    if not digits.isascii():
+        return Checksum.WRONG  # digits with a parity bit, in a text without
     body = text[:body_size]
     stated = int(digits, 16)
     if arc(body) == stated:
@@ -87,7 +91,7 @@ def is_text(data: bytes) -> bool:
 
 def crc_is_due(text: bytes) -> bool:
     """Tell whether the objects of a telegram say that its meter is of a kind that sends a CRC."""
-    return _CRC_IS_DUE.search(text) is not None
+    return _CRC_IS_DUE.search(text.replace(b"\x00", b"").replace(b"\r", b"")) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from smarty_gateway.protocol.obis import SCALES
 
 #: A number, then a unit; openHAB's Belgian sample has no star between them.
 _NUMBER: Final = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?)(?:\*?([A-Za-z][A-Za-z0-9³]*))?")
+_HEX_PAIRS: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 #: Beyond 15 digits a JSON number is no longer exact, and no register is that long.
 _EXACT_DIGITS: Final = 15
 
@@ -43,7 +44,7 @@ def read_number(text: str, unit: str | None) -> int | float:
         raise UnreadableError(text)
     digits, sent_unit = match.groups()
     scale = 0 if sent_unit is None else SCALES[unit].get(sent_unit.lower())
-    if scale is None or len(digits) > _EXACT_DIGITS:
+    if scale is None or len(digits.lstrip("+-0")) > _EXACT_DIGITS + 1:
         raise UnreadableError(text)
     if scale:
         return float(Decimal(digits).scaleb(scale)) + 0.0
@@ -95,11 +96,10 @@ def read_hex_text(text: str) -> str:
 
     Identifiers are padded with blanks at the end (DSMR 3.0), which are cut.
     """
-    try:
-        decoded = bytes.fromhex(text) if " " not in text else b""
-    except ValueError:
+    if not _HEX_PAIRS.fullmatch(text):
         return text
-    if not decoded or min(decoded) < 0x20 or max(decoded) > 0x7E:
+    decoded = bytes.fromhex(text)
+    if min(decoded) < 0x20 or max(decoded) > 0x7E:
         return text
     return decoded.decode("ascii").rstrip(" ")
 
