@@ -328,3 +328,13 @@ def test_a_table_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
         pipe(running.stdout).close()
         assert pipe(running.stderr).read() == b""
         assert running.wait(LIMIT) == 0
+
+
+def test_an_input_that_does_not_block_is_waited_for() -> None:
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    with os.fdopen(ours, "rb") as source, start("decode", stdin=source, stdout=subprocess.PIPE) as running:
+        os.write(theirs, belgium(1))
+        assert pipe(running.stdout).readline().startswith(b"{")
+        os.close(theirs)
+        assert running.wait(LIMIT) == 0

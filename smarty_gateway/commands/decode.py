@@ -45,13 +45,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("input", nargs="?", default="-", help="a file, or - for standard input (default)")
     parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
         "--format",
         choices=["json", "table", "telegram"],
         help="json: one object a line (default); table: for people (default on a terminal); "
         "telegram: the plaintext as the meter wrote it",
     )
-    parser.add_argument(
+    shown.add_argument(
         "--explain", action="store_true", help="show every frame field by field instead of its readings"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what was read")
@@ -194,6 +195,7 @@ def _open_input(name: str) -> AbstractContextManager[Iterator[bytes]]:
     if name == "-":
         if sys.stdin is None or sys.stdin.closed:
             raise InputError("standard input is closed; name a file")
+        os.set_blocking(sys.stdin.fileno(), True)  # whoever started us may have left it otherwise
         if sys.stdin.isatty():
             _say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
         return nullcontext(_chunks(sys.stdin.fileno(), name))
