@@ -27,9 +27,10 @@ from dsmr_parser.parsers import TelegramParser
 from fastcrc.crc16 import arc
 
 from smarty_gateway.outputs.json_lines import to_json
+from smarty_gateway.protocol.candidates import Candidate
 from smarty_gateway.protocol.decoder import decode
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
-from smarty_gateway.protocol.extractor import Candidate, Extractor
+from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram

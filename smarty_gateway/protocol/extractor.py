@@ -19,15 +19,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
+from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram, Verdict
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     HEADER_MAX,
     MARK,
     MAX_LENGTH,
     FaultyHeader,
-    Frame,
     Header,
     cut_frame,
     read_header,
@@ -55,37 +55,6 @@ _HEADER_LINE_MAX: Final = 128
 _STEP: Final = 65536
 _TRIM: Final = 4096
 _STRIDE: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class PlainTelegram:
-    """A text from a slash to an end line, as it stood in the stream."""
-
-    offset: int
-    size: int
-    text: bytes
-    checksum: Checksum
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A faulty or truncated header or frame where one was due."""
-
-    offset: int
-    size: int
-    words: str
-
-
-Candidate = Frame | PlainTelegram | Malformed
-
-
-class Verdict(Protocol):
-    """What a judge says of a candidate."""
-
-    @property
-    def genuine(self) -> bool:
-        """Whether it has verified; then its bytes are consumed, whatever else is thought of it."""
-        ...
 
 
 V = TypeVar("V", bound=Verdict)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.decoder import Readings, decode
 from smarty_gateway.protocol.decryption import (
@@ -15,7 +16,7 @@ from smarty_gateway.protocol.decryption import (
     read_by_crc,
     reads_as_text,
 )
-from smarty_gateway.protocol.extractor import Candidate, Extractor, Malformed, PlainTelegram
+from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, Frame
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
