@@ -250,6 +250,23 @@ def test_the_first_key_file_that_exists_is_taken(tmp_path: Path) -> None:
     assert find_key_file(places) == places[0]
 
 
+def test_a_key_file_in_a_folder_that_is_closed_to_the_user_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, ours = tmp_path / "closed.yaml", tmp_path / "ours.yaml"
+    ours.touch()
+    exists = Path.exists
+
+    def refuse(path: Path) -> bool:  # what Python 3.11 does there; root, who runs CI, is never refused
+        if path == closed:
+            raise PermissionError(13, "Permission denied")
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert find_key_file([closed, ours]) == ours
+    assert find_key_file([closed]) is None
+
+
 def test_a_key_cannot_be_printed_or_stored(key_file: Path) -> None:
     ring = load(key_file, f"keys:\n  any: {KEY}\n")
     (key,) = ring.keys_for(TITLE)

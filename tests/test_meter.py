@@ -324,3 +324,9 @@ def test_crc_digits_with_a_parity_bit_in_a_text_without_are_no_crc() -> None:
     for text in (TEXT[:end] + b"\xc6EAA\r\n", TEXT[:end] + b"\xb1\r\n", TEXT[:end] + b"1234\x8d\n"):
         assert reasons(read(frame(text))) == ["checksum"]
         assert reasons(read(text)) == ["checksum"]
+
+
+def test_a_line_end_before_the_slash_is_skipped_whatever_verifies_the_frame() -> None:
+    data = frame(b"\r\n" + TEXT)
+    for keys in (ring(HOUSE_KEY), CRC_ONLY):
+        assert [found.raw for found in telegrams(read(data, keys))] == [TEXT]
