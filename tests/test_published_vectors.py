@@ -36,6 +36,7 @@ def keys_of(record: dict[str, Any]) -> KeyRing:
     return KeyRing({}, [meter_key(bytes.fromhex(record["key_hex"]), authentication)])
 
 
+# Written out again on purpose: a second opinion on the table that `verify` uses.
 REASON = {
     "ok_tag_but_p1_crc_bad": "checksum",
     "ok_no_aad": "authentication",
