@@ -28,7 +28,7 @@ from fastcrc.crc16 import arc
 
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.protocol.candidates import Candidate
-from smarty_gateway.protocol.decoder import decode
+from smarty_gateway.protocol.decoder import MeterDecoder
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame
@@ -114,7 +114,7 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
         "extract": lambda: feed(Extractor(lambda _: _Genuine()), data, 4096),
         "crc": lambda: [arc(text) for text in texts],
         "lines": lambda: [parse_telegram(text) for text in texts],
-        "decode": lambda: [decode(telegram) for telegram in parsed],
+        "decode": lambda: list(map(MeterDecoder().decode, parsed)),
         "json": lambda: [to_json(record) for record in records],
         "whole": lambda: whole(data, 4096),
         "whole, byte by byte": lambda: whole(data, 1),

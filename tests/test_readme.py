@@ -1,5 +1,6 @@
 """What the README tells to type works as it stands there."""
 
+import json
 import os
 import pty
 import re
@@ -75,4 +76,4 @@ def test_a_port_is_read_with_the_command_for_it(folder: Path) -> None:
     os.close(theirs)
     running.stdout.close()
     running.wait(LIMIT)
-    assert b'"security": "plaintext"' in line
+    assert json.loads(line)["security"] == "plaintext"

@@ -4,13 +4,13 @@ Every line ends up in a field, in an M-Bus device or in `unknown`; the only thin
 those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
 A line that cannot be read costs nothing but itself.
 
-What a line says does not depend on the lines around it, and most lines of a meter are the same from
-one telegram to the next. So lines are read by a pure function whose last answers are kept.
+What a line says does not depend on the lines around it, so lines are read by a pure function. Most of
+a meter's lines are the same from one telegram to the next; `MeterDecoder` makes use of that, and gives
+what `decode` would.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -47,6 +47,8 @@ _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
 _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
 #: Used for the meter's identity only: in some countries it stands for equipment_id.
 _OTHER_IDENTITY: Final = "0-0:96.1.0"
+#: The fields that name a meter, the best first.
+_IDENTITIES: Final = ("logical_device_name", "equipment_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Readings:
         devices: M-Bus devices by medium; the lowest channel first.
         unknown: code as sent, then the rest of each such line; code "" for a line that has none.
         identity: what names the meter, None if the telegram does not say.
+        names: for each line the field that it gives, "" if it gives none, or more than one value.
     """
 
     header: str
@@ -68,19 +71,67 @@ class Readings:
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     unknown: dict[str, list[str]] = field(default_factory=dict)
     identity: str | None = None
+    names: tuple[str, ...] = field(default=(), compare=False)
 
 
 def decode(telegram: Telegram) -> Readings:
     """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
-    readings = _decode_lines(telegram.header, telegram.lines)
+    return _decode(telegram, _read_line)
+
+
+class MeterDecoder:
+    """Decodes the telegrams of one meter; the same as `decode`, but reads only the lines that changed.
+
+    The readings of consecutive telegrams share what did not change, so nobody may write into them.
+    """
+
+    def __init__(self) -> None:
+        self._last = Readings("")
+        self._lines: tuple[str, ...] = ()
+        self._known: dict[str, _Line] = {}  # what the last lines that were read one by one say
+
+    def decode(self, telegram: Telegram) -> Readings:
+        """Read every line of a telegram, see the function of this name."""
+        self._last = self._read_changes(telegram) or self._read_lines(telegram)
+        self._lines = telegram.lines
+        return self._last
+
+    def _read_changes(self, telegram: Telegram) -> Readings | None:
+        """Read a telegram that differs from the last one by single values only; None for any other."""
+        last, lines = self._last, telegram.lines
+        if not len(lines) == len(self._lines) == len(last.names) or telegram.header != last.header:
+            return None
+        fields = last.fields.copy()
+        for line, before, name in zip(lines, self._lines, last.names, strict=True):
+            if line != before:
+                found = _read_line(line)
+                if found.name != name or found.code != last.codes.get(name) or name in _IDENTITIES:
+                    return None
+                fields[name] = found.value
+        return Readings(
+            last.header, fields, last.codes, last.devices, last.unknown, last.identity, last.names
+        )
+
+    def _read_lines(self, telegram: Telegram) -> Readings:
+        known, self._known = self._known, {}
+
+        def read_line(line: str) -> _Line:
+            found = self._known[line] = known.get(line) or _read_line(line)
+            return found
+
+        return _decode(telegram, read_line)
+
+
+def _decode(telegram: Telegram, read_line: "Callable[[str], _Line]") -> Readings:
+    readings = _decode_lines(telegram.header, telegram.lines, read_line)
     if "" in readings.unknown:
         lines = _with_continuations(telegram.lines)
         if len(lines) != len(telegram.lines):
-            return _decode_lines(telegram.header, lines)
+            return _decode_lines(telegram.header, lines, read_line)
     return readings
 
 
-def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
+def _decode_lines(header: str, lines: Sequence[str], read_line: "Callable[[str], _Line]") -> Readings:
     fields: dict[str, Value] = {}
     codes: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
@@ -88,21 +139,23 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
     # Codes that stood there and gave no field; what repeats one of these is unknown as well.
     spent: set[str] = set()
     other_identity = ""
-    known = _known_lines.get
+    names: list[str] = []
     for line in lines:
-        found = known(line) or _read_line(line)
+        found = read_line(line)
         name = found.name
         # Nearly all lines give one field, so this comes first.
         if name and name not in fields and not (spent and found.key in spent):
             fields[name] = found.value
             codes[name] = found.code
+            names.append(name)
             continue
+        names.append("")
         code, key, value = found.code, found.key, found.value
         if name or key in spent:
             unknown.setdefault(code, []).append(found.rest)
         elif isinstance(value, dict) and value.keys().isdisjoint(fields):
-            # Rare forms: several fields, none at all, or values that their owner may change.
-            fields |= {n: deepcopy(v) if isinstance(v, dict | list) else v for n, v in value.items()}
+            # Rare forms: several fields, none at all, or values that are objects.
+            fields |= value
             codes |= dict.fromkeys(value, code)
             spent.add(key)
         elif found.channel is not None and channels.setdefault(found.channel, _Channel()).add(found):
@@ -113,7 +166,7 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
             unknown.setdefault(code, []).append(found.rest)
             if _usual(code) == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(found.rest[1:-1])
-    identity = fields.get("logical_device_name") or fields.get("equipment_id") or other_identity
+    identity = next((fields[name] for name in _IDENTITIES if fields.get(name)), other_identity)
     return Readings(
         header=header,
         fields=fields,
@@ -121,6 +174,7 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
         devices=_devices(channels, codes),
         unknown=unknown,
         identity=str(identity) if identity else None,
+        names=tuple(names),
     )
 
 
@@ -170,22 +224,7 @@ class _Line:
         return self.value is not None
 
 
-#: The answers of `_read_line`, up to some hundred lines of each of a few dozen meters. When it is full
-#: it begins anew, which costs less than to keep book of who was used last.
-_known_lines: Final[dict[str, _Line]] = {}
-_KNOWN_MAX: Final = 8192
-
-
 def _read_line(line: str) -> _Line:
-    found = _known_lines.get(line)
-    if found is None:
-        if len(_known_lines) >= _KNOWN_MAX:
-            _known_lines.clear()
-        found = _known_lines[line] = _interpret(line)
-    return found
-
-
-def _interpret(line: str) -> _Line:
     """Find out what a line says."""
     simple = _NUMBER_LINE.fullmatch(line)
     if simple is not None:

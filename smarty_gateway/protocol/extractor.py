@@ -36,6 +36,7 @@ from smarty_gateway.protocol.telegram import (
     END_LINE,
     END_LINE_AT_END,
     END_LINE_BEGUN,
+    END_LINE_MAX,
     HEADER_AND_OBJECT,
     OBJECT_LINE,
     SLASH_WITH_PARITY,
@@ -54,7 +55,9 @@ _HEADER_LINE_MAX: Final = 128
 #: How much is searched at a time, so that a large chunk needs no more memory than many small ones.
 _STEP: Final = 65536
 _TRIM: Final = 4096
-_STRIDE: Final = 128
+#: Chunks of this size are looked at as they come; smaller ones when so much has come.
+_LARGE: Final = 64
+_STRIDE: Final = 256
 
 
 V = TypeVar("V", bound=Verdict)
@@ -117,7 +120,7 @@ class Extractor(Generic[V]):
         self._slashes: list[int] = []  # beginnings of telegrams, in order
         self._texts: list[int] = []  # those of them behind which nothing but text has come
         self._false: list[_False[V]] = []  # by start
-        self._wake = 0  # before this much has come, nothing can be complete
+        self._wake = 0  # as long as the buffer holds less, nothing can be complete
         self._due: list[int] = [0]  # where a faulty header would count, not looked at yet
         self._due_at = 0  # the last place where a frame was due for certain
         self._settled = 0  # up to here everything is an event or noise
@@ -139,7 +142,7 @@ class Extractor(Generic[V]):
             elif data:
                 self._last_data = now
         self._buffer += data
-        if len(data) > HEADER_MAX or b"\n" in data:
+        if len(data) >= _LARGE or (b"\n" in data and b"\n!" in self._buffer[-len(data) - END_LINE_MAX :]):
             self._wake = 0
 
     def receive_silence(self) -> None:
@@ -150,9 +153,7 @@ class Extractor(Generic[V]):
 
     def next_event(self) -> tuple[Candidate, V] | None:
         """Give the next candidate that is genuine or to be reported, None if more data is needed."""
-        if self._ready:
-            return self._ready.popleft()
-        if self._base + len(self._buffer) < self._wake:
+        if not self._ready and len(self._buffer) < self._wake:
             return None
         while not self._ready:
             if not self._advance() and not self._ready:
@@ -183,8 +184,9 @@ class Extractor(Generic[V]):
             # Not beyond the frame that ends next: if it is genuine, the usual way goes on behind it.
             limit = min([known, limit + _STEP, *(frame.end for frame in self._open[:1])])
             self._search(limit)
-            # What has become clear must be said before the next is judged, or chunks would matter.
-            self._report_false(self._horizon())
+            if self._false:
+                # What has become clear must be said before the next is judged, or chunks would matter.
+                self._report_false(self._horizon())
         if self._open and self._open[0].end <= limit:
             self._judge_frame(heappop(self._open))
             return True
@@ -220,7 +222,8 @@ class Extractor(Generic[V]):
 
     def _judge_frame(self, frame: _Open) -> None:
         frame.closed = True
-        data = bytes(self._buffer[frame.start - self._base : frame.end - self._base])
+        with memoryview(self._buffer) as view:
+            data = bytes(view[frame.start - self._base : frame.end - self._base])
         candidate = cut_frame(frame.start, data, frame.header)
         self._take(candidate, only_if_due=candidate.security != AUTHENTICATED_AND_ENCRYPTED)
 
@@ -320,15 +323,14 @@ class Extractor(Generic[V]):
     def _search_slashes(self, first: int, stop: int) -> int:
         """Find the beginnings of telegrams; give up to where that is certain."""
         buffer, base = self._buffer, self._base
-        slashes = (b"/", SLASH_WITH_PARITY)
         # Whether a slash begins a telegram is known three bytes later.
-        for slash in slashes:
-            at = buffer.find(slash, max(first - base, len(buffer) - 3), stop - base)
-            if at >= 0:
-                stop = base + at
-        for slash in slashes:
+        known = len(buffer) - 3
+        for slash in (b"/", SLASH_WITH_PARITY):
             at = buffer.find(slash, first - base, stop - base)
             while at >= 0:
+                if at >= known:
+                    stop = base + at
+                    break
                 if _HEADER_LINE.match(buffer, at):
                     self._add_slash(base + at)
                 at = buffer.find(slash, at + 1, stop - base)
@@ -370,7 +372,8 @@ class Extractor(Generic[V]):
 
     def _forget_texts(self, first: int, limit: int) -> None:
         """Give up beginnings of telegrams that are too old, or behind which something else came."""
-        del self._slashes[: bisect_left(self._slashes, limit - MAX_LENGTH)]
+        if self._slashes and self._slashes[0] < limit - MAX_LENGTH:
+            del self._slashes[: bisect_left(self._slashes, limit - MAX_LENGTH)]
         if not self._texts:
             return
         new = self._buffer[first - self._base : limit - self._base]
@@ -457,15 +460,12 @@ class Extractor(Generic[V]):
         self._due = [self._base]
 
     def _next_wake(self) -> int:
-        """Give the offset up to which bytes may come one by one before it is worth to look at them.
+        """Give the size up to which the buffer may grow before it is worth to look at it.
 
-        A frame is complete where its header says, which is known 14 bytes behind its beginning, and no
-        frame is shorter than twice that. Inside an open frame others are rare: one that is shorter
-        than 142 bytes there comes out a little late.
+        A telegram is complete with its last line, for which `receive_data` looks; a frame where its
+        header says. A frame shorter than a stride, which no meter sends, may come out that much late.
         """
-        if self._open:
-            return min(self._open[0].end, self._end + _STRIDE)
-        return self._end + HEADER_MAX if self._searched == self._end else self._end + 1
+        return min([self._end + _STRIDE, *(frame.end for frame in self._open[:1])]) - self._base
 
     def _trim(self) -> None:
         """Forget bytes that can be part of nothing any more."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram
 from smarty_gateway.protocol.counters import FrameCounters
-from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decoder import MeterDecoder, Readings
 from smarty_gateway.protocol.decryption import (
     decrypt,
     read_by_crc,
@@ -124,6 +124,7 @@ class MeterStream:
         self.keys = keys
         self.counters = FrameCounters() if counters is None else counters
         self._must_be_encrypted = must_be_encrypted
+        self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
 
     def receive_data(self, data: bytes, now: float | None = None) -> None:
@@ -203,7 +204,7 @@ class MeterStream:
             offset=frame.offset,
             size=frame.size,
             raw=telegram.raw,
-            readings=decode(telegram),
+            readings=self._decoder.decode(telegram),
             security=Security.AUTHENTICATED if authenticated else Security.UNAUTHENTICATED,
             system_title=frame.system_title,
             frame_counter=frame.frame_counter,
@@ -221,7 +222,7 @@ class MeterStream:
             if not is_text(candidate.text):
                 words = "this plaintext telegram has no CRC, and bytes in it that are no text"
                 return self._refuse(candidate, Reason.CHECKSUM, words)
-        readings = decode(telegram)
+        readings = self._decoder.decode(telegram)
         if self._is_refused_as_plaintext(readings):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
             return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True)

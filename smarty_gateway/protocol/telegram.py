@@ -24,6 +24,8 @@ _DIGIT: Final = rb"[0-9A-Fa-f\xb1\xb2\xb4\xb7\xb8\xc3\xc5\xc6\xe1\xe2\xe4]"
 END_LINE: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\n")
 #: The same where the input ends, or falls silent, before the line does.
 END_LINE_AT_END: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\Z")
+#: The longest that one can be.
+END_LINE_MAX: Final = 16
 #: What may still become one.
 END_LINE_BEGUN: Final = END_LINE_AT_END
 #: A slash with its parity bit.
@@ -122,11 +124,11 @@ def parse_telegram(text: bytes) -> Telegram | None:
         return None
     end, at = None, -1
     while end is None:
-        at = text.find(b"\n!", at + 1)
+        at = text.find(b"!", at + 1)
         if at < 0:
             return None
-        end = END_LINE.match(text, at) or END_LINE_AT_END.match(text, at)
-    content = text[:at].removesuffix(b"\r").decode("latin-1")
+        end = END_LINE.match(text, at - 1) or END_LINE_AT_END.match(text, at - 1)
+    content = text[: at - 1].removesuffix(b"\r").decode("latin-1")
     if "\x00" in content:
         content = content.replace("\x00", "")
     lines = content.split("\r\n")
@@ -136,5 +138,5 @@ def parse_telegram(text: bytes) -> Telegram | None:
         raw=(raw := text[: end.end()]),
         header=lines[0][1:],
         lines=tuple(filter(None, lines[1:])),
-        checksum=checksum_of(raw, at + 2),
+        checksum=checksum_of(raw, at + 1),
     )

@@ -7,6 +7,7 @@ that is off) is `None`.
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from smarty_gateway.protocol.errors import GatewayError
@@ -18,7 +19,7 @@ _HEX_PAIRS: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 #: Beyond 15 digits a JSON number is no longer exact, and no register is that long.
 _EXACT_DIGITS: Final = 15
 
-_TIME: Final = re.compile(r"([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
+_TIME: Final = re.compile(r"([0-9]{6})([0-9]{2})([0-9]{2})([0-9]{2})")
 _OFFSETS: Final = {"S": "+02:00", "W": "+01:00"}
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 #: No meter with a P1 port is older, so an earlier date is that of a clock that was never set.
@@ -129,12 +130,19 @@ def read_local_time(text: str) -> str | None:
     match = _TIME.fullmatch(text)
     if match is None:
         raise UnreadableError(text)
-    year, month, day, hour, minute, second = map(int, match.groups())
+    date, hour, minute, second = match.groups()
+    day = _read_date(date)
+    if day is None or hour > "23" or minute > "59" or second > "59":
+        return None
+    return f"{day}T{hour}:{minute}:{second}"
+
+
+@lru_cache(maxsize=64)
+def _read_date(digits: str) -> str | None:
+    """Read YYMMDD; the day is the same in thousands of telegrams."""
+    year, month, day = (int(digits[at : at + 2]) for at in (0, 2, 4))
     year += 1900 if year >= _PIVOT else 2000
     if year < _FIRST_YEAR or not 1 <= month <= 12:
         return None
     days = 29 if month == 2 and year % 4 == 0 else _DAYS[month - 1]
-    if not 1 <= day <= days or hour > 23 or minute > 59 or second > 59:
-        return None
-    yy, mm, dd, h, m, s = match.groups()
-    return f"20{yy}-{mm}-{dd}T{h}:{m}:{s}"
+    return f"{year}-{month:02}-{day:02}" if 1 <= day <= days else None
