@@ -1,0 +1,127 @@
+"""How a user names a source: `/dev/ttyUSB0`, `tcp://host:port`, `rfc2217://host:port`, a file, `-`.
+
+What a path is, is found by looking at it: a character device is a port, anything else a recording. A
+path that is not there may be a port that is plugged in later; one with a suffix, such as
+`monday.bin`, is a recording whose name was mistyped.
+"""
+
+import re
+import stat
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from smarty_gateway.protocol.errors import GatewayError
+
+
+class Kind(Enum):
+    """What a source is."""
+
+    SERIAL = "serial port"
+    TCP = "TCP"
+    RFC2217 = "RFC 2217"
+    FILE = "file"
+    STDIN = "standard input"
+
+
+class AddressError(GatewayError):
+    """No source can be reached under this name; the text says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """Speed and framing of a serial line; DSMR 4 and newer speak 115200 8N1, older meters 9600 7E1."""
+
+    speed: int = 115200
+    framing: str = "8N1"
+
+    def __str__(self) -> str:
+        return f"{self.speed} {self.framing}"
+
+
+MODERN: Final = LineSettings()
+OLD: Final = LineSettings(9600, "7E1")
+FRAMINGS: Final = ("8N1", "7E1", "8E1", "7N1", "8O1", "7O1", "8N2", "7E2")
+SPEEDS: Final = (300, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One source, as it was named.
+
+    Attributes:
+        text: as the user wrote it, a path made absolute; it names the source in messages and in the
+            store.
+    """
+
+    kind: Kind
+    text: str
+    host: str = ""
+    port: int = 0
+    path: Path = Path()
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether it goes on for ever, and may be lost and come back."""
+        return self.kind in (Kind.SERIAL, Kind.TCP, Kind.RFC2217)
+
+    @property
+    def identity(self) -> tuple[str, object]:
+        """Name what is behind the address: two names of one port are equal."""
+        if self.kind in (Kind.TCP, Kind.RFC2217):
+            return "network", (self.host.lower(), self.port)
+        return "path", str(self.path.resolve()) if self.kind is not Kind.STDIN else "-"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_address(text: str, folder: Path | None = None) -> Address:
+    """Read what a user wrote.
+
+    Args:
+        folder: where a relative path counts from; the working folder if there is none.
+
+    Raises:
+        AddressError: nothing can be meant by it.
+    """
+    text = text.strip()
+    if text == "-":
+        return Address(Kind.STDIN, "-")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    if scheme is not None:
+        return _parse_url(text, scheme[1].lower())
+    if not text:
+        raise AddressError("a source is missing: a port such as /dev/ttyUSB0, tcp://host:port, a file or -")
+    path = (folder or Path()).absolute() / Path(text).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except PermissionError:
+        return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
+    except OSError:
+        if path.suffix:
+            raise AddressError(f"{text}: no such file") from None
+        return Address(Kind.SERIAL, str(path), path=path)
+    if stat.S_ISDIR(mode):
+        raise AddressError(f"{text} is a folder; name a port or a recording in it")
+    return Address(Kind.SERIAL if stat.S_ISCHR(mode) else Kind.FILE, str(path), path=path)
+
+
+def _parse_url(text: str, scheme: str) -> Address:
+    kinds = {"tcp": Kind.TCP, "socket": Kind.TCP, "rfc2217": Kind.RFC2217}
+    if scheme not in kinds:
+        raise AddressError(f"{text}: a source begins with tcp:// or rfc2217://, or is a port, a file or -")
+    form = f"{scheme}://HOST:PORT"
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError:
+        raise AddressError(f"{text}: write it as {form}, with a port from 1 to 65535") from None
+    if url.username is not None or url.password is not None:
+        raise AddressError(f"write it as {form}; user and password are of no use here")
+    if not host or not port or url.path.strip("/") or url.query or url.fragment:
+        raise AddressError(f"{text}: write it as {form}; the port is needed, it differs from device to device")
+    shown = f"[{host}]" if ":" in host else host
+    return Address(kinds[scheme], f"{kinds[scheme].value.lower().replace(' ', '')}://{shown}:{port}", host, port)
