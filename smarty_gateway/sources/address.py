@@ -82,6 +82,7 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
     """Read what a user wrote.
 
     Args:
+        text: a path, a URL, or `-` for standard input.
         folder: where a relative path counts from; the working folder if there is none.
 
     Raises:
@@ -122,6 +123,10 @@ def _parse_url(text: str, scheme: str) -> Address:
     if url.username is not None or url.password is not None:
         raise AddressError(f"write it as {form}; user and password are of no use here")
     if not host or not port or url.path.strip("/") or url.query or url.fragment:
-        raise AddressError(f"{text}: write it as {form}; the port is needed, it differs from device to device")
+        raise AddressError(
+            f"{text}: write it as {form}; the port is needed, it differs from device to device"
+        )
     shown = f"[{host}]" if ":" in host else host
-    return Address(kinds[scheme], f"{kinds[scheme].value.lower().replace(' ', '')}://{shown}:{port}", host, port)
+    return Address(
+        kinds[scheme], f"{kinds[scheme].value.lower().replace(' ', '')}://{shown}:{port}", host, port
+    )

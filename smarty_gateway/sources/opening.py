@@ -1,0 +1,18 @@
+"""Which source reads which address."""
+
+from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings
+from smarty_gateway.sources.recording import RecordingSource
+from smarty_gateway.sources.source import Source
+from smarty_gateway.sources.tcp import TcpSource
+
+
+def source_for(address: Address, line: LineSettings | None = None) -> Source:
+    """Make the source for an address; it is not opened yet."""
+    if address.kind is Kind.TCP:
+        return TcpSource(address)
+    if address.kind in (Kind.SERIAL, Kind.RFC2217):
+        # Only who has a serial port needs its library.
+        from smarty_gateway.sources.serial_port import SerialSource  # noqa: PLC0415
+
+        return SerialSource(address, line or MODERN)
+    return RecordingSource(address)

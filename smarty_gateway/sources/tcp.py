@@ -1,0 +1,157 @@
+"""TCP: ser2net, esp-link and P1 bridges that send the bytes of a P1 port as they are.
+
+A plain socket, because pyserial's `socket://` loses what has arrived when the peer closes. Some
+servers speak telnet: what follows an IAC (RFC 854) is skipped. A peer that sends at the speed of its
+network instead of that of a meter is slowed down by not reading it, so that it cannot take the
+processor from the other meters.
+"""
+
+import contextlib
+import re
+import socket
+import time
+from typing import Final
+
+from smarty_gateway.sources.address import Address
+from smarty_gateway.sources.source import SourceLost
+
+_CONNECT_SECONDS: Final = 4.0
+_READ_SECONDS: Final = 2.0
+_CHUNK: Final = 16384
+#: A P1 port gives 11.5 kB a second at most; this lets a bridge hand over what it has stored.
+_BYTES_A_SECOND: Final = 50_000
+_BURST: Final = 400_000
+#: Three lost probes of 20 s after a minute: a peer that vanished without a word is found out.
+_KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
+
+
+class TcpSource:
+    """The bytes that one host sends on one port."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
+        self._telnet = TelnetFilter()
+        self._allowance = float(_BURST)
+        self._last_read = time.monotonic()
+
+    def open(self) -> None:
+        """Connect."""
+        host, port = self._address.host, self._address.port
+        self._telnet = TelnetFilter()
+        try:
+            connected = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+        except ConnectionRefusedError:
+            raise SourceLost(
+                f"{host} refuses connections on port {port}: is its server running, and is this its port?"
+            ) from None
+        except TimeoutError:
+            raise SourceLost(f"{host} does not answer: is it switched on, and in this network?") from None
+        except socket.gaierror:
+            raise SourceLost(f"no host is known as {host}: check the name, or use its IP address") from None
+        except OSError as error:
+            raise SourceLost(f"no connection to {host}:{port}: {error.strerror or error}") from None
+        connected.settimeout(_READ_SECONDS)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _KEEP_ALIVE.items():
+            if hasattr(socket, option):
+                connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        self._socket = connected
+
+    def read(self) -> bytes:
+        """Give what has arrived."""
+        connection = self._socket
+        if connection is None:
+            raise SourceLost("the connection is closed")
+        self._slow_down()
+        try:
+            data = connection.recv(_CHUNK)
+        except TimeoutError:
+            return b""
+        except OSError as error:
+            raise SourceLost(f"the connection broke: {error.strerror or error}") from None
+        if not data:
+            raise SourceLost(
+                "the other side closed the connection; some bridges serve only one program at a time"
+            )
+        self._allowance -= len(data)
+        return self._telnet.strip(data)
+
+    def close(self) -> None:
+        """Close the connection."""
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            connection.close()
+
+    def interrupt(self) -> None:
+        """End the connection, which wakes whoever reads it."""
+        connection = self._socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _slow_down(self) -> None:
+        now = time.monotonic()
+        self._allowance = min(_BURST, self._allowance + (now - self._last_read) * _BYTES_A_SECOND)
+        self._last_read = now
+        if self._allowance < 0:
+            # Not waiting for anything, but letting the others have the processor.
+            time.sleep(min(_READ_SECONDS, -self._allowance / _BYTES_A_SECOND))
+
+
+_IAC: Final = 0xFF
+_WILL_TO_DONT: Final = range(0xFB, 0xFF)
+_SUBNEGOTIATION: Final = 0xFA
+_END: Final = 0xF0
+#: Will, won't, do or don't, and one of the registered options.
+_NEGOTIATION: Final = re.compile(rb"\xff[\xfb-\xfe][\x00-\x31]")
+
+
+class TelnetFilter:
+    """Takes telnet commands out of a stream.
+
+    A frame may hold FF as well, and a server that speaks no telnet does not double it. So a server
+    counts as one that speaks telnet only if the very first that it sends is a negotiation.
+    """
+
+    def __init__(self) -> None:
+        self._speaks_telnet: bool | None = None
+        self._held = b""
+
+    def strip(self, data: bytes) -> bytes:
+        """Give the bytes that are none of telnet's."""
+        data = self._held + data
+        self._held = b""
+        if self._speaks_telnet is None:
+            if data[:1] == bytes([_IAC]) and len(data) < 3:
+                self._held = data
+                return b""
+            self._speaks_telnet = _NEGOTIATION.match(data) is not None
+        return self._without_commands(data) if self._speaks_telnet else data
+
+    def _without_commands(self, data: bytes) -> bytes:
+        out = bytearray()
+        at = 0
+        while (found := data.find(_IAC, at)) >= 0:
+            out += data[at:found]
+            size = self._command_size(data, found)
+            if size is None:
+                self._held = data[found:]
+                return bytes(out)
+            if data[found + 1] == _IAC:
+                out.append(_IAC)
+            at = found + size
+        return bytes(out + data[at:])
+
+    @staticmethod
+    def _command_size(data: bytes, at: int) -> int | None:
+        """Give the size of a command, None if more of it must come."""
+        if at + 1 >= len(data):
+            return None
+        command = data[at + 1]
+        if command == _SUBNEGOTIATION:
+            end = data.find(bytes([_IAC, _END]), at + 2)
+            return None if end < 0 else end + 2 - at
+        if command in _WILL_TO_DONT:
+            return 3 if at + 2 < len(data) else None
+        return 2
