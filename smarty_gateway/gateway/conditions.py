@@ -1,0 +1,81 @@
+"""What is wrong with a source, said once when it begins and once when it is over.
+
+A fault in a cellar lasts for days and a meter speaks every second, so nothing here is said twice.
+Time is an argument, and lines go to a function, so that all of it can be tested without waiting.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from smarty_gateway.protocol.rejection import Rejection
+
+Say = Callable[[str], None]
+
+#: A reason that has not occurred for so long is over.
+_OVER_SECONDS: Final = 300.0
+_HOUR: Final = 3600.0
+
+
+class Condition:
+    """One kind of fault of one source: lost, silent, or nothing but garbage."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._kind: object = None
+        self._next: object = None
+
+    @property
+    def is_on(self) -> bool:
+        """Tell whether it lasts."""
+        return self._kind is not None
+
+    def begin(self, words: str, kind: object = "fault") -> None:
+        """Note the fault; only its first occurrence is said, and a lasting change of its kind."""
+        if self._kind is None or (kind != self._kind and kind == self._next):
+            self._say(words)
+            self._kind = kind
+        self._next = kind
+
+    def end(self, words: str) -> None:
+        """Note that all is well."""
+        if self._kind is not None:
+            self._say(words)
+        self._kind = self._next = None
+
+
+@dataclass(slots=True)
+class _Occurrences:
+    since: float
+    last: float
+    unsaid: int = 0
+
+
+class RejectionLog:
+    """Says each reason of a meter when it first occurs, then hourly, and when it is over."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._seen: dict[tuple[str, str], _Occurrences] = {}
+
+    def note(self, meter: str, rejection: Rejection, now: float, advice: str = "") -> None:
+        """Note one rejection."""
+        key = (meter, str(rejection.reason))
+        found = self._seen.get(key)
+        if found is None:
+            self._seen[key] = _Occurrences(now, now)
+            self._say(f"{meter}: {rejection}{advice}")
+        else:
+            found.last = now
+            found.unsaid += 1
+
+    def tick(self, now: float) -> None:
+        """Say what is due; called now and then."""
+        for (meter, reason), found in list(self._seen.items()):
+            if now - found.last >= _OVER_SECONDS:
+                more = f", after {found.unsaid} more" if found.unsaid else ""
+                self._say(f"{meter}: no more rejected {reason} for {_OVER_SECONDS / 60:.0f} minutes{more}")
+                del self._seen[meter, reason]
+            elif now - found.since >= _HOUR:
+                self._say(f"{meter}: rejected {reason} {found.unsaid} more times in the last hour")
+                found.since, found.unsaid = now, 0

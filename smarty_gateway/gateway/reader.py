@@ -1,0 +1,310 @@
+"""Reads one source, for months: opens it, reads, opens it again; its readings go to one function.
+
+One blocking thread per source (see "The edges" in the project's design notes). Waiting between two
+attempts is 3.5 s at most, so that a meter is back within 5 s of its return, and begins anew only when
+a valid telegram has come: a peer that accepts and closes makes no hot loop.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from smarty_gateway.config import MeterConfig
+from smarty_gateway.gateway.conditions import Condition, RejectionLog
+from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.rejection import Reason, Rejection
+from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.sources.address import MODERN, OLD, Kind, LineSettings
+from smarty_gateway.sources.source import Source, SourceEnded, SourceLost
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between attempts, before the jitter of a quarter.
+_DELAYS: Final = (0.5, 1.0, 2.0, 2.8)
+#: A P1 port speaks every 1 or 10 s.
+_SILENT_SECONDS: Final = 60.0
+#: Two telegrams of a meter that sends every 10 s, and more than the rest of one that began before.
+_GARBAGE_SECONDS: Final = 25.0
+_GARBAGE_BYTES: Final = 200
+
+
+@dataclass(slots=True)
+class _Meter:
+    name: str
+    health: Health
+
+
+class SourceReader:
+    """The thread of one source, which one meter or several share.
+
+    Args:
+        meters: those configured on this source.
+        make_source: gives the source with these line settings; None stands for the usual ones.
+        deliver: takes each reading.
+    """
+
+    def __init__(
+        self,
+        meters: Sequence[MeterConfig],
+        make_source: Callable[[LineSettings | None], Source],
+        keys: KeyRing,
+        counters: FrameCounters,
+        deliver: Callable[["SourceReader", Reading], None],
+    ) -> None:
+        self.address = meters[0].source
+        self.stream = MeterStream(keys, counters, must_be_encrypted=any(m.encrypted for m in meters))
+        self.beat = time.monotonic()
+        self.failure: str | None = None
+        self.lost_input: str | None = None
+        self.thread = threading.Thread(target=self._run, name=f"reader of {self.address}", daemon=True)
+        self._configured = meters
+        self._make_source = make_source
+        self._line = meters[0].line or MODERN
+        self._source = make_source(meters[0].line)
+        self._deliver = deliver
+        self._stopping = threading.Event()
+        self._lost = Condition(self._say)
+        self._silent = Condition(self._say)
+        self._garbage = Condition(self._say)
+        self._rejections = RejectionLog(_log.warning)
+        self._meters: dict[str, _Meter] = {}  # by meter_id
+        self._names_of_titles: dict[bytes, str] = {}
+        self._primary = _Meter(meters[0].name or "", Health())
+        self._resets: list[bytes] = []
+        self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
+        self._attempt = 0
+        self._spoke = self._proven = self.beat
+        self._noise_before = 0
+
+    # For others
+
+    @property
+    def name(self) -> str:
+        """Name the source as a user knows it: by its meter if it has a name."""
+        return self._primary.name or str(self.address)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended, as recordings do."""
+        return not self.thread.is_alive() and self.thread.ident is not None
+
+    def start(self) -> None:
+        """Begin to read."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does within two seconds."""
+        self._stopping.set()
+        self._source.interrupt()
+
+    def reset_counter(self, system_title: bytes) -> None:
+        """Forget the frame counters of a meter, because a user accepts that they fell back."""
+        self._resets.append(system_title)
+
+    def health(self) -> dict[str, Health]:
+        """Say how the meters of this source fare; before the first telegram, those with a name."""
+        self._primary.health.noise_bytes = self.stream.noise_bytes
+        self._primary.health.counter_gaps = self.stream.counters.gaps
+        found = {meter.name: meter.health for meter in list(self._meters.values())}
+        return found if found or not self._primary.name else {self._primary.name: self._primary.health}
+
+    def name_of_title(self, title: bytes) -> str:
+        """Name the meter behind a system title, as far as that is known."""
+        return self._names_of_titles.get(title) or self._configured_name_of_title(title) or self.name
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set() and self._read_until_lost():
+                pass
+        except BaseException as error:
+            self.failure = f"the reader of {self.name} failed: {error!r}"
+            raise
+
+    def _read_until_lost(self) -> bool:
+        """Open the source and read it until it is lost; False at the end of a recording."""
+        try:
+            self._source.open()
+            self._read()
+        except SourceLost as lost:
+            self._silence()
+            if not self._stopping.is_set():
+                if not self.address.is_live:
+                    self.lost_input = str(lost)
+                    return False
+                self._lost.begin(f"{lost}; trying again until it works", lost.cause)
+                self._wait()
+            return True
+        except SourceEnded:
+            self._silence()
+            return False
+        finally:
+            self._source.close()
+        return True
+
+    def _wait(self) -> None:
+        delay = _DELAYS[min(self._attempt, len(_DELAYS) - 1)]
+        self._attempt += 1
+        self._stopping.wait(delay * random.uniform(0.75, 1.25))  # noqa: S311 - jitter, not a secret
+        self.beat = time.monotonic()
+
+    def _read(self) -> None:
+        self._spoke = self._proven = time.monotonic()
+        self._noise_before = self.stream.noise_bytes
+        self._primary.health.reconnects += self._lost.is_on
+        while not self._stopping.is_set():
+            data = self._source.read()
+            now = self.beat = time.monotonic()
+            self._apply_resets()
+            if data:
+                self._spoke = now
+                self._lost.end(f"{self.address} is back")
+                self._silent.end(f"{self.address} speaks again")
+            self.stream.receive_data(data, now if self.address.is_live else None)
+            self._hand_on(now)
+            self._rejections.tick(now)
+            if self.address.is_live:
+                self._look_at_silence(now)
+                self._look_at_garbage(now)
+        self._silence()
+
+    def _silence(self) -> None:
+        """Take note that what was still open is cut short."""
+        self.stream.receive_silence()
+        self._hand_on(time.monotonic())
+
+    def _hand_on(self, now: float) -> None:
+        while (event := self.stream.next_event()) is not None:
+            if isinstance(event, Rejection):
+                self._note_rejection(event, now)
+                continue
+            self._attempt = 0
+            self._note_proof(now)
+            meter = self._meter_of(event)
+            received = datetime.now(UTC)
+            meter.health.telegrams += 1
+            meter.health.last_telegram = received
+            self._deliver(self, Reading(meter.name, event, received, self.address.is_live))
+
+    def _apply_resets(self) -> None:
+        while self._resets:
+            title = self._resets.pop()
+            for key in [key for key in self.stream.counters.last if key[0] == title]:
+                del self.stream.counters.last[key]
+            self._say(f"the frame counter of {title.hex().upper()} begins anew, as you asked")
+
+    # Whose telegram, and under which name
+
+    def _meter_of(self, telegram: MeterTelegram) -> _Meter:
+        found = self._meters.get(telegram.meter_id)
+        if found is None:
+            found = self._meters[telegram.meter_id] = self._new_meter(telegram)
+            if telegram.system_title is not None:
+                self._names_of_titles[telegram.system_title] = found.name
+        return found
+
+    def _new_meter(self, telegram: MeterTelegram) -> _Meter:
+        identities = {telegram.meter_id}
+        if telegram.system_title is not None:
+            identities |= _names_of_title(telegram.system_title)
+        for config in self._configured:
+            if config.id is not None and config.id.upper() in identities:
+                return self._first_or_new(config.name or telegram.meter_id)
+        if not self._meters and self._configured[0].id is None:
+            self._primary.name = self._primary.name or telegram.meter_id
+            return self._primary
+        self._say(
+            f"a meter that gateway.yaml does not name speaks here; its readings go out as {telegram.meter_id}"
+        )
+        return self._first_or_new(telegram.meter_id)
+
+    def _first_or_new(self, name: str) -> _Meter:
+        """What is known of the source as a whole (noise, reconnects) is told of its first meter."""
+        return self._primary if name == self._primary.name else _Meter(name, Health())
+
+    def _configured_name_of_title(self, title: bytes) -> str | None:
+        names = _names_of_title(title)
+        return next((c.name for c in self._configured if c.id is not None and c.id.upper() in names), None)
+
+    def _note_rejection(self, rejection: Rejection, now: float) -> None:
+        name, advice = self.name, ""
+        if rejection.system_title is not None:
+            name = self.name_of_title(rejection.system_title)
+        if rejection.reason is not Reason.MALFORMED:
+            self._note_proof(now)
+        if rejection.reason is Reason.REPLAY and self.address.is_live:
+            advice = (
+                "; if the meter was replaced or its counter was set back, accept that with: "
+                f"smarty-gateway reset-counter {name}"
+            )
+        health = next((m.health for m in self._meters.values() if m.name == name), self._primary.health)
+        health.rejected[rejection.reason] = health.rejected.get(rejection.reason, 0) + 1
+        self._rejections.note(name, rejection, now, advice)
+
+    # Silence and garbage
+
+    def _note_proof(self, now: float) -> None:
+        """Take note that the line settings are right: a frame or a telegram came through."""
+        self._proven = now
+        self._noise_before = self.stream.noise_bytes
+        if self._garbage.is_on:
+            advice = f"; write `speed: {self._line.speed}` and `framing: {self._line.framing}` to its entry"
+            at = f" at {self._line}" if self._finds_line else ""
+            self._garbage.end(
+                f"telegrams come through from {self.address}{at}{'' if self._line == MODERN else advice}"
+            )
+
+    def _look_at_silence(self, now: float) -> None:
+        if now - self._spoke < _SILENT_SECONDS:
+            return
+        self._spoke = now
+        if self.address.kind is Kind.SERIAL:
+            self._silent.begin(
+                f"nothing has come from {self.address} for {_SILENT_SECONDS:.0f} s: is the cable in the "
+                "meter's P1 port, and has your grid operator enabled the port?"
+            )
+        else:
+            # A peer that vanished without a word looks just the same; a new connection tells.
+            raise SourceLost(
+                f"nothing has come for {_SILENT_SECONDS:.0f} s: is the bridge alive and plugged in?"
+            )
+
+    def _look_at_garbage(self, now: float) -> None:
+        if now - self._proven < _GARBAGE_SECONDS:
+            return
+        if self.stream.noise_bytes - self._noise_before < _GARBAGE_BYTES:
+            return
+        self._proven, self._noise_before = now, self.stream.noise_bytes
+        if not self._finds_line:
+            self._garbage.begin(
+                f"what comes from {self.address} is no P1 telegram and no frame: is it a P1 port, and is its "
+                "speed right?"
+            )
+            return
+        other = OLD if self._line == MODERN else MODERN
+        self._garbage.begin(
+            f"only garbage comes from {self.address} at {self._line}; trying {other}. If that does not help "
+            "either, look at the cable: P1 needs an inverted signal"
+        )
+        self._silence()
+        self._source.close()
+        self._line = other
+        self._source = self._make_source(other)
+        self._source.open()
+
+    def _say(self, words: str) -> None:
+        _log.warning("%s: %s", self.name, words)
+
+
+def _names_of_title(title: bytes) -> set[str]:
+    serial = serial_from_system_title(title)
+    return {title.hex().upper()} | ({serial} if serial else set())

@@ -1,0 +1,28 @@
+"""Tells systemd that the gateway is ready, alive and stopping, when it asks to be told.
+
+The protocol is one datagram a message (sd_notify(3)), which needs no library.
+"""
+
+import contextlib
+import os
+import socket
+
+
+def notify(*states: str) -> None:
+    """Send states such as `READY=1`; does nothing where no service manager listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # a name of Linux's own, which begins with a NUL
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(1)
+        sender.sendto("\n".join(states).encode(), address)
+
+
+def watchdog_seconds() -> float | None:
+    """Give how often the service manager wants to hear of us, None if it does not ask."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(microseconds) / 1e6 / 2
