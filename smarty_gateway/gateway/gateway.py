@@ -53,6 +53,7 @@ class Gateway:
         self._store = store
         self._keys = keys
         self._stopping = threading.Event()
+        self._wake = threading.Event()
         self._read_keys_again = threading.Event()
         self._owners: dict[str, SourceReader] = {}
         self._owners_lock = threading.Lock()
@@ -93,6 +94,7 @@ class Gateway:
     def stop(self) -> None:
         """End, soon and cleanly."""
         self._stopping.set()
+        self._wake.set()
 
     def read_keys_again(self) -> None:
         """Read the key file again."""
@@ -123,7 +125,9 @@ class Gateway:
         watchdog = watchdog_seconds()
         look_every = min(_LOOK_EVERY, watchdog or _LOOK_EVERY)
         before = time.monotonic()
-        while not self._stopping.wait(look_every):
+        while not self._stopping.is_set():
+            self._wake.wait(look_every)
+            self._wake.clear()
             now = time.monotonic()
             slept, before = now - before, now
             failure = self._failure(now, slept)

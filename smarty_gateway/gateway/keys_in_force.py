@@ -16,16 +16,16 @@ _log: Final = logging.getLogger(__name__)
 
 
 class KeysInForce:
-    """The keys of one file, or none at all where there is no file.
+    """The keys of one file; where there is none, those that are given.
 
     Raises:
         KeyFileError: the file cannot be used, or others can read it.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, ring: KeyRing | None = None) -> None:
         self._path = path
         self._version = _version_of(path)
-        self.ring = KeyRing() if path is None else _load(path)
+        self.ring = (ring or KeyRing()) if path is None else _load(path)
 
     def refresh(self, *, asked: bool = False) -> bool:
         """Read the file again if it changed, or if somebody asked; tell whether there are new keys."""

@@ -9,6 +9,7 @@ import logging
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,19 +50,23 @@ class SourceReader:
         meters: those configured on this source.
         make_source: gives the source with these line settings; None stands for the usual ones.
         deliver: takes each reading.
+        ended: is called when the thread ends.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that a test replaces
         self,
         meters: Sequence[MeterConfig],
         make_source: Callable[[LineSettings | None], Source],
         keys: KeyRing,
         counters: FrameCounters,
         deliver: Callable[["SourceReader", Reading], None],
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self.address = meters[0].source
         self.stream = MeterStream(keys, counters, must_be_encrypted=any(m.encrypted for m in meters))
         self.beat = time.monotonic()
+        self.is_open = False
+        self.is_over = False
         self.failure: str | None = None
         self.lost_input: str | None = None
         self.thread = threading.Thread(target=self._run, name=f"reader of {self.address}", daemon=True)
@@ -70,6 +75,7 @@ class SourceReader:
         self._line = meters[0].line or MODERN
         self._source = make_source(meters[0].line)
         self._deliver = deliver
+        self._ended = ended
         self._stopping = threading.Event()
         self._lost = Condition(self._say)
         self._silent = Condition(self._say)
@@ -90,11 +96,6 @@ class SourceReader:
     def name(self) -> str:
         """Name the source as a user knows it: by its meter if it has a name."""
         return self._primary.name or str(self.address)
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether it has ended, as recordings do."""
-        return not self.thread.is_alive() and self.thread.ident is not None
 
     def start(self) -> None:
         """Begin to read."""
@@ -118,7 +119,8 @@ class SourceReader:
 
     def name_of_title(self, title: bytes) -> str:
         """Name the meter behind a system title, as far as that is known."""
-        return self._names_of_titles.get(title) or self._configured_name_of_title(title) or self.name
+        known = self._names_of_titles.get(title) or self._configured_name_of_title(title) or self._primary.name
+        return known or serial_from_system_title(title) or title.hex().upper()
 
     # The thread
 
@@ -126,14 +128,18 @@ class SourceReader:
         try:
             while not self._stopping.is_set() and self._read_until_lost():
                 pass
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
+            _log.debug("%s", traceback.format_exc())
             self.failure = f"the reader of {self.name} failed: {error!r}"
-            raise
+        finally:
+            self.is_over = True
+            self._ended()
 
     def _read_until_lost(self) -> bool:
         """Open the source and read it until it is lost; False at the end of a recording."""
         try:
             self._source.open()
+            self.is_open = True
             self._read()
         except SourceLost as lost:
             self._silence()
@@ -148,6 +154,7 @@ class SourceReader:
             self._silence()
             return False
         finally:
+            self.is_open = False
             self._source.close()
         return True
 

@@ -10,6 +10,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from typing import Final
 
@@ -84,9 +85,9 @@ class StdoutOutput:
             pass
         except OSError as error:
             self.failure = f"standard output cannot be written: {error.strerror}"
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
+            _log.debug("%s", traceback.format_exc())
             self.failure = f"standard output failed: {error!r}"
-            raise
         finally:
             self.is_over = True
 

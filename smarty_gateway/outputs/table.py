@@ -16,7 +16,8 @@ from rich.text import Text
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
 
-_SECURITY_STYLE: Final = {
+#: The colour of each degree of proof.
+SECURITY_STYLE: Final = {
     Security.AUTHENTICATED: "green",
     Security.UNAUTHENTICATED: "yellow",
     Security.PLAINTEXT: "cyan",
@@ -86,11 +87,11 @@ def print_table(console: Console, telegram: MeterTelegram) -> None:
 def _title(telegram: MeterTelegram) -> Text:
     time = _time(str(telegram.readings.fields.get("timestamp", "without a time")))
     title = Text.assemble(
-        (_printable(telegram.meter_id), "bold"),
+        (printable(telegram.meter_id), "bold"),
         "  ",
         time,
         "  ",
-        (telegram.security.value, _SECURITY_STYLE[telegram.security]),
+        (telegram.security.value, SECURITY_STYLE[telegram.security]),
     )
     if telegram.frame_counter is not None:
         title.append(f"  frame counter {telegram.frame_counter}", "dim")
@@ -99,7 +100,7 @@ def _title(telegram: MeterTelegram) -> Text:
 
 def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
     readings = telegram.readings
-    yield _Row(_METER, "Header", _printable(readings.header), "", "")
+    yield _Row(_METER, "Header", printable(readings.header), "", "")
     if telegram.system_title is not None:
         yield _Row(_METER, "System title", telegram.system_title.hex().upper(), "", "")
     yield from sorted(_field_rows(telegram), key=lambda row: _SECTION_ORDER[row.section])
@@ -109,11 +110,11 @@ def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
             if key in device:
                 unit = str(device.get("unit", "")) if key == MBusField.VALUE.value else ""
                 code = readings.codes.get(f"{name}.{'value' if key == 'timestamp' else key}", "")
-                value = _time(device[key]) if key == "timestamp" else _printable(device[key])
+                value = _time(device[key]) if key == "timestamp" else printable(device[key])
                 yield _Row(section, description, value, unit, code)
     for code, lines in readings.unknown.items():
         for line in lines:
-            yield _Row("Unknown", "", _printable(line), "", _printable(code))
+            yield _Row("Unknown", "", printable(line), "", printable(code))
 
 
 def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
@@ -126,7 +127,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
             description = name.replace("_", " ").capitalize()
         unit = found.quantity.unit or ""
         if isinstance(value, dict):
-            yield _Row(found.section, description, _printable(value["value"]), unit, code)
+            yield _Row(found.section, description, printable(value["value"]), unit, code)
             yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
         elif isinstance(value, list):
             yield _Row(found.section, description, "none" if not value else "", "", code)
@@ -134,7 +135,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         elif found.quantity.form is Form.TIME:
             yield _Row(found.section, description, _time(str(value)), unit, code)
         else:
-            yield _Row(found.section, description, _printable(value), unit, code)
+            yield _Row(found.section, description, printable(value), unit, code)
 
 
 def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
@@ -147,7 +148,8 @@ def _time(iso: str) -> str:
     return iso.replace("T", " ")
 
 
-def _printable(value: object) -> str:
+def printable(value: object) -> str:
+    """Show text of a meter without what would take over a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
 
 

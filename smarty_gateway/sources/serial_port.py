@@ -1,15 +1,16 @@
 """Serial ports of this machine, and those that an RFC 2217 server lends.
 
 pyserial's `PosixPollSerial` for ports of this machine, because the usual class ends at descriptor
-1023; opened with `exclusive`, because two readers of one port each get half of every telegram. Reading
-waits for one byte and then takes what is there: a read of many bytes would wait out its whole
-timeout.
+1023; opened with `exclusive`, because two readers of one port each get half of every telegram. It is
+read with poll() and read(): pyserial's own `read` waits out its whole timeout for many bytes, and
+in version 3.5 this class fails when nothing comes.
 """
 
 import contextlib
 import errno
 import grp
 import os
+import select
 import termios
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from smarty_gateway.sources.address import Address, Kind, LineSettings
 from smarty_gateway.sources.source import Cause, SourceLost
 
 _READ_SECONDS: Final = 1.0
+_CHUNK: Final = 4096
 _BY_ID: Final = Path("/dev/serial/by-id")
 #: What pyserial and the operating system raise when an adapter is pulled out.
 _FOREIGN: Final = (serial.SerialException, OSError, termios.error, ValueError, TypeError)
@@ -36,6 +38,7 @@ class SerialSource:
     def __init__(self, address: Address, line: LineSettings) -> None:
         self._address = address
         self.line = line
+        self._poll = select.poll()
         self._port: Any = None  # pyserial's classes share no type that says all that is used here
 
     def open(self) -> None:
@@ -50,9 +53,13 @@ class SerialSource:
         }
         try:
             if self._address.kind is Kind.RFC2217:
-                self._port = serial.serial_for_url(self._address.text, **settings)
+                # Not every server answers when RTS and DTR are set, and P1 does not need the answer.
+                self._port = serial.serial_for_url(f"{self._address.text}?ign_set_control", **settings)
             else:
                 self._port = PosixPollSerial(str(self._address.path), exclusive=True, **settings)
+                self._poll = select.poll()
+                self._poll.register(self._port.fd, select.POLLIN)
+                self._poll.register(self._port.pipe_abort_read_r, select.POLLIN)
         except _FOREIGN as error:
             raise SourceLost(*self._why(error)) from None
 
@@ -62,18 +69,25 @@ class SerialSource:
         if port is None:
             raise SourceLost("the port is closed")
         try:
-            data: bytes = port.read(1)
-            if data and (waiting := port.in_waiting):
-                data += port.read(waiting)
-        except _FOREIGN as error:
+            return _read_lent(port) if self._address.kind is Kind.RFC2217 else self._read_own(port)
+        except _FOREIGN:
             if self._address.kind is Kind.RFC2217:
                 raise SourceLost(f"the connection to {self._address} broke") from None
-            if "multiple access" in str(error) and self._address.path.exists():
+            raise SourceLost("the adapter was pulled out, or lost its power") from None
+
+    def _read_own(self, port: Any) -> bytes:  # noqa: ANN401 - see `_port`
+        ready = self._poll.poll(_READ_SECONDS * 1000)
+        if not any(descriptor == port.fd for descriptor, _ in ready):
+            return b""
+        data = os.read(port.fd, _CHUNK)
+        if not data:
+            # A terminal that is ready and gives nothing has hung up, or was emptied by somebody else.
+            if self._address.path.exists() and not any(event & select.POLLHUP for _, event in ready):
                 raise SourceLost(
                     "the port says there is data and has none: another program reads it too, or the adapter "
-                    "was pulled out"
-                ) from None
-            raise SourceLost("the adapter was pulled out, or lost its power") from None
+                    f"was pulled out; find it with: fuser -v {self._address.path}"
+                )
+            raise SourceLost("the adapter was pulled out, or lost its power")
         return data
 
     def close(self) -> None:
@@ -84,7 +98,11 @@ class SerialSource:
                 port.close()
 
     def interrupt(self) -> None:
-        """Do nothing: a read comes back within a second."""
+        """Wake whoever reads."""
+        port = self._port
+        if port is not None and self._address.kind is Kind.SERIAL:
+            with contextlib.suppress(*_FOREIGN):
+                port.cancel_read()
 
     def _why(self, error: Exception) -> tuple[str, Cause]:
         """Say in words why a port cannot be opened, and what to do."""
@@ -111,6 +129,14 @@ class SerialSource:
         elif isinstance(error, ValueError):
             words = f"the port cannot do {self.line}"
         return words, cause
+
+
+def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
+    """Read from an RFC 2217 server, whose client has a thread and a buffer of its own."""
+    data: bytes = port.read(1)
+    if data and (waiting := port.in_waiting):
+        data += port.read(waiting)
+    return data
 
 
 def ports_there(missing: Path) -> str:

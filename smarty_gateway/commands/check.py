@@ -1,0 +1,92 @@
+"""`check`: says what is wrong with gateway.yaml and keys.yaml, all at once, and starts nothing.
+
+Good files go to standard output, one line each; errors and warnings go to standard error.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from smarty_gateway.config_file import find_config_file, read_config, warnings
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.keys import check_key_file, find_key_file, permission_problem
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.yaml_file import UnusableFileError
+
+
+class NothingToCheckError(GatewayError):
+    """There is neither a configuration nor a key file."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command and its options."""
+    parser = commands.add_parser(
+        "check",
+        help="validate gateway.yaml and keys.yaml",
+        description="Validates gateway.yaml and keys.yaml without starting anything, and shows all that is "
+        "wrong with them at once.",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration (default: ./gateway.yaml, then /etc/smarty-gateway/gateway.yaml)",
+    )
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="FILE",
+        help="the key file (default: what the configuration says, else ./keys.yaml, then "
+        "/etc/smarty-gateway/keys.yaml)",
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> ExitStatus:
+    """Check the files that `run` would read.
+
+    Raises:
+        NothingToCheckError: there are none.
+    """
+    config_path: Path | None = args.config or find_config_file()
+    config, errors = read_config(config_path) if config_path else (None, [])
+    all_good = True
+    if config_path is not None:
+        _say(f"warning: {warning}" for warning in (warnings(config) if config else []))
+        meters = len(config.meters) if config else 0
+        all_good = _report(config_path, errors, _count(meters, "meter"))
+    key_path: Path | None = args.keys or (config.keys if config else None) or find_key_file()
+    if key_path is not None:
+        number, errors = check_key_file(key_path)
+        problem = permission_problem(key_path)
+        _say([f"warning: {problem}"] if problem else [])
+        all_good &= _report(key_path, errors, _count(number, "key"))
+    elif config_path is None:
+        raise NothingToCheckError(
+            "there is no gateway.yaml and no keys.yaml here or in /etc/smarty-gateway; name them: "
+            "smarty-gateway check --config FILE --keys FILE"
+        )
+    elif config and any(meter.encrypted for meter in config.meters):
+        _say(["warning: a meter is `encrypted: true`, but there is no keys.yaml with its key"])
+    return ExitStatus.GOOD if all_good else ExitStatus.UNUSABLE_FILE
+
+
+def _report(path: Path, errors: list[UnusableFileError], content: str) -> bool:
+    """Tell all that is wrong with a file, from its top to its end, or that it is good."""
+    if not errors:
+        print(f"{path}: good, {content}", flush=True)
+    _say(map(str, sorted(errors, key=lambda error: error.line or 0)))
+    return not errors
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _say(lines: Iterable[str]) -> None:
+    """Tell the user; the check goes on even where nobody can hear it any more."""
+    for line in lines:
+        with contextlib.suppress(OSError):
+            print(line, file=sys.stderr, flush=True)

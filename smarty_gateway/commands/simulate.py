@@ -1,0 +1,229 @@
+"""`simulate`: virtual meters on TCP ports or pseudo-terminals, to try the gateway without a meter.
+
+One line per meter goes to standard output when it can be read: its identity, its kind, and what to
+give to the gateway as its source.
+"""
+
+import argparse
+import contextlib
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.simulator.faults import Fault, parse_fault
+from smarty_gateway.simulator.meters import KEYS_HEAD, MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.ports import Port, PtyPort, TcpPort
+from smarty_gateway.simulator.simulation import Simulation
+
+_MIXED: Final = "mixed"
+_LOCALHOST: Final = "127.0.0.1"
+_MOST_METERS: Final = 10_000
+_FASTEST: Final = 100_000.0
+_LONGEST: Final = 31_536_000.0
+
+
+class UsageError(GatewayError):
+    """The arguments do not go together, or one of them cannot be meant."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command and its options."""
+    parser = commands.add_parser(
+        "simulate",
+        help="virtual meters to try things with",
+        description="Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) "
+        "and sends until it is stopped.",
+    )
+    parser.add_argument(
+        "--kind",
+        default=MeterKind.LUXEMBOURG.value,
+        metavar="KIND",
+        help="luxembourg (encrypted, every 10 s; default), belgium (plaintext, every second), or mixed",
+    )
+    parser.add_argument("--meters", metavar="N", help="how many (default 1, of mixed ones 2)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--tcp",
+        metavar="[HOST:]PORT",
+        help=f"send on TCP: the first meter on PORT, the next on PORT+1 …; HOST is {_LOCALHOST} if not "
+        "given, 0.0.0.0 lets other machines in; PORT 0 takes any that are free",
+    )
+    where.add_argument("--pty", action="store_true", help="send on pseudo-terminals (default)")
+    parser.add_argument(
+        "--link",
+        type=Path,
+        metavar="PATH",
+        help="symbolic link to the pseudo-terminal; with several meters PATH0, PATH1 …",
+    )
+    parser.add_argument(
+        "--write-keys", type=Path, metavar="FILE", help="write the dummy keys to a keys.yaml (mode 600)"
+    )
+    parser.add_argument(
+        "--speed", default="1", metavar="N", help="let the meters' clock run N times as fast (default 1)"
+    )
+    parser.add_argument(
+        "--period",
+        metavar="SECONDS",
+        help="from one telegram to the next, on the meters' clock: --speed 60 --period 60 sends one a "
+        "second, each a minute later than the last",
+    )
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[=RATE]",
+        help=f"spoil a share of the telegrams (default 0.1): {', '.join(Fault)}; may be given several times",
+    )
+    parser.add_argument("--seconds", metavar="N", help="end by itself after so long")
+    parser.add_argument(
+        "--seed", default="0", metavar="N", help="other households and other faults (default 0)"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> ExitStatus:
+    """Simulate until a signal comes or the time is over.
+
+    Raises:
+        GatewayError: an argument is wrong, a port is taken, or the keys cannot be written.
+    """
+    seconds = None if args.seconds is None else _number("--seconds", args.seconds, 0.0, _LONGEST)
+    speed = _number("--speed", args.speed, 0.001, _FASTEST)
+    seed = _whole("--seed", args.seed, 0, 2**63)
+    faults: dict[Fault, float] = {}
+    for text in args.fault:
+        fault, rate = parse_fault(text)
+        faults[fault] = rate
+    meters = _meters(args, seed)
+    _allow_many_files()
+    if args.tcp is not None and args.link is not None:
+        raise UsageError("--link is for pseudo-terminals; leave it out beside --tcp")
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for port in _open_ports(args, len(meters)):
+            stack.callback(port.close)
+            ports.append(port)
+        if args.write_keys is not None:
+            _write_keys(args.write_keys, meters)
+        ended = threading.Event()
+        stack.enter_context(_ending_with_signals(ended))
+        stack.enter_context(Simulation(meters, ports, speed=speed, faults=faults, seed=seed))
+        for meter, port in zip(meters, ports, strict=True):
+            print(f"{meter.meter_id:16}  {meter.kind:10}  {port.name}")
+        sys.stdout.flush()
+        ended.wait(seconds)
+    return ExitStatus.GOOD
+
+
+def _meters(args: argparse.Namespace, seed: int) -> list[SimulatedMeter]:
+    if args.kind not in (*MeterKind, _MIXED):
+        raise UsageError(f"--kind {args.kind}: there are {', '.join(MeterKind)} and {_MIXED}")
+    default = "2" if args.kind == _MIXED else "1"
+    count = _whole("--meters", default if args.meters is None else args.meters, 1, _MOST_METERS)
+    kinds = list(MeterKind) if args.kind == _MIXED else [MeterKind(args.kind)]
+    meters = [SimulatedMeter(kinds[n % len(kinds)], n + 1, seed) for n in range(count)]
+    if args.period is not None:
+        # Below a second two telegrams would have one frame counter, and the second be a replay.
+        period = _number("--period", args.period, 1.0, 86_400.0)
+        for meter in meters:
+            meter.period = period
+    return meters
+
+
+def _open_ports(args: argparse.Namespace, count: int) -> Iterator[Port]:
+    if args.tcp is None:
+        for n in range(count):
+            link = args.link
+            if link is not None and count > 1:
+                link = link.with_name(f"{link.name}{n}")
+            yield PtyPort(link)
+        return
+    host, _, port = args.tcp.rpartition(":")
+    first = _whole("the port of --tcp", port, 0, 65_535)
+    if first and first + count - 1 > 65_535:
+        raise UsageError(
+            f"--tcp {args.tcp}: {count} meters need ports up to {first + count - 1}, the last is 65535"
+        )
+    for n in range(count):
+        yield TcpPort(host.strip("[]") or _LOCALHOST, first + n if first else 0)
+
+
+def _allow_many_files() -> None:
+    """Ask for as many open files as there may be: a thousand meters and their clients are many."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _write_keys(path: Path, meters: list[SimulatedMeter]) -> None:
+    """Write the dummy keys; whoever's genuine keys lie there keeps them.
+
+    Raises:
+        UsageError: there are no keys, another file is in the way, or it cannot be written.
+    """
+    if all(meter.key is None for meter in meters):
+        raise UsageError("--write-keys: Belgian meters do not encrypt, so there are no keys to write")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.is_symlink() or (path.exists() and not _is_ours(path)):
+            raise UsageError(f"{path} is there already and was not written by simulate; name another file")
+        # The mode is set when the file is made, and a reader finds the old file or the new one.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(keys_yaml(meters))
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(KEYS_HEAD)) == KEYS_HEAD.encode("ascii")
+
+
+@contextlib.contextmanager
+def _ending_with_signals(ended: threading.Event) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set an event, as long as this lasts."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _number(name: str, text: str, least: float, most: float) -> float:
+    """Read a number; argparse would print the whole usage for a wrong one."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise UsageError(f"{name} {text}: a number from {least:g} to {most:.0f} is needed")
+    return value
+
+
+def _whole(name: str, text: str, least: int, most: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise UsageError(f"{name} {text}: a whole number from {least} to {most} is needed")
+    return value

@@ -1,0 +1,214 @@
+"""What a household draws from the grid and feeds into it, as a function of the clock and nothing else.
+
+A register must never fall, also when the program starts again, so nothing is counted while it runs.
+Every day has one shape, drawn once from a seed, and a register is computed:
+
+    its start + whole days * what a day adds + what today has added so far
+
+All of it in whole watts, seconds and litres: floats could let a register fall by one now and then.
+Power stands still for five minutes and wavers from second to second in between; the registers follow
+that wavering to the watt-second, so power and energy of a telegram agree.
+
+Days are counted in UTC+1 the whole year round, or the registers would fall by an hour's worth in
+autumn. A date before 2020 is none of a simulated meter.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+#: 2020-01-01 00:00:00 UTC in Unix time: where registers and frame counters begin.
+FIRST_SECOND: Final = 1_577_836_800
+PHASES: Final = 3
+
+_DAY: Final = 86_400
+_HOUR: Final = 3_600
+#: How far a meter's own clock is ahead of UTC.
+WINTER_OFFSET: Final = 3_600
+_SLOT: Final = 300
+_SLOTS: Final = _DAY // _SLOT
+_QUARTER: Final = 900
+_MINUTE: Final = 60
+#: The day tariff, on a meter's own clock, which most leave on winter time.
+_DAY_TARIFF: Final = (7 * _HOUR, 22 * _HOUR)
+_JOULES_PER_WH: Final = 3_600
+#: The wavering of power is written in thousandths.
+_ONE: Final = 1_000
+
+Phases = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A mean power over a quarter of an hour, and how many seconds into its day the quarter ended."""
+
+    watts: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What flows at one moment, in whole watts and watt-hours.
+
+    Attributes:
+        phases: power of each phase; below zero it flows to the grid.
+        energy_import: the register of a meter without tariffs.
+        energy_import_tariffs: those of a meter with two, day and night.
+        demand: mean power of the quarter of an hour that runs, as if nothing more came (e-MUCS).
+        peak_of_today: the highest quarter of the day so far.
+    """
+
+    phases: Phases
+    energy_import: int
+    energy_export: int
+    energy_import_tariffs: tuple[int, int]
+    energy_export_tariffs: tuple[int, int]
+    demand: int
+    peak_of_today: Peak
+    is_day_tariff: bool
+
+    @property
+    def power(self) -> int:
+        """Sum up the phases, as meters do: one may feed in what another draws."""
+        return sum(self.phases)
+
+
+class Counter:
+    """A register in litres that rises by a fixed amount in each hour of the day."""
+
+    def __init__(self, start: int, hourly: list[int]) -> None:
+        self._start = start
+        self._hourly = hourly
+        self._before = [0, *accumulate(hourly)]
+
+    def at(self, second: int) -> int:
+        """Read the register at a second since `FIRST_SECOND`."""
+        days, today = divmod(second + WINTER_OFFSET, _DAY)
+        hour, rest = divmod(today, _HOUR)
+        return self._start + days * self._before[-1] + self._before[hour] + self._hourly[hour] * rest // _HOUR
+
+
+class Household:
+    """The power, energy, gas and water of one household.
+
+    Args:
+        seed: the same text gives the same household, on every machine.
+    """
+
+    def __init__(self, seed: str) -> None:
+        rng = random.Random(seed)  # noqa: S311 - a shape of a day, not a secret
+        self._phases = _shape_of_a_day(rng)
+        totals = [sum(phases) for phases in self._phases]
+        self._import_before = [0, *accumulate(max(total, 0) * _SLOT * _ONE for total in totals)]
+        self._export_before = [0, *accumulate(max(-total, 0) * _SLOT * _ONE for total in totals)]
+        self._start_import = rng.randrange(200_000, 2_000_000)
+        self._start_export = rng.randrange(10_000, 500_000)
+        self._waver = _wavering(rng)
+        self._waver_before = [0, *accumulate(self._waver)]
+        self._peaks = _peaks_so_far(self._import_before)
+        self.gas = Counter(rng.randrange(10_000, 900_000), _gas_of_a_day(rng))
+        self.water = Counter(rng.randrange(10_000, 500_000), _water_of_a_day(rng))
+
+    def flow(self, second: int) -> Flow:
+        """Tell what flows at a second since `FIRST_SECOND`."""
+        days, today = divmod(second + WINTER_OFFSET, _DAY)
+        factor = self._waver[today % _MINUTE]
+        one, two, three = self._phases[today // _SLOT]
+        quarter = today - today % _QUARTER
+        demand = self._joules(self._import_before, today) - self._joules(self._import_before, quarter)
+        return Flow(
+            phases=(one * factor // _ONE, two * factor // _ONE, three * factor // _ONE),
+            energy_import=self._energy(self._import_before, self._start_import, days, today),
+            energy_export=self._energy(self._export_before, self._start_export, days, today),
+            energy_import_tariffs=self._tariffs(self._import_before, self._start_import, days, today),
+            energy_export_tariffs=self._tariffs(self._export_before, self._start_export, days, today),
+            demand=demand // (_ONE * _QUARTER),
+            peak_of_today=self._peaks[today // _QUARTER],
+            is_day_tariff=_DAY_TARIFF[0] <= today < _DAY_TARIFF[1],
+        )
+
+    @property
+    def day_peak(self) -> Peak:
+        """Give the highest quarter of a whole day, and so of every whole month."""
+        return self._peaks[-1]
+
+    def _joules(self, before: list[int], today: int) -> int:
+        """Give what a day has added up to one of its seconds, in thousandths of a watt-second."""
+        slot, rest = divmod(today, _SLOT)
+        minutes, seconds = divmod(rest, _MINUTE)
+        power = (before[slot + 1] - before[slot]) // (_SLOT * _ONE)
+        return before[slot] + power * (minutes * _MINUTE * _ONE + self._waver_before[seconds])
+
+    def _energy(self, before: list[int], start: int, days: int, today: int) -> int:
+        return start + (days * before[-1] + self._joules(before, today)) // (_ONE * _JOULES_PER_WH)
+
+    def _tariffs(self, before: list[int], start: int, days: int, today: int) -> tuple[int, int]:
+        """Count the two tariffs apart; the difference of two rounded registers could fall."""
+        begin, end = (self._joules(before, second) for second in _DAY_TARIFF)
+        whole = days * before[-1] + self._joules(before, today)
+        counted = self._joules(before, min(max(today, _DAY_TARIFF[0]), _DAY_TARIFF[1])) - begin
+        by_day = days * (end - begin) + counted
+        unit = _ONE * _JOULES_PER_WH
+        return start + by_day // unit, start + (whole - by_day) // unit
+
+
+def start_of_day(second: int) -> int:
+    """Give the second, since `FIRST_SECOND`, in which the meter's day began."""
+    return second - (second + WINTER_OFFSET) % _DAY
+
+
+def _shape_of_a_day(rng: random.Random) -> list[Phases]:
+    """Draw what each phase carries in each slot: a household's habits, less the sun on its roof."""
+    loads = [[rng.randrange(40, 120) for _ in range(_SLOTS)] for _ in range(PHASES)]
+    for _ in range(rng.randrange(6, 10)):  # the fridge, the washing, the oven …
+        _add_load(rng, loads, rng.choice((7, 12, 18, 19, 20)), rng.randrange(400, 2_200), 10)
+    _add_load(rng, loads, 18, rng.randrange(1_500, 3_000), 14)
+    peak = rng.randrange(2_500, 8_000)
+    clouds = 1.0
+    result: list[Phases] = []
+    for slot in range(_SLOTS):
+        clouds = min(1.0, max(0.4, clouds + rng.uniform(-0.12, 0.12)))
+        hour = slot * 24 / _SLOTS
+        sun = max(0.0, math.sin((hour - 6.5) / 12 * math.pi)) if 6.5 < hour < 18.5 else 0.0
+        share = int(peak * clouds * sun**1.3 / PHASES)
+        result.append((loads[0][slot] - share, loads[1][slot] - share, loads[2][slot] - share))
+    return result
+
+
+def _add_load(rng: random.Random, loads: list[list[int]], hour: int, watts: int, longest: int) -> None:
+    """Switch one appliance on, around an hour of the day, for some slots."""
+    phase = rng.randrange(PHASES)
+    begin = hour * (_SLOTS // 24) + rng.randrange(-18, 18)
+    for slot in range(begin, begin + rng.randrange(3, longest)):
+        loads[phase][slot % _SLOTS] += watts
+
+
+def _wavering(rng: random.Random) -> list[int]:
+    """Draw how power wavers within a minute, in thousandths, so that the whole minute comes out even."""
+    half = [rng.randrange(-60, 61) for _ in range(_MINUTE // 2)]
+    return [_ONE + part for part in half] + [_ONE - part for part in half]
+
+
+def _peaks_so_far(before: list[int]) -> list[Peak]:
+    """Give, for every quarter of a day, the highest of those that have ended by its beginning."""
+    best = Peak(0, 0)
+    result = [best]
+    step = _QUARTER // _SLOT
+    for slot in range(0, _SLOTS, step):
+        watts = (before[slot + step] - before[slot]) // (_ONE * _QUARTER)
+        if watts > best.watts:
+            best = Peak(watts, (slot + step) * _SLOT)
+        result.append(best)
+    return result
+
+
+def _gas_of_a_day(rng: random.Random) -> list[int]:
+    """Draw the litres of gas of each hour: heating, most of it in the morning and the evening."""
+    return [rng.randrange(0, 90) + (300 if hour in (6, 7, 18, 19, 20) else 40) for hour in range(24)]
+
+
+def _water_of_a_day(rng: random.Random) -> list[int]:
+    """Draw the litres of water of each hour; nobody draws any at night."""
+    return [rng.randrange(5, 40) if 6 <= hour <= 22 else 0 for hour in range(24)]

@@ -1,0 +1,112 @@
+"""Runs simulated meters: one thread that lets each send when its time comes."""
+
+import random
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from heapq import heapify, heapreplace
+from typing import Final, Self
+
+from smarty_gateway.simulator.faults import Fault, FaultyLine, Genuine
+from smarty_gateway.simulator.household import FIRST_SECOND
+from smarty_gateway.simulator.meters import SimulatedMeter
+from smarty_gateway.simulator.ports import Port
+
+_MICROSECONDS: Final = 1_000_000
+_UNIX_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Simulation:
+    """Lets meters send on ports until it is stopped.
+
+    The meters' clock starts at the real time and runs `speed` times as fast. A meter is given the
+    time at which it was due and not the one at which the thread got to it, so its frame counter
+    rises with every telegram; that is also why a period is a second at least.
+
+    Args:
+        ports: one for each meter, in the same order; several meters may share one. They are closed
+            at the end.
+        speed: how many seconds pass for the meters in one second.
+        faults: how many telegrams each fault strikes, from 0 to 1.
+        seed: another seed strikes other telegrams.
+
+    Attributes:
+        sent: telegrams that went out, also damaged ones.
+        skipped: those that were left out because the machine could not keep up.
+    """
+
+    def __init__(
+        self,
+        meters: Sequence[SimulatedMeter],
+        ports: Iterable[Port],
+        *,
+        speed: float = 1.0,
+        faults: Mapping[Fault, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if speed <= 0 or any(meter.period < 1 for meter in meters):
+            raise ValueError("a simulation needs a speed above 0 and periods of one second at least")
+        self.sent = 0
+        self.skipped = 0
+        self._meters = meters
+        self._ports = list(ports)
+        if len(self._ports) != len(meters):
+            raise ValueError("a simulation needs one port for each meter")
+        self._speed = speed
+        self._lines = [
+            FaultyLine(faults or {}, random.Random(f"{seed} {meter.meter_id}"))  # noqa: S311 - no secret
+            for meter in meters
+        ]
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="simulated meters", daemon=True)
+        self._started = False
+
+    def start(self) -> None:
+        """Begin to send; the first telegrams go out at once, spread over one period."""
+        self._started = True
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End within a moment, and close the ports."""
+        self._stopping.set()
+        if self._started:
+            self._thread.join()
+        for port in self._ports:
+            port.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        # Times are whole microseconds of the meters' clock: a sum of fractions could let a frame
+        # counter stand still. A computer whose clock was never set says 1970, and no meter does.
+        begin = max(int(time.time() * _MICROSECONDS), FIRST_SECOND * _MICROSECONDS)
+        started = time.monotonic()
+        periods = [int(meter.period * _MICROSECONDS) for meter in self._meters]
+        due = [(begin + period * n // len(periods), n) for n, period in enumerate(periods)]
+        heapify(due)
+        while due:
+            at, n = due[0]
+            wait = (at - begin) / _MICROSECONDS / self._speed - (time.monotonic() - started)
+            # Asked even where nothing is to be waited for, or a fast simulation could not be stopped.
+            if self._stopping.wait(max(0.0, wait)):
+                return
+            self._send(n, _UNIX_BEGINNING + timedelta(microseconds=at))
+            behind = int((time.monotonic() - started) * self._speed * _MICROSECONDS) + begin - at
+            missed = max(0, behind // periods[n] - 1)
+            self.skipped += missed
+            heapreplace(due, (at + periods[n] * (1 + missed), n))
+
+    def _send(self, n: int, at: datetime) -> None:
+        meter, line = self._meters[n], self._lines[n]
+        fault = line.next_fault()
+        wrong = meter.frame_with_wrong_key(at) if fault is Fault.WRONG_KEY else None
+        data = line.send(Genuine(meter.frame(at), wrong), fault)
+        if data:
+            self._ports[n].write(data)
+            self.sent += 1

@@ -1,0 +1,226 @@
+"""The text of a simulated meter's telegram: Luxembourg's (Luxmetering P1 1.1.3), Belgium's (e-MUCS 1.7.1).
+
+Both send the whole list of a three-phase meter with gas behind it, Belgium's with water as well.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache, lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastcrc.crc16 import arc
+
+from smarty_gateway.simulator.household import (
+    FIRST_SECOND,
+    WINTER_OFFSET,
+    Flow,
+    Household,
+    Peak,
+    start_of_day,
+)
+
+_BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_HOUR: Final = 3_600
+_FIVE_MINUTES: Final = 300
+#: Seconds from the full five minutes until a Belgian gas or water meter has reported.
+_MBUS_DELAY: Final = 7
+_WINTER: Final = timezone(timedelta(seconds=WINTER_OFFSET))
+
+
+class LuxembourgText:
+    """Writes the telegrams of one Luxembourg meter."""
+
+    def __init__(self, meter_id: str, number: int, household: Household) -> None:
+        self._header = f"/Lux5\\253{number % 1_000_000:06d}_D\r\n"
+        self._hex_id = _hex(meter_id)
+        self._gas_id = _hex(f"GFLO21{number:08d}")
+        self._household = household
+
+    def write(self, second: int) -> bytes:
+        """Write what the meter says at a second since 2020 began."""
+        flow = self._household.flow(second)
+        hour = second - second % _HOUR
+        power_import, power_export = _both_ways(flow.power)
+        # Coils draw an eighth of what is drawn, and the inverter's capacitors add a sixteenth.
+        return _telegram((
+            self._header,
+            "1-3:0.2.8(42)",
+            f"0-0:1.0.0({_stamp(second)})",
+            f"0-0:42.0.0({self._hex_id})",
+            f"1-0:1.8.0({flow.energy_import / 1000:010.3f}*kWh)",
+            f"1-0:2.8.0({flow.energy_export / 1000:010.3f}*kWh)",
+            f"1-0:3.8.0({flow.energy_import // 8 / 1000:010.3f}*kvarh)",
+            f"1-0:4.8.0({flow.energy_export // 16 / 1000:010.3f}*kvarh)",
+            f"1-0:1.7.0({power_import:06.3f}*kW)",
+            f"1-0:2.7.0({power_export:06.3f}*kW)",
+            f"1-0:3.7.0({power_import / 8:06.3f}*kvar)",
+            f"1-0:4.7.0({power_export / 16:06.3f}*kvar)",
+            "0-0:17.0.0(027.6*kVA)",
+            f"1-0:9.7.0({power_import * 1.008:06.3f}*kVA)",
+            f"1-0:10.7.0({power_export * 1.002:06.3f}*kVA)",
+            "1-1:31.4.0(040*A)(-040*A)",
+            "0-0:96.3.10(1)",
+            "0-1:96.3.10(0)",
+            "0-2:96.3.10(0)",
+            "0-0:96.7.21(00004)",
+            "1-0:32.32.0(00002)",
+            "1-0:52.32.0(00001)",
+            "1-0:72.32.0(00001)",
+            "1-0:32.36.0(00000)",
+            "1-0:52.36.0(00000)",
+            "1-0:72.36.0(00000)",
+            "0-0:96.13.0()",
+            "0-0:96.13.2()",
+            "0-0:96.13.3()",
+            "0-0:96.13.4()",
+            "0-0:96.13.5()",
+            *_voltages(flow),
+            *_currents(flow, "03.0f"),
+            *(f"1-0:{group}1.7.0({max(watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
+            *(f"1-0:{group}2.7.0({max(-watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
+            *(f"1-0:{group}3.7.0({max(watts, 0) / 8000:06.3f}*kvar)" for group, watts in _phases(flow)),
+            *(f"1-0:{group}4.7.0({max(-watts, 0) / 16000:06.3f}*kvar)" for group, watts in _phases(flow)),
+            "0-1:24.1.0(003)",
+            f"0-1:96.1.0({self._gas_id})",
+            f"0-1:24.2.1({_stamp(hour)})({self._household.gas.at(hour) / 1000:09.3f}*m3)",
+            "0-1:24.4.0(1)",
+        ))  # fmt: skip
+
+
+class BelgianText:
+    """Writes the telegrams of one Belgian meter."""
+
+    def __init__(self, meter_id: str, number: int, household: Household) -> None:
+        self._header = f"/FLU5\\253{number % 1_000_000:06d}_A\r\n"
+        self._hex_id = _hex(meter_id)
+        self._gas_id = _hex(f"7FLO21{number:08d}")
+        self._water_id = _hex(f"8SAG12{number:08d}")
+        self._household = household
+
+    def write(self, second: int) -> bytes:
+        """Write what the meter says at a second since 2020 began."""
+        flow = self._household.flow(second)
+        power_import, power_export = _both_ways(flow.power)
+        read = (second - _MBUS_DELAY) // _FIVE_MINUTES * _FIVE_MINUTES
+        read_at = _stamp(read + _MBUS_DELAY)
+        return _telegram((
+            self._header,
+            "0-0:96.1.4(50217)",
+            f"0-0:96.1.1({self._hex_id})",
+            f"0-0:1.0.0({_stamp(second)})",
+            f"1-0:1.8.1({flow.energy_import_tariffs[0] / 1000:010.3f}*kWh)",
+            f"1-0:1.8.2({flow.energy_import_tariffs[1] / 1000:010.3f}*kWh)",
+            f"1-0:2.8.1({flow.energy_export_tariffs[0] / 1000:010.3f}*kWh)",
+            f"1-0:2.8.2({flow.energy_export_tariffs[1] / 1000:010.3f}*kWh)",
+            f"0-0:96.14.0({'0001' if flow.is_day_tariff else '0002'})",
+            f"1-0:1.4.0({flow.demand / 1000:06.3f}*kW)",
+            *self._peaks(second, flow),
+            f"1-0:1.7.0({power_import:06.3f}*kW)",
+            f"1-0:2.7.0({power_export:06.3f}*kW)",
+            *(f"1-0:{group}1.7.0({max(watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
+            *(f"1-0:{group}2.7.0({max(-watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
+            *_voltages(flow),
+            *_currents(flow, "06.2f"),
+            "0-0:96.3.10(1)",
+            "0-0:17.0.0(999.9*kW)",
+            "1-0:31.4.0(999*A)",
+            "0-0:96.13.0()",
+            "0-1:24.1.0(003)",
+            f"0-1:96.1.1({self._gas_id})",
+            "0-1:24.4.0(1)",
+            f"0-1:24.2.3({read_at})({self._household.gas.at(read) / 1000:09.3f}*m3)",
+            "0-2:24.1.0(007)",
+            f"0-2:96.1.1({self._water_id})",
+            f"0-2:24.2.1({read_at})({self._household.water.at(read) / 1000:09.3f}*m3)",
+        ))  # fmt: skip
+
+    def _peaks(self, second: int, flow: Flow) -> tuple[str, str]:
+        """Give the highest quarter of this month and of the two before it.
+
+        Every day is alike, so a month's highest quarter is that of its first day.
+        """
+        midnight = start_of_day(second)
+        month, last_month, month_before = _months(midnight)
+        whole = self._household.day_peak
+        peak = flow.peak_of_today if midnight == month else whole
+        rows = [
+            f"({_midnight_stamp(end)}){_peak(begin, whole)}"
+            for begin, end in ((month_before, last_month), (last_month, month))
+        ]
+        return (
+            f"1-0:1.6.0{_peak(month, peak)}",
+            f"0-0:98.1.0(2)(1-0:1.6.0)(1-0:1.6.0){''.join(rows)}",
+        )
+
+
+def _telegram(lines: Iterable[str]) -> bytes:
+    body = ("\r\n".join(lines) + "\r\n!").encode("ascii")
+    return b"%b%04X\r\n" % (body, arc(body))
+
+
+def _hex(text: str) -> str:
+    return text.encode("ascii").hex().upper()
+
+
+def _both_ways(watts: int) -> tuple[float, float]:
+    """Give a power in kW as import and export."""
+    return max(watts, 0) / 1000, max(-watts, 0) / 1000
+
+
+def _phases(flow: Flow) -> Iterable[tuple[str, int]]:
+    """Give the power of each phase with the digit that stands for it in OBIS codes."""
+    return zip("246", flow.phases, strict=True)
+
+
+def _volts(flow: Flow) -> list[float]:
+    """Give the voltages: the sun lifts them, loads pull them down, two phases stay a little apart."""
+    return [230.5 + phase / 2 - watts / 900 for phase, watts in enumerate(flow.phases)]
+
+
+def _voltages(flow: Flow) -> list[str]:
+    return [f"1-0:{group}2.7.0({volt:05.1f}*V)" for group, volt in zip("357", _volts(flow), strict=True)]
+
+
+def _currents(flow: Flow, form: str) -> list[str]:
+    amperes = [abs(watts) / volt * 1.008 for watts, volt in zip(flow.phases, _volts(flow), strict=True)]
+    return [f"1-0:{group}1.7.0({ampere:{form}}*A)" for group, ampere in zip("357", amperes, strict=True)]
+
+
+def _peak(midnight: int, peak: Peak) -> str:
+    """Write a peak with the end of its quarter on the day that began then."""
+    return f"({_stamp(midnight + peak.second)})({peak.watts / 1000:06.3f}*kW)"
+
+
+@lru_cache(maxsize=4096)
+def _stamp(second: int) -> str:
+    """Write a time as meters do: local, with S in summer and W in winter."""
+    local = datetime.fromtimestamp(FIRST_SECOND + second, _zone())
+    return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
+
+
+def _midnight_stamp(midnight: int) -> str:
+    """Write the midnight of people, for a day that began for the meter's own clock."""
+    day = datetime.fromtimestamp(FIRST_SECOND + midnight, _WINTER)
+    local = day.replace(tzinfo=_zone())
+    return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
+
+
+@cache
+def _zone() -> tzinfo:
+    try:
+        return ZoneInfo("Europe/Luxembourg")
+    except (ZoneInfoNotFoundError, OSError):
+        return _WINTER  # a machine without time zones; telegrams then say W all year
+
+
+@lru_cache(maxsize=64)
+def _months(midnight: int) -> tuple[int, int, int]:
+    """Give the beginnings of the month of a day and of the two before it, on the meter's own clock."""
+    day = _BEGINNING.astimezone(_WINTER) + timedelta(seconds=midnight)
+    starts = []
+    for _ in range(3):
+        day = day.replace(day=1)
+        starts.append((day - _BEGINNING) // timedelta(seconds=1))
+        day -= timedelta(days=1)
+    return starts[0], starts[1], starts[2]
