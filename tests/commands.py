@@ -11,7 +11,7 @@ SAMPLE_KEYS = ROOT / "vectors/sample.keys.yaml"
 #: Generous: it only ends a test that would never end.
 LIMIT = 120.0
 #: Every warning is an error, but for one of pyserial 3.5 that nobody here can mend.
-_WARNINGS = "error,ignore:setDaemon:DeprecationWarning"
+_WARNINGS = "error,ignore:set:DeprecationWarning"
 
 
 def environment() -> dict[str, str]:

@@ -75,6 +75,11 @@ class Running:
         return self._process.pid
 
     @property
+    def is_alive(self) -> bool:
+        """Tell whether it has not ended yet."""
+        return self._process.poll() is None
+
+    @property
     def readings(self) -> list[dict[str, Any]]:
         """Give what was printed so far."""
         return [json.loads(line) for line in list(self.lines)]

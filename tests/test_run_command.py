@@ -413,6 +413,7 @@ def test_meters_behind_a_real_ser2net_are_read_over_tcp_and_rfc2217(folder: Path
         # The client of RFC 2217 empties its buffer when all is agreed, which nobody can see from here.
         def has_begun() -> bool:
             barn.write(belgium(0))
+            assert running.is_alive, running.log
             return bool(running.of("barn"))
 
         wait_until(has_begun, "a first telegram")
