@@ -8,6 +8,7 @@ after `kill -9` and after a power cut.
     counters      source, system title, key fingerprint -> the last frame counter that was accepted
     resets        sources whose counters a user has reset, for a gateway that is running
     undelivered   topic and payload in the order of their arrival
+    published     retained topics that a broker holds, so that they can be taken back
 """
 
 import contextlib
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS counters (
 CREATE TABLE IF NOT EXISTS resets (source TEXT, title BLOB, PRIMARY KEY (source, title)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS undelivered (
     id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, payload BLOB, stored REAL);
+CREATE TABLE IF NOT EXISTS published (topic TEXT PRIMARY KEY, meter TEXT) WITHOUT ROWID;
 """
 
 
@@ -280,6 +282,25 @@ class Store:
                         break
                 old += self._connection.execute("DELETE FROM undelivered WHERE id <= ?", (last,)).rowcount
         return int(old)
+
+    # Retained topics
+
+    def published(self) -> dict[str, str]:
+        """Give the retained topics that a broker holds, with the meter of each."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT topic, meter FROM published").fetchall())
+
+    def note_published(self, topics: Iterable[str], meter: str) -> None:
+        """Note retained topics before they are sent."""
+        with self._lock, self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO published VALUES (?, ?)", [(topic, meter) for topic in topics]
+            )
+
+    def note_taken_back(self, topics: Iterable[str]) -> None:
+        """Note retained topics that the broker has no more."""
+        with self._lock, self._transaction():
+            self._connection.executemany("DELETE FROM published WHERE topic = ?", [(t,) for t in topics])
 
     def forget_meter(self, meter: str, topic_beginning: str) -> int:
         """Forget the counters of a meter and the messages that wait under its topics."""

@@ -68,7 +68,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             )
         )
         form = args.format or ("table" if sys.stdout.isatty() else "json")
-        gateway = Gateway(config, KeysInForce(None, _dummy_keys(meters)), [stdout_output(form)])
+        gateway = Gateway(config, KeysInForce(None, _dummy_keys(meters)))
+        gateway.outputs.append(stdout_output(form))
         threading.Thread(target=_start_when_open, args=(gateway, simulation), daemon=True).start()
         if args.seconds is not None:
             timer = threading.Timer(args.seconds, gateway.stop)

@@ -78,7 +78,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             store.forget_resets()
             if store.notice:
                 _log.error("%s", store.notice)
-        gateway = Gateway(config, keys, outputs_of(config, args.format), store)
+        gateway = Gateway(config, keys, store)
+        gateway.outputs += outputs_of(config, args.format, gateway, store)
         return run_until_signal(gateway)
 
 
@@ -101,7 +102,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     return load_config(path)
 
 
-def outputs_of(config: Config, form: str | None) -> list[Output]:
+def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store | None) -> list[Output]:
     """Make the outputs that are configured; standard output if there is none."""
     outputs: list[Output] = []
     form = form or config.stdout
@@ -109,6 +110,11 @@ def outputs_of(config: Config, form: str | None) -> list[Output]:
         form = "table" if sys.stdout.isatty() else "json"
     if form is not None:
         outputs.append(stdout_output(form))
+    if config.mqtt is not None and store is not None:
+        # Only who has a broker needs its library.
+        from smarty_gateway.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
+
+        outputs.append(MqttOutput(config, config.mqtt, store, gateway.counters))
     return outputs
 
 

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 #: Seconds. The card wears out by writing, so the counters are written rarely (contract.md).
 _SAVE_EVERY: Final = 900.0
 _LOOK_EVERY: Final = 1.0
-_STOP_WITHIN: Final = 4.0
+_STOP_WITHIN: Final = 4.5
 #: A reader shows a sign of life every few seconds, whatever its source does. A machine that was asleep
 #: or out of memory makes all of them late, and is no reason to end.
 _HANGS_AFTER: Final = 300.0
@@ -37,8 +37,10 @@ _HANGS_AFTER: Final = 300.0
 class Gateway:
     """Runs until it is stopped, until its recordings are read, or until a part of it dies.
 
+    Attributes:
+        outputs: all that get the readings; filled before it runs.
+
     Args:
-        outputs: all that get the readings.
         store: for frame counters; None where no source is live.
     """
 
@@ -46,10 +48,9 @@ class Gateway:
         self,
         config: Config,
         keys: KeysInForce,
-        outputs: Sequence[Output],
         store: Store | None = None,
     ) -> None:
-        self._outputs = outputs
+        self.outputs: list[Output] = []
         self._store = store
         self._keys = keys
         self._stopping = threading.Event()
@@ -86,7 +87,7 @@ class Gateway:
                             reading.meter, owner.address, reader.address,
                         )  # fmt: skip
                     return
-        for output in self._outputs:
+        for output in self.outputs:
             output.publish(reading)
 
     # What signals call
@@ -104,7 +105,7 @@ class Gateway:
 
     def run(self) -> ExitStatus:
         """Run; gives the exit status of the process."""
-        for output in self._outputs:
+        for output in self.outputs:
             output.start()
         for reader in self.readers:
             reader.start()
@@ -135,19 +136,19 @@ class Gateway:
                 return failure
             if all(reader.is_over for reader in self.readers):
                 return None
-            if any(output.is_over for output in self._outputs):
+            if any(output.is_over for output in self.outputs):
                 return None
             if watchdog is not None:
                 notify("WATCHDOG=1")
             health = self.health()
-            for output in self._outputs:
+            for output in self.outputs:
                 output.report(health)
             self._look_at_keys()
             self._look_at_store(now)
         return None
 
     def _failure(self, now: float, slept: float) -> str | None:
-        for output in self._outputs:
+        for output in self.outputs:
             if output.failure is not None:
                 return output.failure
         for reader in self.readers:
@@ -164,7 +165,7 @@ class Gateway:
         for reader in self.readers:
             reader.thread.join(max(0.0, deadline - time.monotonic()))
         self._save_counters()
-        for output in self._outputs:
+        for output in self.outputs:
             output.stop(max(0.5, deadline - time.monotonic()))
 
     def health(self) -> dict[str, Health]:

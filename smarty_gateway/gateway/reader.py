@@ -119,7 +119,9 @@ class SourceReader:
 
     def name_of_title(self, title: bytes) -> str:
         """Name the meter behind a system title, as far as that is known."""
-        known = self._names_of_titles.get(title) or self._configured_name_of_title(title) or self._primary.name
+        known = (
+            self._names_of_titles.get(title) or self._configured_name_of_title(title) or self._primary.name
+        )
         return known or serial_from_system_title(title) or title.hex().upper()
 
     # The thread

@@ -30,7 +30,7 @@ _SHOWN: Final = (
     "power_import", "power_export", "energy_import", "energy_export", "energy_import_tariff_1",
     "energy_import_tariff_2", "energy_export_tariff_1", "energy_export_tariff_2", "tariff",
     "power_import_l1", "power_import_l2", "power_import_l3", "voltage_l1", "voltage_l2", "voltage_l3",
-    "current_l1", "current_l2", "current_l3", "average_demand",
+    "current_l1", "current_l2", "current_l3", "demand_import",
 )  # fmt: skip
 _BLOCK_WIDTH: Final = 56
 

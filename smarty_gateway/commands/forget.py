@@ -1,0 +1,109 @@
+"""`forget`: removes what is stored of a meter, and its retained messages from the broker."""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.commands.reset_counter import UnknownMeterError
+from smarty_gateway.config import Config
+from smarty_gateway.config_file import config_from_options, find_config_file, load_config
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.logs import start_log
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.store import FolderLock, Store, state_folder
+
+_log = logging.getLogger(__name__)
+_WITHIN: Final = 15.0
+
+
+class BrokerNeededError(GatewayError):
+    """The broker holds messages of the meter and cannot be reached."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command and its options."""
+    parser = commands.add_parser(
+        "forget",
+        help="remove a meter's stored state and its retained messages",
+        description="Removes the frame counters and waiting telegrams of a meter from the state folder, and "
+        "its retained messages from the broker, so that it disappears from Home Assistant. Stop the "
+        "gateway first: it would publish the meter again.",
+    )
+    parser.add_argument("meter", help="its name, as in its topics")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
+    parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder")
+    parser.add_argument("--mqtt", metavar="URL", help="the broker: mqtt[s]://[user@]host[:port]")
+    parser.add_argument(
+        "--mqtt-password-file", type=Path, metavar="FILE", help="holds the password of the broker"
+    )
+    parser.set_defaults(execute=execute)
+
+
+def execute(args: argparse.Namespace) -> ExitStatus:
+    """Forget one meter.
+
+    Raises:
+        UnknownMeterError: nothing is stored of it.
+        BrokerNeededError: the broker holds messages of it and cannot be reached.
+    """
+    start_log()
+    config = _config(args)
+    folder = state_folder(args.state or (config.state if config else None))
+    lock = FolderLock(folder)
+    try:
+        with Store(folder) as store:
+            topics = [topic for topic, meter in store.published().items() if meter == args.meter]
+            known = {row.meter for row in store.all_counters()} | set(store.published().values())
+            if args.meter not in known:
+                names = f"; known are: {', '.join(sorted(known))}" if known else ""
+                raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
+            if topics:
+                _take_back(config, topics)
+                store.note_taken_back(topics)
+            roots = [t.removesuffix("availability") for t in topics if t.endswith("/availability")]
+            store.forget_meter(args.meter, roots[0] if roots else f"\0{args.meter}")
+    finally:
+        lock.release()
+    print(f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker")
+    return ExitStatus.GOOD
+
+
+def _config(args: argparse.Namespace) -> Config | None:
+    if args.mqtt is not None:
+        return config_from_options("-", mqtt=args.mqtt, password_file=args.mqtt_password_file)
+    path = args.config or find_config_file()
+    return None if path is None else load_config(path)
+
+
+def _take_back(config: Config | None, topics: list[str]) -> None:
+    """Empty retained topics, and wait until the broker has taken note."""
+    if config is None or config.mqtt is None:
+        raise BrokerNeededError(
+            "the broker still holds messages of this meter: name it with --config, or with --mqtt mqtt://HOST"
+        )
+    from smarty_gateway.mqtt.connection import (  # noqa: PLC0415 - only who has a broker needs its library
+        Connection,
+        ConnectionFailed,
+        default_client_id,
+    )
+
+    try:
+        connection = Connection(
+            config.mqtt, None, lambda *_: None, f"{default_client_id(config.mqtt)}-forget"
+        )
+        try:
+            until = time.monotonic() + _WITHIN
+            while not connection.is_ready and time.monotonic() < until:
+                connection.wait(1)
+            for topic in topics:
+                connection.publish(topic, b"", retain=True)
+            while connection.in_flight and time.monotonic() < until:
+                connection.wait(1)
+            if connection.in_flight or not connection.is_ready:
+                raise ConnectionFailed("the broker does not answer")
+        finally:
+            connection.close(politely=True)
+    except ConnectionFailed as failed:
+        raise BrokerNeededError(f"{failed}; nothing was forgotten") from None

@@ -1,0 +1,1 @@
+"""The MQTT output: newest states, the history of telegrams, and discovery by Home Assistant."""

@@ -1,0 +1,149 @@
+"""What one meter has to say to the broker at a given moment: pure, with time as an argument.
+
+States are the newest only: while the broker is away or slow, a new one takes the place of the old,
+because Home Assistant stamps on arrival and would write an old value as a new one.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from smarty_gateway.mqtt.home_assistant import Discovery
+from smarty_gateway.mqtt.topics import Topics, device_name
+from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.output import Health, Reading
+
+_OFFLINE_AFTER: Final = 30.0
+_PERIODS: Final = 3
+_HEALTH_EVERY: Final = 60.0
+_ONLINE: Final = b"online"
+_OFFLINE: Final = b"offline"
+
+Message = tuple[str, bytes]
+
+
+class MeterTopics:
+    """Newest state, availability, health and announcement of one meter.
+
+    Args:
+        interval: seconds between two states at most.
+        values: each value has a topic of its own, too.
+    """
+
+    def __init__(
+        self,
+        meter: str,
+        topics: Topics,
+        interval: float,
+        discovery: Discovery | None,
+        *,
+        values: bool = False,
+    ) -> None:
+        self.meter = meter
+        self._topics = topics
+        self._interval = interval
+        self._discovery = discovery
+        self._values = values
+        self._newest: Reading | None = None
+        self._names: dict[str, None] = {}  # in the order of the telegram
+        self._arrived: float | None = None
+        self._period = 0.0
+        self._is_online = False
+        self._availability_due = True
+        self._state_due = False
+        self._sent = float("-inf")
+        self._announced: object = None
+        self._mbus: dict[str, bytes] = {}
+        self._health = Health()
+        self._health_key: object = None
+        self._health_sent = float("-inf")
+
+    def take(self, reading: Reading, now: float) -> None:
+        """Take a reading."""
+        if self._arrived is not None:
+            period = now - self._arrived
+            # Rises slowly and falls at once: one telegram that was missed does not make a slow meter.
+            self._period = period if not self._period else min(period, self._period * 1.1)
+        self._arrived = now
+        self._newest = reading
+        self._names |= dict.fromkeys(reading.telegram.readings.fields)
+        self._state_due = True
+        if not self._is_online:
+            self._is_online = self._availability_due = True
+
+    def report(self, health: Health) -> None:
+        """Take note of the health."""
+        self._health = health
+
+    def begin_anew(self) -> None:
+        """Take note of a new connection: everything that is retained is sent again."""
+        self._availability_due = True
+        self._announced = None
+        self._mbus.clear()
+        self._state_due = self._newest is not None
+        self._sent = self._health_sent = float("-inf")
+
+    def announce_again(self) -> None:
+        """Take note that Home Assistant has started: announcements, then states."""
+        self._announced = None
+        self._mbus.clear()
+        self._state_due = self._newest is not None
+        self._sent = float("-inf")
+
+    @property
+    def _patience(self) -> float:
+        return max(_OFFLINE_AFTER, _PERIODS * self._period)
+
+    def due(self, now: float) -> Iterator[Message]:
+        """Give the retained messages that are due, in the order in which they should be sent."""
+        if self._is_online and self._arrived is not None and now - self._arrived >= self._patience:
+            self._is_online, self._availability_due = False, True
+        if self._availability_due:
+            self._availability_due = False
+            yield self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
+        newest = self._newest
+        if newest is not None:
+            yield from self._announcements(newest)
+            if self._state_due and now - self._sent >= self._interval:
+                self._state_due, self._sent = False, now
+                yield self._topics.of(self.meter, "state"), newest.json
+                yield from self._mbus_states(newest)
+
+    def unsure(self, now: float) -> Iterator[Message]:
+        """Give what is due of that which may be lost: health, and single values."""
+        key = (dict(self._health.rejected), self._health.reconnects, self._health.counter_gaps)
+        if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
+            self._health_key, self._health_sent = key, now
+            yield self._topics.of(self.meter, "health"), to_json_bytes(self._health.as_object())
+        if self._values and self._sent == now and self._newest is not None:
+            for name, value in self._newest.record.items():
+                if not isinstance(value, dict | list):
+                    text = value if isinstance(value, str) else to_json_bytes(value).decode()
+                    yield self._topics.of(self.meter, name), text.encode()
+
+    def offline(self) -> Message:
+        """Give the last word of a gateway that stops."""
+        return self._topics.of(self.meter, "availability"), _OFFLINE
+
+    def _announcements(self, newest: Reading) -> Iterator[Message]:
+        if self._discovery is None:
+            return
+        devices = newest.telegram.readings.devices
+        key = (
+            tuple(self._names),
+            newest.telegram.meter_id,
+            newest.telegram.readings.header,
+            tuple((medium, device_name(device), tuple(device)) for medium, device in devices.items()),
+        )
+        if key == self._announced:
+            return
+        self._announced = key
+        for topic, payload in self._discovery.messages(newest, self._names).items():
+            yield topic, to_json_bytes(payload)
+
+    def _mbus_states(self, newest: Reading) -> Iterator[Message]:
+        for device in newest.telegram.readings.devices.values():
+            topic = self._topics.mbus(self.meter, device_name(device))
+            payload = to_json_bytes(device)
+            if self._mbus.get(topic) != payload:
+                self._mbus[topic] = payload
+                yield topic, payload

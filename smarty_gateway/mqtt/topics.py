@@ -1,0 +1,36 @@
+"""The topics of the contract, and the names in them."""
+
+import re
+from dataclasses import dataclass
+
+from smarty_gateway.config_file import topic_name
+
+
+def object_id(text: str) -> str:
+    """Give the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics of one gateway, below its own first level."""
+
+    root: str
+
+    @property
+    def status(self) -> str:
+        """Give the topic that says whether the gateway is there."""
+        return f"{self.root}/status"
+
+    def of(self, meter: str, *levels: str) -> str:
+        """Give a topic of one meter."""
+        return "/".join((self.root, topic_name(meter), *levels))
+
+    def mbus(self, meter: str, device: str) -> str:
+        """Give the topic of one M-Bus device."""
+        return self.of(meter, "mbus", topic_name(device))
+
+
+def device_name(device: dict[str, object]) -> str:
+    """Name an M-Bus device by its id, which stays when it changes its channel."""
+    return str(device.get("id") or f"channel_{device['channel']}")
