@@ -15,10 +15,22 @@ from pathlib import Path
 from typing import TextIO
 
 from smarty_gateway import __version__
-from smarty_gateway.commands import decode, verify
+from smarty_gateway.commands import (
+    capture,
+    check,
+    decode,
+    demo,
+    doctor,
+    forget,
+    reset_counter,
+    run,
+    simulate,
+    verify,
+)
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.keys import KeyFileError
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.store import StateError
+from smarty_gateway.yaml_file import UnusableFileError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for command in (decode, verify):
+    for command in (demo, run, decode, verify, check, simulate, reset_counter, doctor, capture, forget):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:
@@ -43,12 +55,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.GOOD
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
-    except KeyFileError as error:
+    except (UnusableFileError, StateError) as error:
         return _fail(error, ExitStatus.UNUSABLE_FILE)
     except GatewayError as error:
         return _fail(error, ExitStatus.WRONG_USAGE)
     except OSError as error:
-        # Inputs and files of keys have errors of their own; what is left is the output.
+        # Inputs and files of keys or settings have errors of their own; what is left is the output.
         _forget_output(sys.stdout)
         return _fail(f"cannot write the output: {error.strerror}", ExitStatus.REJECTED)
     finally:

@@ -1,8 +1,10 @@
-"""Tells a hex dump from raw bytes, and turns it back into them, as the input comes in.
+"""Tells a hex dump and a capture of ours from raw bytes, and turns them back into those, as they come in.
 
 People send captures in forums as hex, printed by xxd, hexdump, od or some program of their own. A dump
 is known by its beginning, so a live stream of raw bytes passes at once: neither a frame (DB) nor a
 telegram (/) begins like one.
+
+A capture is known by its first line, see `capture_format`.
 
 A dump is read in pieces, which are its lines, or blocks of lines that are too long. Where a piece ends
 follows from the text alone, and each is decoded as a whole. So chunks cannot change the result, and an
@@ -11,6 +13,8 @@ endless line needs no more memory than a short one.
 
 import re
 from typing import Final
+
+from smarty_gateway.capture_format import SIGNATURE, CaptureReader
 
 _BEGINNING: Final = 512
 #: The longest line of xxd (256 bytes, each in a group of its own) has 1,036 characters.
@@ -40,17 +44,22 @@ _ONE_DIGIT: Final = re.compile(rb"0[xX]([0-9A-Fa-f])(?![0-9A-Fa-f])")
 _DIGITS: Final = b"0123456789abcdefABCDEF"
 _SEPARATORS: Final = b" \t,:-"
 
+#: Bytes, and the seconds that a capture says they came at.
+TimedBytes = tuple[float | None, bytes]
+
 
 class InputDecoder:
-    """Passes raw bytes through, and decodes hex dumps. Nothing that it is fed makes it raise.
+    """Passes raw bytes through, decodes hex dumps and captures. Nothing that it is fed makes it raise.
 
     Attributes:
-        is_hex: None until enough has been seen to tell.
-        unreadable_lines: how many lines of a dump held something else and were skipped.
+        is_hex: whether the input is a hex dump; None until enough has been seen to tell.
+        capture: the reader of a capture, None where the input is none, or not enough has been seen.
+        unreadable_lines: how many lines of a dump or capture held something else and were skipped.
     """
 
     def __init__(self) -> None:
         self.is_hex: bool | None = None
+        self.capture: CaptureReader | None = None
         self.unreadable_lines = 0
         self._held = b""  # what waits for a verdict, then for the rest of its line
         self._first = b""  # the first line of a dump: the second one tells how to read it
@@ -64,23 +73,58 @@ class InputDecoder:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk, and give all raw bytes that are known by now."""
-        if self.is_hex is None:
-            self._held += chunk
-            beginning = self._held[:_BEGINNING]
-            if not _may_be_dump(beginning):
-                self.is_hex = False
-            elif len(beginning) == _BEGINNING:
-                self.is_hex = bool(beginning.strip())
-            else:
-                return b""
-            return self._release()
+        if self.capture is not None or self.is_hex is None:
+            return b"".join([data for _, data in self.feed_timed(chunk)])
         return self._decode(chunk) if self.is_hex else chunk
+
+    def feed_timed(self, chunk: bytes) -> list[TimedBytes]:
+        """Do the same, and give the bytes of a capture with their arrival times."""
+        if self.capture is None and self.is_hex is None:
+            chunk, self._held = self._held + chunk, b""
+            if not self._find_form(chunk):
+                self._held = chunk
+                return []
+        if self.capture is not None:
+            return self._from_capture(self.capture, chunk)
+        data = self._decode(chunk) if self.is_hex else chunk
+        return [(None, data)] if data else []
 
     def finish(self) -> bytes:
         """Take note of the end of the input, and give what was held back."""
+        return b"".join([data for _, data in self.finish_timed()])
+
+    def finish_timed(self) -> list[TimedBytes]:
+        """Do the same, and give the bytes of a capture with their arrival times."""
+        if self.capture is not None:
+            chunks: list[TimedBytes] = [*self.capture.finish()]
+            self.unreadable_lines = self.capture.unreadable_lines
+            return chunks
+        data = self._finish()
+        return [(None, data)] if data else []
+
+    def _find_form(self, beginning: bytes) -> bool:
+        """Find out what the input is; False if more of it must be seen."""
+        if beginning.startswith(SIGNATURE):
+            self.is_hex, self.capture = False, CaptureReader()
+            return True
+        if SIGNATURE.startswith(beginning):
+            return False
+        beginning = beginning[:_BEGINNING]
+        if not _may_be_dump(beginning):
+            self.is_hex = False
+        elif len(beginning) == _BEGINNING:
+            self.is_hex = bool(beginning.strip())
+        return self.is_hex is not None
+
+    def _from_capture(self, capture: CaptureReader, chunk: bytes) -> list[TimedBytes]:
+        chunks: list[TimedBytes] = [*capture.feed(chunk)]
+        self.unreadable_lines = capture.unreadable_lines
+        return chunks
+
+    def _finish(self) -> bytes:
         released = b""
-        if self.is_hex is None:  # so nothing speaks against a dump
-            self.is_hex = bool(self._held.strip())
+        if self.is_hex is None:  # so nothing speaks against a dump, or it is the beginning of a comment
+            self.is_hex = bool(self._held.strip()) and _may_be_dump(self._held)
             released = self._release()
         if not self.is_hex:
             return released

@@ -41,8 +41,12 @@ class KeyFileError(UnusableFileError):
 
 
 def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None:
-    """Give the first key file that is there, None if there is none."""
-    return first_existing(candidates)
+    """Give the first key file that is there, None if there is none.
+
+    One that the service manager handed over (`LoadCredential=keys.yaml:…`) comes first.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return first_existing([*([Path(folder) / "keys.yaml"] if folder else []), *candidates])
 
 
 def permission_problem(path: Path, content: str = "the keys") -> str | None:

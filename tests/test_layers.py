@@ -17,8 +17,15 @@ PURE = {
 #: From the bottom to the top: a module imports from its own layer and those below.
 LAYERS = (
     ("protocol",),
-    ("hexdump", "keys", "exit_status", "outputs"),
-    ("vector_files",),
+    ("capture_format", "dummies"),
+    ("hexdump", "exit_status", "yaml_file", "logs", "telegram_redaction"),
+    ("redaction",),
+    ("sources", "keys", "outputs", "simulator"),
+    ("vector_files", "config"),
+    ("diagnosis", "signal_faults", "findings", "damage", "healthy_meter", "line_search"),
+    ("config_file", "store"),
+    ("gateway",),
+    ("mqtt",),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -110,6 +110,22 @@ def test_of_several_keys_each_is_tried() -> None:
     assert [t.frame_counter for t in telegrams(read(data, ring(HOUSE_KEY, OTHER_KEY)))] == [900, 1]
 
 
+def test_an_old_key_retires_with_the_first_frame_under_the_new_one() -> None:
+    old, new = frame(TEXT, counter=900), frame(TEXT, counter=0, key=OTHER_KEY)
+    late = frame(TEXT, counter=901)
+    keys = ring(OTHER_KEY, HOUSE_KEY)
+    assert [t.frame_counter for t in telegrams(read(old + late + new, keys))] == [900, 901, 0]
+    events = read(old + new + late, keys)
+    assert [t.frame_counter for t in telegrams(events)] == [900, 0]
+    assert reasons(events) == ["authentication"]
+
+
+def test_a_key_stays_retired_when_the_counters_are_taken_up_again() -> None:
+    counters, keys = FrameCounters(), ring(OTHER_KEY, HOUSE_KEY)
+    read(frame(TEXT, counter=0, key=OTHER_KEY), keys, counters=counters)
+    assert reasons(read(frame(TEXT, counter=901), keys, counters=counters)) == ["authentication"]
+
+
 def hints(data: bytes, keys: KeyRing) -> list[str | None]:
     return [refused.hint for refused in rejections(read(data, keys))]
 

@@ -201,6 +201,38 @@ def test_a_key_that_is_added_while_the_gateway_runs_is_used(folder: Path) -> Non
         port.close()
 
 
+def test_a_meter_that_turns_from_frames_to_plaintext_is_reported(folder: Path) -> None:
+    (folder / "keys.yaml").write_text(f"keys:\n  any: {HOUSE_KEY.hex()}\n", "utf-8")
+    port = PtyPort(folder / "port")
+    try:
+        for start in (1, 10):  # the second time by what the state folder says of the first
+            with Running("run", "--source", folder / "port", "--keys", "keys.yaml", folder=folder) as running:
+                wait_until(lambda: is_read(port.name, running.pid), "an open port")
+                if start == 1:
+                    port.write(encrypted(start))
+                    running.wait_for_readings(1)
+                port.write(luxembourg(start + 1))
+                running.wait_for_log("now sends plaintext")
+                port.write(luxembourg(start + 2) + encrypted(start + 3))
+                running.wait_for_log("sends encrypted frames again")
+                assert running.says("now sends plaintext") == 1
+                assert running.stop() == 0
+    finally:
+        port.close()
+
+
+def test_credentials_of_the_service_manager_are_found_and_may_be_readable(folder: Path) -> None:
+    credentials = folder / "credentials"
+    credentials.mkdir()
+    shutil.move(folder / "keys.yaml", credentials / "keys.yaml")
+    (credentials / "keys.yaml").chmod(0o444)
+    (folder / "one.bin").write_bytes(encrypted(1))
+    env = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    with Running("run", "--source", "one.bin", folder=folder, env=env) as running:
+        assert running.wait() == 0
+        assert len(running.lines) == 1
+
+
 def test_each_meter_of_a_shared_source_goes_out_under_its_name(folder: Path) -> None:
     (folder / "keys.yaml").write_text(
         f"keys:\n  SAG1030700012345: {HOUSE_KEY.hex()}\n  {BARN_TITLE.hex()}: {BARN_KEY.hex()}\n", "utf-8"

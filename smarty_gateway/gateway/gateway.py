@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from smarty_gateway.config import Config, MeterConfig
+from smarty_gateway.config import Config, MeterConfig, Pace
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.keys_in_force import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
@@ -67,8 +67,14 @@ class Gateway:
         counters = FrameCounters()
         if self._store is not None and address.is_live:
             counters = self._store.counters_of(address.text)
+        recorded = any(meter.pace is Pace.RECORDED for meter in meters)
         return SourceReader(
-            meters, lambda line: source_for(address, line), self._keys.ring, counters, self._deliver
+            meters,
+            lambda line: source_for(address, line, recorded_pace=recorded),
+            self._keys.ring,
+            counters,
+            self._deliver,
+            self._wake.set,
         )
 
     def _deliver(self, reader: SourceReader, reading: Reading) -> None:

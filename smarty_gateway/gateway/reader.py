@@ -20,7 +20,7 @@ from smarty_gateway.gateway.conditions import Condition, RejectionLog
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.keyring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.sources.address import MODERN, OLD, Kind, LineSettings
@@ -84,6 +84,8 @@ class SourceReader:
         self._meters: dict[str, _Meter] = {}  # by meter_id
         self._names_of_titles: dict[bytes, str] = {}
         self._primary = _Meter(meters[0].name or "", Health())
+        # Whoever has a frame counter from an earlier run has sent frames.
+        self._encrypted_ids = {serial_from_system_title(title) for title, _ in counters.last}
         self._resets: list[bytes] = []
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
@@ -200,6 +202,7 @@ class SourceReader:
             self._note_proof(now)
             meter = self._meter_of(event)
             received = datetime.now(UTC)
+            self._look_at_proof(meter, event)
             meter.health.telegrams += 1
             meter.health.last_telegram = received
             self._deliver(self, Reading(meter.name, event, received, self.address.is_live))
@@ -210,6 +213,21 @@ class SourceReader:
             for key in [key for key in self.stream.counters.last if key[0] == title]:
                 del self.stream.counters.last[key]
             self._say(f"the frame counter of {title.hex().upper()} begins anew, as you asked")
+
+    def _look_at_proof(self, meter: _Meter, telegram: MeterTelegram) -> None:
+        """Report a meter that once sent authenticated frames and now sends plaintext."""
+        if telegram.security is Security.PLAINTEXT:
+            if telegram.meter_id in self._encrypted_ids and not meter.health.is_downgraded:
+                meter.health.is_downgraded = True
+                self._say(
+                    f"{meter.name} once sent encrypted frames and now sends plaintext, which anybody could "
+                    "write; ask your grid operator, or refuse it with `encrypted: true` in gateway.yaml"
+                )
+            return
+        self._encrypted_ids.add(telegram.meter_id)
+        if meter.health.is_downgraded:
+            meter.health.is_downgraded = False
+            self._say(f"{meter.name} sends encrypted frames again")
 
     # Whose telegram, and under which name
 

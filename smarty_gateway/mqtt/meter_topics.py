@@ -110,7 +110,12 @@ class MeterTopics:
 
     def unsure(self, now: float) -> Iterator[Message]:
         """Give what is due of that which may be lost: health, and single values."""
-        key = (dict(self._health.rejected), self._health.reconnects, self._health.counter_gaps)
+        key = (
+            dict(self._health.rejected),
+            self._health.reconnects,
+            self._health.counter_gaps,
+            self._health.is_downgraded,
+        )
         if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
             self._health_key, self._health_sent = key, now
             yield self._topics.of(self.meter, "health"), to_json_bytes(self._health.as_object())

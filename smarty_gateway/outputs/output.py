@@ -39,7 +39,11 @@ class Reading:
 
 @dataclass(slots=True)
 class Health:
-    """How a meter fares, since the gateway started."""
+    """How a meter fares, since the gateway started.
+
+    Attributes:
+        is_downgraded: it once sent authenticated frames and sends plaintext now.
+    """
 
     telegrams: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
@@ -47,11 +51,12 @@ class Health:
     counter_gaps: int = 0
     reconnects: int = 0
     last_telegram: datetime | None = None
+    is_downgraded: bool = False
 
     def as_object(self) -> dict[str, Any]:
         """Give the JSON object of the contract."""
         last = None if self.last_telegram is None else self.last_telegram.isoformat(timespec="milliseconds")
-        return {
+        found = {
             "telegrams": self.telegrams,
             "rejected": dict(self.rejected),
             "noise_bytes": self.noise_bytes,
@@ -59,6 +64,7 @@ class Health:
             "reconnects": self.reconnects,
             "last_telegram": last,
         }
+        return found | ({"downgraded": True} if self.is_downgraded else {})
 
 
 class Output(Protocol):

@@ -89,6 +89,13 @@ class KeyRing:
         """Give the keys to try for a frame, the newest first; none if the meter is not known."""
         return self._by_title.get(system_title, self._others)
 
+    def entries(self) -> dict[bytes | None, tuple[MeterKey, ...]]:
+        """Give the keys of each system title that has an entry, those for any other under None."""
+        found: dict[bytes | None, tuple[MeterKey, ...]] = dict(self._by_title.items())
+        if self._others:
+            found[None] = self._others
+        return found
+
     def has_entry_for(self, logical_device_name: str) -> bool:
         """Tell whether the meter of this COSEM logical device name has an entry of its own."""
         return logical_device_name.upper() in self._serials

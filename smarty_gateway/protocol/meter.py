@@ -169,7 +169,7 @@ class MeterStream:
                 "encrypted, and is never decoded"
             )
             return self._refuse(frame, Reason.SECURITY, words)
-        keys = self.keys.keys_for(frame.system_title)
+        keys = self._keys_in_use(frame.system_title)
         if not keys:
             words = "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
             return self._refuse(frame, Reason.NO_KEY, words)
@@ -268,7 +268,7 @@ class MeterStream:
 
     def _authentication_failed(self, failed: _FailedTag) -> Rejection:
         frame = failed.frame
-        keys = self.keys.keys_for(frame.system_title)
+        keys = self._keys_in_use(frame.system_title)
         if any(read_by_crc(frame, key) is not None for key in keys):
             hint, words = (
                 Hint.WRONG_AUTHENTICATION_KEY,
@@ -290,6 +290,17 @@ class MeterStream:
             frame.system_title,
             frame.frame_counter,
         )
+
+    def _keys_in_use(self, title: bytes) -> tuple[MeterKey, ...]:
+        """Give the keys to try, the newest first; with the first frame under a key the older ones retire.
+
+        What has verified stands in the frame counters, so a key stays retired over a restart.
+        """
+        keys = self.keys.keys_for(title)
+        for number, key in enumerate(keys[:-1], 1):
+            if self.counters.last_accepted(title, key.fingerprint) is not None:
+                return keys[:number]
+        return keys
 
     def _has_verified_before(self, frame: Frame, key: MeterKey) -> bool:
         return self.counters.last_accepted(frame.system_title, key.fingerprint) is not None

@@ -6,8 +6,14 @@ from smarty_gateway.sources.source import Source
 from smarty_gateway.sources.tcp import TcpSource
 
 
-def source_for(address: Address, line: LineSettings | None = None) -> Source:
-    """Make the source for an address; it is not opened yet."""
+def source_for(address: Address, line: LineSettings | None = None, *, recorded_pace: bool = False) -> Source:
+    """Make the source for an address; it is not opened yet.
+
+    Args:
+        address: of the source.
+        line: speed and framing of a serial port.
+        recorded_pace: replay a capture as slowly as it was recorded.
+    """
     if address.kind is Kind.TCP:
         return TcpSource(address)
     if address.kind in (Kind.SERIAL, Kind.RFC2217):
@@ -15,4 +21,4 @@ def source_for(address: Address, line: LineSettings | None = None) -> Source:
         from smarty_gateway.sources.serial_port import SerialSource  # noqa: PLC0415
 
         return SerialSource(address, line or MODERN)
-    return RecordingSource(address)
+    return RecordingSource(address, recorded_pace=recorded_pace)

@@ -1,11 +1,19 @@
-"""Recordings and standard input: sources that end."""
+"""Recordings and standard input: sources that end.
+
+A capture of ours knows when its bytes came. It is replayed at full speed, or with the pauses of back
+then, for which a program behind it behaves as on the day of the capture.
+"""
 
 import os
 import select
 import sys
+import threading
+import time
+from collections import deque
+from datetime import datetime
 from typing import Final
 
-from smarty_gateway.hexdump import InputDecoder
+from smarty_gateway.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.source import SourceEnded, SourceLost
 
@@ -14,13 +22,33 @@ _WAIT_SECONDS: Final = 1.0
 
 
 class RecordingSource:
-    """A file of raw bytes or a hex dump, or the same on standard input."""
+    """A file of raw bytes, a hex dump or a capture, or one of these on standard input.
 
-    def __init__(self, address: Address) -> None:
+    Args:
+        address: of the file.
+        recorded_pace: wait between the chunks of a capture as long as they lay apart.
+
+    Attributes:
+        arrived: when the bytes of the last `read` came, in seconds since the capture began; None
+            where that is not known.
+    """
+
+    def __init__(self, address: Address, *, recorded_pace: bool = False) -> None:
+        self.arrived: float | None = None
         self._address = address
+        self._recorded_pace = recorded_pace
         self._descriptor: int | None = None
         self._decoder = InputDecoder()
         self._at_end = False
+        self._waiting: deque[TimedBytes] = deque()
+        self._interrupted = threading.Event()
+        self._zero = 0.0  # the moment of our clock that the times of the capture count from
+        self._last_due: float | None = None
+
+    @property
+    def began(self) -> datetime | None:
+        """Give the moment that a capture began, None for all else, and before its first line was read."""
+        return self._decoder.capture.began if self._decoder.capture is not None else None
 
     def open(self) -> None:
         """Open the file."""
@@ -35,20 +63,13 @@ class RecordingSource:
             raise SourceLost(f"{self._address}: {error.strerror}") from None
 
     def read(self) -> bytes:
-        """Give the next chunk, and at the end what the decoder of hex dumps held back."""
-        if self._descriptor is None or self._at_end:
-            raise SourceEnded(f"{self._address} is at its end")
-        try:
-            # A pipe may be silent for long, and who reads must be able to stop.
-            if not select.select([self._descriptor], [], [], _WAIT_SECONDS)[0]:
-                return b""
-            chunk = os.read(self._descriptor, _CHUNK)
-        except OSError as error:
-            raise SourceLost(f"{self._address}: reading failed: {error.strerror}") from None
-        if chunk:
-            return self._decoder.feed(chunk)
-        self._at_end = True
-        return self._decoder.finish()
+        """Give the next chunk; of a capture, as it came."""
+        if not self._waiting:
+            self._fetch()
+        if not self._waiting or not self._wait_until_due(self._waiting[0][0]):
+            return b""
+        self.arrived, data = self._waiting.popleft()
+        return data
 
     def close(self) -> None:
         """Close the file."""
@@ -57,4 +78,42 @@ class RecordingSource:
             os.close(descriptor)
 
     def interrupt(self) -> None:
-        """Do nothing: a read comes back within a second."""
+        """End a pause of a replay; any other read comes back within a second."""
+        self._interrupted.set()
+
+    def _fetch(self) -> None:
+        """Read on, and at the end take what the decoder held back."""
+        if self._descriptor is None or self._at_end:
+            raise SourceEnded(f"{self._address} is at its end")
+        try:
+            # A pipe may be silent for long, and who reads must be able to stop.
+            if not select.select([self._descriptor], [], [], _WAIT_SECONDS)[0]:
+                return
+            chunk = os.read(self._descriptor, _CHUNK)
+        except OSError as error:
+            raise SourceLost(f"{self._address}: reading failed: {error.strerror}") from None
+        if chunk:
+            self._waiting.extend(self._decoder.feed_timed(chunk))
+            return
+        self._at_end = True
+        self._waiting.extend(self._decoder.finish_timed())
+
+    def _wait_until_due(self, seconds: float | None) -> bool:
+        """Wait for a while; False if it is not yet time for the chunk of this arrival time.
+
+        The first chunk is due at once, and so is one of an earlier time than the one before: there
+        another capture was joined to this one.
+        """
+        if not self._recorded_pace or seconds is None:
+            return True
+        now = time.monotonic()
+        if self._last_due is None or seconds < self._last_due:
+            self._zero = now - seconds
+        self._last_due = seconds
+        pause = self._zero + seconds - now
+        if pause <= 0:
+            return True
+        if self._interrupted.wait(min(pause, _WAIT_SECONDS)):
+            self._interrupted.clear()
+            return False
+        return pause <= _WAIT_SECONDS

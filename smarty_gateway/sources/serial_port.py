@@ -124,7 +124,7 @@ class SerialSource:
             words, cause = f"no permission to read the port: {_permission_advice(path)}", Cause.PERMISSION
         elif number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "lock" in str(error):
             words, cause = f"another program uses the port; find it with: fuser -v {path}", Cause.BUSY
-        elif number == errno.ENOTTY or isinstance(error, termios.error):
+        elif number == errno.ENOTTY or isinstance(error, termios.error) or "configure port" in str(error):
             words = "this is no serial port"
         elif isinstance(error, ValueError):
             words = f"the port cannot do {self.line}"
@@ -154,4 +154,6 @@ def _permission_advice(path: Path) -> str:
         group = grp.getgrgid(path.stat().st_gid).gr_name
     except (OSError, KeyError):
         return f"look at: ls -l {path}"
+    if group == "root":
+        return f"only root may read it; look at: ls -l {path}"
     return f"it belongs to the group {group}; type: sudo usermod -aG {group} $USER, then log in again"

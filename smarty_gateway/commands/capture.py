@@ -1,0 +1,361 @@
+"""`capture`: records what a source sends, with the times at which it came, for a bug report or a replay.
+
+Every chunk goes to the file as it comes, so that a capture that is killed has lost next to nothing. With
+`--redact` nothing is written before it is redacted.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from smarty_gateway.capture_format import CaptureWriter
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.rejection import Reason
+from smarty_gateway.redaction import Redactor
+from smarty_gateway.sources.address import FRAMINGS, MODERN, SPEEDS, Address, LineSettings, parse_address
+from smarty_gateway.sources.opening import source_for
+from smarty_gateway.sources.recording import RecordingSource
+from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
+
+_RETRY_SECONDS: Final = 1.0
+_PROGRESS_SECONDS: Final = 1.0
+#: What waiting does not mend.
+_HOPELESS: Final = (Cause.PERMISSION, Cause.UNFIT)
+
+
+class CaptureError(GatewayError):
+    """The capture cannot be made; the text says why, and what to do."""
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Describe the command and its options."""
+    parser = commands.add_parser(
+        "capture",
+        help="record what a port sends, for a bug report or a replay",
+        description="Records the bytes of a source and when they came, until a limit, Ctrl-C or the end of a "
+        "recording. decode, run, doctor and simulate read such a file.",
+    )
+    parser.add_argument("source", help="/dev/ttyUSB0, tcp://host:port, rfc2217://host:port, a file or -")
+    parser.add_argument("file", type=Path, help="the capture; it must not be there yet")
+    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
+    limits = parser.add_argument_group("limits", "without one it goes on until Ctrl-C")
+    limits.add_argument("--seconds", type=_positive(float), metavar="N", help="stop after so many seconds")
+    limits.add_argument("--bytes", type=_positive(int), metavar="N", help="stop after so many bytes")
+    limits.add_argument("--telegrams", type=_positive(int), metavar="N", help="stop after so many telegrams")
+    parser.add_argument(
+        "--redact",
+        action="store_true",
+        help="replace all that names you or your meter, or tells how you live; dummy keys go to a file "
+        "beside the capture",
+    )
+    line = parser.add_argument_group("serial ports")
+    line.add_argument("--speed", type=int, choices=SPEEDS, default=MODERN.speed, metavar="BAUD")
+    line.add_argument("--framing", choices=FRAMINGS, default=MODERN.framing)
+    parser.add_argument("-v", "--verbose", action="store_true", help="say what is rejected as it comes")
+    parser.set_defaults(execute=execute)
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """Give the type of an option that must be more than zero."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < float("inf"):
+            raise ValueError(text)
+        return number
+
+    read.__name__ = "positive number"  # argparse says: invalid positive number value
+    return read
+
+
+def execute(args: argparse.Namespace) -> ExitStatus:
+    """Record one source.
+
+    Raises:
+        GatewayError: the source cannot be there, or the file is there already.
+        KeyFileError: the key file cannot be used.
+    """
+    address = parse_address(args.source)
+    keys = _load_keys(args.keys)
+    source = source_for(address, LineSettings(args.speed, args.framing))
+    if not args.file.name:
+        raise CaptureError(f"{args.file} is a folder; name a file in it")
+    key_path = args.file.with_suffix(".keys.yaml")
+    if args.redact and key_path.exists():
+        raise CaptureError(f"{key_path} is there already, and the dummy keys go there; name another capture")
+    with _new_file(args.file) as file:
+        recording = _Recording(args, address, keys, file)
+        try:
+            with _stopped_by_signals(recording.stopping, source):
+                recording.record(source)
+        finally:
+            recording.finish()
+            if not recording.size:
+                args.file.unlink(missing_ok=True)
+    recording.say_what_was_recorded()
+    return ExitStatus.GOOD if recording.size else ExitStatus.REJECTED
+
+
+class _Recording:
+    """One capture in the making.
+
+    Attributes:
+        stopping: set when it is to end.
+        size: how many bytes were recorded.
+    """
+
+    def __init__(self, args: argparse.Namespace, address: Address, keys: KeyRing, file: BinaryIO) -> None:
+        self.stopping = threading.Event()
+        self.size = self._telegrams = self._without_key = self._rejected = 0
+        self._args = args
+        self._address = address
+        self._keys = keys
+        self._file = file
+        self._stream = MeterStream(keys)
+        self._writer: CaptureWriter | None = None
+        self._redactor: Redactor | None = None
+        self._keys_written = ""
+        self._started = time.monotonic()
+        self._began = datetime.now(UTC)
+        self._seconds = 0.0
+        self._is_lost = False
+        self._status = _StatusLine()
+
+    def record(self, source: Source) -> None:
+        """Read a source until it ends or enough has come; one that is lost is opened again.
+
+        Raises:
+            SourceLost: it is not there, and waiting for it is of no use.
+        """
+        while not self.stopping.is_set():
+            try:
+                source.open()
+                self._read(source)
+            except SourceEnded:
+                return
+            except SourceLost as lost:
+                if self.stopping.is_set():
+                    return
+                if not self.size and (not self._address.is_live or lost.cause in _HOPELESS):
+                    raise
+                self._note_loss(lost)
+            finally:
+                source.close()
+            self._look_at_clock()
+            self.stopping.wait(_RETRY_SECONDS)
+
+    def finish(self) -> None:
+        """Write what is still held back."""
+        self._stream.receive_silence()
+        self._count()
+        if self._redactor is not None:
+            self._write(self._redactor.finish())
+        self._file.flush()
+
+    def say_what_was_recorded(self) -> None:
+        """Tell what is in the file, and what of it was replaced."""
+        self._status.clear()
+        if not self.size:
+            _say(f"nothing came from {self._address}; nothing was recorded")
+            return
+        _say(f"recorded {self._progress()}, to {self._args.file}")
+        if self._redactor is not None:
+            changes = ", ".join(f"{count} {what}" for what, count in self._redactor.changes.items())
+            _say(f"redacted, so that none of the originals is left: {changes}")
+            if self._keys_written:
+                _say(f"the dummy keys for it are in {self._key_path}; publish both files")
+
+    # The loop
+
+    def _read(self, source: Source) -> None:
+        while not self.stopping.is_set():
+            data = source.read()
+            if data:
+                self._take(source, data)
+            self._look_at_clock()
+            self._status.show(self._progress)
+
+    def _look_at_clock(self) -> None:
+        if self._address.is_live:
+            self._seconds = time.monotonic() - self._started
+        if self._args.seconds is not None and time.monotonic() - self._started >= self._args.seconds:
+            self.stopping.set()
+
+    def _take(self, source: Source, data: bytes) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            self._status.clear()
+            _say(f"{self._address} is back")
+        arrived = source.arrived if isinstance(source, RecordingSource) else None
+        self._seconds = time.monotonic() - self._started if arrived is None else arrived
+        if arrived is not None and self._args.seconds is not None and arrived > self._args.seconds:
+            self.stopping.set()  # the recording's own time counts
+            return
+        if self._args.bytes is not None:
+            data = data[: self._args.bytes - self.size]
+        data = self._up_to_last_telegram(data)
+        if self._args.bytes is not None and self.size + len(data) >= self._args.bytes:
+            self.stopping.set()
+        if not data:
+            return
+        self._begin(source)
+        self.size += len(data)
+        chunks = [(self._seconds, data)]
+        self._write(self._redactor.feed(*chunks[0]) if self._redactor is not None else chunks)
+
+    def _up_to_last_telegram(self, data: bytes) -> bytes:
+        """Count what is in a chunk, and cut it behind the last telegram that is wanted."""
+        self._stream.receive_data(data, time.monotonic() if self._address.is_live else None)
+        end = self._count()
+        return data if end is None else data[: max(0, end - self.size)]
+
+    def _count(self) -> int | None:
+        """Count what was read; the offset behind the last telegram that is wanted, None before it came."""
+        while not self._has_all_telegrams and (event := self._stream.next_event()) is not None:
+            if isinstance(event, MeterTelegram):
+                self._telegrams += 1
+            elif event.reason is Reason.NO_KEY:
+                self._without_key += 1
+            else:
+                self._rejected += 1
+                if self._args.verbose:
+                    self._status.clear()
+                    _say(str(event))
+            if self._has_all_telegrams:
+                self.stopping.set()
+                return event.offset + event.size
+        return None
+
+    @property
+    def _has_all_telegrams(self) -> bool:
+        wanted: int | None = self._args.telegrams
+        return wanted is not None and self._telegrams + self._without_key >= wanted
+
+    def _note_loss(self, lost: SourceLost) -> None:
+        if not self._is_lost:
+            self._is_lost = True
+            self._status.clear()
+            _say(f"{lost}; trying again until it works")
+            if self._writer is not None:
+                self._writer.comment(f"lost at {self._seconds:.3f}")
+
+    # The files
+
+    def _begin(self, source: Source) -> None:
+        """Write the first line; only the first bytes of a capture tell when it began."""
+        if self._writer is not None:
+            return
+        began = (source.began if isinstance(source, RecordingSource) else None) or self._began
+        name = str(self._address)
+        if self._args.redact:
+            self._redactor = Redactor(self._keys, began)
+            # An address may be that of a home, and the name of an adapter holds its serial number.
+            name, began = self._address.kind.value, self._redactor.began
+        self._writer = CaptureWriter(self._file.write, name, began)
+        if self._args.redact:
+            self._writer.comment("redacted: names, readings, times and keys are dummies")
+
+    def _write(self, chunks: list[tuple[float, bytes]]) -> None:
+        if self._redactor is not None and self._redactor.key_file != self._keys_written:
+            self._keys_written = self._redactor.key_file
+            descriptor = os.open(self._key_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(self._keys_written)
+        if self._writer is not None:
+            for seconds, data in chunks:
+                self._writer.chunk(seconds, data)
+        self._file.flush()
+
+    @property
+    def _key_path(self) -> Path:
+        path: Path = self._args.file.with_suffix(".keys.yaml")
+        return path
+
+    def _progress(self) -> str:
+        counted = [f"{self._seconds:.0f} s", f"{self.size} bytes", f"{self._telegrams} telegrams"]
+        if self._without_key:
+            counted.append(f"{self._without_key} frames without a key")
+        return ", ".join([*counted, f"{self._rejected} rejected"])
+
+
+class _StatusLine:
+    """One line on a terminal that is written anew; nothing where there is no terminal."""
+
+    def __init__(self) -> None:
+        self._is_used = sys.stderr.isatty()
+        self._last = 0.0
+        self._is_shown = False
+
+    def show(self, progress: Callable[[], str]) -> None:
+        """Write the line anew, but not more often than people can read it."""
+        now = time.monotonic()
+        if not self._is_used or now - self._last < _PROGRESS_SECONDS:
+            return
+        self._last = now
+        self._is_shown = True
+        _write(f"\r\x1b[K{progress()}, Ctrl-C ends")
+
+    def clear(self) -> None:
+        """Make place for another line."""
+        if self._is_shown:
+            self._is_shown = False
+            _write("\r\x1b[K")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stopping: threading.Event, source: Source) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a capture as a limit does."""
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        source.interrupt()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CaptureError(f"{path} is there already; name another file, or remove it first") from None
+    except OSError as error:
+        raise CaptureError(f"{path} cannot be written: {error.strerror}") from None
+    return os.fdopen(descriptor, "wb")
+
+
+def _load_keys(path: Path | None) -> KeyRing:
+    path = path or find_key_file()
+    if path is None:
+        return KeyRing()
+    problem = permission_problem(path) if path.is_file() else None
+    if problem is not None:
+        _say(f"warning: {problem}")
+    return load_key_ring(path)
+
+
+def _say(line: str) -> None:
+    _write(f"{line}\n")
+
+
+def _write(text: str) -> None:
+    """Tell the user; the capture goes on even where nobody can hear it any more."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
