@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.canaries import assert_no_key
+
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "vectors/sample.bin"
 SAMPLE_KEYS = ROOT / "vectors/sample.keys.yaml"
@@ -24,7 +26,7 @@ def smarty_gateway(
     *arguments: object, data: bytes | None = None, folder: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command with these arguments and this standard input, in any folder."""
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "smarty_gateway", *map(str, arguments)],
         input=data,
         stdin=subprocess.DEVNULL if data is None else None,
@@ -34,3 +36,6 @@ def smarty_gateway(
         env=environment(),
         timeout=LIMIT,
     )
+    assert_no_key(done.stdout, "standard output")
+    assert_no_key(done.stderr, "standard error")
+    return done

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from smarty_gateway.simulator.ports import PtyPort
+from tests.canaries import assert_no_key, assert_no_key_in_state
 from tests.commands import LIMIT, environment
 
 
@@ -37,7 +38,13 @@ class Running:
         self.lines: list[str] = []
         self.log: list[str] = []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "smarty_gateway", *map(str, arguments)],
+            [
+                sys.executable,
+                "-m",
+                "smarty_gateway",
+                *map(str, arguments),
+                *(["-v"] * (arguments[0] == "run")),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -50,6 +57,8 @@ class Running:
         ]
         for thread in self._threads:
             thread.start()
+        self._state = folder / "state"
+        assert_no_key(b"\0".join(str(argument).encode() for argument in arguments), "the arguments")
 
     @staticmethod
     def _collect(stream: IO[bytes] | None, into: list[str]) -> None:
@@ -68,6 +77,9 @@ class Running:
         self._process.wait(LIMIT)
         for thread in self._threads:
             thread.join(LIMIT)
+        assert_no_key("\n".join(self.lines).encode(), "standard output")
+        assert_no_key("\n".join(self.log).encode(), "the log")
+        assert_no_key_in_state(self._state)
 
     @property
     def pid(self) -> int:

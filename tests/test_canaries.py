@@ -1,0 +1,88 @@
+"""A key that slips out is noticed, whatever it looks like; see `tests.canaries` for where that is asked."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.canaries import KEYS, assert_no_key, assert_no_key_in_state, forms_of
+from tests.commands import ROOT, SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
+from tests.running import Running
+
+KEY = KEYS[0]
+
+
+@pytest.mark.parametrize("form", sorted(forms_of(KEY)), ids=range(len(forms_of(KEY))))
+def test_every_form_of_a_key_is_noticed_in_either_case(form: bytes) -> None:
+    for shown in {form, form if form == KEY else form.upper()}:
+        with pytest.raises(AssertionError, match="key number 0"):
+            assert_no_key(b"before " + shown + b" behind", "a log")
+
+
+def test_a_key_in_the_state_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite3").write_bytes(b"\0" * 100 + KEY)
+    with pytest.raises(AssertionError, match=r"state\.sqlite3"):
+        assert_no_key_in_state(tmp_path)
+
+
+def test_a_key_that_is_logged_on_purpose_turns_the_check_red(tmp_path: Path) -> None:
+    script = (
+        "import logging, sys\n"
+        "from pathlib import Path\n"
+        "from smarty_gateway.keys import load_key_ring\n"
+        "from smarty_gateway.logs import start_log\n"
+        "start_log(verbose=True)\n"
+        "ring = load_key_ring(Path(sys.argv[1]))\n"
+        "key = next(iter(ring.entries().values()))[0]\n"
+        "log = logging.getLogger('smarty_gateway.test')\n"
+        "log.debug('the key is %s', key.encryption_key.reveal().hex() if sys.argv[2] == 'show' else key)\n"
+    )
+    for how in ("show", "hide"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(SAMPLE_KEYS), how],
+            capture_output=True, check=True, cwd=tmp_path, env={**environment(), "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert b"the key is" in done.stderr
+        if how == "show":
+            with pytest.raises(AssertionError, match="is in the log"):
+                assert_no_key(done.stderr, "the log")
+        else:
+            assert_no_key(done.stderr, "the log")
+
+
+def test_nothing_of_a_key_file_with_faults_is_shown(tmp_path: Path) -> None:
+    hexed = KEY.hex().upper()
+    keys = tmp_path / "keys.yaml"
+    for text in (
+        f"keys:\n  SAG1030700012345: {hexed}0\n",
+        f"keys:\n  {hexed}: {hexed}\n",
+        f"keys:\n  any: [{hexed}, {hexed}x]\n",
+        f"keys: {hexed}\n",
+        f"{hexed}\n",
+        f"keys:\n  any: '{hexed}\n",
+        f"keys:\n  any:\n    {hexed}: x\n    encryption_key: {hexed}\n    verification: {hexed}\n",
+    ):
+        keys.write_text(text, "utf-8")
+        keys.chmod(0o600)
+        for arguments in (("check",), ("decode", "-v", SAMPLE), ("doctor", SAMPLE)):
+            done = smarty_gateway(*arguments, "--keys", keys, folder=tmp_path)
+            assert done.returncode == 78
+            assert done.stderr
+
+
+def test_every_command_with_keys_is_silent_about_them_at_its_most_verbose(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.yaml"
+    keys.write_bytes(SAMPLE_KEYS.read_bytes())
+    keys.chmod(0o600)
+    shared = ("-v", "--keys", keys)
+    smarty_gateway("decode", "--explain", *shared, SAMPLE, folder=tmp_path)
+    smarty_gateway("doctor", "--format", "json", *shared, SAMPLE, folder=tmp_path)
+    smarty_gateway("capture", *shared, SAMPLE, "plain.capture", folder=tmp_path)
+    smarty_gateway("capture", "--redact", *shared, SAMPLE, "redacted.capture", folder=tmp_path)
+    smarty_gateway("check", "--keys", keys, folder=tmp_path)
+    with Running("run", *shared, "--source", SAMPLE, folder=tmp_path) as running:
+        assert running.wait() == 0
+    for path in tmp_path.glob("*.capture*"):
+        assert_no_key(path.read_bytes(), path.name)
+    assert_no_key((tmp_path / "redacted.keys.yaml").read_bytes(), "the dummy key file")
