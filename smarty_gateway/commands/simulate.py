@@ -21,6 +21,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.simulator.faults import Fault, parse_fault
 from smarty_gateway.simulator.meters import KEYS_HEAD, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import Port, PtyPort, TcpPort
+from smarty_gateway.simulator.replay import replay
 from smarty_gateway.simulator.simulation import Simulation
 
 _MIXED: Final = "mixed"
@@ -82,6 +83,13 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="KIND[=RATE]",
         help=f"spoil a share of the telegrams (default 0.1): {', '.join(Fault)}; may be given several times",
     )
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="send this recording instead, once, as soon as somebody listens; a capture at its recorded "
+        "pace times --speed",
+    )
     parser.add_argument("--seconds", metavar="N", help="end by itself after so long")
     parser.add_argument(
         "--seed", default="0", metavar="N", help="other households and other faults (default 0)"
@@ -103,6 +111,9 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         fault, rate = parse_fault(text)
         faults[fault] = rate
     meters = _meters(args, seed)
+    if args.replay is not None:
+        _check_replay(args)
+        meters = meters[:1]
     _allow_many_files()
     if args.tcp is not None and args.link is not None:
         raise UsageError("--link is for pseudo-terminals; leave it out beside --tcp")
@@ -115,12 +126,29 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             _write_keys(args.write_keys, meters)
         ended = threading.Event()
         stack.enter_context(_ending_with_signals(ended))
+        if args.replay is not None:
+            print(f"{args.replay}  {ports[0].name}", flush=True)
+            timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, ended.set)
+            timer.daemon = True
+            timer.start()
+            stack.callback(timer.cancel)
+            replay(args.replay, ports[0], speed, ended)
+            return ExitStatus.GOOD
         stack.enter_context(Simulation(meters, ports, speed=speed, faults=faults, seed=seed))
         for meter, port in zip(meters, ports, strict=True):
             print(f"{meter.meter_id:16}  {meter.kind:10}  {port.name}")
         sys.stdout.flush()
         ended.wait(seconds)
     return ExitStatus.GOOD
+
+
+def _check_replay(args: argparse.Namespace) -> None:
+    if args.meters is not None or args.fault or args.write_keys is not None or args.period is not None:
+        raise UsageError(
+            "--replay sends a recording as it is; leave out --meters, --period, --fault, --write-keys"
+        )
+    if not args.replay.is_file():
+        raise UsageError(f"{args.replay}: no such file")
 
 
 def _meters(args: argparse.Namespace, seed: int) -> list[SimulatedMeter]:

@@ -31,6 +31,10 @@ class Port(Protocol):
 
     name: str
 
+    @property
+    def is_read(self) -> bool:
+        """Tell whether anybody listens."""
+
     def write(self, data: bytes) -> None:
         """Send to whoever reads now, and never wait."""
 
@@ -60,6 +64,12 @@ class TcpPort:
         self._listener.settimeout(0)
         self.port = int(self._listener.getsockname()[1])
         self.name = _url(host, self.port)
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether a client is there."""
+        self._welcome()
+        return bool(self._clients)
 
     def write(self, data: bytes) -> None:
         """Send to all clients that are there; what one does not take at once is lost to it."""
@@ -132,7 +142,7 @@ class PtyPort:
 
     def write(self, data: bytes) -> None:
         """Send if somebody has the terminal open; what does not fit into its buffer is lost."""
-        if self._is_open():
+        if self.is_read:
             self._may_hold_rest = True
             with contextlib.suppress(OSError):
                 os.read(self._master, _CHUNK)  # what a reader sends has no meaning, but would pile up
@@ -154,7 +164,9 @@ class PtyPort:
             os.close(self._master)
             self._master = -1
 
-    def _is_open(self) -> bool:
+    @property
+    def is_read(self) -> bool:
+        """Tell whether somebody has the terminal open."""
         return not any(events & select.POLLHUP for _, events in self._poll.poll(0))
 
     def _forget_rest(self) -> None:
