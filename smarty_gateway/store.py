@@ -14,6 +14,7 @@ after `kill -9` and after a power cut.
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -27,6 +28,7 @@ from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.errors import GatewayError
 
 FILE_NAME: Final = "gateway.sqlite3"
+_CLOCK_IS_SET: Final = 1_500_000_000
 _LOCK_NAME: Final = "lock"
 #: Of the tables below. A gateway refuses a file of a newer one instead of guessing.
 VERSION: Final = 1
@@ -39,6 +41,18 @@ CREATE TABLE IF NOT EXISTS undelivered (
     id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, payload BLOB, stored REAL);
 CREATE TABLE IF NOT EXISTS published (topic TEXT PRIMARY KEY, meter TEXT) WITHOUT ROWID;
 """
+
+
+#: What SQLite says of a folder or a disk, where the file itself may be sound.
+_IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
+
+
+_COLUMNS: Final = {
+    "counters": "source, title, fingerprint, counter, meter",
+    "resets": "source, title",
+    "published": "topic, meter",
+    "undelivered": "id, topic, stored, length(payload)",
+}
 
 
 class StateError(GatewayError):
@@ -117,8 +131,8 @@ class Store:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 self._connection = self._open()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                if isinstance(error, sqlite3.OperationalError) and _IS_NO_DAMAGE.search(str(error)):
                     raise
                 self._put_aside()
                 self._connection = self._open()
@@ -153,6 +167,10 @@ class Store:
         if version < VERSION:
             connection.executescript(_TABLES)
             connection.execute(f"PRAGMA user_version={VERSION}")
+        # Some damage shows only when the tables are used.
+        for table, columns in _COLUMNS.items():
+            for _ in connection.execute(f"SELECT {columns} FROM {table}"):  # noqa: S608 - our own names
+                pass
 
     def _put_aside(self) -> None:
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
@@ -231,9 +249,10 @@ class Store:
             if version == self._seen:
                 return []
             self._seen = version
-            rows = self._connection.execute("SELECT source, title FROM resets").fetchall()
-            if rows:
-                self._connection.execute("DELETE FROM resets")
+            with self._transaction():
+                rows = self._connection.execute("SELECT source, title FROM resets").fetchall()
+                if rows:
+                    self._connection.execute("DELETE FROM resets")
         return [(source, bytes(title)) for source, title in rows]
 
     def forget_resets(self) -> None:
@@ -265,8 +284,10 @@ class Store:
     def drop_beyond(self, limits: StoreLimits) -> int:
         """Drop the oldest messages beyond what may be kept, and say how many."""
         with self._lock, self._transaction():
+            # A time before this program is that of a computer whose clock was not set yet.
             old = self._connection.execute(
-                "DELETE FROM undelivered WHERE stored < ?", (time.time() - limits.days * 86400,)
+                "DELETE FROM undelivered WHERE stored BETWEEN ? AND ?",
+                (_CLOCK_IS_SET, time.time() - limits.days * 86400),
             ).rowcount
             (size,) = self._connection.execute(
                 "SELECT coalesce(sum(length(payload) + length(topic) + 40), 0) FROM undelivered"

@@ -115,6 +115,16 @@ class Running:
             f"{count} readings of {meter}; log: {self.log}",
         )
 
+    def wait_for_port(self, port: str) -> None:
+        """Wait until a port is open and emptied, so that nothing that is sent now is lost."""
+        opened, closed = f"{port} is open", f"{port} is closed"
+
+        def reads() -> bool:
+            lines = [line for line in list(self.log) if line.endswith((opened, closed))]
+            return bool(lines) and lines[-1].endswith(opened) and is_read(port, self.pid)
+
+        wait_until(reads, f"an open {port}; log: {self.log}")
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""
         self._process.send_signal(number)

@@ -1,19 +1,18 @@
 """What the README tells to type works as it stands there."""
 
-import json
-import os
-import pty
 import re
 import shutil
 import subprocess
-import threading
-import tty
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.ports import PtyPort
+from smarty_gateway.simulator.simulation import Simulation
+from tests.brokers import Broker, Subscriber
 from tests.commands import LIMIT, ROOT, environment
-from vectors.building_blocks import belgium
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [
@@ -21,7 +20,7 @@ COMMANDS = [
 ]
 #: The two that set everything up are run by .ci/run, each in a new virtual environment.
 SET_UP = [command for command in COMMANDS if command.startswith("python3 -m venv")]
-#: Needs a port, which a test below makes.
+#: Need a port, which tests below make.
 ON_A_PORT = [command for command in COMMANDS if "/dev/ttyUSB0" in command]
 PLAIN = [command for command in COMMANDS if command not in SET_UP + ON_A_PORT]
 
@@ -49,31 +48,60 @@ def test_each_command_works_as_it_stands_there(command: str, folder: Path) -> No
     assert done.returncode == 0, done.stderr
 
 
-def test_a_port_is_read_with_the_command_for_it(folder: Path) -> None:
-    (command,) = ON_A_PORT
-    shutil.copy(ROOT / "keys.example.yaml", folder / "keys.yaml")
-    ours, theirs = pty.openpty()
-    tty.setraw(theirs)
-    running = subprocess.Popen(
-        command.replace("/dev/ttyUSB0", os.ttyname(theirs)),
-        shell=True, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+@pytest.fixture
+def port(folder: Path) -> Iterator[PtyPort]:
+    """Give a meter that sends encrypted telegrams all the time, and a key file that fits."""
+    meter = SimulatedMeter(MeterKind.LUXEMBOURG, 1)
+    meter.period = 1.0
+    (folder / "keys.yaml").write_text(keys_yaml([meter]), "ascii")
+    (folder / "keys.yaml").chmod(0o600)
+    opened = PtyPort()
+    with Simulation([meter], [opened], speed=2):
+        yield opened
+
+
+def test_doctor_finds_a_healthy_meter_with_the_command_for_it(folder: Path, port: PtyPort) -> None:
+    (command,) = [command for command in ON_A_PORT if " doctor " in command]
+    done = subprocess.run(
+        command.replace("/dev/ttyUSB0", port.name),
+        shell=True, cwd=folder, env=environment(), capture_output=True, check=False, timeout=LIMIT,
     )  # fmt: skip
-    assert running.stdout is not None
-    got_line = threading.Event()
+    assert done.returncode == 0, done.stderr
+    assert b"SAG1030700000001" in done.stdout
 
-    def keep_sending() -> None:
-        second = 0
-        while not got_line.wait(0.2):  # the port may not be open yet, and a meter goes on sending, too
-            second = (second + 1) % 600
-            os.write(ours, belgium(second))
 
-    sender = threading.Thread(target=keep_sending)
-    sender.start()
-    line = running.stdout.readline()
-    got_line.set()
-    sender.join(LIMIT)
-    os.close(ours)
-    os.close(theirs)
-    running.stdout.close()
-    running.wait(LIMIT)
-    assert json.loads(line)["security"] == "plaintext"
+def test_a_meter_gets_to_the_broker_with_the_command_for_it(folder: Path, port: PtyPort) -> None:
+    (command,) = [command for command in ON_A_PORT if " run " in command]
+    with Broker(folder) as broker, Subscriber(broker, "#") as subscriber:
+        command = command.replace("/dev/ttyUSB0", port.name).replace("localhost", f"localhost:{broker.port}")
+        running = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"],
+            cwd=folder, env={**environment(), "XDG_STATE_HOME": str(folder / "state")},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            subscriber.wait_for("smarty/SAG1030700000001/state")
+            subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
+        finally:
+            running.terminate()
+            output, log = running.communicate(timeout=LIMIT)
+    assert running.returncode == 0
+    assert output == b""
+    assert b"rejected" not in log
+
+
+def test_the_configuration_that_is_shown_is_a_good_one(folder: Path) -> None:
+    (shown,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (folder / "gateway.yaml").write_text(shown, "utf-8")
+    shutil.copy(ROOT / "keys.example.yaml", folder / "keys.yaml")
+    (folder / "keys.yaml").chmod(0o600)
+    done = subprocess.run(
+        "smarty-gateway check",  # noqa: S607 - as a user types it
+        shell=True, cwd=folder, env=environment(), capture_output=True, check=False, timeout=LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link

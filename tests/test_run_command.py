@@ -84,7 +84,8 @@ def test_encrypted_and_plaintext_meters_are_read_at_once_and_nothing_is_lost_or_
             f"name: cabin, source: tcp://127.0.0.1:{tcp_port}",
         )
         running = stack.enter_context(Running("run", folder=folder))
-        wait_until(lambda: is_read(house.name, running.pid) and is_read(barn.name, running.pid), "open ports")
+        for name in ("house", "barn"):
+            running.wait_for_log(f"{folder}/{name} is open")
         # A TCP client is welcomed when something is sent.
         wait_until(lambda: _greeted(cabin), "a client")
         for second in range(30):
@@ -111,7 +112,7 @@ def test_an_adapter_that_is_pulled_out_is_read_again_under_its_old_name(folder: 
         running.wait_for_log("is not there")
         for cycle in range(4):
             with plugged_in(link) as port:
-                wait_until(lambda port=port: is_read(port.name, running.pid), "an open port")  # type: ignore[misc]
+                running.wait_for_port(port.name)
                 port.write(encrypted(cycle)[:600])
                 port.write(encrypted(cycle)[600:])
                 running.wait_for_readings(cycle + 1)
@@ -130,7 +131,7 @@ def test_neither_threads_nor_descriptors_grow_over_replugging(folder: Path) -> N
         before = (0, 0)
         for cycle in range(8):
             with plugged_in(link) as port:
-                wait_until(lambda port=port: is_read(port.name, running.pid), "an open port")  # type: ignore[misc]
+                running.wait_for_port(port.name)
                 port.write(encrypted(cycle))
                 running.wait_for_readings(cycle + 1)
                 counts = (open_descriptors(running.pid), threads_of(running.pid))
@@ -143,12 +144,12 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
     try:
         with Running(*arguments, folder=folder) as running:
-            wait_until(lambda: is_read(port.name, running.pid), "an open port")
+            running.wait_for_port(port.name)
             port.write(encrypted(50))
             running.wait_for_readings(1)
             assert running.stop() == 0
         with Running(*arguments, folder=folder) as running:
-            wait_until(lambda: is_read(port.name, running.pid), "an open port")
+            running.wait_for_port(port.name)
             port.write(encrypted(49))
             running.wait_for_log("rejected replay")
             assert running.says("smarty-gateway reset-counter SAG1030700012345") == 1
@@ -169,7 +170,7 @@ def test_frame_counters_are_valid_after_a_kill(folder: Path) -> None:
     try:
         for second in range(5):
             with Running(*arguments, folder=folder) as running:
-                wait_until(lambda: is_read(port.name, running.pid), "an open port")
+                running.wait_for_port(port.name)
                 port.write(encrypted(second))
                 running.wait_for_readings(1)
                 running.stop(signal.SIGKILL)
@@ -186,7 +187,7 @@ def test_a_key_that_is_added_while_the_gateway_runs_is_used(folder: Path) -> Non
     port = PtyPort(folder / "port")
     try:
         with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as running:
-            wait_until(lambda: is_read(port.name, running.pid), "an open port")
+            running.wait_for_port(port.name)
             port.write(encrypted(1))
             running.wait_for_log("rejected no-key")
             keys.write_text("keys:\n  SAG1030700012345: 1234\n", "utf-8")
@@ -207,7 +208,7 @@ def test_a_meter_that_turns_from_frames_to_plaintext_is_reported(folder: Path) -
     try:
         for start in (1, 10):  # the second time by what the state folder says of the first
             with Running("run", "--source", folder / "port", "--keys", "keys.yaml", folder=folder) as running:
-                wait_until(lambda: is_read(port.name, running.pid), "an open port")
+                running.wait_for_port(port.name)
                 if start == 1:
                     port.write(encrypted(start))
                     running.wait_for_readings(1)
@@ -259,7 +260,7 @@ def test_a_port_that_is_in_use_is_said_once_and_read_when_it_is_free(folder: Pat
     port = PtyPort(folder / "port")
     try:
         with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as first:
-            wait_until(lambda: is_read(port.name, first.pid), "an open port")
+            first.wait_for_port(port.name)
             with Running(
                 "run",
                 "--source",
@@ -272,7 +273,7 @@ def test_a_port_that_is_in_use_is_said_once_and_read_when_it_is_free(folder: Pat
             ) as second:
                 second.wait_for_log("another program uses the port")
                 first.stop()
-                wait_until(lambda: is_read(port.name, second.pid), "an open port")
+                second.wait_for_port(port.name)
                 port.write(encrypted(1))
                 second.wait_for_readings(1)
                 assert second.says("another program") == 1
@@ -285,7 +286,7 @@ def test_two_gateways_do_not_share_a_state_folder(folder: Path) -> None:
     port = PtyPort(folder / "port")
     try:
         with Running("run", "--source", port.name, "--state", folder / "state", folder=folder) as running:
-            wait_until(lambda: is_read(port.name, running.pid), "an open port")
+            running.wait_for_port(port.name)
             done = smarty_gateway("run", "--source", port.name, "--state", folder / "state", folder=folder)
             assert done.returncode == 78
             assert b"another smarty-gateway uses the state folder" in done.stderr
@@ -380,7 +381,8 @@ def test_a_peer_that_floods_garbage_does_not_hold_up_the_other_meters(
     )
     try:
         with Running("run", folder=folder) as running:
-            wait_until(lambda: is_read(port.name, running.pid) and peer.welcomed, "open ports")
+            running.wait_for_log(f"{port.name} is open")
+            wait_until(lambda: peer.welcomed, "a client")
             for second in range(20):
                 port.write(encrypted(second))
                 running.wait_for_readings(second + 1, "house")
@@ -480,9 +482,9 @@ def test_both_signals_end_it_cleanly(folder: Path) -> None:
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             with Running("run", "--source", port.name, folder=folder) as running:
-                wait_until(lambda: is_read(port.name, running.pid), "an open port")
+                running.wait_for_port(port.name)
                 assert running.stop(number) == 0
-                assert running.log == []
+                assert not [line for line in running.log if not line.endswith((" is open", " is closed"))]
     finally:
         port.close()
 

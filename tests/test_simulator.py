@@ -372,6 +372,7 @@ class Memory:
     """A port that keeps what was sent."""
 
     name = "memory"
+    is_read = True
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []

@@ -2,9 +2,10 @@
 
 import argparse
 import logging
+import resource
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from smarty_gateway.config import Config
@@ -65,6 +66,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         GatewayError: the gateway cannot start; nothing was opened yet.
     """
     start_log(verbose=args.verbose)
+    _allow_many_files()
     config = load_run_config(args)
     keys = KeysInForce(args.keys or config.keys or find_key_file())
     for warning in warnings(config):
@@ -81,6 +83,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         gateway = Gateway(config, keys, store)
         gateway.outputs += outputs_of(config, args.format, gateway, store)
         return run_until_signal(gateway)
+
+
+def _allow_many_files() -> None:
+    """Ask for as many open files as there may be: a serial port takes five."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def load_run_config(args: argparse.Namespace) -> Config:

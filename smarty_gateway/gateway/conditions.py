@@ -15,6 +15,8 @@ Say = Callable[[str], None]
 #: A reason that has not occurred for so long is over.
 _OVER_SECONDS: Final = 300.0
 _HOUR: Final = 3600.0
+#: Whoever sends noise can invent meters; so many are told apart.
+_MOST: Final = 50
 
 
 class Condition:
@@ -62,6 +64,9 @@ class RejectionLog:
         """Note one rejection."""
         key = (meter, str(rejection.reason))
         found = self._seen.get(key)
+        if found is None and len(self._seen) >= _MOST:
+            key = ("further meters", str(rejection.reason))
+            found = self._seen.get(key)
         if found is None:
             self._seen[key] = _Occurrences(now, now)
             self._say(f"{meter}: {rejection}{advice}")

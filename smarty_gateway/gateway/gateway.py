@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 #: Seconds. The card wears out by writing, so the counters are written rarely (contract.md).
 _SAVE_EVERY: Final = 900.0
 _LOOK_EVERY: Final = 1.0
+_FINISH_LOOK_EVERY: Final = 0.05
 _STOP_WITHIN: Final = 4.5
 #: A reader shows a sign of life every few seconds, whatever its source does. A machine that was asleep
 #: or out of memory makes all of them late, and is no reason to end.
@@ -117,6 +118,8 @@ class Gateway:
             reader.start()
         notify("READY=1")
         failure = self._supervise()
+        if failure is None:
+            self._let_outputs_finish()
         notify("STOPPING=1")
         self._end()
         if failure is not None:
@@ -152,6 +155,12 @@ class Gateway:
             self._look_at_keys()
             self._look_at_store(now)
         return None
+
+    def _let_outputs_finish(self) -> None:
+        """After the last recording, wait for whoever is slow to take what was read."""
+        while not self._stopping.is_set() and any(output.is_busy for output in self.outputs):
+            self._wake.wait(_FINISH_LOOK_EVERY)
+            self._wake.clear()
 
     def _failure(self, now: float, slept: float) -> str | None:
         for output in self.outputs:

@@ -24,7 +24,7 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.sources.address import MODERN, OLD, Kind, LineSettings
-from smarty_gateway.sources.source import Source, SourceEnded, SourceLost
+from smarty_gateway.sources.source import READ_SECONDS, Source, SourceEnded, SourceLost
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ _log = logging.getLogger(__name__)
 _DELAYS: Final = (0.5, 1.0, 2.0, 2.8)
 #: A P1 port speaks every 1 or 10 s.
 _SILENT_SECONDS: Final = 60.0
+#: Short enough for all else that a reader looks at.
+_IDLE_SECONDS: Final = 10.0
 #: Two telegrams of a meter that sends every 10 s, and more than the rest of one that began before.
 _GARBAGE_SECONDS: Final = 25.0
 _GARBAGE_BYTES: Final = 200
@@ -144,6 +146,7 @@ class SourceReader:
         try:
             self._source.open()
             self.is_open = True
+            _log.debug("%s: %s is open", self.name, self.address)
             self._read()
         except SourceLost as lost:
             self._silence()
@@ -158,6 +161,8 @@ class SourceReader:
             self._silence()
             return False
         finally:
+            if self.is_open:
+                _log.debug("%s: %s is closed", self.name, self.address)
             self.is_open = False
             self._source.close()
         return True
@@ -173,7 +178,8 @@ class SourceReader:
         self._noise_before = self.stream.noise_bytes
         self._primary.health.reconnects += self._lost.is_on
         while not self._stopping.is_set():
-            data = self._source.read()
+            # A silence settles what is open; where nothing is, waking up would only cost.
+            data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
             self._apply_resets()
             if data:

@@ -36,6 +36,18 @@ class ConnectionFailed(GatewayError):  # noqa: N818 - what happened, not a fault
     """The broker cannot be reached, or refuses; the text says why and what to do."""
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Is closed at once when nothing comes of it; paho would leave that to chance."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - as it is declared
+        self.settimeout(_CONNECT_SECONDS)  # before 2.2, paho waits for as long as it keeps alive
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 class Connection:
     """A connection that is being opened, or open.
 
@@ -213,6 +225,7 @@ def _password(path: Path | None) -> str | None:
 def _tls_context(config: MqttConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=None if config.ca_file is None else str(config.ca_file))
+        context.sslsocket_class = _TlsSocket
         if config.cert_file is not None:
             context.load_cert_chain(config.cert_file, config.key_file)
     except OSError as error:

@@ -66,17 +66,20 @@ class Discovery:
         """Give the topic on which Home Assistant says that it has started."""
         return f"{self._config.prefix}/status"
 
-    def messages(self, reading: Reading, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    def messages(
+        self, reading: Reading, names: Iterable[str], devices: Iterable[tuple[str, Mapping[str, Any]]]
+    ) -> dict[str, dict[str, Any]]:
         """Give the announcements of a meter: topics with their payloads.
 
         Args:
             reading: the newest one.
             names: all fields that this meter has sent so far.
+            devices: its M-Bus devices by medium, with all that was sent of each so far.
         """
         found = dict(
             self._announce(f"smarty_{object_id(reading.telegram.meter_id)}", *self._meter(reading, names))
         )
-        for medium, device in reading.telegram.readings.devices.items():
+        for medium, device in devices:
             key = device_name(device)
             own = f"smarty_{object_id(key if device.get('id') else f'{reading.telegram.meter_id}_{key}')}"
             found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
@@ -86,8 +89,14 @@ class Discovery:
         self, own_id: str, shared: dict[str, Any], components: dict[str, Component]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         prefix = self._config.prefix
+        if not components:
+            return  # a device that says no more than its id
         for key, component in components.items():
             component["unique_id"] = f"{own_id}_{key}"
+        # Home Assistant cuts off the name of a device where one of its entities begins with it.
+        device = shared["dev"]
+        if any(component["name"].startswith(device["name"]) for component in components.values()):
+            device["name"] += " (meter)"
         if self._config.style is Style.DEVICE:
             yield f"{prefix}/device/{own_id}/config", {**shared, "cmps": components}
             return
@@ -186,16 +195,19 @@ class Discovery:
         about = {
             "ids": [own_id],
             "name": f"{reading.meter} {words.lower()}",
-            "sn": device_name(dict(device)),
+            "sn": device_name(device),
             "via_device": f"smarty_{object_id(reading.telegram.meter_id)}",
         }
         components: dict[str, Component] = {}
         if "value" in device:
             kind = _DEVICE_CLASS_OF_MEDIUM.get(medium.rstrip("0123456789").rstrip("_"))
             unit = device.get("unit")
-            # A gas meter that counts energy is one of energy, or Home Assistant refuses the unit.
+            # A gas meter that counts energy is one of energy, and a heat meter that counts volume is
+            # none, or Home Assistant refuses the unit.
             if unit in ("kWh", "GJ"):
                 kind = "energy"
+            elif kind == "energy":
+                kind = None
             quantity = Quantity(Form.NUMBER, unit, kind if unit else None, "total_increasing")
             components["value"] = self._number("Register", "value", quantity)
             components["timestamp"] = self._component(
@@ -207,9 +219,7 @@ class Discovery:
             components["valve_state"] = self._component("Valve state", "valve_state", diagnostic=True)
         for component in components.values():
             del component["exp_aft"]  # such a meter may be read once a day
-        return self._shared(
-            reading, about, self._topics.mbus(reading.meter, device_name(dict(device)))
-        ), components
+        return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
 
 
 def _has_offset(time: str) -> bool:

@@ -5,7 +5,7 @@ because Home Assistant stamps on arrival and would write an old value as a new o
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from smarty_gateway.mqtt.home_assistant import Discovery
 from smarty_gateway.mqtt.topics import Topics, device_name
@@ -45,6 +45,7 @@ class MeterTopics:
         self._values = values
         self._newest: Reading | None = None
         self._names: dict[str, None] = {}  # in the order of the telegram
+        self._devices: dict[str, tuple[str, dict[str, Any]]] = {}  # medium, and all that was sent so far
         self._arrived: float | None = None
         self._period = 0.0
         self._is_online = False
@@ -64,8 +65,15 @@ class MeterTopics:
             # Rises slowly and falls at once: one telegram that was missed does not make a slow meter.
             self._period = period if not self._period else min(period, self._period * 1.1)
         self._arrived = now
+        if self._newest is not None and self._newest.telegram.meter_id != reading.telegram.meter_id:
+            self._names.clear()  # a new meter may send less than the old
+            self._devices.clear()
         self._newest = reading
         self._names |= dict.fromkeys(reading.telegram.readings.fields)
+        for medium, device in reading.telegram.readings.devices.items():
+            key = device_name(device)
+            _, known = self._devices.get(key, (medium, {}))
+            self._devices[key] = (medium, known | device)
         self._state_due = True
         if not self._is_online:
             self._is_online = self._availability_due = True
@@ -132,17 +140,16 @@ class MeterTopics:
     def _announcements(self, newest: Reading) -> Iterator[Message]:
         if self._discovery is None:
             return
-        devices = newest.telegram.readings.devices
         key = (
             tuple(self._names),
             newest.telegram.meter_id,
             newest.telegram.readings.header,
-            tuple((medium, device_name(device), tuple(device)) for medium, device in devices.items()),
+            tuple((name, medium, tuple(device)) for name, (medium, device) in self._devices.items()),
         )
         if key == self._announced:
             return
         self._announced = key
-        for topic, payload in self._discovery.messages(newest, self._names).items():
+        for topic, payload in self._discovery.messages(newest, self._names, self._devices.values()).items():
             yield topic, to_json_bytes(payload)
 
     def _mbus_states(self, newest: Reading) -> Iterator[Message]:

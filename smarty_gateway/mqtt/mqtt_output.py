@@ -6,6 +6,7 @@ queue, so whatever the broker does, reading goes on.
 """
 
 import logging
+import math
 import random
 import sqlite3
 import threading
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 #: Seconds between attempts, before the jitter of a quarter.
 _DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 _LOOK_EVERY: Final = 1.0
+#: Of the seconds for a stop, what is kept for the store and for closing.
+_LAST_STEPS: Final = 1.0
+_FINISH_LOOK_EVERY: Final = 0.1
 _ANSWER_WITHIN: Final = 10.0
 #: So many telegrams are on their way at once; the rest of the window is for states.
 _TELEGRAMS_IN_FLIGHT: Final = 20
@@ -60,6 +64,7 @@ class MqttOutput:
         self._taken = threading.Condition()
         self._work = threading.Event()
         self._stopping = threading.Event()
+        self._stop_by = math.inf
         self._meters: dict[str, MeterTopics] = {}
         self._published = store.published()
         self._health: Mapping[str, Health] = {}
@@ -90,7 +95,7 @@ class MqttOutput:
         """Take a reading; a recording waits while there are too many, a port never does."""
         if not reading.is_live:
             with self._taken:
-                self._taken.wait_for(lambda: len(self._arrivals) < _QUEUE_MAX or self._stopping.is_set())
+                self._taken.wait_for(lambda: self._has_room or self._stopping.is_set())
         self._arrivals.append(reading)
         self._wake()
 
@@ -100,9 +105,27 @@ class MqttOutput:
 
     def stop(self, seconds: float) -> None:
         """Send what is due, store what is not acknowledged, and say goodbye."""
+        self._stop_by = time.monotonic() + max(0.0, seconds - _LAST_STEPS)
         self._stopping.set()
         self._wake()
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            _log.error("the MQTT output did not end in time")
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a broker is there, or may be, that has not got everything yet."""
+        return self._has_work and not self._away.is_on
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._arrivals) < _QUEUE_MAX and self._outbox.in_memory < _QUEUE_MAX
+
+    @property
+    def _has_work(self) -> bool:
+        connection = self._connection
+        in_flight = connection is not None and connection.in_flight > 0
+        return bool(self._arrivals or self._touched or self._due or in_flight or not self._outbox.is_empty)
 
     def _wake(self) -> None:
         self._work.set()
@@ -114,10 +137,18 @@ class MqttOutput:
 
     def _run(self) -> None:
         try:
+            self._work_once()  # even if all is over by now: a recording may be short
             while not self._stopping.is_set():
+                self._wait_offline()
                 self._work_once()
             self._take_arrivals()
-            self._outbox.close(time.monotonic())
+            waiting = self._outbox.close(time.monotonic())
+            if waiting:
+                _log.warning(
+                    "%d telegrams wait for the broker in %s; the next start sends them",
+                    waiting,
+                    self._store.path,
+                )
         except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
             _log.debug("%s", traceback.format_exc())
             self.failure = f"the MQTT output failed: {error!r}"
@@ -129,7 +160,6 @@ class MqttOutput:
             connection = Connection(self._config, will, self._received, default_client_id(self._config))
         except ConnectionFailed as failed:
             self._away.begin(f"{failed}; trying again until it works", str(failed))
-            self._wait_offline()
             return
         self._connection = connection
         try:
@@ -141,8 +171,6 @@ class MqttOutput:
             connection.close(politely=self._stopping.is_set())
             self._outbox.send_again()
             self._due.clear()
-        if not self._stopping.is_set():
-            self._wait_offline()
 
     def _wait_offline(self) -> None:
         delay = _DELAYS[min(self._attempt, len(_DELAYS) - 1)] * random.uniform(0.75, 1.25)  # noqa: S311
@@ -161,7 +189,9 @@ class MqttOutput:
                 raise ConnectionFailed(
                     f"{self._config.host}:{self._config.port} accepts connections, but answers like no broker"
                 )
-            connection.wait(_LOOK_EVERY)
+            if time.monotonic() > self._stop_by:
+                return
+            connection.wait(min(_LOOK_EVERY, max(0.0, self._stop_by - time.monotonic())))
             self._take_arrivals()
             self._outbox.tick(time.monotonic())
         self._away.end(f"connected to the broker {self._config.host}:{self._config.port}")
@@ -182,21 +212,24 @@ class MqttOutput:
         connection.publish(self._topics.status, b"online", retain=True)
         if self._discovery is not None:
             connection.subscribe(self._discovery.birth_topic)
+        self._take_back_other_style()
         for meter in self._meters.values():
             meter.begin_anew()
         self._take_arrivals()
         self._send(connection, time.monotonic())
 
     def _say_goodbye(self, connection: Connection) -> None:
-        """Send the newest states, and that nobody is there any more; wait a moment for the answers."""
+        """Send what is due, and that nobody is there any more, as far as the time for a stop allows."""
         self._take_arrivals()
         self._send(connection, time.monotonic())
+        while (connection.in_flight or self._due) and time.monotonic() < self._stop_by - _LAST_STEPS:
+            connection.wait(_FINISH_LOOK_EVERY)
+            self._send(connection, time.monotonic())
         for meter in self._meters.values():
             topic, payload = meter.offline()
             connection.publish(topic, payload, retain=True)
         connection.publish(self._topics.status, b"offline", retain=True)
-        until = time.monotonic() + 1.5
-        while connection.in_flight and (left := until - time.monotonic()) > 0:
+        while connection.in_flight and (left := self._stop_by - time.monotonic()) > 0:
             connection.wait(left)
 
     # What comes in
@@ -267,19 +300,23 @@ class MqttOutput:
             connection.publish(topic, payload, qos=0, retain=True)
 
     def _note_published(self, name: str, topics: Iterable[str]) -> None:
-        """Note new retained topics, and take back what another style left on the broker."""
+        """Note new retained topics, which `forget` and a change of style must know."""
         for topic in topics:
             self._published[topic] = name
-        with suppress(sqlite3.Error):  # only `forget` needs it, and a full disk is said elsewhere
+        with suppress(sqlite3.Error):  # a full disk is said elsewhere
             self._store.note_published(topics, name)
-        if self._config.home_assistant is not None:
-            prefix, style = self._config.home_assistant.prefix, self._config.home_assistant.style
-            other = f"{prefix}/{'sensor' if style is Style.DEVICE else 'device'}/smarty_"
-            stale = [t for t, meter in self._published.items() if meter == name and t.startswith(other)]
-            for topic in stale:
-                del self._published[topic]
+
+    def _take_back_other_style(self) -> None:
+        """Empty the announcements that another style left on the broker, until it has taken note."""
+        if self._config.home_assistant is None:
+            return
+        prefix, style = self._config.home_assistant.prefix, self._config.home_assistant.style
+        other = f"{prefix}/{'sensor' if style is Style.DEVICE else 'device'}/smarty_"
+        for topic in self._published:
+            if topic.startswith(other):
                 self._due[topic] = (b"", partial(self._take_back, topic))
 
     def _take_back(self, topic: str) -> None:
+        self._published.pop(topic, None)
         with suppress(sqlite3.Error):
             self._store.note_taken_back([topic])

@@ -124,14 +124,25 @@ class Outbox:
         if self._done and not self._fresh and not self._page:
             self._delete()
 
-    def close(self, now: float) -> None:
-        """Write all that still waits."""
+    def close(self, now: float) -> int:
+        """Write all that still waits, and count it."""
         self._write(now)
         self._delete()
+        try:
+            return self._store.count_undelivered()
+        except sqlite3.Error as error:
+            self._complain(error)
+            return 0
 
-    def count(self) -> int:
-        """Count the telegrams that wait in memory; those on disk are not counted."""
-        return sum(not waiting.is_done for queue in (self._page, self._fresh) for waiting in queue)
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing waits, neither here nor on disk."""
+        return not (self._fresh or self._page or self._has_more)
+
+    @property
+    def in_memory(self) -> int:
+        """Count those that are held in memory; may be asked by any thread."""
+        return len(self._page) + len(self._fresh)
 
     # The store
 

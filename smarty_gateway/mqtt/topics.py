@@ -1,6 +1,7 @@
 """The topics of the contract, and the names in them."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smarty_gateway.config_file import topic_name
@@ -31,6 +32,6 @@ class Topics:
         return self.of(meter, "mbus", topic_name(device))
 
 
-def device_name(device: dict[str, object]) -> str:
+def device_name(device: Mapping[str, object]) -> str:
     """Name an M-Bus device by its id, which stays when it changes its channel."""
     return str(device.get("id") or f"channel_{device['channel']}")

@@ -129,6 +129,11 @@ class LiveTable:
         self._stopping.set()
         self._thread.join(seconds)
 
+    @property
+    def is_busy(self) -> bool:
+        """Nothing waits to be shown but the newest."""
+        return False
+
     def _run(self) -> None:
         try:
             with Live(console=self._console, auto_refresh=False, vertical_overflow="crop") as live:

@@ -83,6 +83,10 @@ class Output(Protocol):
         """Hand on what is still here, and end within so many seconds."""
 
     @property
+    def is_busy(self) -> bool:
+        """Tell whether it still hands on what it was given; the end of a recording waits for that."""
+
+    @property
     def is_over(self) -> bool:
         """Tell whether nobody listens any more, as behind a closed pipe; the gateway then ends."""
 

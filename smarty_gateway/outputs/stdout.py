@@ -63,11 +63,17 @@ class StdoutOutput:
             return
         self._thread.join(seconds)
 
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether readings wait for whoever takes them."""
+        return self._queue.unfinished_tasks > 0 and not self.is_over
+
     def _drop_oldest(self) -> None:
         try:
             self._queue.get_nowait()
         except queue.Empty:
             return
+        self._queue.task_done()
         if not self._dropped:
             _log.warning(
                 "standard output is too slow, or was stopped; the oldest readings for it are dropped"
@@ -78,6 +84,7 @@ class StdoutOutput:
         try:
             while (reading := self._queue.get()) is not None:
                 self._write(self._text(reading))
+                self._queue.task_done()
                 if self._dropped and self._queue.empty():
                     _log.warning("standard output takes readings again; %d were dropped", self._dropped)
                     self._dropped = 0

@@ -76,7 +76,12 @@ class Readings:
 
 def decode(telegram: Telegram) -> Readings:
     """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
-    return _decode(telegram, _read_line)
+    readings = _decode_lines(telegram.header, telegram.lines)
+    if "" in readings.unknown:
+        lines = _with_continuations(telegram.lines)
+        if len(lines) != len(telegram.lines):
+            return _decode_lines(telegram.header, lines)
+    return readings
 
 
 class MeterDecoder:
@@ -88,11 +93,10 @@ class MeterDecoder:
     def __init__(self) -> None:
         self._last = Readings("")
         self._lines: tuple[str, ...] = ()
-        self._known: dict[str, _Line] = {}  # what the last lines that were read one by one say
 
     def decode(self, telegram: Telegram) -> Readings:
         """Read every line of a telegram, see the function of this name."""
-        self._last = self._read_changes(telegram) or self._read_lines(telegram)
+        self._last = self._read_changes(telegram) or decode(telegram)
         self._lines = telegram.lines
         return self._last
 
@@ -112,26 +116,8 @@ class MeterDecoder:
             last.header, fields, last.codes, last.devices, last.unknown, last.identity, last.names
         )
 
-    def _read_lines(self, telegram: Telegram) -> Readings:
-        known, self._known = self._known, {}
 
-        def read_line(line: str) -> _Line:
-            found = self._known[line] = known.get(line) or _read_line(line)
-            return found
-
-        return _decode(telegram, read_line)
-
-
-def _decode(telegram: Telegram, read_line: "Callable[[str], _Line]") -> Readings:
-    readings = _decode_lines(telegram.header, telegram.lines, read_line)
-    if "" in readings.unknown:
-        lines = _with_continuations(telegram.lines)
-        if len(lines) != len(telegram.lines):
-            return _decode_lines(telegram.header, lines, read_line)
-    return readings
-
-
-def _decode_lines(header: str, lines: Sequence[str], read_line: "Callable[[str], _Line]") -> Readings:
+def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
     fields: dict[str, Value] = {}
     codes: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
@@ -141,7 +127,7 @@ def _decode_lines(header: str, lines: Sequence[str], read_line: "Callable[[str],
     other_identity = ""
     names: list[str] = []
     for line in lines:
-        found = read_line(line)
+        found = _read_line(line)
         name = found.name
         # Nearly all lines give one field, so this comes first.
         if name and name not in fields and not (spent and found.key in spent):

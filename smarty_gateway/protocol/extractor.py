@@ -163,6 +163,11 @@ class Extractor(Generic[V]):
         return self._ready.popleft()
 
     @property
+    def is_waiting(self) -> bool:
+        """Tell whether something is open that a silence would end."""
+        return bool(self._buffer)
+
+    @property
     def noise_bytes(self) -> int:
         """Count the bytes that belong to no event, as far as that is known."""
         undecided = min([self._horizon(), *(false.start for false in self._false[:1])])
@@ -470,6 +475,6 @@ class Extractor(Generic[V]):
     def _trim(self) -> None:
         """Forget bytes that can be part of nothing any more."""
         keep = min(self._horizon(), self._searched_lines, *self._slashes[:1])
-        if keep - self._base >= _TRIM:
+        if keep - self._base >= _TRIM or keep == self._end:
             del self._buffer[: keep - self._base]
             self._base = keep

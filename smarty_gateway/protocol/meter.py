@@ -146,6 +146,11 @@ class MeterStream:
         return verdict.event
 
     @property
+    def is_waiting(self) -> bool:
+        """Tell whether bytes are here that a silence would settle."""
+        return self._extractor.is_waiting
+
+    @property
     def noise_bytes(self) -> int:
         """Count the bytes that belonged to nothing, so far."""
         return self._extractor.noise_bytes

@@ -96,13 +96,15 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
         return _parse_url(text, scheme[1].lower())
     if not text:
         raise AddressError("a source is missing: a port such as /dev/ttyUSB0, tcp://host:port, a file or -")
-    path = (folder or Path()).absolute() / Path(text).expanduser()
     try:
+        path = (folder or Path()).absolute() / Path(text).expanduser()
         mode = path.stat().st_mode
+    except (RuntimeError, ValueError):  # a home of nobody, a NUL
+        raise AddressError(f"{text!r} is no path; name a port such as /dev/ttyUSB0, or a file") from None
     except PermissionError:
         return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
     except OSError:
-        if path.suffix:
+        if path.suffix and not path.is_relative_to("/dev"):
             raise AddressError(f"{text}: no such file") from None
         return Address(Kind.SERIAL, str(path), path=path)
     if stat.S_ISDIR(mode):
@@ -112,16 +114,17 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
 
 def _parse_url(text: str, scheme: str) -> Address:
     kinds = {"tcp": Kind.TCP, "socket": Kind.TCP, "rfc2217": Kind.RFC2217}
+    form = f"{scheme if scheme in kinds else 'tcp'}://HOST:PORT"
+    if "@" in text:  # what stands before it may be a password, and is not repeated
+        raise AddressError(f"write it as {form}; user and password are of no use here")
     if scheme not in kinds:
         raise AddressError(f"{text}: a source begins with tcp:// or rfc2217://, or is a port, a file or -")
-    form = f"{scheme}://HOST:PORT"
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
+        (host or "").encode("idna")
     except ValueError:
         raise AddressError(f"{text}: write it as {form}, with a port from 1 to 65535") from None
-    if url.username is not None or url.password is not None:
-        raise AddressError(f"write it as {form}; user and password are of no use here")
     if not host or not port or url.path.strip("/") or url.query or url.fragment:
         raise AddressError(
             f"{text}: write it as {form}; the port is needed, it differs from device to device"

@@ -15,7 +15,7 @@ from typing import Final
 
 from smarty_gateway.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.sources.address import Address, Kind
-from smarty_gateway.sources.source import SourceEnded, SourceLost
+from smarty_gateway.sources.source import READ_SECONDS, SourceEnded, SourceLost
 
 _CHUNK: Final = 65536
 _WAIT_SECONDS: Final = 1.0
@@ -62,7 +62,7 @@ class RecordingSource:
         except OSError as error:
             raise SourceLost(f"{self._address}: {error.strerror}") from None
 
-    def read(self) -> bytes:
+    def read(self, seconds: float = READ_SECONDS) -> bytes:  # noqa: ARG002 - a second is short enough
         """Give the next chunk; of a capture, as it came."""
         if not self._waiting:
             self._fetch()
@@ -87,7 +87,9 @@ class RecordingSource:
             raise SourceEnded(f"{self._address} is at its end")
         try:
             # A pipe may be silent for long, and who reads must be able to stop.
-            if not select.select([self._descriptor], [], [], _WAIT_SECONDS)[0]:
+            poll = select.poll()
+            poll.register(self._descriptor, select.POLLIN)
+            if not poll.poll(_WAIT_SECONDS * 1000):
                 return
             chunk = os.read(self._descriptor, _CHUNK)
         except OSError as error:

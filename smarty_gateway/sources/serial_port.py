@@ -19,9 +19,10 @@ import serial
 from serial.serialposix import PosixPollSerial
 
 from smarty_gateway.sources.address import Address, Kind, LineSettings
-from smarty_gateway.sources.source import Cause, SourceLost
+from smarty_gateway.sources.source import READ_SECONDS, Cause, SourceLost
 
-_READ_SECONDS: Final = 1.0
+#: For RFC 2217, whose reads cannot be interrupted.
+_LENT_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
 _BY_ID: Final = Path("/dev/serial/by-id")
 #: What pyserial and the operating system raise when an adapter is pulled out.
@@ -49,7 +50,7 @@ class SerialSource:
             "bytesize": int(framing[0]),
             "parity": framing[1],
             "stopbits": int(framing[2]),
-            "timeout": _READ_SECONDS,
+            "timeout": _LENT_SECONDS,
         }
         try:
             if self._address.kind is Kind.RFC2217:
@@ -63,20 +64,20 @@ class SerialSource:
         except _FOREIGN as error:
             raise SourceLost(*self._why(error)) from None
 
-    def read(self) -> bytes:
+    def read(self, seconds: float = READ_SECONDS) -> bytes:
         """Give what has arrived."""
         port = self._port
         if port is None:
             raise SourceLost("the port is closed")
         try:
-            return _read_lent(port) if self._address.kind is Kind.RFC2217 else self._read_own(port)
+            return _read_lent(port) if self._address.kind is Kind.RFC2217 else self._read_own(port, seconds)
         except _FOREIGN:
             if self._address.kind is Kind.RFC2217:
                 raise SourceLost(f"the connection to {self._address} broke") from None
             raise SourceLost("the adapter was pulled out, or lost its power") from None
 
-    def _read_own(self, port: Any) -> bytes:  # noqa: ANN401 - see `_port`
-        ready = self._poll.poll(_READ_SECONDS * 1000)
+    def _read_own(self, port: Any, seconds: float) -> bytes:  # noqa: ANN401 - see `_port`
+        ready = self._poll.poll(seconds * 1000)
         if not any(descriptor == port.fd for descriptor, _ in ready):
             return b""
         data = os.read(port.fd, _CHUNK)

@@ -5,9 +5,12 @@ else, with words that tell a user what to do. Who reads decides when to open aga
 """
 
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from smarty_gateway.protocol.errors import GatewayError
+
+#: After so long without a byte, what is still open is false (see the extractor).
+READ_SECONDS: Final = 2.0
 
 
 class Cause(Enum):
@@ -45,8 +48,8 @@ class Source(Protocol):
             SourceLost: it is not there, is in use, or may not be read.
         """
 
-    def read(self) -> bytes:
-        """Give what has arrived; wait for it, but no longer than two seconds, then give nothing.
+    def read(self, seconds: float = READ_SECONDS) -> bytes:
+        """Give what has arrived; wait for it, but hardly longer than so many seconds, then give nothing.
 
         Raises:
             SourceLost: it has gone.

@@ -13,10 +13,9 @@ import time
 from typing import Final
 
 from smarty_gateway.sources.address import Address
-from smarty_gateway.sources.source import SourceLost
+from smarty_gateway.sources.source import READ_SECONDS, SourceLost
 
 _CONNECT_SECONDS: Final = 4.0
-_READ_SECONDS: Final = 2.0
 _CHUNK: Final = 16384
 #: A P1 port gives 11.5 kB a second at most; this lets a bridge hand over what it has stored.
 _BYTES_A_SECOND: Final = 50_000
@@ -47,22 +46,23 @@ class TcpSource:
             ) from None
         except TimeoutError:
             raise SourceLost(f"{host} does not answer: is it switched on, and in this network?") from None
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             raise SourceLost(f"no host is known as {host}: check the name, or use its IP address") from None
         except OSError as error:
             raise SourceLost(f"no connection to {host}:{port}: {error.strerror or error}") from None
-        connected.settimeout(_READ_SECONDS)
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEP_ALIVE.items():
             if hasattr(socket, option):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
         self._socket = connected
 
-    def read(self) -> bytes:
+    def read(self, seconds: float = READ_SECONDS) -> bytes:
         """Give what has arrived."""
         connection = self._socket
         if connection is None:
             raise SourceLost("the connection is closed")
+        if connection.gettimeout() != seconds:
+            connection.settimeout(seconds)
         self._slow_down()
         try:
             data = connection.recv(_CHUNK)
@@ -96,13 +96,15 @@ class TcpSource:
         self._last_read = now
         if self._allowance < 0:
             # Not waiting for anything, but letting the others have the processor.
-            time.sleep(min(_READ_SECONDS, -self._allowance / _BYTES_A_SECOND))
+            time.sleep(min(READ_SECONDS, -self._allowance / _BYTES_A_SECOND))
 
 
 _IAC: Final = 0xFF
 _WILL_TO_DONT: Final = range(0xFB, 0xFF)
 _SUBNEGOTIATION: Final = 0xFA
-_END: Final = 0xF0
+#: A pair of FF in it stands for one, and does not end it.
+_SUBNEGOTIATION_TO_END: Final = re.compile(rb"\xff\xfa(?:[^\xff]|\xff\xff)*+\xff\xf0", re.DOTALL)
+_LONGEST_SUBNEGOTIATION: Final = 256
 #: Will, won't, do or don't, and one of the registered options.
 _NEGOTIATION: Final = re.compile(rb"\xff[\xfb-\xfe][\x00-\x31]")
 
@@ -150,8 +152,11 @@ class TelnetFilter:
             return None
         command = data[at + 1]
         if command == _SUBNEGOTIATION:
-            end = data.find(bytes([_IAC, _END]), at + 2)
-            return None if end < 0 else end + 2 - at
+            end = _SUBNEGOTIATION_TO_END.match(data, at)
+            if end is not None:
+                return end.end() - at
+            # One without an end is none: what stands there belongs to the meter.
+            return None if len(data) - at < _LONGEST_SUBNEGOTIATION else 2
         if command in _WILL_TO_DONT:
             return 3 if at + 2 < len(data) else None
         return 2
