@@ -1,0 +1,134 @@
+"""What a meter has to say to the broker at which moment, without waiting."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from smarty_gateway.config import HomeAssistantConfig
+from smarty_gateway.mqtt.home_assistant import Discovery
+from smarty_gateway.mqtt.meter_topics import MeterTopics
+from smarty_gateway.mqtt.topics import Topics
+from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from tests.mqtt_runs import CONFIG, GAS_CONFIG, second_of
+from vectors.building_blocks import belgium
+
+
+def reading(second: int = 0, make: Callable[[int], bytes] = belgium) -> Reading:
+    stream = MeterStream(KeyRing())
+    stream.receive_data(make(second))
+    event = stream.next_event()
+    assert isinstance(event, MeterTelegram)
+    return Reading("house", event, datetime(2026, 1, 30, 9, tzinfo=UTC))
+
+
+def topics(interval: float = 10, *, home_assistant: bool = False, values: bool = False) -> MeterTopics:
+    root = Topics("smarty")
+    discovery = Discovery(HomeAssistantConfig(), root, 120) if home_assistant else None
+    return MeterTopics("house", root, interval, discovery, values=values)
+
+
+def due(meter: MeterTopics, now: float, topic: str) -> list[bytes]:
+    return [payload for name, payload in meter.due(now) if name == f"smarty/house/{topic}"]
+
+
+def test_a_meter_is_offline_until_it_speaks_in_this_run() -> None:
+    meter = topics()
+    assert due(meter, 0, "availability") == [b"offline"]
+    assert due(meter, 1, "availability") == []
+    meter.take(reading(), 2)
+    assert due(meter, 2, "availability") == [b"online"]
+
+
+def test_a_meter_that_speaks_every_second_is_offline_after_30_s_of_silence() -> None:
+    meter = topics()
+    for second in range(5):
+        meter.take(reading(), second)
+    assert due(meter, 4, "availability") == [b"online"]
+    assert due(meter, 33.9, "availability") == []
+    assert due(meter, 34, "availability") == [b"offline"]
+    meter.take(reading(), 35)
+    assert due(meter, 35, "availability") == [b"online"]
+
+
+def test_a_slow_meter_is_offline_after_three_of_its_periods() -> None:
+    meter = topics()
+    for second in range(0, 100, 20):
+        meter.take(reading(), second)
+    assert due(meter, 80, "availability") == [b"online"]
+    assert due(meter, 139.9, "availability") == []
+    assert due(meter, 140, "availability") == [b"offline"]
+
+
+def test_one_missed_telegram_does_not_make_a_slow_meter() -> None:
+    meter = topics()
+    for second in (0, 10, 20, 45, 55):
+        meter.take(reading(), second)
+    assert due(meter, 55, "availability") == [b"online"]
+    assert due(meter, 55 + 33, "availability") == [b"offline"]
+
+
+def test_states_keep_the_interval_and_are_the_newest() -> None:
+    meter = topics(interval=10)
+    sent = []
+    for second in range(31):
+        meter.take(reading(second), second)
+        sent += [(second, second_of(payload)) for payload in due(meter, second, "state")]
+    assert sent == [(0, 0), (10, 10), (20, 20), (30, 30)]
+
+
+def test_an_interval_of_0_lets_every_telegram_through() -> None:
+    meter = topics(interval=0)
+    sent = []
+    for second in range(5):
+        meter.take(reading(second), second / 10)
+        sent += [second_of(payload) for payload in due(meter, second / 10, "state")]
+    assert sent == list(range(5))
+
+
+def test_nothing_is_sent_twice_without_a_reason() -> None:
+    meter = topics(home_assistant=True)
+    meter.take(reading(), 0)
+    assert list(meter.due(0))
+    assert list(meter.due(100))[1:] == []  # the one is its silence
+
+
+def test_everything_retained_is_sent_again_on_a_new_connection() -> None:
+    meter = topics(home_assistant=True, values=True)
+    meter.take(reading(), 0)
+    before = [*meter.due(0), *meter.unsure(0)]
+    meter.begin_anew()
+    assert [*meter.due(0.1), *meter.unsure(0.1)] == before
+
+
+def test_announcements_come_before_states_and_again_when_home_assistant_starts() -> None:
+    meter = topics(home_assistant=True)
+    meter.take(reading(), 0)
+    list(meter.due(0))
+    meter.announce_again()
+    names = [name for name, _ in meter.due(1)]
+    assert names.index(CONFIG) < names.index("smarty/house/state")
+    assert names.index(GAS_CONFIG) < names.index("smarty/house/mbus/7FLO2119000001")
+
+
+def test_an_mbus_reading_is_sent_when_it_changes() -> None:
+    meter = topics(interval=0)
+    meter.take(reading(0), 0)
+    assert len(due(meter, 0, "mbus/7FLO2119000001")) == 1
+    meter.take(reading(1), 1)
+    assert due(meter, 1, "mbus/7FLO2119000001") == []
+
+
+def test_health_is_sent_every_minute_and_at_once_when_something_is_wrong() -> None:
+    meter = topics()
+    health = Health()
+    meter.report(health)
+    assert len(list(meter.unsure(0))) == 1
+    health.telegrams = 50
+    assert list(meter.unsure(30)) == []
+    assert len(list(meter.unsure(60))) == 1
+    health.rejected["checksum"] = 1
+    ((topic, payload),) = meter.unsure(61)
+    assert topic == "smarty/house/health"
+    assert json.loads(payload)["rejected"] == {"checksum": 1}
