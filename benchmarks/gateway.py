@@ -1,0 +1,354 @@
+"""What the gateway needs and how fast it is, as a process of its own: `python -m benchmarks.gateway`.
+
+Four things, each against its target:
+
+1. Many meters on TCP, half of them encrypted, one telegram every 10 s each: the share of a core and the
+   memory of the gateway, and whether a telegram was lost. The gateway may open 1024 files, as most
+   systems let a service. The simulated meters run in this process and are not counted.
+2. How long it takes from the start of the process to READY=1 when no meter is there.
+3. How long it takes from the last byte of a frame on a pseudo-terminal to its line on standard output.
+   The rest of the frame goes ahead of the last byte, as on a line of 115200 baud.
+4. What grows over 100 cycles of unplugging and plugging in again.
+
+With --json the figures come as one JSON object.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.ports import PtyPort, TcpPort
+from smarty_gateway.simulator.simulation import Simulation
+
+_PERIOD: Final = 10.0
+#: What most systems let a service open.
+_OPEN_FILES: Final = 1024
+_ABSENT: Final = 50
+_STARTS: Final = 5
+_FRAMES: Final = 200
+_CYCLES: Final = 100
+_FIRST_CYCLES: Final = 10
+#: Between two frames, so that the gateway is asleep when the next one comes, as in a house.
+_PACE: Final = 0.05
+#: Generous: it only ends a measurement that would never end.
+_LIMIT: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure and the most that it may be; None where there is no target."""
+
+    name: str
+    value: float
+    target: float | None = None
+
+    @property
+    def is_reached(self) -> bool:
+        """Tell whether the target is reached."""
+        return self.target is None or self.value <= self.target
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition.
+
+    Raises:
+        TimeoutError: it never came.
+    """
+    deadline = time.monotonic() + _LIMIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited in vain for {what}")
+        time.sleep(0.005)
+
+
+class RunningGateway:
+    """`run` with a gateway.yaml of its own, whose standard output is read as it comes.
+
+    Attributes:
+        telegrams: how many lines came from each meter.
+        last_line: when the last one came, by the clock of `time.perf_counter`.
+    """
+
+    def __init__(
+        self, folder: Path, sources: dict[str, str], meters: Iterable[SimulatedMeter] = (), notify: str = ""
+    ) -> None:
+        lines = [f"  - {{name: {name}, source: '{source}'}}" for name, source in sources.items()]
+        config = ["state: state", "meters:", *lines, "outputs: {stdout: {format: json}}"]
+        encrypted = [meter for meter in meters if meter.key is not None]
+        if encrypted:
+            keys = folder / "keys.yaml"
+            keys.touch(0o600)
+            keys.write_text(keys_yaml(encrypted), "ascii")
+            config.insert(0, "keys: keys.yaml")
+        (folder / "gateway.yaml").write_text("\n".join(config) + "\n", "utf-8")
+        self.telegrams: Counter[str] = Counter()
+        self.last_line = 0.0
+        self._log = folder / "log"
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "smarty_gateway", "run", "--config", str(folder / "gateway.yaml")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "NOTIFY_SOCKET": notify},
+            )
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.prlimit(self._process.pid, resource.RLIMIT_NOFILE, (min(_OPEN_FILES, most), most))
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        if self._process.stdout is None:
+            return
+        with self._process.stdout as stream:
+            for line in stream:
+                self.last_line = time.perf_counter()
+                self.telegrams[line[:100].split(b'"')[3].decode()] += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        if error is not None:
+            error.add_note(f"the gateway said:\n{self._log.read_text('utf-8')[-2000:]}")
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many telegrams have come."""
+        wait_until(lambda: self.telegrams.total() >= number, f"{number} telegrams")
+
+    def processor_seconds(self) -> float:
+        """Give how long it has kept a core busy so far."""
+        fields = self._proc("stat").read_text("ascii", "replace").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def megabytes(self, name: str) -> float:
+        """Give the memory that is resident now (VmRSS), or was at most (VmHWM)."""
+        lines = self._proc("status").read_text("ascii", "replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+    def descriptors(self) -> int:
+        """Count the open files."""
+        return len(list(self._proc("fd").iterdir()))
+
+    def threads(self) -> int:
+        """Count the threads."""
+        return len(list(self._proc("task").iterdir()))
+
+    def _proc(self, name: str) -> Path:
+        return Path(f"/proc/{self._process.pid}/{name}")
+
+
+class CountingPort(TcpPort):
+    """A TCP port that counts what it sent to somebody; what was sent to nobody cannot be lost."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1", 0)
+        self.sent = 0
+
+    def write(self, data: bytes) -> None:
+        """Send to whoever is there."""
+        super().write(data)
+        self.sent += bool(self._clients)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Give a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="smarty-benchmark-") as folder:
+        yield Path(folder)
+
+
+def many_meters(number: int, seconds: float) -> list[Figure]:
+    """Read many meters at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    kinds = list(MeterKind)
+    meters = [SimulatedMeter(kinds[n % len(kinds)], n + 1) for n in range(number)]
+    for meter in meters:
+        meter.period = _PERIOD
+    ports = [CountingPort() for _ in meters]
+    simulation = Simulation(meters, ports)
+    sources = {f"meter-{n}": port.name for n, port in enumerate(ports)}
+    with temporary_folder() as folder, RunningGateway(folder, sources, meters) as gateway:
+        try:
+            begin = time.monotonic()
+            simulation.start()
+            wait_until(lambda: len(gateway.telegrams) == number, "a telegram of each meter")
+            ready = time.monotonic() - begin
+            busy, sent_before = gateway.processor_seconds(), sum(port.sent for port in ports)
+            received_before = gateway.telegrams.total()
+            begin = time.monotonic()
+            time.sleep(seconds)
+            busy, took = gateway.processor_seconds() - busy, time.monotonic() - begin
+            sent, received = sum(port.sent for port in ports), gateway.telegrams.total()
+            megabytes, peak = gateway.megabytes("VmRSS"), gateway.megabytes("VmHWM")
+            threads, descriptors = gateway.threads(), gateway.descriptors()
+        finally:
+            simulation.stop()  # also closes the ports; what was sent can still be read
+        total = sum(port.sent for port in ports)
+        with contextlib.suppress(TimeoutError):
+            gateway.wait_for(total)
+        lost = total - gateway.telegrams.total()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    name = f"{number} TCP meters"
+    return [
+        Figure(f"{name}: % of a core", 100 * busy / took, 10),
+        Figure(f"{name}: memory, MB (VmRSS)", megabytes, 80),
+        Figure(f"{name}: memory at most, MB (VmHWM)", peak, 80),
+        Figure(f"{name}: lost, of {total} since the first was connected", lost, 0),
+        Figure(f"{name}: sent in {took:.0f} s", sent - sent_before),
+        Figure(f"{name}: received in {took:.0f} s", received - received_before),
+        Figure(f"{name}: skipped by the simulator", simulation.skipped),
+        Figure(f"{name}: seconds until each was read once", ready),
+        Figure(f"{name}: threads", threads),
+        Figure(f"{name}: descriptors", descriptors),
+    ]
+
+
+def ready_without_meters() -> list[Figure]:
+    """Start with no meter there, several times."""
+    times = []
+    for _ in range(_STARTS):
+        with temporary_folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(folder / "notify"))
+            manager.settimeout(_LIMIT)
+            sources = {f"meter-{n}": str(folder / f"missing-{n}") for n in range(_ABSENT)}
+            begin = time.perf_counter()
+            with RunningGateway(folder, sources, notify=str(folder / "notify")):
+                while b"READY=1" not in manager.recv(4096):
+                    pass
+                times.append(time.perf_counter() - begin)
+    name = f"start with {_ABSENT} ports that are not there: s until ready"
+    return [Figure(f"{name}, median", statistics.median(times), 2), Figure(f"{name}, worst", max(times), 2)]
+
+
+def speak_until_heard(
+    gateway: RunningGateway, port: PtyPort, meter: SimulatedMeter, moments: Iterator[datetime]
+) -> None:
+    """Let a meter speak until the gateway hears it; opening a port empties it, so words may be lost."""
+    before = gateway.telegrams.total()
+
+    def is_heard() -> bool:
+        port.write(meter.frame(next(moments)))
+        time.sleep(_PACE)
+        return gateway.telegrams.total() > before
+
+    wait_until(is_heard, "a telegram")
+
+
+def seconds_from_now() -> Iterator[datetime]:
+    """Give one moment after the other, so that the frame counter rises."""
+    now = datetime.now(UTC)
+    return (now + timedelta(seconds=number) for number in count())
+
+
+def latency(kind: MeterKind) -> list[Figure]:
+    """Send frames on a pseudo-terminal, one at a time."""
+    meter, moments = SimulatedMeter(kind, 1), seconds_from_now()
+    times = []
+    with (
+        temporary_folder() as folder,
+        contextlib.closing(PtyPort()) as port,
+        RunningGateway(folder, {"house": port.name}, [meter]) as gateway,
+    ):
+        speak_until_heard(gateway, port, meter, moments)
+        for _ in range(_FRAMES):
+            frame, before = meter.frame(next(moments)), gateway.telegrams.total()
+            port.write(frame[:-1])
+            time.sleep(_PACE)
+            begin = time.perf_counter()
+            port.write(frame[-1:])
+            gateway.wait_for(before + 1)
+            times.append((gateway.last_line - begin) * 1000)
+    name = f"last byte to line, {kind.value}: ms"
+    return [
+        Figure(f"{name}, median", statistics.median(times), 5),
+        Figure(f"{name}, 99th percentile", statistics.quantiles(times, n=100)[98]),
+    ]
+
+
+def replugging() -> list[Figure]:
+    """Unplug an adapter and plug it in again, many times."""
+    meter, moments = SimulatedMeter(MeterKind.LUXEMBOURG, 1), seconds_from_now()
+    found: list[tuple[float, int, int]] = []
+    with temporary_folder() as folder:
+        link = folder / "adapter"
+        with RunningGateway(folder, {"house": str(link)}, [meter]) as gateway:
+            for cycle in range(1, _CYCLES + 1):
+                with contextlib.closing(PtyPort(link)) as port:
+                    speak_until_heard(gateway, port, meter, moments)
+                    if cycle in (_FIRST_CYCLES, _CYCLES):
+                        found.append((gateway.megabytes("VmRSS"), gateway.threads(), gateway.descriptors()))
+    (memory, threads, descriptors), (memory_at_end, threads_at_end, descriptors_at_end) = found
+    name = f"unplugged and plugged in, cycles {_FIRST_CYCLES} to {_CYCLES}: more"
+    return [
+        # Pages come and go by the dozen in any process; less than this is no leak.
+        Figure(f"{name} memory, MB", memory_at_end - memory, 0.5),
+        Figure(f"{name} threads", threads_at_end - threads, 0),
+        Figure(f"{name} descriptors", descriptors_at_end - descriptors, 0),
+    ]
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--meters", type=int, default=1000, metavar="N", help="on TCP (default 1000)")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, metavar="N", help="how long they are measured (default 30)"
+    )
+    args = parser.parse_args()
+    steps: list[Callable[[], list[Figure]]] = [
+        lambda: many_meters(args.meters, args.seconds),
+        ready_without_meters,
+        lambda: latency(MeterKind.LUXEMBOURG),
+        lambda: latency(MeterKind.BELGIUM),
+        replugging,
+    ]
+    figures = []
+    for step in steps:
+        found = step()
+        figures += found
+        if not args.json:
+            print("\n".join(map(_row, found)), flush=True)
+    if args.json:
+        print(json.dumps({f.name: {"value": f.value, "target": f.target} for f in figures}))
+    sys.exit(not all(figure.is_reached for figure in figures))
+
+
+def _row(figure: Figure) -> str:
+    target = "" if figure.target is None else f"at most {figure.target:g}"
+    return f"{figure.name:68} {figure.value:9.2f}  {target:11}  {'' if figure.is_reached else 'MISSED'}"
+
+
+if __name__ == "__main__":
+    main()
