@@ -140,6 +140,21 @@ def test_a_silence_makes_a_frame_due_again_and_ends_what_was_open() -> None:
     assert [event.offset for event in drain(stream)] == [40, 42]
 
 
+def test_a_stream_waits_for_a_silence_only_while_something_is_open() -> None:
+    stream = MeterStream(sample_keys())
+    for data, is_waiting in (
+        (frame(SHORT), False),
+        (belgium(1), False),
+        (frame(SHORT, counter=9)[:40], True),
+    ):
+        stream.receive_data(data)
+        drain(stream)
+        assert stream.is_waiting == is_waiting
+    stream.receive_silence()
+    assert reasons(drain(stream)) == ["malformed"]
+    assert not stream.is_waiting
+
+
 def test_bytes_without_a_pause_are_joined_whatever_the_clock_says() -> None:
     stream = MeterStream(sample_keys())
     good = frame(SHORT)
@@ -171,6 +186,11 @@ def test_a_damaged_telegram_is_reported_with_the_offset_of_its_header() -> None:
         events = read(before + damaged + belgium(2))
         assert [(r.reason.value, r.offset) for r in rejections(events)] == [("checksum", len(before))]
         assert len(telegrams(events)) == 1
+
+
+def test_a_telegram_around_a_frame_that_was_reported_is_not_reported_too() -> None:
+    events = read(belgium(1)[:300] + frame(SHORT)[:60] + belgium(1)[300:])
+    assert [(r.reason.value, r.offset) for r in rejections(events)] == [("authentication", 300)]
 
 
 def test_the_last_telegram_needs_no_line_end_once_the_stream_is_silent() -> None:

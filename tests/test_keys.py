@@ -113,6 +113,12 @@ def test_any_serves_the_meters_without_an_entry_of_their_own(key_file: Path) -> 
     assert not load(key_file, text).has_entry_for("SAG1030700099999")
 
 
+def test_all_entries_can_be_listed(key_file: Path) -> None:
+    assert set(load(key_file, f"keys:\n  {SERIAL}: {KEY}\n").entries()) == {TITLE}
+    found = load(key_file, f"keys:\n  {SERIAL}: {KEY}\n  any: {OTHER}\n").entries()
+    assert {title: len(keys) for title, keys in found.items()} == {TITLE: 1, None: 1}
+
+
 def test_the_long_form_has_all_settings(key_file: Path) -> None:
     text = f"keys:\n  any:\n    encryption_key: [{KEY}, {OTHER}]\n    authentication_key: {OTHER}\n"
     found = load(key_file, text + "    verification: crc-only\n").keys_for(TITLE)
