@@ -107,6 +107,21 @@ def test_single_values_have_topics_of_their_own(broker: Broker, tmp_path: Path) 
         assert retained(broker)["smarty/house/power_export"] == b"1.207"
 
 
+def test_a_recording_that_is_read_faster_than_the_broker_answers_arrives_whole(
+    broker: Broker, tmp_path: Path
+) -> None:
+    (tmp_path / "many.bin").write_bytes(b"".join(belgium(second % 60) for second in range(2000)))
+    (tmp_path / "gateway.yaml").write_text(
+        "meters: [{name: house, source: many.bin}]\n"
+        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true}}}}\n",
+        "utf-8",
+    )
+    with Subscriber(broker, "smarty/house/telegram") as listener:
+        done = smarty_gateway("run", "--state", tmp_path / "state", folder=tmp_path)
+        assert (done.returncode, done.stderr) == (0, b"")
+        listener.wait_for("smarty/house/telegram", count=2000)
+
+
 def test_two_meters_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> None:
     one, two = tmp_path / "one.bin", tmp_path / "two.bin"
     one.write_bytes(belgium(1))

@@ -1,0 +1,77 @@
+"""What the supervisor does at the end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from smarty_gateway.config import Config, MeterConfig
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.gateway.gateway import Gateway
+from smarty_gateway.gateway.keys_in_force import KeysInForce
+from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.sources.address import parse_address
+from vectors.building_blocks import belgium
+
+
+class SlowOutput:
+    """Has work for a while after the last reading."""
+
+    is_over = False
+    failure: str | None = None
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        self.done: list[str] = []
+
+    @property
+    def is_busy(self) -> bool:
+        """Be done when somebody has asked often enough."""
+        self._looks -= 1
+        if self._looks == 0:
+            self.done.append("finished")
+        return self._looks > 0
+
+    def start(self) -> None:
+        """Nothing needs to be opened."""
+
+    def publish(self, reading: Reading) -> None:
+        """Take note."""
+        self.done.append(reading.meter)
+
+    def report(self, health: Mapping[str, Health]) -> None:
+        """Take no note."""
+
+    def stop(self, seconds: float) -> None:
+        """Take note."""
+        assert seconds > 0
+        self.done.append("stopped")
+
+
+def gateway_of(recording: Path, output: SlowOutput) -> Gateway:
+    gateway = Gateway(Config((MeterConfig(parse_address(str(recording))),)), KeysInForce(None))
+    gateway.outputs.append(output)
+    return gateway
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Give a recording of one telegram."""
+    path = tmp_path / "one.bin"
+    path.write_bytes(belgium(1))
+    return path
+
+
+def test_the_end_of_a_recording_waits_until_a_slow_output_has_handed_everything_on(recording: Path) -> None:
+    output = SlowOutput(4)
+    assert gateway_of(recording, output).run() is ExitStatus.GOOD
+    assert output.done == ["1SAG1100000001", "finished", "stopped"]
+
+
+def test_whoever_stops_the_gateway_does_not_wait_for_a_slow_output(recording: Path) -> None:
+    output = SlowOutput(10**9)
+    gateway = gateway_of(recording, output)
+    gateway.stop()
+    assert gateway.run() is ExitStatus.GOOD
+    assert output.done[-1] == "stopped"
+    assert "finished" not in output.done
