@@ -8,8 +8,11 @@ wrong is one line on standard error.
 import argparse
 import contextlib
 import io
+import logging
 import os
+import sqlite3
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -62,14 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitStatus.GOOD
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
-    except (UnusableFileError, StateError) as error:
-        return _fail(error, ExitStatus.UNUSABLE_FILE)
-    except GatewayError as error:
-        return _fail(error, ExitStatus.WRONG_USAGE)
-    except OSError as error:
-        # Inputs and files of keys or settings have errors of their own; what is left is the output.
-        _forget_output(sys.stdout)
-        return _fail(f"cannot write the output: {error.strerror}", ExitStatus.REJECTED)
+    except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
+        if isinstance(error, OSError):
+            # Inputs and files of keys or settings have errors of their own; what is left is the output.
+            _forget_output(sys.stdout)
+        return _fail(error)
     finally:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
@@ -91,7 +91,26 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(error: object, status: ExitStatus) -> int:
+def _fail(error: Exception) -> ExitStatus:
+    """Say in one line what is wrong, and give the exit status that stands for it."""
+    match error:
+        case UnusableFileError() | StateError():
+            words, status = str(error), ExitStatus.UNUSABLE_FILE
+        case GatewayError():
+            words, status = str(error), ExitStatus.WRONG_USAGE
+        case sqlite3.Error():
+            words = f"the state file cannot be used now: {error}; has another program opened it?"
+            status = ExitStatus.REJECTED
+        case OSError():
+            words, status = f"cannot write the output: {error.strerror}", ExitStatus.REJECTED
+        case _:
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            words = (
+                f"this is a fault of smarty-gateway {__version__}, please report it: {type(error).__name__} "
+                f"at {Path(at.filename).name}:{at.lineno}"
+            )
+            status = ExitStatus.REJECTED
+            logging.getLogger(__name__).debug("%s", traceback.format_exc())
     with contextlib.suppress(OSError):
-        print(f"smarty-gateway: {error}", file=sys.stderr)
+        print(f"smarty-gateway: {words}", file=sys.stderr)
     return status

@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import sqlite3
 import threading
 import time
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from smarty_gateway.config import StoreLimits
-from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.errors import GatewayError
 
 FILE_NAME: Final = "gateway.sqlite3"
@@ -45,6 +46,9 @@ CREATE TABLE IF NOT EXISTS published (topic TEXT PRIMARY KEY, meter TEXT) WITHOU
 
 #: What SQLite says of a folder or a disk, where the file itself may be sound.
 _IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
+_IS_LOCKED: Final = re.compile("locked")
+#: SQLite needs so much for its log and what it shares with others.
+_LEAST_SPACE: Final = 200_000
 
 
 _COLUMNS: Final = {
@@ -77,6 +81,14 @@ class Undelivered:
     id: int
     topic: str
     payload: bytes
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return False
+    return usage.total > 0 and usage.free < _LEAST_SPACE
 
 
 def state_folder(chosen: Path | None) -> Path:
@@ -121,6 +133,10 @@ class Store:
 
     Attributes:
         notice: what a user should know about the file, such as that a damaged one was put aside.
+
+    Raises:
+        StateError: the file cannot be used until somebody does something about it.
+        sqlite3.OperationalError: it is locked, which passes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -137,6 +153,16 @@ class Store:
                 self._put_aside()
                 self._connection = self._open()
         except (OSError, sqlite3.Error) as error:
+            if _IS_LOCKED.search(str(error)):
+                raise
+            if _is_full(folder):
+                self._connection = self._open_in_memory()
+                self.notice = (
+                    f"the disk of {self.path} is full, so nothing new is kept in it; free some space and "
+                    "start the gateway again"
+                )
+                self._seen = self._data_version()
+                return
             raise StateError(
                 f"the state file {self.path} cannot be used: {getattr(error, 'strerror', None) or error}; "
                 "make its folder writable, or name another with --state"
@@ -152,6 +178,15 @@ class Store:
         except BaseException:
             connection.close()
             raise
+        return connection
+
+    def _open_in_memory(self) -> sqlite3.Connection:
+        """Take up what the file holds without writing a byte, so that meters are read all the same."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        if self.path.exists():
+            with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as file:
+                file.backup(connection)
+        self._check(connection)
         return connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
@@ -235,11 +270,13 @@ class Store:
         return ids
 
     def reset(self, rows: Iterable[StoredCounter]) -> None:
-        """Forget counters, and leave word for a gateway that is running."""
+        """Let counters begin anew, and leave word for a gateway that is running."""
         with self._lock, self._transaction():
             for row in rows:
                 key = (row.source, row.title)
-                self._connection.execute("DELETE FROM counters WHERE source = ? AND title = ?", key)
+                self._connection.execute(
+                    "UPDATE counters SET counter = ? WHERE source = ? AND title = ?", (BEGINS_ANEW, *key)
+                )
                 self._connection.execute("INSERT OR IGNORE INTO resets VALUES (?, ?)", key)
 
     def take_resets(self) -> list[tuple[str, bytes]]:
@@ -248,15 +285,15 @@ class Store:
             version = self._data_version()
             if version == self._seen:
                 return []
-            self._seen = version
             with self._transaction():
                 rows = self._connection.execute("SELECT source, title FROM resets").fetchall()
                 if rows:
                     self._connection.execute("DELETE FROM resets")
+            self._seen = version
         return [(source, bytes(title)) for source, title in rows]
 
     def forget_resets(self) -> None:
-        """Drop word that was left while no gateway ran: the counters themselves are gone already."""
+        """Drop word that was left while no gateway ran: the counters themselves begin anew already."""
         with self._lock:
             self._connection.execute("DELETE FROM resets WHERE EXISTS (SELECT 1 FROM resets)")
 

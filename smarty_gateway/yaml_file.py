@@ -36,7 +36,14 @@ class UnusableFileError(GatewayError):
         self.path = path
         self.line = line
         self.words = words
-        super().__init__(f"{path}:{line}: {words}" if line is not None else f"{path}: {words}")
+        place = "what is named here looks like a key and is not shown" if looks_like_key(path.name) else path
+        super().__init__(f"{place}:{line}: {words}" if line is not None else f"{place}: {words}")
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether a text could be a key that slipped to the wrong place."""
+    digits = re.sub(r"[\s:,;._-]+|0[xX]", "", text)
+    return re.fullmatch(rf"[0-9A-Fa-f]{{{_KEY_DIGITS}}}", digits) is not None
 
 
 def first_existing(candidates: Iterable[Path]) -> Path | None:
@@ -196,8 +203,7 @@ class YamlReader:
             self.fail(node, f"nothing is written here; {what} is needed")
         if not text.isprintable():
             self.fail(node, f"{what} is needed here, without line breaks and unseen characters")
-        digits = re.sub(r"[\s:,;._-]+|0[xX]", "", text)
-        if not may_be_hex and re.fullmatch(rf"[0-9A-Fa-f]{{{_KEY_DIGITS}}}", digits):
+        if not may_be_hex and looks_like_key(text):
             self.fail(node, f"this looks like a key, which belongs in keys.yaml; {what} is needed here")
         return text
 

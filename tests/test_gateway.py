@@ -1,5 +1,6 @@
 """What the supervisor does at the end."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.keys_in_force import KeysInForce
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.sources.address import parse_address
+from tests.commands import LIMIT
 from vectors.building_blocks import belgium
 
 
@@ -18,6 +20,7 @@ class SlowOutput:
     """Has work for a while after the last reading."""
 
     is_over = False
+    beat = None
     failure: str | None = None
 
     def __init__(self, looks: int) -> None:
@@ -66,6 +69,32 @@ def test_the_end_of_a_recording_waits_until_a_slow_output_has_handed_everything_
     output = SlowOutput(4)
     assert gateway_of(recording, output).run() is ExitStatus.GOOD
     assert output.done == ["1SAG1100000001", "finished", "stopped"]
+
+
+class PausingOutput(SlowOutput):
+    """Lets a recording wait, as `less` does, until the supervisor has looked at it."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._looked_at = threading.Event()
+
+    def publish(self, reading: Reading) -> None:
+        """Wait."""
+        assert self._looked_at.wait(LIMIT)
+        super().publish(reading)
+
+    def report(self, health: Mapping[str, Health]) -> None:
+        """Let go."""
+        self._looked_at.set()
+
+
+def test_a_recording_may_wait_for_its_reader_as_long_as_it_takes(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smarty_gateway.gateway.gateway._HANGS_AFTER", -1.0)
+    output = PausingOutput()
+    assert gateway_of(recording, output).run() is ExitStatus.GOOD
+    assert output.done[0] == "1SAG1100000001"
 
 
 def test_whoever_stops_the_gateway_does_not_wait_for_a_slow_output(recording: Path) -> None:

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.keyring import KeyRing, Verification
-from smarty_gateway.protocol.meter import Security
-from tests.streams import OTHER_KEY, meter_key, read, reasons, rejections, telegrams
+from smarty_gateway.protocol.meter import MeterStream, Security
+from tests.streams import OTHER_KEY, drain, meter_key, read, reasons, rejections, telegrams
 from vectors.building_blocks import (
     BARN_KEY,
     HOUSE_KEY,
@@ -16,6 +16,7 @@ from vectors.building_blocks import (
     hex_text,
     luxembourg,
     luxembourg_of_2018,
+    netherlands,
     telegram,
 )
 
@@ -126,6 +127,24 @@ def test_a_key_stays_retired_when_the_counters_are_taken_up_again() -> None:
     assert reasons(read(frame(TEXT, counter=901), keys, counters=counters)) == ["authentication"]
 
 
+def test_a_key_stays_retired_when_the_counter_begins_anew_and_no_gap_is_counted() -> None:
+    counters, keys = FrameCounters(), ring(OTHER_KEY, HOUSE_KEY)
+    read(frame(TEXT, counter=900, key=OTHER_KEY), keys, counters=counters)
+    counters.begin_anew(b"another!")
+    assert reasons(read(frame(TEXT, counter=50, key=OTHER_KEY), keys, counters=counters)) == ["replay"]
+    counters.begin_anew(HOUSE_TITLE)
+    assert reasons(read(frame(TEXT, counter=901), keys, counters=counters)) == ["authentication"]
+    assert len(telegrams(read(frame(TEXT, counter=50, key=OTHER_KEY), keys, counters=counters))) == 1
+    assert counters.gaps == 0
+
+
+def test_of_a_new_key_that_stands_behind_the_old_one_it_is_said_that_it_must_stand_first() -> None:
+    data = frame(TEXT, counter=900) + frame(TEXT, counter=1, key=OTHER_KEY)
+    (refused,) = rejections(read(data, ring(HOUSE_KEY, OTHER_KEY)))
+    assert refused.hint == "wrong-encryption-key"
+    assert "put it first" in str(refused)
+
+
 def hints(data: bytes, keys: KeyRing) -> list[str | None]:
     return [refused.hint for refused in rejections(read(data, keys))]
 
@@ -183,7 +202,7 @@ def test_the_replay_rule_goes_on_from_counters_that_were_kept() -> None:
     counters = FrameCounters()
     assert len(telegrams(read(frame(TEXT, counter=5), counters=counters))) == 1
     assert reasons(read(frame(TEXT, counter=5), counters=counters)) == ["replay"]
-    assert [counter for _, _, counter in counters] == [5]
+    assert list(counters.last.values()) == [5]
 
 
 def test_frames_that_were_missed_are_counted() -> None:
@@ -248,6 +267,14 @@ def test_plaintext_is_refused_from_a_meter_that_has_a_key_of_its_own() -> None:
 
 def test_plaintext_is_refused_where_the_user_says_that_the_meter_is_encrypted() -> None:
     assert reasons(read(belgium(1), must_be_encrypted=True)) == ["plaintext"]
+
+
+def test_on_a_shared_port_a_plaintext_meter_may_stand_beside_one_that_must_be_encrypted() -> None:
+    stream = MeterStream(KeyRing(), must_be_encrypted=True, plaintext_ids={"1sag1100000001"})
+    stream.receive_data(belgium(1) + netherlands(2))
+    events = drain(stream)
+    assert [event.meter_id for event in telegrams(events)] == ["1SAG1100000001"]
+    assert reasons(events) == ["plaintext"]
 
 
 def test_a_damaged_plaintext_telegram_is_a_checksum_matter_before_it_is_a_plaintext_matter() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -164,6 +165,29 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
         port.close()
 
 
+def test_a_replay_is_accepted_as_the_log_says_even_in_the_first_minutes(folder: Path) -> None:
+    port = PtyPort(folder / "port")
+    configure(folder, f"name: my house, source: {folder}/port")
+    try:
+        with Running("run", "--state", folder / "my state", folder=folder) as running:
+            running.wait_for_port(f"{folder}/port")
+            port.write(encrypted(50))
+            running.wait_for_readings(1)
+            port.write(encrypted(40))
+            running.wait_for_log("accept that with: ")
+            (line,) = [line for line in running.log if "accept that with: " in line]
+            command = line.partition("accept that with: smarty-gateway ")[2]
+            wait_until(
+                lambda: smarty_gateway(*shlex.split(command), folder=folder).returncode == 0,
+                "counters on disk",
+            )
+            running.wait_for_log("begins anew")
+            port.write(encrypted(40))
+            running.wait_for_readings(2)
+    finally:
+        port.close()
+
+
 def test_frame_counters_are_valid_after_a_kill(folder: Path) -> None:
     port = PtyPort(folder / "port")
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
@@ -194,10 +218,26 @@ def test_a_key_that_is_added_while_the_gateway_runs_is_used(folder: Path) -> Non
             running.send(signal.SIGHUP)
             running.wait_for_log("stay in force")
             keys.write_text(good, "utf-8")
-            running.wait_for_log("was read again")
+            running.wait_for_log("was read")
             port.write(encrypted(2))
             running.wait_for_readings(1)
             assert running.says("rejected no-key") == 1
+    finally:
+        port.close()
+
+
+def test_a_key_file_that_comes_later_is_found(folder: Path) -> None:
+    (folder / "keys.yaml").rename(folder / "later.yaml")
+    port = PtyPort(folder / "port")
+    try:
+        with Running("run", "--source", port.name, "--format", "json", folder=folder) as running:
+            running.wait_for_port(port.name)
+            port.write(encrypted(1))
+            running.wait_for_log("rejected no-key")
+            (folder / "later.yaml").rename(folder / "keys.yaml")
+            running.wait_for_log("keys.yaml was read")
+            port.write(encrypted(2))
+            running.wait_for_readings(1)
     finally:
         port.close()
 
@@ -256,6 +296,49 @@ def test_each_meter_of_a_shared_source_goes_out_under_its_name(folder: Path) -> 
     assert b"gateway.yaml does not name" in done.stderr
 
 
+def test_two_meters_without_a_name_may_change_places(folder: Path) -> None:
+    links = (folder / "one", folder / "two")
+    configure(folder, *(f"source: '{link}'" for link in links))
+    with Running("run", folder=folder) as running:
+        for turn, meters in enumerate(((belgium, netherlands), (netherlands, belgium))):
+            with plugged_in(links[0]) as one, plugged_in(links[1]) as two:
+                for port in (one, two):
+                    running.wait_for_port(port.name)
+                for port, meter in zip((one, two), meters, strict=True):
+                    port.write(meter(turn))
+                running.wait_for_readings(2 * turn + 2)
+        assert len(running.of("1SAG1100000001")) == len(running.of("E0044000000000001")) == 2
+
+
+def test_of_two_ports_that_send_the_same_meter_only_one_is_believed(folder: Path) -> None:
+    ports = [PtyPort(folder / name) for name in ("one", "two")]
+    configure(folder, *(f"source: '{port.name}'" for port in ports))
+    try:
+        with Running("run", folder=folder) as running:
+            for port in ports:
+                running.wait_for_port(port.name)
+            for second in range(3):
+                ports[0].write(belgium(second))
+                running.wait_for_readings(second + 1)
+                ports[1].write(belgium(second))
+            running.wait_for_log("sends a meter of this name already")
+            ports[0].close()
+            running.wait_for_log("pulled out")
+            ports[1].write(belgium(9))
+            running.wait_for_readings(4)
+            assert [reading["timestamp"][17:19] for reading in running.readings] == ["00", "01", "02", "09"]
+    finally:
+        for port in ports:
+            port.close()
+
+
+def test_the_name_of_a_meter_on_a_shared_port_may_be_written_in_any_case(folder: Path) -> None:
+    (folder / "one.bin").write_bytes(belgium(1))
+    configure(folder, "name: barn, source: one.bin, id: 1sag1100000001")
+    done = smarty_gateway("run", folder=folder)
+    assert b'"meter":"barn"' in done.stdout, done.stderr
+
+
 def test_a_port_that_is_in_use_is_said_once_and_read_when_it_is_free(folder: Path) -> None:
     port = PtyPort(folder / "port")
     try:
@@ -299,7 +382,7 @@ class _Peer(threading.Thread):
 
     def __init__(self, answer: "list[bytes]", *, stay: bool = True) -> None:
         super().__init__(daemon=True)
-        self._answer = answer
+        self.answer = answer
         self._stay = stay
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._clients: list[socket.socket] = []
@@ -315,7 +398,7 @@ class _Peer(threading.Thread):
             self.welcomed += 1
             self._clients.append(client)
             try:
-                for data in self._answer:
+                for data in self.answer:
                     client.sendall(data)
             except OSError:
                 continue
@@ -355,6 +438,27 @@ def test_a_peer_that_accepts_and_closes_makes_no_hot_loop_and_one_line(
         wait_until(lambda: peer.welcomed >= 4, "four attempts")
         assert running.says("closed the connection") == 1
         assert peer.welcomed < 8
+
+
+def test_a_bridge_that_is_busy_says_so_and_closes_and_is_one_line(folder: Path, peers: list[_Peer]) -> None:
+    peer = _Peer([b"Port already in use\r\n"], stay=False)
+    peers.append(peer)
+    peer.start()
+    with Running("run", "--source", f"tcp://127.0.0.1:{peer.port}", folder=folder) as running:
+        wait_until(lambda: peer.welcomed >= 4, "four attempts")
+        assert running.says("closed the connection") == 1
+        assert not running.says("is back")
+
+
+def test_a_meter_is_back_soon_behind_a_flood_of_garbage(folder: Path, peers: list[_Peer]) -> None:
+    peer = _Peer([random.Random(3).randbytes(1_000_000)] * 20)
+    peers.append(peer)
+    peer.start()
+    with Running("run", "--source", f"tcp://127.0.0.1:{peer.port}", folder=folder) as running:
+        running.wait_for_log("faster than any meter")
+        peer.answer = [belgium(1)]
+        running.wait_for_readings(1)
+        running.wait_for_log("is back")
 
 
 def test_a_bridge_that_closes_behind_each_telegram_loses_none(folder: Path, peers: list[_Peer]) -> None:
@@ -477,6 +581,23 @@ def test_standard_input_is_a_source(folder: Path) -> None:
     assert b'"1SAG1100000001"' in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (belgium(1), 0, b""),
+        (belgium(1).replace(b"000531", b"000532") + belgium(2), 1, b"rejected checksum"),
+        (encrypted(1)[:-1] + b"x", 1, b"no telegram that can be believed"),
+        (b"", 1, b"no telegram that can be believed"),
+    ],
+)
+def test_a_recording_that_is_not_all_good_ends_with_1(
+    folder: Path, data: bytes, status: int, words: bytes
+) -> None:
+    done = smarty_gateway("run", "--source", "-", data=data, folder=folder)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+
+
 def test_both_signals_end_it_cleanly(folder: Path) -> None:
     port = PtyPort(folder / "port")
     try:
@@ -516,6 +637,7 @@ def test_the_service_manager_is_told_of_ready_alive_and_stopping(folder: Path) -
         (("run", "--config", "bad.yaml"), 78, "bad.yaml:1"),
         (("run", "--source", "-", "--keys", "open.yaml"), 78, "chmod 600"),
         (("run", "--source", "/dev/null", "--state", "keys.yaml"), 78, "state folder"),
+        (("run", "--source", "-", "--keys", "ab" * 16), 78, "looks like a key and is not shown"),
         (("reset-counter", "nobody", "--state", "s"), 2, "there is none at all"),
     ],
 )

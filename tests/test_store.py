@@ -1,6 +1,7 @@
 """The state file keeps what it was given, in order, through kills and damage, and lets one gateway in."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -8,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.config import StoreLimits
-from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.store import VERSION, FolderLock, StateError, Store, StoredCounter, state_folder
 from tests.commands import LIMIT, ROOT, environment
 
@@ -107,10 +109,16 @@ def test_a_reset_reaches_the_gateway_that_runs_once(store: Store, tmp_path: Path
     assert store.take_resets() == []
 
 
-def test_a_reset_forgets_the_counters_of_every_key_of_that_meter_and_of_no_other(store: Store) -> None:
+def test_after_a_reset_the_counters_of_every_key_of_that_meter_begin_anew_and_of_no_other(
+    store: Store,
+) -> None:
     store.write([counter(7), counter(7, fingerprint="new"), counter(8, title=OTHER_TITLE)])
     store.reset([counter(7)])
-    assert store.all_counters() == [counter(8, title=OTHER_TITLE)]
+    assert {(row.title, row.fingerprint): row.counter for row in store.all_counters()} == {
+        (TITLE, counter(7).fingerprint): BEGINS_ANEW,
+        (TITLE, "new"): BEGINS_ANEW,
+        (OTHER_TITLE, counter(8).fingerprint): 8,
+    }
 
 
 def test_the_same_reset_twice_is_one(store: Store, tmp_path: Path) -> None:
@@ -345,6 +353,7 @@ def test_nobody_else_may_look_into_the_folder(tmp_path: Path) -> None:
 WRITER = """
 import itertools, sys
 from pathlib import Path
+from types import SimpleNamespace
 from smarty_gateway.store import Store, StoredCounter
 
 with Store(Path(sys.argv[1])) as store:
@@ -437,3 +446,22 @@ def test_the_folder_is_the_chosen_one_else_the_service_managers_else_the_users(
         Path("/home/someone/state/smarty-gateway"),
         Path("/home/someone/.local/state/smarty-gateway"),
     ]
+
+
+def test_with_a_full_disk_the_counters_are_taken_up_and_nothing_more_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path) as store:
+        store.write([counter(7)])
+    (tmp_path / "gateway.sqlite3-wal").mkdir()  # SQLite cannot make its log, as on a full disk
+    with pytest.raises(StateError):
+        Store(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
+    with Store(tmp_path) as store:
+        assert "is full" in str(store.notice)
+        assert store.all_counters() == [counter(7)]
+        store.write([counter(8)], [("topic", b"payload")])
+        assert store.count_undelivered() == 1
+    (tmp_path / "gateway.sqlite3-wal").rmdir()
+    with Store(tmp_path) as store:
+        assert store.all_counters() == [counter(7)]

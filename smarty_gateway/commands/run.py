@@ -3,6 +3,7 @@
 import argparse
 import logging
 import resource
+import shlex
 import signal
 import sys
 from contextlib import ExitStack, suppress
@@ -68,7 +69,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     start_log(verbose=args.verbose)
     _allow_many_files()
     config = load_run_config(args)
-    keys = KeysInForce(args.keys or config.keys or find_key_file())
+    keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
     for warning in warnings(config):
         _log.warning("warning: %s", warning)
     with ExitStack() as stack:
@@ -80,9 +81,15 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             store.forget_resets()
             if store.notice:
                 _log.error("%s", store.notice)
-        gateway = Gateway(config, keys, store)
+        gateway = Gateway(config, keys, store, _state_options(args))
         gateway.outputs += outputs_of(config, args.format, gateway, store)
         return run_until_signal(gateway)
+
+
+def _state_options(args: argparse.Namespace) -> str:
+    """Give what a user must add to another command, so that it finds the same state folder."""
+    given = {"--state": args.state, "--config": args.config}
+    return "".join(f" {name} {shlex.quote(str(path))}" for name, path in given.items() if path is not None)
 
 
 def _allow_many_files() -> None:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from smarty_gateway.config import Config, MeterConfig, Pace
@@ -29,10 +30,27 @@ _log = logging.getLogger(__name__)
 _SAVE_EVERY: Final = 900.0
 _LOOK_EVERY: Final = 1.0
 _FINISH_LOOK_EVERY: Final = 0.05
-_STOP_WITHIN: Final = 4.5
+#: Five seconds for a stop in all. A reader that opens a connection at this moment is not waited for.
+_READERS_STOP_WITHIN: Final = 1.5
+_OUTPUTS_STOP_WITHIN: Final = 3.0
+#: A meter sends every 10 s at least; so long after its last telegram, another source may have it.
+_OWNED_SECONDS: Final = 30.0
 #: A reader shows a sign of life every few seconds, whatever its source does. A machine that was asleep
 #: or out of memory makes all of them late, and is no reason to end.
 _HANGS_AFTER: Final = 300.0
+
+
+@dataclass(slots=True)
+class _Owner:
+    """Whose readings go out under a name; when the last one did, and over which connection."""
+
+    reader: SourceReader
+    last: float = 0.0
+    connection: int = 0
+
+    def still_sends(self, now: float) -> bool:
+        """Tell whether the meter has not moved to another port, as when two adapters change places."""
+        return self.reader.connection == self.connection and now - self.last < _OWNED_SECONDS
 
 
 class Gateway:
@@ -43,6 +61,7 @@ class Gateway:
 
     Args:
         store: for frame counters; None where no source is live.
+        options: that `reset-counter` needs to find the same state file.
     """
 
     def __init__(
@@ -50,15 +69,18 @@ class Gateway:
         config: Config,
         keys: KeysInForce,
         store: Store | None = None,
+        options: str = "",
     ) -> None:
         self.outputs: list[Output] = []
         self._store = store
+        self._options = options
         self._keys = keys
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._read_keys_again = threading.Event()
-        self._owners: dict[str, SourceReader] = {}
+        self._owners: dict[str, _Owner] = {}
         self._owners_lock = threading.Lock()
+        self._left_out: set[tuple[str, str]] = set()
         self._next_save = time.monotonic() + _SAVE_EVERY
         self._store_is_broken = False
         self.readers = [self._reader(meters) for meters in _by_source(config.meters)]
@@ -76,26 +98,32 @@ class Gateway:
             counters,
             self._deliver,
             self._wake.set,
+            self._options,
         )
 
     def _deliver(self, reader: SourceReader, reading: Reading) -> None:
-        """Hand a reading to every output, unless another source has the same meter."""
+        """Hand a reading to every output, unless another source sends the same meter."""
+        now = time.monotonic()
         owner = self._owners.get(reading.meter)
-        if owner is not reader:
+        if owner is None or owner.reader is not reader:
             with self._owners_lock:
-                owner = self._owners.setdefault(reading.meter, reader)
-                if owner is not reader:
-                    key = f"{reader.address} {reading.meter}"
-                    if key not in self._owners:
-                        self._owners[key] = reader
-                        _log.error(
-                            "%s: %s sends a meter of this name already; the readings from %s are left out "
-                            "until you give the two names of their own in gateway.yaml",
-                            reading.meter, owner.address, reader.address,
-                        )  # fmt: skip
+                owner = self._owners.get(reading.meter)
+                if owner is not None and owner.reader is not reader and owner.still_sends(now):
+                    self._leave_out(reader, reading.meter, owner.reader)
                     return
+                owner = self._owners[reading.meter] = _Owner(reader)
+        owner.last, owner.connection = now, reader.connection
         for output in self.outputs:
             output.publish(reading)
+
+    def _leave_out(self, reader: SourceReader, meter: str, owner: SourceReader) -> None:
+        if (reader.address.text, meter) not in self._left_out:
+            self._left_out.add((reader.address.text, meter))
+            _log.error(
+                "%s: %s sends a meter of this name already; as long as it does, the readings from %s are "
+                "left out; give the two names of their own in gateway.yaml",
+                meter, owner.address, reader.address,
+            )  # fmt: skip
 
     # What signals call
 
@@ -125,10 +153,24 @@ class Gateway:
         if failure is not None:
             _log.error("%s", failure)
             return ExitStatus.REJECTED
-        lost = [reader.lost_input for reader in self.readers if reader.lost_input]
-        for words in lost:
-            _log.error("%s", words)
-        return ExitStatus.WRONG_USAGE if lost else ExitStatus.GOOD
+        return self._result_of_recordings()
+
+    def _result_of_recordings(self) -> ExitStatus:
+        """Say what is wrong with recordings; a port has no result, and nor has what was stopped."""
+        status = ExitStatus.GOOD
+        for reader in self.readers:
+            if reader.address.is_live or not reader.is_over or self._stopping.is_set():
+                continue
+            healths = list(reader.health().values())
+            if reader.lost_input:
+                _log.error("%s", reader.lost_input)
+                status = ExitStatus.WRONG_USAGE
+            elif not any(health.telegrams for health in healths):
+                _log.error("%s: no telegram that can be believed was found in it", reader.address)
+                status = status or ExitStatus.REJECTED
+            elif any(health.rejected for health in healths):
+                status = status or ExitStatus.REJECTED
+        return status
 
     def _supervise(self) -> str | None:
         """Look after everything until it ends; give the reason if that is a failure."""
@@ -166,22 +208,36 @@ class Gateway:
         for output in self.outputs:
             if output.failure is not None:
                 return output.failure
+            if output.beat is not None and now - slept - output.beat > _HANGS_AFTER:
+                return f"{type(output).__name__} hangs"
         for reader in self.readers:
             if reader.failure is not None:
                 return reader.failure
-            if not reader.is_over and now - slept - reader.beat > _HANGS_AFTER:
+            # A recording may wait for whoever reads the output, such as `less`.
+            hangs = now - slept - reader.beat > _HANGS_AFTER
+            if hangs and reader.address.is_live and not reader.is_over:
                 return f"{reader.thread.name} hangs"
         return None
 
     def _end(self) -> None:
-        deadline = time.monotonic() + _STOP_WITHIN
+        until = time.monotonic() + _READERS_STOP_WITHIN
         for reader in self.readers:
             reader.stop()
         for reader in self.readers:
-            reader.thread.join(max(0.0, deadline - time.monotonic()))
+            reader.thread.join(max(0.0, until - time.monotonic()))
         self._save_counters()
+        health = self.health()
+        # All at once, so that none waits for another that is blocked.
+        last_steps = [
+            threading.Thread(target=output.stop, args=(_OUTPUTS_STOP_WITHIN,), daemon=True)
+            for output in self.outputs
+        ]
         for output in self.outputs:
-            output.stop(max(0.5, deadline - time.monotonic()))
+            output.report(health)
+        for thread in last_steps:
+            thread.start()
+        for thread in last_steps:
+            thread.join()
 
     def health(self) -> dict[str, Health]:
         """Say how every meter fares."""
@@ -216,7 +272,9 @@ class Gateway:
                 for reader in self.readers:
                     if reader.address.text == source:
                         reader.reset_counter(title)
-        if now >= self._next_save:
+        if now >= self._next_save or any(reader.wants_save for reader in self.readers):
+            for reader in self.readers:
+                reader.wants_save = False
             self._next_save = now + _SAVE_EVERY
             self._save_counters()
 

@@ -5,6 +5,7 @@ saved a file half-way.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +19,27 @@ _log: Final = logging.getLogger(__name__)
 class KeysInForce:
     """The keys of one file; where there is none, those that are given.
 
+    Args:
+        path: the key file; None where there is none yet.
+        ring: the keys without a file.
+        find: looks for a key file that came later, because a user made it as the log advised.
+
     Raises:
         KeyFileError: the file cannot be used, or others can read it.
     """
 
-    def __init__(self, path: Path | None, ring: KeyRing | None = None) -> None:
+    def __init__(
+        self, path: Path | None, ring: KeyRing | None = None, find: Callable[[], Path | None] = lambda: None
+    ) -> None:
         self._path = path
+        self._find = find
         self._version = _version_of(path)
         self.ring = (ring or KeyRing()) if path is None else _load(path)
 
     def refresh(self, *, asked: bool = False) -> bool:
         """Read the file again if it changed, or if somebody asked; tell whether there are new keys."""
+        if self._path is None:
+            self._path = self._find()
         version = _version_of(self._path)
         if self._path is None or not (asked or version != self._version):
             return False
@@ -38,7 +49,7 @@ class KeysInForce:
         except GatewayError as error:
             _log.error("%s; the keys that were read before stay in force", error)
             return False
-        _log.warning("%s was read again: %r", self._path, self.ring)
+        _log.warning("%s was read: %r", self._path, self.ring)
         return True
 
 

@@ -7,6 +7,7 @@ a valid telegram has come: a peer that accepts and closes makes no hot loop.
 
 import logging
 import random
+import shlex
 import threading
 import time
 import traceback
@@ -37,6 +38,11 @@ _IDLE_SECONDS: Final = 10.0
 #: Two telegrams of a meter that sends every 10 s, and more than the rest of one that began before.
 _GARBAGE_SECONDS: Final = 25.0
 _GARBAGE_BYTES: Final = 200
+#: Longer than a peer takes to say that it is busy, and to close.
+_STEADY_SECONDS: Final = 10.0
+#: A line of 115200 baud carries 11.5 kB a second.
+_FLOOD_BYTES: Final = 60_000
+_FLOOD_BYTES_A_SECOND: Final = 20_000
 
 
 @dataclass(slots=True)
@@ -53,6 +59,13 @@ class SourceReader:
         make_source: gives the source with these line settings; None stands for the usual ones.
         deliver: takes each reading.
         ended: is called when the thread ends.
+        options: that `reset-counter` needs to find the same state file.
+
+    Attributes:
+        connection: counts how often the source was lost.
+        beat: when the thread last showed a sign of life, by the monotonic clock.
+        lost_input: why a recording could not be read to its end.
+        wants_save: a replay was said, and whoever follows the advice needs the counters on disk.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that a test replaces
@@ -63,14 +76,22 @@ class SourceReader:
         counters: FrameCounters,
         deliver: Callable[["SourceReader", Reading], None],
         ended: Callable[[], None] = lambda: None,
+        options: str = "",
     ) -> None:
         self.address = meters[0].source
-        self.stream = MeterStream(keys, counters, must_be_encrypted=any(m.encrypted for m in meters))
+        self.stream = MeterStream(
+            keys,
+            counters,
+            must_be_encrypted=any(m.encrypted for m in meters),
+            plaintext_ids={m.id.casefold() for m in meters if m.id is not None and not m.encrypted},
+        )
         self.beat = time.monotonic()
         self.is_open = False
+        self.connection = 0
         self.is_over = False
         self.failure: str | None = None
         self.lost_input: str | None = None
+        self.wants_save = False
         self.thread = threading.Thread(target=self._run, name=f"reader of {self.address}", daemon=True)
         self._configured = meters
         self._make_source = make_source
@@ -78,6 +99,7 @@ class SourceReader:
         self._source = make_source(meters[0].line)
         self._deliver = deliver
         self._ended = ended
+        self._options = options
         self._stopping = threading.Event()
         self._lost = Condition(self._say)
         self._silent = Condition(self._say)
@@ -91,7 +113,7 @@ class SourceReader:
         self._resets: list[bytes] = []
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
-        self._spoke = self._proven = self.beat
+        self._spoke = self._proven = self._opened = self.beat
         self._noise_before = 0
 
     # For others
@@ -112,7 +134,8 @@ class SourceReader:
 
     def reset_counter(self, system_title: bytes) -> None:
         """Forget the frame counters of a meter, because a user accepts that they fell back."""
-        self._resets.append(system_title)
+        self._resets.append(system_title)  # heeded before the next frame is
+        self._say(f"the frame counter of {system_title.hex().upper()} begins anew, as you asked")
 
     def health(self) -> dict[str, Health]:
         """Say how the meters of this source fare; before the first telegram, those with a name."""
@@ -143,29 +166,35 @@ class SourceReader:
 
     def _read_until_lost(self) -> bool:
         """Open the source and read it until it is lost; False at the end of a recording."""
+        lost: SourceLost | None = None
         try:
             self._source.open()
             self.is_open = True
             _log.debug("%s: %s is open", self.name, self.address)
             self._read()
-        except SourceLost as lost:
-            self._silence()
-            if not self._stopping.is_set():
-                if not self.address.is_live:
-                    self.lost_input = str(lost)
-                    return False
-                self._lost.begin(f"{lost}; trying again until it works", lost.cause)
-                self._wait()
-            return True
+        except SourceLost as caught:
+            lost = caught
         except SourceEnded:
             self._silence()
             return False
         finally:
-            if self.is_open:
-                _log.debug("%s: %s is closed", self.name, self.address)
-            self.is_open = False
-            self._source.close()
+            self._close()
+        if lost is not None:
+            self._silence()
+            if not self.address.is_live and not self._stopping.is_set():
+                self.lost_input = str(lost)
+                return False
+            if not self._stopping.is_set():
+                self._lost.begin(f"{lost}; trying again until it works", lost.cause)
+                self._wait()
         return True
+
+    def _close(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self.connection += 1
+            _log.debug("%s: %s is closed", self.name, self.address)
+        self._source.close()
 
     def _wait(self) -> None:
         delay = _DELAYS[min(self._attempt, len(_DELAYS) - 1)]
@@ -175,8 +204,8 @@ class SourceReader:
 
     def _read(self) -> None:
         self._spoke = self._proven = time.monotonic()
+        self._opened = self._spoke
         self._noise_before = self.stream.noise_bytes
-        self._primary.health.reconnects += self._lost.is_on
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
             data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
@@ -184,13 +213,15 @@ class SourceReader:
             self._apply_resets()
             if data:
                 self._spoke = now
-                self._lost.end(f"{self.address} is back")
+                if now - self._opened >= _STEADY_SECONDS:
+                    self._is_back()
                 self._silent.end(f"{self.address} speaks again")
             self.stream.receive_data(data, now if self.address.is_live else None)
             self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
                 self._look_at_silence(now)
+                self._look_at_flood(now)
                 self._look_at_garbage(now)
         self._silence()
 
@@ -216,9 +247,7 @@ class SourceReader:
     def _apply_resets(self) -> None:
         while self._resets:
             title = self._resets.pop()
-            for key in [key for key in self.stream.counters.last if key[0] == title]:
-                del self.stream.counters.last[key]
-            self._say(f"the frame counter of {title.hex().upper()} begins anew, as you asked")
+            self.stream.counters.begin_anew(title)
 
     def _look_at_proof(self, meter: _Meter, telegram: MeterTelegram) -> None:
         """Report a meter that once sent authenticated frames and now sends plaintext."""
@@ -250,7 +279,7 @@ class SourceReader:
         if telegram.system_title is not None:
             identities |= _names_of_title(telegram.system_title)
         for config in self._configured:
-            if config.id is not None and config.id.upper() in identities:
+            if config.id is not None and config.id.casefold() in map(str.casefold, identities):
                 return self._first_or_new(config.name or telegram.meter_id)
         if not self._meters and self._configured[0].id is None:
             self._primary.name = self._primary.name or telegram.meter_id
@@ -266,7 +295,8 @@ class SourceReader:
 
     def _configured_name_of_title(self, title: bytes) -> str | None:
         names = _names_of_title(title)
-        return next((c.name for c in self._configured if c.id is not None and c.id.upper() in names), None)
+        configured = (config for config in self._configured if config.id is not None)
+        return next((config.name for config in configured if (config.id or "").upper() in names), None)
 
     def _note_rejection(self, rejection: Rejection, now: float) -> None:
         name, advice = self.name, ""
@@ -275,9 +305,10 @@ class SourceReader:
         if rejection.reason is not Reason.MALFORMED:
             self._note_proof(now)
         if rejection.reason is Reason.REPLAY and self.address.is_live:
+            self.wants_save = True
             advice = (
                 "; if the meter was replaced or its counter was set back, accept that with: "
-                f"smarty-gateway reset-counter {name}"
+                f"smarty-gateway reset-counter {shlex.quote(name)}{self._options}"
             )
         health = next((m.health for m in self._meters.values() if m.name == name), self._primary.health)
         health.rejected[rejection.reason] = health.rejected.get(rejection.reason, 0) + 1
@@ -287,6 +318,7 @@ class SourceReader:
 
     def _note_proof(self, now: float) -> None:
         """Take note that the line settings are right: a frame or a telegram came through."""
+        self._is_back()
         self._proven = now
         self._noise_before = self.stream.noise_bytes
         if self._garbage.is_on:
@@ -295,6 +327,17 @@ class SourceReader:
             self._garbage.end(
                 f"telegrams come through from {self.address}{at}{'' if self._line == MODERN else advice}"
             )
+
+    def _is_back(self) -> None:
+        """Take note that the source is there again: not at its first byte, which may be its last."""
+        self._primary.health.reconnects += self._lost.is_on
+        self._lost.end(f"{self.address} is back")
+
+    def _look_at_flood(self, now: float) -> None:
+        """Leave a peer that sends noise faster than any meter, for what waits in between is old by then."""
+        noise = self.stream.noise_bytes - self._noise_before
+        if noise > _FLOOD_BYTES and noise > (now - max(self._opened, self._proven)) * _FLOOD_BYTES_A_SECOND:
+            raise SourceLost("what comes is no P1 telegram, and faster than any meter: is it a P1 bridge?")
 
     def _look_at_silence(self, now: float) -> None:
         if now - self._spoke < _SILENT_SECONDS:

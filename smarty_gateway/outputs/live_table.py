@@ -108,6 +108,7 @@ class LiveTable:
         self._blocks: dict[str, _Block] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live table", daemon=True)
+        self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
         self.is_over = False
         self.failure: str | None = None
 

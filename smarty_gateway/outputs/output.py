@@ -87,6 +87,10 @@ class Output(Protocol):
         """Tell whether it still hands on what it was given; the end of a recording waits for that."""
 
     @property
+    def beat(self) -> float | None:
+        """Tell when its thread last showed a sign of life; None where it may wait for ever."""
+
+    @property
     def is_over(self) -> bool:
         """Tell whether nobody listens any more, as behind a closed pipe; the gateway then ends."""
 

@@ -34,6 +34,7 @@ class StdoutOutput:
         self._queue: queue.Queue[Reading | None] = queue.Queue(_QUEUE_SIZE)
         self._thread = threading.Thread(target=self._run, name="standard output", daemon=True)
         self._dropped = 0
+        self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
         self.is_over = False
         self.failure: str | None = None
 

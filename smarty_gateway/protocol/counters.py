@@ -5,8 +5,11 @@ specification 1.1.3, clause 3.2.5). Gaps are normal, a passive reader misses fra
 counted. This is a plain value: the caller decides whether it lives for one file or in a store.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
+
+#: Below every counter, and still a sign that frames have verified under a key: older ones stay retired.
+BEGINS_ANEW: Final = -1
 
 
 @dataclass(slots=True)
@@ -32,11 +35,12 @@ class FrameCounters:
         last = self.last.get(key)
         if last is not None and counter <= last:
             return
-        if last is not None:
+        if last is not None and last != BEGINS_ANEW:
             self.gaps += counter - last - 1
         self.last[key] = counter
 
-    def __iter__(self) -> Iterator[tuple[bytes, str, int]]:
-        """Yield (system title, fingerprint, counter) of every meter and key, for a store."""
-        for (title, fingerprint), counter in self.last.items():
-            yield title, fingerprint, counter
+    def begin_anew(self, system_title: bytes) -> None:
+        """Accept any counter of this meter next, but remember which keys have verified its frames."""
+        for key in self.last:
+            if key[0] == system_title:
+                self.last[key] = BEGINS_ANEW

@@ -219,7 +219,7 @@ def _read_line(line: str) -> _Line:
         code, sent, digits, unit = simple.groups()
         usual = BY_CODE.get(code)
         if usual is not None and usual.quantity.form is Form.NUMBER and usual.quantity.unit == unit:
-            return _Line(code, sent, usual.code, usual.name, float(digits))
+            return _Line(usual.code, sent, usual.code, usual.name, float(digits))
     code, bracket, rest = line.partition("(")
     if not _CODE.fullmatch(code):
         return _Line("", line)
@@ -245,6 +245,8 @@ def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
     groups = sent[1:-1].split(")(")
     if found is None:
         return _read_mbus_line(code, sent, groups)
+    if code == found.code:
+        code = found.code  # the table's string serves a thousand meters
     pairs = _READERS[found.quantity.form](found, groups)
     if len(pairs) == 1 and found.code != THRESHOLD_CODE and not isinstance(pairs[0][1], dict | list):
         return _Line(code, sent, found.code, *pairs[0])

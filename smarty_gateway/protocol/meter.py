@@ -4,6 +4,7 @@ The checks run in the order of the contract, and the first that fails is the rea
 Nothing of a refused plaintext leaves this module.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -116,14 +117,21 @@ class MeterStream:
         keys: all keys there are; they may be replaced at any time.
         counters: the frame counters to go on from; they are changed in place.
         must_be_encrypted: refuse plaintext telegrams even of meters without an entry in `keys`.
+        plaintext_ids: the meters to which that does not apply, by meter_id in lower case.
     """
 
     def __init__(
-        self, keys: KeyRing, counters: FrameCounters | None = None, *, must_be_encrypted: bool = False
+        self,
+        keys: KeyRing,
+        counters: FrameCounters | None = None,
+        *,
+        must_be_encrypted: bool = False,
+        plaintext_ids: Container[str] = (),
     ) -> None:
         self.keys = keys
         self.counters = FrameCounters() if counters is None else counters
         self._must_be_encrypted = must_be_encrypted
+        self._plaintext_ids = plaintext_ids
         self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
 
@@ -228,15 +236,16 @@ class MeterStream:
                 words = "this plaintext telegram has no CRC, and bytes in it that are no text"
                 return self._refuse(candidate, Reason.CHECKSUM, words)
         readings = self._decoder.decode(telegram)
-        if self._is_refused_as_plaintext(readings):
+        accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
+        if self._is_refused_as_plaintext(accepted):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
             return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True)
-        accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
         return _Verdict(genuine=True, event=accepted)
 
-    def _is_refused_as_plaintext(self, readings: Readings) -> bool:
-        if self._must_be_encrypted:
+    def _is_refused_as_plaintext(self, telegram: MeterTelegram) -> bool:
+        if self._must_be_encrypted and telegram.meter_id.casefold() not in self._plaintext_ids:
             return True
+        readings = telegram.readings
         # Every line of that code counts, so that an empty or odd one in front hides nothing.
         names = [str(readings.fields.get("logical_device_name", ""))]
         names += [read_hex_text(rest[1:-1]) for rest in readings.unknown.get("0-0:42.0.0", [])]
@@ -274,7 +283,13 @@ class MeterStream:
     def _authentication_failed(self, failed: _FailedTag) -> Rejection:
         frame = failed.frame
         keys = self._keys_in_use(frame.system_title)
-        if any(read_by_crc(frame, key) is not None for key in keys):
+        retired = self.keys.keys_for(frame.system_title)[len(keys) :]
+        if any(decrypt(frame, key) is not None for key in retired):
+            hint, words = (
+                Hint.WRONG_ENCRYPTION_KEY,
+                "it opens with a key that stands behind one in use; if that is the new one, put it first",
+            )
+        elif any(read_by_crc(frame, key) is not None for key in keys):
             hint, words = (
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",

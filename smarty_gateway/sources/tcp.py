@@ -8,6 +8,7 @@ processor from the other meters.
 
 import contextlib
 import re
+import select
 import socket
 import time
 from typing import Final
@@ -30,6 +31,7 @@ class TcpSource:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._socket: socket.socket | None = None
+        self._poll = select.poll()
         self._telnet = TelnetFilter()
         self._allowance = float(_BURST)
         self._last_read = time.monotonic()
@@ -54,6 +56,9 @@ class TcpSource:
         for option, value in _KEEP_ALIVE.items():
             if hasattr(socket, option):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        connected.settimeout(0)
+        self._poll = select.poll()
+        self._poll.register(connected, select.POLLIN)
         self._socket = connected
 
     def read(self, seconds: float = READ_SECONDS) -> bytes:
@@ -61,12 +66,13 @@ class TcpSource:
         connection = self._socket
         if connection is None:
             raise SourceLost("the connection is closed")
-        if connection.gettimeout() != seconds:
-            connection.settimeout(seconds)
         self._slow_down()
         try:
+            # Not by a timeout of recv(), which would hold a buffer for each meter that is silent.
+            if not self._poll.poll(seconds * 1000):
+                return b""
             data = connection.recv(_CHUNK)
-        except TimeoutError:
+        except BlockingIOError:
             return b""
         except OSError as error:
             raise SourceLost(f"the connection broke: {error.strerror or error}") from None
