@@ -4,11 +4,12 @@ A key has no repr, no str and no pickle that shows it, so that no log line, trac
 can contain it by accident.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NoReturn
+
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.system_title import serial_from_system_title
@@ -66,8 +67,10 @@ class MeterKey:
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(b"smarty-gateway fingerprint" + self.encryption_key.reveal())
-        object.__setattr__(self, "fingerprint", digest.hexdigest()[:16])
+        # The library that decrypts has it; hashlib would load a second one of four megabytes.
+        digest = Hash(SHA256())
+        digest.update(b"smarty-gateway fingerprint" + self.encryption_key.reveal())
+        object.__setattr__(self, "fingerprint", digest.finalize().hex()[:16])
 
 
 class KeyRing:
