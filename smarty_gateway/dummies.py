@@ -37,6 +37,10 @@ _TIME: Final = re.compile(r"([0-9]{12})([A-Za-z]?)")
 _PIVOT: Final = "70"
 _FIRST_YEAR: Final = 2005
 _UNSET: Final = "632525252525"
+#: What clocks show that were never set; those that begin to count do so at 0, 1 or 2 o'clock.
+_NEVER_SET: Final = re.compile(
+    r"(?:0{12}|[Ff]{12}|632525252525|(?:00|70)01010[0-2][0-5][0-9][0-5][0-9])[A-Za-z]?"
+)
 _UPPER_HEX: Final = "ABCDEF"
 
 
@@ -101,12 +105,16 @@ class Dummies:
     def rest_of_hex(self, text: str) -> str:
         """Give the dummy of a piece of a hex text that goes over several lines: 3s, which are 33 or 3."""
         self.changes["messages"] += 1
-        return re.sub(r"[0-9A-Fa-f]", "3", text) if re.search(r"[0-9A-Fa-f]", text) else text
+        return re.sub(r"[0-9A-Fa-f]", "3", text)
 
     def header(self, text: str) -> str:
-        """Give the dummy of a header line: the maker and the baud rate stay, then digits become others."""
+        """Give the dummy of a header line: the maker and the baud rate stay, then digits become others.
+
+        A bracket is in none; behind one stands what followed a line end that was lost.
+        """
         self.changes["header lines"] += 1
-        return text[:5] + self._low(self._digits(text[5:]), text[5:])
+        at = max(5, text.find("(")) if "(" in text else len(text)
+        return text[:5] + self._low(self._digits(text[5:at]), text[5:at]) + self._masked(text[at:])
 
     def masked(self, text: str) -> str:
         """Give the dummy of what nobody knows: digits become others, letters X."""
@@ -174,7 +182,9 @@ class Dummies:
     # Times and readings
 
     def time(self, text: str) -> str | None:
-        """Move a time (YYMMDDhhmmss, perhaps with S or W); None for what is none. An unset one stays."""
+        """Move a time (YYMMDDhhmmss, perhaps with S or W); None for what is none. An unset one stays so."""
+        if _NEVER_SET.fullmatch(text):
+            return text
         match = _TIME.fullmatch(text)
         if match is None:
             return None
@@ -182,9 +192,9 @@ class Dummies:
         try:
             moment = datetime.strptime(f"20{digits}", "%Y%m%d%H%M%S")  # noqa: DTZ007 - the meter's own time
         except ValueError:
-            return _UNSET + letter  # of the clocks that were never set, and damaged ones
+            return _UNSET + letter
         if digits[:2] >= _PIVOT or moment.year < _FIRST_YEAR:
-            return text
+            return _UNSET + letter  # damage to the year alone would leave all the rest of a true date
         self.changes["times"] += 1
         return (moment + self.shift).strftime("%y%m%d%H%M%S") + letter
 

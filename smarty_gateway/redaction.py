@@ -9,13 +9,15 @@ rules, and each of them is replaced by one of the same length:
 * noise becomes noise that can be taken for nothing else. Text stays text, and the header of a frame
   that was cut short stays a header, or the fault could not be seen any more.
 
+Random bytes cannot show why the original failed, so that is noted in words (docs/capture-format.md).
+
 Bytes come out once it is certain what they are; until then they are held in memory, and never written.
 """
 
 import random
 import re
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -44,7 +46,8 @@ from smarty_gateway.protocol.keyring import (
     MeterKey,
     Verification,
 )
-from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter import Event, MeterStream
+from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.telegram import is_text, parse_telegram, without_parity
 from smarty_gateway.protocol.values import read_hex_text
@@ -56,6 +59,8 @@ _COUNTER_SIZE: Final = 4
 _COUNTER_MAX: Final = 10 * 365 * 86400 // 2
 #: No event begins further back than this, so what is older and belongs to none is noise.
 _HELD_MAX: Final = 4 * MAX_LENGTH
+#: So much noise says what it is.
+_EXAMINED: Final = 16384
 _NAME: Final = re.compile(rb"0-0:42\.0\.0(?:[.*:]255)?\(([^()\r\n]*)\)")
 _KEY_FILE_HEAD: Final = """\
 # Dummy keys of a redacted capture: they were made up for it, belong to no meter, and may be published.
@@ -71,12 +76,16 @@ class Redactor:
     Args:
         keys: of the meters in it; frames that none of them opens get random bytes.
         began: when the capture began.
+        examine: gives doctor's code for what bytes are that hold no frame and no telegram, "" if it
+            knows none. It is asked about the originals, and only where the stream holds neither.
 
     Attributes:
         began: the same moment, moved as all times are.
     """
 
-    def __init__(self, keys: KeyRing, began: datetime) -> None:
+    def __init__(
+        self, keys: KeyRing, began: datetime, examine: Callable[[bytes], str] = lambda _: ""
+    ) -> None:
         # The system's, because a generator that can be computed forth can be computed back as well.
         self._dummies = Dummies(began, random.SystemRandom())
         self.began = began + self._dummies.shift
@@ -86,6 +95,10 @@ class Redactor:
         self._held = bytearray()  # not redacted yet
         self._base = 0  # offset of the first of these
         self._done = bytearray()  # redacted, and not given out yet
+        self._examine = examine
+        self._is_noise = True  # all of it so far
+        self._first_noise = bytearray()
+        self._notes: list[str] = []
         self._dummy_keys: dict[str, bytes] = {}  # by fingerprint
         self._entries: dict[str, str] = {}  # of the key file, by the name of the meter
 
@@ -113,7 +126,14 @@ class Redactor:
         self._stream.receive_silence()
         self._take_events()
         self._redact_noise(self._base + len(self._held))
+        if self._is_noise and (finding := self._examine(bytes(self._first_noise))):
+            self._note(f"finding={finding}")
         return list(self._ready())
+
+    def take_notes(self) -> list[str]:
+        """Give the comments that are new: what was wrong with originals whose dummies cannot show it."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def _ready(self) -> Iterator[Chunk]:
         while self._chunks and self._chunks[0][1] <= len(self._done):
@@ -123,12 +143,13 @@ class Redactor:
 
     def _take_events(self) -> None:
         while (event := self._stream.next_event()) is not None:
+            self._is_noise = False
             self._redact_noise(event.offset)
             data = self._take(event.size)
             whole = len(data) if isinstance(read_header(data[:HEADER_MAX]), Header) else _next_mark(data)
             self._held[:0] = data[whole:]
             self._base -= len(data) - whole
-            self._done += self._redact(data[:whole])
+            self._done += self._redact(data[:whole], event)
 
     def _take(self, size: int) -> bytes:
         data = bytes(self._held[:size])
@@ -138,7 +159,7 @@ class Redactor:
 
     # What the parts of a stream become
 
-    def _redact(self, data: bytes) -> bytes:
+    def _redact(self, data: bytes, event: Event) -> bytes:
         if not data.startswith(MARK[:1]):
             self._dummies.changes["plaintext telegrams"] += 1
             self._note_names(data)
@@ -146,16 +167,18 @@ class Redactor:
         header = read_header(data[:HEADER_MAX])
         is_whole = isinstance(header, Header) and header.size + header.length == len(data)
         if isinstance(header, Header) and is_whole and header.security == AUTHENTICATED_AND_ENCRYPTED:
-            return self._redact_frame(data, header)
+            return self._redact_frame(data, header, event)
         self._dummies.changes["broken frames"] += 1
         return self._redact_header(data, header)
 
-    def _redact_frame(self, data: bytes, header: Header) -> bytes:
+    def _redact_frame(self, data: bytes, header: Header, event: Event) -> bytes:
         frame = cut_frame(0, data, header)
         found = self._open(frame)
         self._note_keys(frame.system_title)
         if found is None:
             self._dummies.changes["frames that do not verify"] += 1
+            if isinstance(event, Rejection):
+                self._note_verdict(frame, event)
             return self._redact_header(data, header)
         self._dummies.changes["frames"] += 1
         key, plaintext = found
@@ -193,6 +216,7 @@ class Redactor:
         """Redact what lies before an offset and belongs to no event."""
         noise = self._take(max(0, end - self._base))
         self._dummies.changes["noise bytes"] += len(noise)
+        self._first_noise += noise[: _EXAMINED - len(self._first_noise)]
         start = 0
         while start < len(noise):
             at = noise.find(MARK, start)
@@ -211,6 +235,26 @@ class Redactor:
 
     def _noise_like(self, noise: bytes) -> bytes:
         return redact_text(noise, self._dummies) if is_text(noise) else self._dummies.noise(len(noise))
+
+    # What the dummies cannot show. Nothing of an original may be in here.
+
+    def _note(self, words: str) -> None:
+        self._notes.append(f"original: {words}")
+
+    def _note_verdict(self, frame: Frame, rejection: Rejection) -> None:
+        hint = f" hint={rejection.hint}" if rejection.hint else ""
+        finding = " finding=other-meter" if self._is_of_another_meter(frame, rejection.reason) else ""
+        self._note(f"rejected {rejection.reason} offset={rejection.offset}{hint}{finding}")
+
+    def _is_of_another_meter(self, frame: Frame, reason: Reason) -> bool:
+        """Tell whether there are only keys of other meters, or one of them opens the frame."""
+        own = self._keys.keys_for(frame.system_title)
+        return (reason is Reason.NO_KEY and bool(self._keys)) or any(
+            decrypt(frame, key) or read_by_crc(frame, key)
+            for keys in self._keys.entries().values()
+            for key in keys
+            if key not in own
+        )
 
     # Keys
 

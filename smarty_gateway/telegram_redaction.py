@@ -49,6 +49,8 @@ _SHORT: Final = re.compile(r"[0-9]{0,5}|[0-9]+-[0-9]+:[0-9.]+|[0-9]:[0-9.]+|(?:m
 _KEPT_MAX: Final = 7
 _SCALED_CLASSES: Final = frozenset({"power", "reactive_power", "apparent_power", "current"})
 _IDENTIFIERS: Final = re.compile(r"0-[0-9]+:(?:96\.[12]\.[0-9]+|42\.0\.0)")
+#: Of a message that goes over several lines.
+_PIECE_OF_HEX: Final = re.compile(r"\(?[0-9A-Fa-f]*\)?")
 _MESSAGES: Final = re.compile(r"0-[0-9]+:96\.13\.[0-9]+")
 _VERSION: Final = "0-0:96.1.4"
 _MBUS: Final = re.compile(r"0-[1-9][0-9]?:([0-9.]+)")
@@ -123,17 +125,16 @@ def _redact_continuation(code: str, line: str, dummies: Dummies) -> str:
     kind = _kind_of(code) if code else _Kind.UNKNOWN
     if kind is _Kind.DATED_REGISTER and line.startswith("("):
         return _redact_values(code, line, dummies)
-    if kind is _Kind.MESSAGE and re.fullmatch(r"[0-9A-Fa-f]+\)?", line):
+    if kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(line):
         return dummies.rest_of_hex(line)
     return dummies.masked(line)
 
 
 def _redact_values(code: str, rest: str, dummies: Dummies) -> str:
     kind = _kind_of(code)
-    if kind is _Kind.MESSAGE and not rest.endswith(")"):
-        return "(" + dummies.rest_of_hex(rest[1:])  # it goes on in the next line
     if not rest.endswith(")"):
-        return dummies.masked(rest)
+        goes_on = kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(rest)  # in the next line
+        return dummies.rest_of_hex(rest) if goes_on else dummies.masked(rest)
     groups = rest[1:-1].split(")(")
     last = len(groups) - 1
     redacted = [
@@ -221,7 +222,7 @@ def _with_checksum(original: bytes, redacted: bytes, rng: random.Random) -> byte
     at = original.rfind(b"!") + 1
     if not at:
         return redacted
-    digits = original[at:].strip(b" \x00\r\n")
+    digits = original[at:].strip(b" \x00\r\x8d\n")  # 8D: a CR with its parity bit
     if not digits or checksum_of(original, at) is Checksum.MISSING:
         return redacted
     if checksum_of(original, at) is Checksum.WRONG:

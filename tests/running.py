@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from smarty_gateway.simulator.ports import PtyPort
-from tests.canaries import assert_no_key, assert_no_key_in_state
-from tests.commands import LIMIT, environment
+from tests.canaries import assert_no_key, assert_no_key_in_arguments, assert_no_key_in_state
+from tests.commands import LIMIT, as_verbose_as_it_gets, environment
 
 
 def wait_until(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
@@ -37,14 +37,10 @@ class Running:
     def __init__(self, *arguments: object, folder: Path, env: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
         self.log: list[str] = []
+        arguments = as_verbose_as_it_gets(arguments)
+        assert_no_key_in_arguments(arguments)
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "smarty_gateway",
-                *map(str, arguments),
-                *(["-v"] * (arguments[0] == "run")),
-            ],
+            [sys.executable, "-m", "smarty_gateway", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -58,7 +54,6 @@ class Running:
         for thread in self._threads:
             thread.start()
         self._state = folder / "state"
-        assert_no_key(b"\0".join(str(argument).encode() for argument in arguments), "the arguments")
 
     @staticmethod
     def _collect(stream: IO[bytes] | None, into: list[str]) -> None:

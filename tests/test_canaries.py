@@ -1,13 +1,17 @@
 """A key that slips out is noticed, whatever it looks like; see `tests.canaries` for where that is asked."""
 
+import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from smarty_gateway.cli import COMMANDS
+from smarty_gateway.protocol.keyring import LUXEMBOURG_AUTHENTICATION_KEY
 from tests.canaries import KEYS, assert_no_key, assert_no_key_in_state, forms_of
-from tests.commands import ROOT, SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
+from tests.commands import ROOT, SAMPLE, SAMPLE_KEYS, as_verbose_as_it_gets, environment, smarty_gateway
 from tests.running import Running
 
 KEY = KEYS[0]
@@ -51,6 +55,71 @@ def test_a_key_that_is_logged_on_purpose_turns_the_check_red(tmp_path: Path) -> 
             assert_no_key(done.stderr, "the log")
 
 
+def test_a_key_in_an_argument_is_noticed(tmp_path: Path) -> None:
+    for start in (smarty_gateway, Running):
+        with pytest.raises(AssertionError, match="key number 0 is in the arguments"):
+            start("decode", KEY.hex(" "), folder=tmp_path)
+
+
+TESTS_WITH_LEAKS = """
+import logging, sys
+from tests.canaries import KEYS
+
+def test_log():
+    logging.getLogger("smarty_gateway.test").debug("the key is %s", KEYS[2].hex())
+
+def test_output():
+    print(KEYS[2])
+
+def test_errors():
+    print(list(KEYS[2]), file=sys.stderr)
+
+def test_silence():
+    logging.getLogger("smarty_gateway.test").debug("there is a key")
+"""
+
+
+def test_a_key_that_a_test_logs_or_prints_turns_it_red(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
+    (tmp_path / "test_leaks.py").write_text(TESTS_WITH_LEAKS)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", tmp_path, "-q", tmp_path],
+        capture_output=True, check=False, cwd=tmp_path, env={**environment(), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    said = done.stdout.decode()
+    assert "4 passed, 3 errors" in said
+    for section, test in (("log", "log"), ("stdout", "output"), ("stderr", "errors")):
+        assert f"key number 2 is in Captured {section} call of test_{test}" in said
+
+
+def test_all_keys_that_tests_use_are_looked_for() -> None:
+    """Those with a name that ends in KEY, and those in key files."""
+    found = set()
+    for folder in ("tests", "vectors"):
+        for path in (ROOT / folder).glob("*.py"):
+            names = re.findall(r"(?m)^(\w*KEY)\b.*=", path.read_text("utf-8"))
+            module = importlib.import_module(f"{folder}.{path.stem}") if names else None
+            found |= {getattr(module, name) for name in names}
+    for path in (SAMPLE_KEYS, ROOT / "keys.example.yaml"):
+        digits = re.findall(r"\b[0-9A-F]{32}\b|\b(?:[0-9A-F]{8} ){3}[0-9A-F]{8}\b", path.read_text("utf-8"))
+        found |= set(digits)
+    assert len(found) > len(KEYS)
+    keys = {bytes.fromhex(key) if isinstance(key, str) else key for key in found}
+    assert keys - set(KEYS) <= {LUXEMBOURG_AUTHENTICATION_KEY}
+
+
+def test_commands_are_started_at_their_most_verbose(tmp_path: Path) -> None:
+    """Every one whose help names -v; `decode` gives what it then says only to those who ask."""
+    for name in COMMANDS:
+        has_option = b"-v," in smarty_gateway(name, "--help").stdout
+        assert as_verbose_as_it_gets((name,)) == ((name, "-v") if has_option and name != "demo" else (name,))
+    assert (
+        smarty_gateway("decode", SAMPLE, "--keys", SAMPLE_KEYS, folder=tmp_path).stderr.count(b"noise") == 0
+    )
+    asked = smarty_gateway("decode", "-v", SAMPLE, "--keys", SAMPLE_KEYS, folder=tmp_path)
+    assert asked.stderr.count(b"noise") == 1
+
+
 def test_nothing_of_a_key_file_with_faults_is_shown(tmp_path: Path) -> None:
     hexed = KEY.hex().upper()
     keys = tmp_path / "keys.yaml"
@@ -81,6 +150,7 @@ def test_every_command_with_keys_is_silent_about_them_at_its_most_verbose(tmp_pa
     smarty_gateway("capture", *shared, SAMPLE, "plain.capture", folder=tmp_path)
     smarty_gateway("capture", "--redact", *shared, SAMPLE, "redacted.capture", folder=tmp_path)
     smarty_gateway("check", "--keys", keys, folder=tmp_path)
+    smarty_gateway("demo", "-v", "--seconds", 3, folder=tmp_path)
     with Running("run", *shared, "--source", SAMPLE, folder=tmp_path) as running:
         assert running.wait() == 0
     for path in tmp_path.glob("*.capture*"):

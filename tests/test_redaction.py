@@ -16,11 +16,14 @@ from smarty_gateway.dummies import Dummies
 from smarty_gateway.keys import load_key_ring
 from smarty_gateway.protocol.keyring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Event, MeterTelegram
-from smarty_gateway.protocol.rejection import Reason, Rejection
+from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from smarty_gateway.redaction import Redactor
+from smarty_gateway.signal_faults import examine
 from smarty_gateway.telegram_redaction import redact_telegram
+from tests.doctor_runs import hdlc, mbus
 from tests.streams import OTHER_KEY, meter_key, read, reasons, rejections, sample_keys, telegrams
+from tests.uart import inverted, line, receive
 from vectors.building_blocks import (
     BARN_KEY,
     BARN_TITLE,
@@ -45,7 +48,7 @@ QUIET = random.Random(7).randbytes(400).replace(b"\xdb", b"\x11").replace(b"/", 
 NAMES = (
     "SAG1030700012345", "SAG1030700012352", "SAG1030700012352", "GFLO2133031470", "1SAG1100000001",
     "7FLO2119000001", "8SAG1234567890", "E0044000000000001", "G0039001900000001", "541448820000012345",
-    "Maintenance on 3 February", "Call 621 123 456 at once",
+    "Maintenance on 3 February", "Call 621 123 456 at once", "Familie Schmit, Tel 621",
 )  # fmt: skip
 #: What of them must not be there even alone.
 PARTS = (
@@ -57,6 +60,9 @@ PARTS = (
     "February",
     "621 123",
     "253000001",
+    "mili",
+    "hmit",
+    "Doe",
 )
 VALUES = (
     "001234.568", "001234.571", "000890.123", "000045.678", "000412.002", "00435.247", "007425.001",
@@ -66,7 +72,7 @@ VALUES = (
 )  # fmt: skip
 TIMES = (
     "260130102", "260130100000W", "260112183000W", "251201000000W", "251118191500W", "251224114500W",
-    "260130101502W", "250326095015W",
+    "260130101502W", "250326095015W", "860130102133W", "040130102133W",
 )  # fmt: skip
 KEYS = (HOUSE_KEY, BARN_KEY, OTHER_KEY)
 TITLES = (HOUSE_TITLE, BARN_TITLE, STRANGER)
@@ -89,6 +95,23 @@ def message_of_luxembourg() -> bytes:
         "1-0:99.1.0(004711.815*kWh)(Jane Doe)",
         f"0-2:96.1.2({hex_text('541448820000012345')})",
         "without a code 4711",
+    )
+
+
+def lines_that_do_not_end() -> bytes:
+    """Write one with lines that have no bracket at their end, and with damaged years; its CRC is right."""
+    message = "Familie Schmit, Tel 621"
+    return telegram(
+        "KMP5 KA6U001234567890",
+        "0-0:1.0.0(860130102133W)",
+        "0-1:24.3.0(040130102133W)(00)",
+        f"0-0:96.13.0({message}) ",
+        f"0-0:96.13.1({hex_text(message)}) ",
+        f"0-0:96.13.2({message}",
+        f"0-0:96.13.3({hex_text(message)})\x00 junk of Familie Schmit",
+        f"0-0:96.13.4(({message}",
+        f"0-1:96.1.0({hex_text('GFLO2133031470')} ",
+        "1-0:1.8.0(001234.571*kWh) ",
     )
 
 
@@ -144,15 +167,21 @@ def plain_stream() -> bytes:
         netherlands(8)[:-6] + b"\r\n",  # checksum: there is none
         belgium(9).replace(b"\r\n", b"\n"),
         with_parity(old),
+        lines_that_do_not_end(),
         belgium(11),
     ])  # fmt: skip
+
+
+def fault_of(noise: bytes) -> str:
+    signal = examine(noise)
+    return "" if signal is None else signal.kind.value
 
 
 def redacted(
     data: bytes, keys: KeyRing, folder: Path, size: int = 997
 ) -> tuple[list[tuple[float, bytes]], KeyRing, Redactor]:
     """Redact a stream, and give its chunks and the dummy keys."""
-    redactor = Redactor(keys, BEGAN)
+    redactor = Redactor(keys, BEGAN, fault_of)
     chunks = []
     for start in range(0, len(data), size):
         chunks += redactor.feed(float(start), data[start : start + size])
@@ -234,7 +263,7 @@ def test_the_streams_hold_what_the_test_looks_for() -> None:
         "malformed", "security", "no-key", "authentication", "replay", "checksum", "plaintext",
     }  # fmt: skip
     assert "checksum" in reasons(read(plain_stream()))
-    assert len(telegrams(read(plain_stream()))) == 6
+    assert len(telegrams(read(plain_stream()))) == 7
 
 
 def test_chunks_keep_their_sizes_and_times(tmp_path: Path) -> None:
@@ -350,13 +379,137 @@ def test_nuls_and_lost_carriage_returns_stay(tmp_path: Path) -> None:
     assert len(telegrams(read(data, KeyRing()))) == 2
 
 
+@pytest.mark.parametrize("end", [b"!2125\x8d\n", b"!212\x8d\n", b"!\x8d\n", b"!2125 \x8d\n"])
+def test_a_wrong_crc_before_a_line_end_with_parity_stays_one(end: bytes, tmp_path: Path) -> None:
+    stream = belgium(1)[:-7] + end + belgium(2)
+    assert reasons(read(stream, KeyRing())) == ["checksum"]
+    chunks, _, _ = redacted(stream, KeyRing(), tmp_path)
+    data = joined(chunks)
+    assert outline(read(data, KeyRing())) == outline(read(stream, KeyRing()))
+    at = len(belgium(1)) - 7
+    assert re.sub(rb"[0-9A-F]", b"0", data[at : at + len(end)]) == re.sub(rb"[0-9A-F]", b"0", end)
+
+
 def test_unset_times_and_empty_identifiers_stay() -> None:
     dummies = Dummies(BEGAN, random.Random(2))
-    for text in ("632525252525S", "700101010000W", "000101000001W"):
+    for text in (
+        "632525252525S",
+        "700101010000W",
+        "000101000001W",
+        "000000000000W",
+        "FFFFFFFFFFFFW",
+        "ffffffffffff",
+    ):
         assert dummies.time(text) == text
     for text in ("", "0000000000", hex_text("0000")):
         assert dummies.identifier(text) == text
     assert dummies.register("1-0:2.8.0", "000000.000") == "000000.000"
+
+
+@pytest.mark.parametrize(
+    "text", ["860130102133W", "040130102133S", "000101102133W", "700102030405", "260230102133W"]
+)
+def test_a_time_that_only_damage_made_unset_is_not_kept(text: str) -> None:
+    assert Dummies(BEGAN, random.Random(3)).time(text) == "632525252525" + text[12:]
+
+
+def test_a_header_line_that_swallowed_the_next_keeps_nothing_of_it() -> None:
+    text = belgium(1).replace(b"\r\n\r\n0-0:96.1.4(50217)", b"0-0:96.13.0(Familie Schmit)", 1)
+    after = redact_telegram(text, Dummies(BEGAN, random.Random(4)))
+    assert len(after) == len(text)
+    assert b"Familie" not in after
+    assert b"chmit" not in after
+
+
+# What the dummies cannot show
+
+
+def damaged_frames() -> bytes:
+    frames = [bytearray(frame(luxembourg(second), counter=second)) for second in (1, 2, 3)]
+    for data in frames:
+        data[100] ^= 0x10
+    return b"".join(map(bytes, frames))
+
+
+HOUSE_ONLY = KeyRing({HOUSE_TITLE: [meter_key()]})
+FRAME = frame(luxembourg(1))
+
+
+@pytest.mark.parametrize(
+    ("stream", "keys", "notes"),
+    [
+        (
+            damaged_frames(),
+            sample_keys(),
+            [f"rejected authentication offset={at * len(FRAME)} hint=corrupt" for at in range(3)],
+        ),
+        (
+            QUIET[:50] + frame(luxembourg(1), authentication_key=OTHER_KEY),
+            sample_keys(),
+            ["rejected authentication offset=50 hint=wrong-authentication-key"],
+        ),
+        (
+            frame(luxembourg(1), key=OTHER_KEY),
+            sample_keys(),
+            ["rejected authentication offset=0 hint=wrong-encryption-key"],
+        ),
+        (
+            frame(luxembourg(1), key=BARN_KEY),  # the keys of two entries were exchanged
+            sample_keys(),
+            ["rejected authentication offset=0 hint=wrong-encryption-key finding=other-meter"],
+        ),
+        (frame(luxembourg(1), title=STRANGER), HOUSE_ONLY, ["rejected no-key offset=0 finding=other-meter"]),
+        (FRAME, KeyRing(), ["rejected no-key offset=0"]),
+        (
+            frame(luxembourg(1), key=BARN_KEY),
+            KeyRing({HOUSE_TITLE: [meter_key(verification=Verification.CRC_ONLY)]}),
+            ["rejected checksum offset=0"],
+        ),
+        (receive(inverted(line(FRAME + FRAME)), waits_for_fall=True), HOUSE_ONLY, ["finding=inverted"]),
+        (hdlc(b"\x41\x08\x83\x13" + FRAME[:300]) * 3, HOUSE_ONLY, ["finding=not-p1"]),
+        (mbus(b"\x53\xff\x00\x01\x67" + FRAME[:150]) * 2, HOUSE_ONLY, ["finding=not-p1"]),
+        (with_parity(belgium(1)[20:-20]), KeyRing(), ["finding=line-settings"]),
+        (QUIET, KeyRing(), []),
+        (FRAME + hdlc(QUIET[:300]), sample_keys(), []),  # doctor does not speak of that either
+    ],
+)
+def test_why_the_original_failed_is_noted(
+    stream: bytes, keys: KeyRing, notes: list[str], tmp_path: Path
+) -> None:
+    _, _, redactor = redacted(stream, keys, tmp_path)
+    assert redactor.take_notes() == [f"original: {note}" for note in notes]
+    assert redactor.take_notes() == []
+
+
+def test_a_wrong_authentication_key_looks_as_the_documentation_says(tmp_path: Path) -> None:
+    """Damaged behind a frame that verified, else as if the encryption key were wrong."""
+    failed = frame(luxembourg(2), counter=2, authentication_key=OTHER_KEY)
+    for stream, hint in ((FRAME + failed, Hint.CORRUPT), (failed, Hint.WRONG_ENCRYPTION_KEY)):
+        chunks, dummy_keys, _ = redacted(stream, sample_keys(), tmp_path)
+        (rejection,) = rejections(read(joined(chunks), dummy_keys))
+        assert rejection.hint is hint
+
+
+def test_a_note_is_there_as_soon_as_the_frame_is_redacted() -> None:
+    redactor = Redactor(HOUSE_ONLY, BEGAN)
+    given = noted = 0
+    for at in range(0, 3 * len(FRAME), 200):
+        given += sum(len(data) for _, data in redactor.feed(0.0, damaged_frames()[at : at + 200]))
+        noted += len(redactor.take_notes())
+        assert noted >= given // len(FRAME)
+    assert noted == 3
+
+
+def test_notes_say_nothing_of_the_original(tmp_path: Path) -> None:
+    stream = encrypted_stream() + damaged_frames() + plain_stream()
+    _, _, redactor = redacted(stream, sample_keys(), tmp_path)
+    notes = redactor.take_notes()
+    assert len(notes) == redactor.changes["frames that do not verify"] == 5
+    for note in notes:
+        assert re.fullmatch(
+            r"original: rejected (authentication|no-key) offset=\d+( hint=[a-z-]+)?( finding=other-meter)?",
+            note,
+        )
 
 
 PIECES = st.sampled_from([
