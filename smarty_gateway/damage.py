@@ -5,23 +5,30 @@ lengths tell: a frame whose bits turned over is as long as it says; one that los
 shorter; one that was cut is much shorter. A frame that is too short swallows the beginning of the next
 one where nothing but bytes is known (a recording), so it is also looked for inside frames that failed and
 in what lies between two good ones.
+
+A frame that is whole and entirely unreadable may be damaged in its counter, or be under another key: that
+is told by what came before and behind it from the same meter.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from smarty_gateway import findings as say
 from smarty_gateway.findings import Finding
 from smarty_gateway.protocol.frame import HEADER_MAX, MARK, MAX_LENGTH, Frame, Header, cut_frame, read_header
+from smarty_gateway.protocol.rejection import Hint, Reason
 from smarty_gateway.protocol.telegram import is_text
+from smarty_gateway.signal_faults import BEGINNING
 
 #: What an overrun of a UART or a bridge takes at once; more is called a cut.
 _FEW: Final = 16
 #: Less of a telegram than this share, without its beginning, is noise.
 _SHARE: Final = 0.2
-_BEGINNING: Final = re.compile(rb"\xdb\x08[A-Z]{3}|/[A-Za-z]{3}[0-9]")
+#: Damage makes a whole frame entirely unreadable only where it hits one of a few bytes. So many in a row,
+#: with counters that rise, are under another key.
+_ANOTHER_KEY: Final = 3
 #: A header is this long at least, so a second one begins no sooner.
 _HEADER_MIN: Final = 12
 
@@ -49,6 +56,71 @@ class Window:
         data = self.cut(offset, offset + size)
         header = read_header(data[:HEADER_MAX])
         return cut_frame(offset, data, header) if isinstance(header, Header) and len(data) == size else None
+
+
+@dataclass(slots=True)
+class TitleFrames:
+    """What became of the frames of one system title.
+
+    Attributes:
+        counts: those that failed, and are not damaged for certain.
+        securities: of those with another security byte than 30.
+        verified: those that were accepted.
+        opener: the entry whose key opens frames that the meter's own does not; None before one was found.
+        sample: a frame that failed, of some titles only.
+        retired: those that a key opens which stands behind one that is in use.
+        older: those under another key before the first that verified.
+        unproven: those that were accepted and whose tag does not verify.
+        default_fits: whether the public authentication key would verify these.
+    """
+
+    counts: Counter[Reason | Hint] = field(default_factory=Counter)
+    securities: Counter[int] = field(default_factory=Counter)
+    verified: int = 0
+    opener: str | None = None
+    sample: Frame | None = None
+    retired: int = 0
+    older: int = 0
+    unproven: int = 0
+    default_fits: bool = False
+    _unreadable: int = 0  # in a row, with rising counters, up to the last frame
+    _counter: int = 0
+
+    def note_readable(self) -> None:
+        """Take note that the key was right for a frame, be it damaged."""
+        self._unreadable = 0
+
+    def note_verified(self) -> None:
+        """Take note of a frame that verified."""
+        if not self.verified:
+            self.older = self.newer
+        self.verified += 1
+        self.note_readable()
+
+    def note_unreadable(self, counter: int) -> None:
+        """Take note of a whole frame of which the key makes nothing at all."""
+        self.counts[Hint.WRONG_ENCRYPTION_KEY] += 1
+        self._unreadable = self._unreadable + 1 if counter > self._counter else 1
+        self._counter = counter
+
+    @property
+    def newer(self) -> int:
+        """Count the last frames, if they are under another key than those before."""
+        return self._unreadable if self._unreadable >= _ANOTHER_KEY else 0
+
+    @property
+    def damaged(self) -> int:
+        """Count those that failed and can only be damaged, because others verified."""
+        if not self.verified:
+            return 0
+        failed = self.counts[Hint.WRONG_ENCRYPTION_KEY] + self.counts[Hint.WRONG_AUTHENTICATION_KEY]
+        turned = self.securities.total() if self.has_damaged_security else 0
+        return failed - self.older - self.newer + turned
+
+    @property
+    def has_damaged_security(self) -> bool:
+        """Tell whether the other security bytes are damaged ones."""
+        return self.securities.total() <= self.verified
 
 
 class Damage:
@@ -83,7 +155,7 @@ class Damage:
         begin = self._settled
         self._settled = offset + size
         data = self._window.cut(begin or 0, offset)
-        begun = [match.start() for match in _BEGINNING.finditer(data)]
+        begun = [match.start() for match in BEGINNING.finditer(data)]
         if begun:
             for start, end in zip(begun, [*begun[1:], len(data)], strict=True):
                 self._take_piece(data[start:end])

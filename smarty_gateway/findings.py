@@ -5,13 +5,15 @@ a serial port and may change; the codes are for programs and stay.
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.sources.address import LineSettings
+from smarty_gateway.sources.address import OLD, LineSettings
 
 #: Luxmetering P1 specification 1.1.3, table 1.1.
 DSO_CONTACTS: Final = (
@@ -43,6 +45,7 @@ class Code(StrEnum):
     NO_KEY = "no-key"
     WRONG_ENCRYPTION_KEY = "wrong-encryption-key"
     WRONG_AUTHENTICATION_KEY = "wrong-authentication-key"
+    KEY_ORDER = "key-order"  #: the key in use is not the first of its entry
     OTHER_METER = "other-meter"
     OTHER_SECURITY = "other-security"  #: frames that are not secured as Luxembourg's are
     DAMAGED = "damaged"
@@ -53,6 +56,8 @@ class Code(StrEnum):
     UNAUTHENTICATED = "unauthenticated"  #: accepted under `crc-only`
     NOT_P1 = "not-p1"
     TOO_SHORT = "too-short"  #: only a part of a telegram came
+    UNREADABLE_LINES = "unreadable-lines"  #: of a capture or hex dump
+    CONFIGURATION = "configuration"  #: gateway.yaml has faults
     HEALTHY = "healthy"
 
 
@@ -87,6 +92,10 @@ def entry_name(title: bytes | None) -> str:
 def times(count: int, one: str, many: str = "") -> str:
     """Write a number with its noun."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 # Nothing at all
@@ -129,6 +138,31 @@ def too_short(seconds: float | None) -> Finding:
     )
 
 
+def unreadable_lines(count: int | None) -> Finding:
+    """A capture or hex dump was changed on its way. None stands for all lines of a capture."""
+    text = "This is a capture, but its lines do not begin as they were written, so none can be read."
+    if count is not None:
+        skipped = f"{times(count, 'line')} of this recording cannot be read and {_was(count)} skipped"
+        text = f"{skipped}, so that telegrams are missing or look damaged."
+    return Finding(
+        Code.UNREADABLE_LINES,
+        text,
+        "A mail program or a forum has probably wrapped or quoted (>) the lines. Attach the file itself, if "
+        "need be zipped, not its text, and run doctor on that.",
+    )
+
+
+def configuration(path: Path, errors: Sequence[str]) -> Finding:
+    """The configuration has faults; it was used as far as it could be read."""
+    return Finding(
+        Code.CONFIGURATION,
+        f"{path} has {times(len(errors), 'fault')}, and `run` will not start with it. "
+        f"{'It is this' if len(errors) == 1 else 'The first'}: {errors[0]}",
+        f"See all that is wrong with: smarty-gateway check --config {shlex.quote(str(path))} (doctor went on "
+        "with what can be read of it, and else with the usual places of keys.yaml).",
+    )
+
+
 # Wrong signal
 
 
@@ -146,11 +180,13 @@ def inverted(how: str) -> Finding:
 
 def line_settings_found(line: LineSettings, usual: LineSettings) -> Finding:
     """Telegrams came through at other settings than the usual ones."""
+    begin = "For `run`, which does not try these settings by itself, write"
+    if line == OLD:
+        begin = "Nothing needs to be done for `run`, which finds that too. To be quicker, write"
     return Finding(
         Code.LINE_SETTINGS,
         f"The meter speaks at {line}, not at the usual {usual}: there its telegrams come through.",
-        f"Nothing needs to be done for `run`, which finds that too. To be quicker, write "
-        f"`speed: {line.speed}` and `framing: {line.framing}` to the meter's entry in gateway.yaml.",
+        f"{begin} `speed: {line.speed}` and `framing: {line.framing}` to the meter's entry in gateway.yaml.",
     )
 
 
@@ -298,6 +334,44 @@ def wrong_encryption_key(title: bytes, entry: str, count: int) -> Finding:
     )
 
 
+def new_key(title: bytes, entry: str, count: int) -> Finding:
+    """Frames verified, and then the key opened none any more."""
+    return Finding(
+        Code.WRONG_ENCRYPTION_KEY,
+        f"The meter {name_of(title)} probably got a new key: the one in the entry {entry} opened its frames, "
+        f"and does not open the last {count:,}, which came whole and one after the other.",
+        "Ask your grid operator (DSO) for the new P1 encryption key of this meter, and write it before the "
+        "old one, as a list: encryption_key: [NEW, OLD]. The old one retires by itself.",
+    )
+
+
+def older_key(title: bytes, entry: str, count: int) -> Finding:
+    """Frames did not open, and then the key opened all."""
+    return Finding(
+        Code.WRONG_ENCRYPTION_KEY,
+        f"The key in the entry {entry} opens the frames of the meter {name_of(title)}, but not the first "
+        f"{count:,}: they probably came before the meter got this key.",
+        "Nothing needs to be done for what comes from now on. To read the old frames as well, write the old "
+        "key behind the new one, as a list: encryption_key: [NEW, OLD]",
+    )
+
+
+def key_order(title: bytes, entry: str, number: int, refused: int) -> Finding:
+    """A key behind the first of an entry is in use; `refused` frames came under a retired one."""
+    text = f"Frames of the meter {name_of(title)} open with key number {number} of the entry {entry}"
+    if refused:
+        text += f", and {times(refused, 'frame is', 'frames are')} refused because a key before it was used"
+    else:
+        text += ", and none with the first"
+    return Finding(
+        Code.KEY_ORDER,
+        f"{text}.",
+        "Put the newest key first, and take out those that the meter does not use any more: with the first "
+        "frame under a key, those behind it retire. Only if the meter has yet to get the first key, all is "
+        "as it should be.",
+    )
+
+
 def wrong_authentication_key(title: bytes, entry: str, count: int) -> Finding:
     """The encryption key is right, the tag does not verify."""
     return Finding(
@@ -341,17 +415,17 @@ def plaintext(count: int) -> Finding:
         f"{times(count, 'telegram')} came as plaintext from a meter that is known to encrypt. They prove "
         "nothing: anyone could have written them.",
         "Ask your grid operator (DSO) whether it switched the encryption off. If so, take the meter's entry "
-        "out of keys.yaml. If not, find out who feeds this cable or network port.",
+        "out of keys.yaml, and `encrypted: true` out of gateway.yaml. If not, find out who feeds this port.",
     )
 
 
-def unauthenticated(entry: str) -> Finding:
-    """Readings that count with their CRC alone."""
+def needlessly_unauthenticated(entry: str) -> Finding:
+    """Readings that count with their CRC alone, though their tags verify."""
     return Finding(
         Code.UNAUTHENTICATED,
         f"The readings are unauthenticated, as the entry {entry} asks with crc-only: whoever can send on "
-        "this line can forge them.",
-        "Take `verification: crc-only` out of the entry and see whether the readings still come.",
+        "this line can forge them. That is not needed, for the frames verify.",
+        "Take `verification: crc-only` out of the entry.",
     )
 
 
@@ -394,10 +468,9 @@ def truncated(count: int, size: int | None, whole: int) -> Finding:
     """Telegrams that were cut. `size` where all were cut to the same."""
     same = f", each after {size:,} bytes" if size is not None and count > 1 else ""
     extra = f" A buffer of {size:,} bytes is too small: some telegrams have 2,000." if same else ""
-    were = "was" if count == 1 else "were"
     return Finding(
         Code.TRUNCATED,
-        f"{times(count, 'telegram')} {were} cut short{same}. {_others(whole)} came whole.",
+        f"{times(count, 'telegram')} {_was(count)} cut short{same}. {_others(whole)} came whole.",
         "Something between meter and computer stops too early: a bridge with a small buffer, a data request "
         f"line that is let go, a loose plug.{extra} The meter needs the line for up to 8 s at a time.",
     )

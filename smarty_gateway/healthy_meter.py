@@ -99,9 +99,37 @@ class SeenMeter:
         Args:
             alone: whether nothing else was found.
         """
+        words = self._description(f"The meter {self.last.meter_id} is read well")
+        return Finding(Code.HEALTHY, words, self._advice(alone=alone))
+
+    def unproven_finding(self, entry: str, *, default_fits: bool) -> Finding:
+        """Say that the readings count with their CRC alone, and that no tag verifies.
+
+        Args:
+            entry: of keys.yaml.
+            default_fits: whether Luxembourg's authentication key would verify them.
+        """
+        how = (
+            "The frames verify with the public authentication key of Luxembourg, which is the default: take "
+            f"the lines authentication_key and verification out of the entry {entry}."
+            if default_fits
+            else "Ask your grid operator (DSO) for the authentication key of this meter (in Austria it comes "
+            f"with the encryption key and may be called AK), write it to the entry {entry} as "
+            "authentication_key, and take `verification: crc-only` out. In Luxembourg all use the default."
+        )
+        return Finding(
+            Code.UNAUTHENTICATED,
+            f"{self._description(f'The meter {self.last.meter_id} is read')} The readings pass, because of "
+            "`verification: crc-only`, but they are not verified: the authentication key is not the meter's, "
+            "so whoever can send on this line can forge them.",
+            how,
+        )
+
+    def _description(self, begin: str) -> str:
+        """Say what this meter sends, in one sentence."""
         readings = self.last.readings
         words = [
-            f"The meter {self.last.meter_id} is read well: {times(self.count, 'telegram')}",
+            f"{begin}: {times(self.count, 'telegram')}",
             ", ".join(filter(None, [self.country or "country not recognised", _version(readings)])),
             " and ".join(_SECURITIES[security] for security in sorted(self.securities)),
         ]
@@ -113,7 +141,7 @@ class SeenMeter:
             f"{_plain(name)} {device.get('id', '')}".strip() for name, device in readings.devices.items()
         ]
         words.append(f"M-Bus devices: {', '.join(devices)}" if devices else "no M-Bus device")
-        return Finding(Code.HEALTHY, "; ".join(words) + ".", self._advice(alone=alone))
+        return "; ".join(words) + "."
 
     def _advice(self, *, alone: bool) -> str:
         missing = missing_from(self.last.readings)

@@ -1,12 +1,13 @@
 """Finds the settings of a serial line: which bursts were garbage, and what to try next.
 
-Garbage is a burst that began after the port was opened, is over, and held no frame and no telegram. What
-came right after the opening may be the rest of a telegram that began before, and says nothing.
+Garbage is a burst that began after the port was opened, is over, and held no frame, no telegram and not
+even the beginning of one. What came right after the opening may be the rest of a telegram that began
+before, and says nothing.
 """
 
 from typing import Final
 
-from smarty_gateway.signal_faults import Kind, examine, looks_like_text
+from smarty_gateway.signal_faults import BEGINNING, Kind, examine, looks_like_text
 from smarty_gateway.sources.address import MODERN, OLD, LineSettings
 
 #: What is tried on a serial port while only garbage comes; M-Bus readers in Austria speak 2400 8E1.
@@ -78,6 +79,8 @@ class LineSearch:
         if self.proven is not None or not self._is_garbage(now):
             return False
         sample = bytes(self.sample)
+        if BEGINNING.search(sample):
+            return False  # a telegram that came to harm: no other settings would give its beginning
         signal = examine(sample)
         if looks_like_text(sample) or (signal is not None and signal.kind is not Kind.LINE_SETTINGS):
             return False  # the speed is right, and something else is wrong

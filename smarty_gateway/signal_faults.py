@@ -20,7 +20,7 @@ at most once within a byte that is read.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -48,6 +48,8 @@ _COMPLEMENT: Final = bytes(byte ^ 0xFF for byte in range(256))
 _TELEGRAM_CHARACTERS: Final = frozenset(b"0123456789.:-()*\r\n/!kWVAhmvarSL")
 _OBIS_LINE: Final = re.compile(rb"\d-\d:\d{1,2}\.\d{1,2}\.\d")
 _FRAME_BEGINNING: Final = re.compile(rb"\xdb\x08[A-Z]{3}")
+#: What frames and P1 telegrams begin with (the 5 stands for mode D of IEC 62056-21).
+BEGINNING: Final = re.compile(_FRAME_BEGINNING.pattern + rb"|/[A-Za-z]{3}5")
 
 
 class Kind(StrEnum):
@@ -72,6 +74,10 @@ class Signal:
     line: LineSettings | None = None
 
 
+#: Names of protocols, and what finds each.
+_Protocols = Sequence[tuple[str, Callable[[bytes], bool]]]
+
+
 def examine(data: bytes) -> Signal | None:
     """Say what bytes are that hold no telegram, None if they look like nothing that is known here."""
     data = data[:_EXAMINED]
@@ -81,14 +87,17 @@ def examine(data: bytes) -> Signal | None:
 # Protocols that are not P1
 
 
+def wrapping(data: bytes) -> Signal | None:
+    """Find another protocol that proves itself by its checksums, so that it may hold sound frames."""
+    return _first_found(data[:_EXAMINED], _WRAPPINGS)
+
+
 def _protocol(data: bytes) -> Signal | None:
-    for name, finds in (
-        ("DLMS in HDLC frames (7E A0 …)", _has_hdlc),
-        ("M-Bus frames (68 L L 68 …), in which some Austrian meters wrap DLMS", _has_mbus),
-        ("SML, the protocol of German meters (1B 1B 1B 1B …)", _has_sml),
-        ("the S1 port of a Flemish meter (7E 80 2B …), which is the socket beside P1", _has_s1),
-        ("Modbus, or another protocol that waits for questions", _has_modbus),
-    ):
+    return _first_found(data, _PROTOCOLS)
+
+
+def _first_found(data: bytes, protocols: _Protocols) -> Signal | None:
+    for name, finds in protocols:
         if finds(data):
             return Signal(Kind.OTHER_PROTOCOL, name)
     return None
@@ -150,6 +159,18 @@ def _crc_modbus(data: bytes) -> bytes:
         for _ in range(8):
             crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
     return crc.to_bytes(2, "little")
+
+
+_WRAPPINGS: Final[_Protocols] = (
+    ("DLMS in HDLC frames (7E A0 …)", _has_hdlc),
+    ("M-Bus frames (68 L L 68 …), in which some Austrian meters wrap DLMS", _has_mbus),
+)
+_PROTOCOLS: Final[_Protocols] = (
+    *_WRAPPINGS,
+    ("SML, the protocol of German meters (1B 1B 1B 1B …)", _has_sml),
+    ("the S1 port of a Flemish meter (7E 80 2B …), which is the socket beside P1", _has_s1),
+    ("Modbus, or another protocol that waits for questions", _has_modbus),
+)
 
 
 def _text(data: bytes) -> Signal | None:

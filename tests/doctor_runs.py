@@ -61,6 +61,14 @@ def mbus(content: bytes) -> bytes:
     return b"\x68" + size + size + b"\x68" + content + bytes([sum(content) & 0xFF]) + b"\x16"
 
 
+def capture_of(*chunks: bytes) -> str:
+    """Write a capture of chunks that came every 10 s."""
+    lines = [f"{number * 10}.000000 {chunk.hex()}\n" for number, chunk in enumerate(chunks)]
+    return "".join(
+        ["# smarty-gateway capture 1, source /dev/ttyUSB0, began 2026-11-21T07:30:00+00:00\n", *lines]
+    )
+
+
 def key_file(folder: Path, **entries: bytes | str) -> Path:
     """Write a key file with these entries."""
     path = folder / "some-keys.yaml"

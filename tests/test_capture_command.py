@@ -217,6 +217,16 @@ def test_frames_are_counted_without_a_key(tmp_path: Path) -> None:
     assert bytes_in(target) == data[: len(data) // 5 * 3]
 
 
+def test_the_key_file_that_the_configuration_names_is_used(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(f"keys: {SAMPLE_KEYS}\nmeters: [{{source: a}}]\n", "utf-8")
+    data = frame(luxembourg(1))
+    done = smarty_gateway("capture", "-", "a.capture", data=data, folder=tmp_path)
+    assert b"1 telegrams, 0 rejected" in done.stderr
+    (tmp_path / "gateway.yaml").rename(tmp_path / "mine.yaml")
+    done = smarty_gateway("capture", "-", "b.capture", "--config", "mine.yaml", data=data, folder=tmp_path)
+    assert b"1 telegrams, 0 rejected" in done.stderr
+
+
 def test_bytes_limit_is_exact(tmp_path: Path) -> None:
     target = tmp_path / "a.capture"
     assert smarty_gateway("capture", "-", target, "--bytes", 100, data=bytes(999)).returncode == 0

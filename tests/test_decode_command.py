@@ -107,6 +107,36 @@ def test_the_key_file_of_the_folder_is_found(tmp_path: Path) -> None:
     assert smarty_gateway("decode", SAMPLE, folder=tmp_path).returncode == 0
 
 
+def test_the_key_file_that_the_configuration_names_comes_first(tmp_path: Path, keys: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(f"keys: {keys.name}\nmeters: [{{source: a}}]\n", "utf-8")
+    (tmp_path / "keys.yaml").write_text(f"keys:\n  any: {BARN_KEY.hex()}\n", "utf-8")
+    assert smarty_gateway("decode", SAMPLE, folder=tmp_path).returncode == 0
+    (tmp_path / "gateway.yaml").rename(tmp_path / "mine.yaml")
+    assert smarty_gateway("decode", SAMPLE, folder=tmp_path).returncode == 1
+    assert smarty_gateway("decode", "--config", "mine.yaml", SAMPLE, folder=tmp_path).returncode == 0
+    done = smarty_gateway("decode", "--config", "mine.yaml", "--keys", "keys.yaml", SAMPLE, folder=tmp_path)
+    assert done.returncode == 1
+
+
+def test_a_configuration_that_cannot_be_used_is_exit_status_78_unless_keys_are_named(
+    tmp_path: Path, keys: Path
+) -> None:
+    (tmp_path / "gateway.yaml").write_text("meter: []\n", "utf-8")
+    done = smarty_gateway("decode", SAMPLE, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (78, b"")
+    assert len(done.stderr.splitlines()) == 1
+    assert smarty_gateway("decode", "--keys", keys, SAMPLE, folder=tmp_path).returncode == 0
+
+
+def test_lines_of_a_capture_that_were_wrapped_are_said(tmp_path: Path) -> None:
+    lines = ["# smarty-gateway capture 1, source a, began 2026-11-21T07:30:00+00:00", "0.0 db08", "34a", ""]
+    done = smarty_gateway("decode", data="\n".join(lines).encode(), folder=tmp_path)
+    said = done.stderr.decode()
+    assert "warning: 1 line of this capture cannot be read" in said
+    assert "use the file itself" in said
+    assert "hex dump cannot" not in said
+
+
 def test_a_key_file_that_others_can_read_is_warned_about_and_used(keys: Path) -> None:
     keys.chmod(0o644)
     done = smarty_gateway("decode", "--keys", keys, SAMPLE)

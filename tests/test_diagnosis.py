@@ -144,6 +144,18 @@ def test_the_rest_of_a_telegram_that_began_before_changes_no_settings() -> None:
     assert diagnosis.next_line(5.0) is None
 
 
+@pytest.mark.parametrize(
+    "harmed", [house(1)[:512], house(1)[:700] + house(1)[701:], b"\x80" * 99 + belgium(1)[:40]]
+)
+def test_the_beginning_of_a_telegram_shows_that_the_settings_are_right(harmed: bytes) -> None:
+    diagnosis = new_diagnosis(is_live=True, is_serial=True)
+    diagnosis.begin_listening(0.0)
+    diagnosis.receive(harmed, 5.0)
+    assert diagnosis.next_line(6.0) is None
+    diagnosis.receive(b"", 8.0)
+    assert diagnosis.next_line(8.0) is None
+
+
 def test_settings_that_gave_a_telegram_are_kept() -> None:
     diagnosis = new_diagnosis(is_live=True, is_serial=True)
     diagnosis.begin_listening(0.0)

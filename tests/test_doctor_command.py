@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import select
 import signal
@@ -156,15 +157,37 @@ def test_a_bridge_that_closes_each_connection(tmp_path: Path) -> None:
     assert run.status == 1
 
 
+GARBAGE = random.Random(5).randbytes(600)
+
+
 def test_a_lost_byte_on_a_live_port(tmp_path: Path, keys: Keys) -> None:
-    def send(number: int, _: int) -> bytes:
-        data = house(number)
-        return data[:500] + data[501:] if number % 2 == 0 else data
+    def send(number: int, speed: int) -> bytes:
+        data = house(number) if speed == termios.B115200 else GARBAGE
+        return data[:500] + data[501:] if number % 3 == 1 else data
 
     with port_sending(send) as port:
         run = Run(port, "--seconds", "3", "--keys", keys(**{HOUSE: HOUSE_KEY}), folder=tmp_path)
     assert run.codes == ["healthy", "damaged"]
     assert "bytes that were lost" in run.findings[1]["text"]
+
+
+def test_a_first_frame_that_is_cut_changes_no_settings(tmp_path: Path, keys: Keys) -> None:
+    def send(number: int, speed: int) -> bytes:
+        data = house(number) if speed == termios.B115200 else GARBAGE
+        return data[:512] if number == 1 else data
+
+    with port_sending(send) as port:
+        run = Run(port, "--seconds", "3", "--keys", keys(**{HOUSE: HOUSE_KEY}), folder=tmp_path)
+    assert run.codes == ["healthy", "truncated"]
+    assert run.report["line"] == "115200 8N1"
+
+
+def test_a_meter_at_the_last_settings_is_found_though_the_time_is_short(tmp_path: Path) -> None:
+    with port_sending(lambda n, speed: belgium(n) if speed == termios.B2400 else GARBAGE) as port:
+        run = Run(port, "--seconds", "1.6", folder=tmp_path)
+    assert sorted(run.codes) == ["healthy", "line-settings"]
+    assert run.report["line"] == "2400 8E1"
+    assert any("does not try these settings by itself" in found["advice"] for found in run.findings)
 
 
 def test_a_sound_luxembourg_meter_ends_early(tmp_path: Path, keys: Keys) -> None:

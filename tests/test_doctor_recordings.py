@@ -4,12 +4,14 @@ The table in docs/doctor.md names these tests.
 """
 
 import random
+import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.doctor_runs import BARN, HOUSE, NOBODYS_KEY, Run, hdlc, house, key_file, mbus, turned
+from tests.doctor_runs import BARN, HOUSE, NOBODYS_KEY, Run, capture_of, hdlc, house, key_file, mbus, turned
 from tests.uart import at_other_speed, inverted, line, receive
 from vectors.building_blocks import (
     BARN_KEY,
@@ -136,7 +138,28 @@ def test_readings_that_count_without_their_tag(diagnose: Diagnose, keys: Keys) -
     entry = f"{{encryption_key: {HOUSE_KEY.hex()}, verification: crc-only}}"
     frames = [house(number, authentication_key=NOBODYS_KEY) for number in (1, 2)]
     run = diagnose(*frames, key_file=keys(**{HOUSE: entry}))
+    assert run.codes == ["unauthenticated"]
+    assert run.status == 1
+    assert "not verified" in run.first
+    assert "Ask your grid operator (DSO) for the authentication key" in run.first
+
+
+def test_an_authentication_key_that_should_be_the_public_one(diagnose: Diagnose, keys: Keys) -> None:
+    other = f"authentication_key: {NOBODYS_KEY.hex()}, verification: crc-only"
+    run = diagnose(
+        house(1), house(2), key_file=keys(**{HOUSE: f"{{encryption_key: {HOUSE_KEY.hex()}, {other}}}"})
+    )
+    assert run.codes == ["unauthenticated"]
+    assert run.status == 1
+    assert "take the lines authentication_key and verification out" in run.first
+
+
+def test_crc_only_where_it_is_not_needed(diagnose: Diagnose, keys: Keys) -> None:
+    entry = f"{{encryption_key: {HOUSE_KEY.hex()}, verification: crc-only}}"
+    run = diagnose(house(1), house(2), key_file=keys(**{HOUSE: entry}))
     assert run.codes == ["healthy", "unauthenticated"]
+    assert run.status == 0
+    assert "not needed" in run.findings[1]["text"]
 
 
 def test_frames_with_another_security_byte(diagnose: Diagnose, keys: Keys) -> None:
@@ -149,6 +172,78 @@ def test_frames_with_bit_errors(diagnose: Diagnose, keys: Keys) -> None:
     assert run.codes == ["healthy", "damaged"]
     assert "bits that turned over" in run.findings[1]["text"]
     assert "cable" in run.findings[1]["advice"]
+
+
+#: In the system title, the security byte, the frame counter, the ciphertext and the tag.
+@pytest.mark.parametrize("at", [5, 13, 15, 500, -3])
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_one_damaged_frame_beside_sound_ones(diagnose: Diagnose, keys: Keys, at: int, damaged: int) -> None:
+    frames = [house(number) for number in (1, 2, 3)]
+    frames[damaged] = turned(frames[damaged], at % len(frames[damaged]))
+    for entry in (HOUSE, "any"):
+        run = diagnose(*frames, key_file=keys(**{entry: HOUSE_KEY}))
+        assert run.codes == ["healthy", "damaged"]
+        assert "1 with bits that turned over" in run.findings[1]["text"]
+
+
+@pytest.mark.parametrize("at", [5, 15, -3])
+def test_one_damaged_frame_beside_a_single_sound_one(diagnose: Diagnose, keys: Keys, at: int) -> None:
+    damaged = turned(house(1), at % len(house(1)))
+    for frames in ((damaged, house(2)), (house(0), damaged)):
+        run = diagnose(*frames, key_file=keys(**{HOUSE: HOUSE_KEY}))
+        assert sorted(run.codes) == ["damaged", "healthy"]
+
+
+def test_a_second_meter_is_not_taken_for_damage(diagnose: Diagnose, keys: Keys) -> None:
+    barn = frame(luxembourg(1), key=BARN_KEY, title=BARN_TITLE, counter=1)
+    run = diagnose(house(1), barn, house(2), house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert run.codes == ["healthy", "other-meter"]
+    assert BARN in run.findings[1]["text"]
+
+
+@pytest.mark.parametrize("first_counter", [0, 4])
+@pytest.mark.parametrize("verification", ["required", "crc-only"])
+def test_a_meter_that_gets_a_new_key(
+    diagnose: Diagnose, keys: Keys, verification: str, first_counter: int
+) -> None:
+    entry = f"{{encryption_key: {HOUSE_KEY.hex()}, verification: {verification}}}"
+    old = [house(number) for number in (1, 2, 3)]
+    new = [house(first_counter + number, NOBODYS_KEY) for number in range(10)]
+    run = diagnose(*old, *new, key_file=keys(**{HOUSE: entry}))
+    assert run.codes[:2] == ["wrong-encryption-key", "healthy"]
+    assert "damaged" not in run.codes
+    assert "got a new key" in run.first
+    assert "last 10" in run.first
+
+
+def test_frames_from_before_a_change_of_key(diagnose: Diagnose, keys: Keys) -> None:
+    old = [house(number, NOBODYS_KEY) for number in (100, 101, 102)]
+    new = [house(number) for number in range(5)]
+    run = diagnose(*old, *new, key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert run.codes == ["healthy", "wrong-encryption-key"]
+    assert "before the meter got this key" in run.findings[1]["text"]
+
+
+def test_a_key_in_use_that_is_not_the_first_of_its_entry(diagnose: Diagnose, keys: Keys) -> None:
+    two = keys(**{HOUSE: f"[{NOBODYS_KEY.hex()}, {HOUSE_KEY.hex()}]"})
+    run = diagnose(house(1), house(2), key_file=two)
+    assert run.codes == ["healthy", "key-order"]
+    assert run.status == 0
+    assert "number 2" in run.findings[1]["text"]
+    assert "newest key first" in run.findings[1]["advice"]
+
+
+def test_a_new_key_that_stands_behind_the_old_one(diagnose: Diagnose, keys: Keys) -> None:
+    two = keys(**{HOUSE: f"[{HOUSE_KEY.hex()}, {NOBODYS_KEY.hex()}]"})
+    run = diagnose(house(1), *[house(number, NOBODYS_KEY) for number in range(4)], key_file=two)
+    assert run.codes == ["key-order", "healthy"]
+    assert "4 frames are refused" in run.first
+
+
+def test_two_keys_in_the_right_order_are_all_right(diagnose: Diagnose, keys: Keys) -> None:
+    two = keys(**{HOUSE: f"[{HOUSE_KEY.hex()}, {NOBODYS_KEY.hex()}]"})
+    assert diagnose(house(1, NOBODYS_KEY), house(0), house(1), key_file=two).codes == ["healthy"]
+    assert diagnose(house(1), house(2), key_file=two).codes == ["healthy"]
 
 
 def test_frames_with_a_lost_byte(diagnose: Diagnose, keys: Keys) -> None:
@@ -211,6 +306,77 @@ def test_dlms_in_mbus_is_named(diagnose: Diagnose) -> None:
     run = diagnose(mbus(content), mbus(content))
     assert run.codes == ["not-p1"]
     assert "M-Bus" in run.first
+
+
+@pytest.mark.parametrize("wrap", [hdlc, mbus])
+def test_a_sound_frame_in_another_protocol_is_named(
+    diagnose: Diagnose, wrap: Callable[[bytes], bytes]
+) -> None:
+    short = frame(b"/" + bytes(160), counter=7)
+    run = diagnose(*[wrap(b"\x53\xff\x00\x01\x67" + short) for _ in range(3)])
+    assert run.codes == ["not-p1", "no-key"]
+    assert run.status == 1
+
+
+def test_a_capture_whose_lines_were_wrapped(diagnose: Diagnose, keys: Keys) -> None:
+    wrapped = "\n".join(textwrap.wrap(capture_of(house(1), house(2)), 75)) + "\n"
+    run = diagnose(wrapped.encode(), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert run.codes[0] == "unreadable-lines"
+    assert "silent" not in run.codes
+    assert re.match("[0-9]+ lines of this recording", run.first)
+    assert "file itself" in run.first
+
+
+def test_a_capture_that_was_quoted(diagnose: Diagnose) -> None:
+    quoted = "".join(f"> {line}\n" for line in capture_of(house(1), house(2)).splitlines())
+    run = diagnose(quoted.encode())
+    assert run.codes == ["unreadable-lines"]
+    assert "This is a capture" in run.first
+
+
+def test_one_damaged_line_of_a_capture(diagnose: Diagnose, keys: Keys) -> None:
+    lines = capture_of(*map(house, (1, 2, 3))).splitlines(keepends=True)
+    lines[2] = lines[2][:-4] + "?\n"
+    run = diagnose("".join(lines).encode(), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert run.codes == ["healthy", "unreadable-lines"]
+    assert run.findings[1]["text"].startswith("1 line of this recording cannot be read and was skipped")
+
+
+# The configuration
+
+
+def test_the_key_file_that_the_configuration_names(tmp_path: Path, diagnose: Diagnose, keys: Keys) -> None:
+    (tmp_path / "secret").mkdir()
+    keys(**{HOUSE: HOUSE_KEY}).rename(tmp_path / "secret/k.yaml")
+    text = "keys: secret/k.yaml\nmeters: [{source: /dev/ttyUSB0}]\n"
+    (tmp_path / "gateway.yaml").write_text(text, "utf-8")
+    assert diagnose(house(1), house(2)).codes == ["healthy"]
+    (tmp_path / "gateway.yaml").rename(tmp_path / "mine.yaml")
+    assert diagnose(house(1), house(2)).codes == ["no-key"]
+    assert Run("recording.bin", "--config", "mine.yaml", folder=tmp_path).codes == ["healthy"]
+
+
+def test_plaintext_of_a_meter_configured_as_encrypted(tmp_path: Path, diagnose: Diagnose) -> None:
+    text = "meters: [{source: recording.bin, encrypted: true}]\n"
+    (tmp_path / "gateway.yaml").write_text(text, "utf-8")
+    run = diagnose(belgium(1), belgium(2))
+    assert run.codes == ["plaintext"]
+    assert run.status == 1
+
+
+def test_a_faulty_configuration(tmp_path: Path, diagnose: Diagnose, keys: Keys) -> None:
+    keys(**{HOUSE: HOUSE_KEY}).rename(tmp_path / "keys.yaml")
+    (tmp_path / "gateway.yaml").write_text("meter: []\n", "utf-8")
+    run = diagnose(house(1), house(2))
+    assert run.codes == ["healthy", "configuration"]
+    assert run.status == 0
+    assert "Nothing is wrong" not in run.first
+    assert "gateway.yaml:1" in run.findings[1]["text"]
+    assert "smarty-gateway check" in run.findings[1]["advice"]
+    assert Run("recording.bin", "--config", "missing.yaml", folder=tmp_path).codes == [
+        "healthy",
+        "configuration",
+    ]
 
 
 def test_sml_is_named(diagnose: Diagnose) -> None:

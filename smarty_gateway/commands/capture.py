@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,20 +16,21 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from smarty_gateway.capture_format import CaptureWriter
+from smarty_gateway.commands.key_options import add_key_options, load_keys
+from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.redaction import Redactor
+from smarty_gateway.signal_faults import examine
 from smarty_gateway.sources.address import FRAMINGS, MODERN, SPEEDS, Address, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 
 _RETRY_SECONDS: Final = 1.0
-_PROGRESS_SECONDS: Final = 1.0
 #: What waiting does not mend.
 _HOPELESS: Final = (Cause.PERMISSION, Cause.UNFIT)
 
@@ -49,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("source", help="/dev/ttyUSB0, tcp://host:port, rfc2217://host:port, a file or -")
     parser.add_argument("file", type=Path, help="the capture; it must not be there yet")
-    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
+    add_key_options(parser)
     limits = parser.add_argument_group("limits", "without one it goes on until Ctrl-C")
     limits.add_argument("--seconds", type=_positive(float), metavar="N", help="stop after so many seconds")
     limits.add_argument("--bytes", type=_positive(int), metavar="N", help="stop after so many bytes")
@@ -85,10 +85,10 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
     Raises:
         GatewayError: the source cannot be there, or the file is there already.
-        KeyFileError: the key file cannot be used.
+        UnusableFileError: the configuration or the key file cannot be used.
     """
     address = parse_address(args.source)
-    keys = _load_keys(args.keys)
+    keys = load_keys(args)
     source = source_for(address, LineSettings(args.speed, args.framing))
     if not args.file.name:
         raise CaptureError(f"{args.file} is a folder; name a file in it")
@@ -131,7 +131,7 @@ class _Recording:
         self._began = datetime.now(UTC)
         self._seconds = 0.0
         self._is_lost = False
-        self._status = _StatusLine()
+        self._status = StatusLine()
 
     def record(self, source: Source) -> None:
         """Read a source until it ends or enough has come; one that is lost is opened again.
@@ -168,14 +168,14 @@ class _Recording:
         """Tell what is in the file, and what of it was replaced."""
         self._status.clear()
         if not self.size:
-            _say(f"nothing came from {self._address}; nothing was recorded")
+            say(f"nothing came from {self._address}; nothing was recorded")
             return
-        _say(f"recorded {self._progress()}, to {self._args.file}")
+        say(f"recorded {self._progress()}, to {self._args.file}")
         if self._redactor is not None:
             changes = ", ".join(f"{count} {what}" for what, count in self._redactor.changes.items())
-            _say(f"redacted, so that none of the originals is left: {changes}")
+            say(f"redacted, so that none of the originals is left: {changes}")
             if self._keys_written:
-                _say(f"the dummy keys for it are in {self._key_path}; publish both files")
+                say(f"the dummy keys for it are in {self._key_path}; publish both files")
 
     # The loop
 
@@ -197,7 +197,7 @@ class _Recording:
         if self._is_lost:
             self._is_lost = False
             self._status.clear()
-            _say(f"{self._address} is back")
+            say(f"{self._address} is back")
         arrived = source.arrived if isinstance(source, RecordingSource) else None
         self._seconds = time.monotonic() - self._started if arrived is None else arrived
         if arrived is not None and self._args.seconds is not None and arrived > self._args.seconds:
@@ -232,7 +232,7 @@ class _Recording:
                 self._rejected += 1
                 if self._args.verbose:
                     self._status.clear()
-                    _say(str(event))
+                    say(str(event))
             if self._has_all_telegrams:
                 self.stopping.set()
                 return event.offset + event.size
@@ -247,7 +247,7 @@ class _Recording:
         if not self._is_lost:
             self._is_lost = True
             self._status.clear()
-            _say(f"{lost}; trying again until it works")
+            say(f"{lost}; trying again until it works")
             if self._writer is not None:
                 self._writer.comment(f"lost at {self._seconds:.3f}")
 
@@ -260,7 +260,7 @@ class _Recording:
         began = (source.began if isinstance(source, RecordingSource) else None) or self._began
         name = str(self._address)
         if self._args.redact:
-            self._redactor = Redactor(self._keys, began)
+            self._redactor = Redactor(self._keys, began, _fault_of)
             # An address may be that of a home, and the name of an adapter holds its serial number.
             name, began = self._address.kind.value, self._redactor.began
         self._writer = CaptureWriter(self._file.write, name, began)
@@ -274,6 +274,8 @@ class _Recording:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(self._keys_written)
         if self._writer is not None:
+            for note in self._redactor.take_notes() if self._redactor is not None else ():
+                self._writer.comment(note)
             for seconds, data in chunks:
                 self._writer.chunk(seconds, data)
         self._file.flush()
@@ -288,30 +290,6 @@ class _Recording:
         if self._without_key:
             counted.append(f"{self._without_key} frames without a key")
         return ", ".join([*counted, f"{self._rejected} rejected"])
-
-
-class _StatusLine:
-    """One line on a terminal that is written anew; nothing where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._is_used = sys.stderr.isatty()
-        self._last = 0.0
-        self._is_shown = False
-
-    def show(self, progress: Callable[[], str]) -> None:
-        """Write the line anew, but not more often than people can read it."""
-        now = time.monotonic()
-        if not self._is_used or now - self._last < _PROGRESS_SECONDS:
-            return
-        self._last = now
-        self._is_shown = True
-        _write(f"\r\x1b[K{progress()}, Ctrl-C ends")
-
-    def clear(self) -> None:
-        """Make place for another line."""
-        if self._is_shown:
-            self._is_shown = False
-            _write("\r\x1b[K")
 
 
 @contextlib.contextmanager
@@ -330,6 +308,12 @@ def _stopped_by_signals(stopping: threading.Event, source: Source) -> Iterator[N
             signal.signal(number, handler)
 
 
+def _fault_of(noise: bytes) -> str:
+    """Give doctor's code for what noise is, "" where it knows none."""
+    signal = examine(noise)
+    return "" if signal is None else signal.kind.value
+
+
 def _new_file(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -338,24 +322,3 @@ def _new_file(path: Path) -> BinaryIO:
     except OSError as error:
         raise CaptureError(f"{path} cannot be written: {error.strerror}") from None
     return os.fdopen(descriptor, "wb")
-
-
-def _load_keys(path: Path | None) -> KeyRing:
-    path = path or find_key_file()
-    if path is None:
-        return KeyRing()
-    problem = permission_problem(path) if path.is_file() else None
-    if problem is not None:
-        _say(f"warning: {problem}")
-    return load_key_ring(path)
-
-
-def _say(line: str) -> None:
-    _write(f"{line}\n")
-
-
-def _write(text: str) -> None:
-    """Tell the user; the capture goes on even where nobody can hear it any more."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(text)
-        sys.stderr.flush()

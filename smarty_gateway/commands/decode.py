@@ -5,23 +5,22 @@ else to standard error.
 """
 
 import argparse
-import contextlib
 import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Final
 
+from smarty_gateway.commands.key_options import add_key_options, load_keys
+from smarty_gateway.commands.terminal import say
+from smarty_gateway.damage import Window
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.hexdump import InputDecoder
-from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
 from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.explanation import explain
-from smarty_gateway.protocol.frame import MAX_LENGTH
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 
@@ -44,7 +43,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "What is refused is said on standard error.",
     )
     parser.add_argument("input", nargs="?", default="-", help="a file, or - for standard input (default)")
-    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
+    add_key_options(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--format",
@@ -64,18 +63,18 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
     Raises:
         InputError: the input is not there, or cannot be read.
-        KeyFileError: the key file cannot be used.
+        UnusableFileError: the configuration or the key file cannot be used.
     """
     form = "explain" if args.explain else args.format or ("table" if sys.stdout.isatty() else "json")
-    decoding = _Decoding(_load_keys(args.keys), form)
+    decoding = _Decoding(load_keys(args), form)
     with _open_input(args.input) as source:
         for chunk in source:
             decoding.take(chunk)
     decoding.finish()
     if args.verbose:
-        _say(decoding.summary)
+        say(decoding.summary)
     if not decoding.accepted and not decoding.rejected:
-        _say(_nothing_found(decoding.size))
+        say(_nothing_found(decoding.size))
     return ExitStatus.REJECTED if decoding.rejected or not decoding.accepted else ExitStatus.GOOD
 
 
@@ -87,7 +86,7 @@ class _Decoding:
         self._keys = keys
         self._stream = MeterStream(keys)
         self._decoder = InputDecoder()
-        self._recent = _RecentBytes() if form == "explain" else None
+        self._recent = Window() if form == "explain" else None
         self._write = _writer(form)
 
     def take(self, chunk: bytes) -> None:
@@ -101,7 +100,15 @@ class _Decoding:
         self._stream.receive_silence()
         self._hand_on()
         if skipped := self._decoder.unreadable_lines:
-            _say(f"warning: {skipped} lines of this hex dump hold something else and were skipped")
+            say(f"warning: {self._unreadable(skipped)} and {'was' if skipped == 1 else 'were'} skipped")
+
+    def _unreadable(self, count: int) -> str:
+        lines = f"{count} line{'' if count == 1 else 's'}"
+        if self._decoder.capture is None:
+            return f"{lines} of this hex dump cannot be read"
+        return (
+            f"{lines} of this capture cannot be read (has a mail program wrapped them? use the file itself)"
+        )
 
     @property
     def summary(self) -> str:
@@ -118,43 +125,16 @@ class _Decoding:
     def _hand_on(self) -> None:
         while (event := self._stream.next_event()) is not None:
             if self._recent is not None:
-                print_fields(explain(event, self._recent.cut(event.offset, event.size), self._keys))
+                print_fields(
+                    explain(event, self._recent.cut(event.offset, event.offset + event.size), self._keys)
+                )
             if isinstance(event, MeterTelegram):
                 self.accepted += 1
                 self._write(event)
             else:
                 self.rejected += 1
-                _say(str(event))
+                say(str(event))
         sys.stdout.flush()
-
-
-class _RecentBytes:
-    """The last bytes of the input, as many as an event can be behind."""
-
-    def __init__(self) -> None:
-        self._base = 0
-        self._bytes = bytearray()
-
-    def add(self, data: bytes) -> None:
-        """Take what is handed to the stream, and forget what no event can reach any more."""
-        forgotten = max(0, len(self._bytes) - 4 * MAX_LENGTH)
-        del self._bytes[:forgotten]
-        self._base += forgotten
-        self._bytes += data
-
-    def cut(self, offset: int, size: int) -> bytes:
-        """Give the bytes of an event."""
-        return bytes(self._bytes[offset - self._base : offset - self._base + size])
-
-
-def _load_keys(path: Path | None) -> KeyRing:
-    path = path or find_key_file()
-    if path is None:
-        return KeyRing()
-    problem = permission_problem(path) if path.is_file() else None
-    if problem is not None:
-        _say(f"warning: {problem}")
-    return load_key_ring(path)
 
 
 def _writer(form: str) -> Callable[[MeterTelegram], None]:
@@ -197,7 +177,7 @@ def _open_input(name: str) -> AbstractContextManager[Iterator[bytes]]:
             raise InputError("standard input is closed; name a file")
         os.set_blocking(sys.stdin.fileno(), True)  # whoever started us may have left it otherwise
         if sys.stdin.isatty():
-            _say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
+            say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
         return nullcontext(_chunks(sys.stdin.fileno(), name))
     try:
         descriptor = os.open(name, os.O_RDONLY)
@@ -256,11 +236,6 @@ def _nothing_found(size: int) -> str:
         return "nothing found: the input is empty"
     return (
         f"nothing found: no frame and no telegram in {size} bytes; is this a recording of a P1 port "
-        "(raw bytes or a hex dump), and longer than the 10 s between two telegrams?"
+        "(raw bytes, a hex dump, or a capture whose lines nobody has wrapped or quoted), and longer than the "
+        "10 s between two telegrams?"
     )
-
-
-def _say(line: str) -> None:
-    """Tell the user; readings go on even where nobody can hear it any more."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)

@@ -7,21 +7,22 @@ can be told from it, `diagnosis` finds out; here are the port, the clock, the co
 import argparse
 import contextlib
 import json
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
+from smarty_gateway.commands.key_options import add_key_options, load_keys_from
+from smarty_gateway.commands.terminal import StatusLine, say
+from smarty_gateway.config import Config, MeterConfig
+from smarty_gateway.config_file import find_config_file, read_config
 from smarty_gateway.diagnosis import Diagnosis
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.findings import Finding
-from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
-from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
+from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 
 #: Two telegrams of a meter that sends every 10 s, and the rest of one that began before.
@@ -41,13 +42,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "source", help="a port such as /dev/ttyUSB0, tcp://host:port, rfc2217://host:port, a file or -"
     )
-    parser.add_argument("--keys", type=Path, metavar="FILE", help="keys.yaml with the meters' keys")
+    add_key_options(parser)
     parser.add_argument(
         "--seconds",
         type=_seconds,
         default=DEFAULT_SECONDS,
         metavar="N",
-        help="how long to listen to a port at most (default 25); recordings are read to their end",
+        help="how long to listen to a port at most (default 25), and again for so long at all settings that "
+        "are tried where only garbage comes; recordings are read to their end",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="json: for programs")
     parser.add_argument("-v", "--verbose", action="store_true", help="say what comes, as it comes")
@@ -63,12 +65,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         KeyFileError: the key file cannot be used.
     """
     address = parse_address(args.source)
-    keys = _load_keys(args.keys)
-    listening = _Listening(address, keys, seconds=args.seconds, verbose=args.verbose)
+    diagnosis = _new_diagnosis(args, address)
+    listening = _Listening(address, diagnosis, seconds=args.seconds, verbose=args.verbose)
     with contextlib.suppress(KeyboardInterrupt):  # enough was heard
         listening.listen()
     listening.end()
-    diagnosis = listening.diagnosis
     if args.format == "json":
         findings = [
             {"code": found.code.value, "text": found.text, "advice": found.advice}
@@ -80,21 +81,46 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.GOOD if diagnosis.is_verified else ExitStatus.REJECTED
 
 
+def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
+    """Begin with the keys and the configuration that `run` would use; a faulty one is a finding."""
+    config_path = args.config or find_config_file()
+    config, errors = read_config(config_path) if config_path is not None else (None, [])
+    keys = load_keys_from(args.keys or (config.keys if config is not None else None))
+    diagnosis = Diagnosis(
+        str(address),
+        keys,
+        keys.entries(),
+        is_live=address.is_live,
+        is_serial=address.kind is Kind.SERIAL,
+        configured=_meters_on(address, config) if config is not None else [],
+    )
+    if config_path is not None and errors:
+        diagnosis.note_configuration(config_path, [str(error) for error in errors])
+    return diagnosis
+
+
+def _meters_on(address: Address, config: Config) -> list[MeterConfig]:
+    """Give the meters that are configured on a source."""
+    try:
+        return [meter for meter in config.meters if meter.source.identity == address.identity]
+    except RuntimeError:  # links in a circle; opening it will say so
+        return []
+
+
 class _Listening:
     """One source, from its opening to the end of the listening time."""
 
-    def __init__(self, address: Address, keys: KeyRing, *, seconds: float, verbose: bool) -> None:
-        is_serial = address.kind is Kind.SERIAL
-        self.diagnosis = Diagnosis(
-            str(address), keys, keys.entries(), is_live=address.is_live, is_serial=is_serial
-        )
+    def __init__(self, address: Address, diagnosis: Diagnosis, *, seconds: float, verbose: bool) -> None:
+        self._diagnosis = diagnosis
         self._address = address
         self._verbose = verbose
         self._began = time.monotonic()
+        self._seconds = seconds
         self._ends = self._began + seconds
-        self._countdown = _Countdown(str(address)) if address.is_live else None
+        self._line = MODERN
+        self._lines = {MODERN}  # that were tried
+        self._countdown = StatusLine()
         self._has_opened = False
-        self._ran_out = False
 
     def listen(self) -> None:
         """Read until all is clear, the time is over or the source is at its end."""
@@ -104,45 +130,43 @@ class _Listening:
             else:
                 self._read_recording()
         finally:
-            if self._countdown is not None:
-                self._countdown.clear()
+            self._countdown.clear()
 
     def end(self) -> None:
         """Take note of the end."""
         seconds = time.monotonic() - self._began if self._address.is_live else None
-        self._show(self.diagnosis.finish(seconds, at_end=not self._address.is_live))
+        self._show(self._diagnosis.finish(seconds, at_end=not self._address.is_live))
 
     def _read_recording(self) -> None:
-        source = source_for(self._address)
+        source = RecordingSource(self._address)
         source.open()
         try:
             while True:
-                self._show(self.diagnosis.receive(source.read()))
+                self._show(self._diagnosis.receive(source.read()))
         except SourceEnded:
-            return
+            self._diagnosis.note_unreadable_lines(source.unreadable_lines)
         finally:
             source.close()
 
     def _listen_live(self) -> None:
-        line = MODERN
         while self._goes_on():
-            source = source_for(self._address, line)
+            source = source_for(self._address, self._line)
             try:
                 source.open()
                 self._has_opened = True
-                line = self._read_until_other_line(source, line)
+                self._read_until_other_line(source)
             except SourceLost as lost:
                 self._show_line(str(lost))
-                self.diagnosis.note_lost(lost, while_listening=self._has_opened)
+                self._diagnosis.note_lost(lost, while_listening=self._has_opened)
                 if not self._has_opened or lost.cause is not Cause.AWAY:
                     return
                 time.sleep(min(_REOPEN_SECONDS, max(0.0, self._ends - time.monotonic())))
             finally:
                 source.close()
 
-    def _read_until_other_line(self, source: Source, line: LineSettings) -> LineSettings:
+    def _read_until_other_line(self, source: Source) -> None:
         """Read until the time is over, or other line settings are to be tried."""
-        diagnosis = self.diagnosis
+        diagnosis = self._diagnosis
         diagnosis.begin_listening(time.monotonic())
         while self._goes_on():
             data = source.read()
@@ -152,15 +176,27 @@ class _Listening:
                 self._show(diagnosis.receive(data, now))
                 other = diagnosis.next_line(now)
             if other is not None:
-                self._show_line(f"only garbage at {line}, trying {other}")
-                return other
-        return line
+                self._change_line(other)
+                return
+
+    def _change_line(self, other: LineSettings) -> None:
+        """Go on with other settings; a meter that speaks every 10 s needs time at each."""
+        self._show_line(f"only garbage at {self._line}, trying {other}")
+        self._line = other
+        if other not in self._lines:
+            self._lines.add(other)
+            self._ends = max(self._ends, time.monotonic() + self._seconds)
 
     def _goes_on(self) -> bool:
         now = time.monotonic()
-        if self._countdown is not None:
-            self._countdown.show(self._ends - now, self.diagnosis)
-        return now < self._ends and not self.diagnosis.is_clear
+        self._countdown.show(self._progress)
+        return now < self._ends and not self._diagnosis.is_clear
+
+    def _progress(self) -> str:
+        at = f" at {self._line}" if len(self._lines) > 1 else ""
+        left = max(0.0, self._ends - time.monotonic())
+        counted = f"{self._diagnosis.size:,} bytes, {self._diagnosis.telegrams} telegrams"
+        return f"listening to {self._address}{at}: {left:.0f} s left, {counted}"
 
     def _show(self, events: Iterator[Event]) -> None:
         for event in events:
@@ -171,51 +207,8 @@ class _Listening:
 
     def _show_line(self, words: str) -> None:
         if self._verbose:
-            if self._countdown is not None:
-                self._countdown.clear()
-            _say(words)
-
-
-class _Countdown:
-    """A line on the terminal that is written over and over; nothing where there is no terminal."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._is_shown = sys.stderr.isatty()
-        self._width = 0
-
-    def show(self, seconds: float, diagnosis: Diagnosis) -> None:
-        """Show how long it takes yet, and what came so far."""
-        if self._is_shown:
-            line = (
-                f"listening to {self._source}: {max(0.0, seconds):.0f} s left, {diagnosis.size:,} bytes, "
-                f"{diagnosis.telegrams} telegrams"
-            )
-            self._write(line)
-
-    def clear(self) -> None:
-        """Take the line away, so that others can be written."""
-        if self._width:
-            self._write("")
-            self._write("")
-
-    def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"\r{line.ljust(self._width)}")
-            if not line:
-                sys.stderr.write("\r")
-            sys.stderr.flush()
-        self._width = len(line)
-
-
-def _load_keys(path: Path | None) -> KeyRing:
-    path = path or find_key_file()
-    if path is None:
-        return KeyRing()
-    problem = permission_problem(path) if path.is_file() else None
-    if problem is not None:
-        _say(f"warning: {problem}")
-    return load_key_ring(path)
+            self._countdown.clear()
+            say(words)
 
 
 def _print_findings(findings: list[Finding]) -> None:
@@ -242,9 +235,3 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= 86400:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, such as 25")
     return seconds
-
-
-def _say(line: str) -> None:
-    """Tell the user; the report comes even where nobody can hear this any more."""
-    with contextlib.suppress(OSError):
-        print(line, file=sys.stderr, flush=True)

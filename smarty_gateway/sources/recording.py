@@ -50,6 +50,11 @@ class RecordingSource:
         """Give the moment that a capture began, None for all else, and before its first line was read."""
         return self._decoder.capture.began if self._decoder.capture is not None else None
 
+    @property
+    def unreadable_lines(self) -> int:
+        """Count the lines of a capture or hex dump that hold something else and were skipped so far."""
+        return self._decoder.unreadable_lines
+
     def open(self) -> None:
         """Open the file."""
         if self._address.kind is Kind.STDIN:
