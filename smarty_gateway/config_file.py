@@ -209,11 +209,14 @@ def _parse_broker_url(text: str) -> dict[str, Any]:
     user, at, host_and_port = rest.rpartition("@")
     if ":" in user:
         raise OptionError(_NEVER_IN_URL)
-    if not separator or scheme.lower() not in _PORTS:
+    if not separator or (scheme := scheme.lower()) not in _PORTS:
         raise OptionError(_URL_FORM)
     try:
         url = urlsplit(f"//{host_and_port}")
         host, port = url.hostname, url.port
+        (host or "").encode("idna")
+    except UnicodeError:
+        raise OptionError(f"{_URL_FORM}; between two dots of a host are 1 to 63 letters") from None
     except ValueError:
         raise OptionError(f"{_URL_FORM}; a port is a number from 1 to 65535") from None
     user = unquote(user)
@@ -221,7 +224,6 @@ def _parse_broker_url(text: str) -> dict[str, Any]:
         raise OptionError(_URL_FORM)
     if url.path not in ("", "/") or url.query or url.fragment or not user.isprintable():
         raise OptionError(f"{_URL_FORM}; nothing else belongs in it, a topic stands in a line of its own")
-    scheme = scheme.lower()
     return {"host": host, "port": port or _PORTS[scheme], "tls": scheme == "mqtts", "user": user or None}
 
 

@@ -3,10 +3,16 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+from smarty_gateway.config_file import load_config
+from smarty_gateway.mqtt.mqtt_output import MqttOutput
+from smarty_gateway.outputs.output import Reading
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.simulator.ports import PtyPort
+from smarty_gateway.store import Store
 from tests.brokers import Broker, Message
 from tests.running import Running
 from vectors.building_blocks import belgium
@@ -57,6 +63,33 @@ def house(folder: Path, *arguments: str) -> Iterator[House]:
             yield House(running, port)
     finally:
         port.close()
+
+
+@contextmanager
+def mqtt_output(folder: Path, url: str, *names: str, more: str = "interval: 0") -> Iterator[MqttOutput]:
+    """Run the MQTT output alone, in this process, for meters of these names."""
+    file = folder / "output.yaml"
+    meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
+    file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
+    config = load_config(file)
+    assert config.mqtt is not None
+    with Store(folder / "state") as store:
+        output = MqttOutput(config, config.mqtt, store, list)
+        output.start()
+        try:
+            yield output
+        finally:
+            output.stop(10.0)
+    assert output.failure is None
+
+
+def reading_of(telegram: bytes, name: str = "house") -> Reading:
+    """Give a reading as it comes to the outputs."""
+    stream = MeterStream(KeyRing())
+    stream.receive_data(telegram)
+    event = stream.next_event()
+    assert isinstance(event, MeterTelegram)
+    return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC))
 
 
 def second_of(payload: bytes) -> int:

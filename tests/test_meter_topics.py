@@ -1,8 +1,12 @@
 """What a meter has to say to the broker at which moment, without waiting."""
 
 import json
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
 
 from smarty_gateway.config import HomeAssistantConfig
 from smarty_gateway.mqtt.home_assistant import Discovery
@@ -12,7 +16,7 @@ from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from tests.mqtt_runs import CONFIG, GAS_CONFIG, second_of
-from vectors.building_blocks import belgium
+from vectors.building_blocks import belgium, netherlands
 
 
 def reading(second: int = 0, make: Callable[[int], bytes] = belgium) -> Reading:
@@ -76,6 +80,85 @@ def test_states_keep_the_interval_and_are_the_newest() -> None:
         meter.take(reading(second), second)
         sent += [(second, second_of(payload)) for payload in due(meter, second, "state")]
     assert sent == [(0, 0), (10, 10), (20, 20), (30, 30)]
+
+
+def states(meter: MeterTopics, arrivals: list[float]) -> list[tuple[float, float]]:
+    """Let states arrive, and give when each that is sent came and was sent; the output asks on time."""
+    sent, newest = [], 0.0
+    for number, arrival in enumerate(arrivals):
+        while (at := meter.state_due_at) is not None and at < arrival:
+            sent += [(newest, at) for _ in due(meter, at, "state")]
+        meter.take(reading(number % 60), arrival)
+        newest = arrival
+        sent += [(newest, arrival) for _ in due(meter, arrival, "state")]
+    return sent
+
+
+@pytest.mark.parametrize("period", [9.95, 9.999, 10.0, 10.001, 10.05])
+def test_a_meter_that_speaks_once_an_interval_is_heard_at_once_and_loses_nothing(period: float) -> None:
+    rng = random.Random(1)
+    arrivals = [number * period + rng.uniform(-0.2, 0.2) for number in range(600)]
+    sent = states(topics(interval=10), arrivals)
+    assert len(sent) == len(arrivals)
+    delays = sorted(at - arrival for arrival, at in sent)
+    assert delays[-1] < 1.5
+    assert sum(delay > 0 for delay in delays) <= len(delays) / 10
+
+
+@pytest.mark.parametrize("jitter", [0.0, 0.3])
+def test_a_faster_meter_keeps_the_interval_and_its_states_are_fresh(jitter: float) -> None:
+    rng = random.Random(1)
+    sent = states(topics(interval=10), [n + rng.uniform(-jitter, jitter) for n in range(1000)])
+    assert 99 <= len(sent) <= 102
+    assert max(at - arrival for arrival, at in sent) < 1.5
+    assert min(b - a for (_, a), (_, b) in pairwise(sent)) > 8.0
+
+
+def test_one_late_telegram_delays_no_other_and_a_pause_makes_no_burst() -> None:
+    assert states(topics(interval=10), [0, 10, 23, 30, 40]) == [(at, at) for at in (0, 10, 23, 30, 40)]
+    sent = states(topics(interval=10), [0.0, *(100.0 + number for number in range(40))])
+    assert [at for _, at in sent] == [0, 100, 110, 120, 130]
+
+
+def test_a_state_that_came_too_early_has_a_time_at_which_it_goes_out() -> None:
+    meter = topics(interval=10)
+    meter.take(reading(0), 0)
+    assert due(meter, 0, "state")
+    assert meter.state_due_at is None
+    meter.take(reading(1), 4)
+    assert meter.state_due_at == 10
+    assert due(meter, 9.9, "state") == []
+    assert [second_of(payload) for payload in due(meter, 10, "state")] == [1]
+
+
+def test_at_the_end_the_newest_goes_out_once() -> None:
+    meter = topics(interval=10)
+    meter.report(Health())
+    meter.take(reading(0), 0)
+    assert due(meter, 0, "state")
+    assert list(meter.unsure(0))
+    meter.take(reading(1), 1)
+    meter.report(Health(telegrams=2))
+    assert not due(meter, 1, "state")
+    meter.finish()
+    assert [second_of(payload) for payload in due(meter, 2, "state")] == [1]
+    ((_, health),) = meter.unsure(2)
+    assert json.loads(health)["telegrams"] == 2
+    assert (list(meter.due(3)), list(meter.unsure(3))) == ([], [])
+
+
+def test_a_meter_of_which_nothing_is_reported_has_no_health() -> None:
+    assert list(topics().unsure(0)) == []
+
+
+def test_two_meters_that_take_turns_under_one_name_are_not_mute() -> None:
+    meter = topics(interval=0)
+    sent = []
+    for second in range(100):
+        meter.take(reading(second % 60, (belgium, netherlands)[second % 2]), second)
+        meter.hold(second)  # as each is another one
+        sent += due(meter, second, "state")
+    assert len(sent) > 90
 
 
 def test_an_interval_of_0_lets_every_telegram_through() -> None:

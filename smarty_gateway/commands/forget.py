@@ -8,7 +8,7 @@ from typing import Final
 
 from smarty_gateway.commands.reset_counter import UnknownMeterError
 from smarty_gateway.config import Config
-from smarty_gateway.config_file import config_from_options, find_config_file, load_config
+from smarty_gateway.config_file import config_from_options, find_config_file, load_config, topic_name
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
@@ -54,20 +54,42 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     lock = FolderLock(folder)
     try:
         with Store(folder) as store:
-            topics = [topic for topic, meter in store.published().items() if meter == args.meter]
-            known = {row.meter for row in store.all_counters()} | set(store.published().values())
-            if args.meter not in known:
-                names = f"; known are: {', '.join(sorted(known))}" if known else ""
-                raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
+            published = store.published()
+            topics = [topic for topic, meter in published.items() if meter == args.meter]
             if topics:
                 _take_back(config, topics)
                 store.note_taken_back(topics)
-            roots = [t.removesuffix("availability") for t in topics if t.endswith("/availability")]
-            store.forget_meter(args.meter, roots[0] if roots else f"\0{args.meter}")
+            counters = [row.meter for row in store.all_counters()]
+            forgotten = sum(
+                store.forget_meter(args.meter, beginning)
+                for beginning in _beginnings(args.meter, config, published)
+            )
     finally:
         lock.release()
-    print(f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker")
+    if not topics and not forgotten:
+        known = ({*counters} | {*published.values()}) - {""}  # nobody owns what will be emptied
+        names = f"; known are: {', '.join(sorted(known))}" if known else ""
+        raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
+    waiting = forgotten - counters.count(args.meter)
+    print(
+        f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker, and "
+        f"{waiting} waiting telegrams from the state folder"
+    )
     return ExitStatus.GOOD
+
+
+def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
+    """Give what the topics of a meter begin with, or may have begun with."""
+    own = f"/{topic_name(name)}/"
+    if any(owner != name and topic_name(owner) == topic_name(name) for owner in published.values()):
+        return [f"\0{name}"]  # no topic begins so: they are those of a meter that is spelled otherwise
+    roots = {"smarty" if config is None or config.mqtt is None else config.mqtt.topic}
+    roots |= {
+        topic.removesuffix(f"{own}availability")
+        for topic, owner in published.items()
+        if owner == name and topic.endswith(f"{own}availability")
+    }
+    return [f"{root}{own}" for root in sorted(roots)]
 
 
 def _config(args: argparse.Namespace) -> Config | None:

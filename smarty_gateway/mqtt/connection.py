@@ -7,7 +7,6 @@ Certificates and host names are always verified.
 """
 
 import contextlib
-import os
 import select
 import socket
 import ssl
@@ -15,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from smarty_gateway.config import MqttConfig
+from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.protocol.errors import GatewayError
 
 #: Less than the time in which a stop must be done.
@@ -34,6 +34,10 @@ MAX_IN_FLIGHT: Final = 100
 
 class ConnectionFailed(GatewayError):  # noqa: N818 - what happened, not a fault of the program
     """The broker cannot be reached, or refuses; the text says why and what to do."""
+
+
+class ConnectionLost(ConnectionFailed):
+    """An open connection ended, and nobody said why."""
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -55,6 +59,11 @@ class Connection:
         config: names the broker.
         will_topic: gets `offline`, retained, when this connection breaks.
         on_message: takes what comes on subscribed topics.
+        wake: ends a `wait`.
+
+    Attributes:
+        is_ready: the broker has let us in.
+        is_proven: the broker has acknowledged a message.
 
     Raises:
         ConnectionFailed: there is no connection.
@@ -66,13 +75,17 @@ class Connection:
         will_topic: str | None,
         on_message: Callable[[str, bytes], None],
         client_id: str,
+        wake: WakePipe | None = None,
     ) -> None:
         self._config = config
+        self._client_id = client_id
+        self._wake = wake
         self._is_v5 = config.version == "5"
         self._refusal: str | None = None
         self._in_flight: dict[int, Callable[[], None]] = {}
         self._on_message = on_message
         self.is_ready = False
+        self.is_proven = False
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -91,15 +104,15 @@ class Connection:
         client.on_connect = self._connected
         client.on_publish = self._published
         client.on_message = self._received
+        client.on_disconnect = self._disconnected
         try:
             client.connect(config.host, config.port, _KEEP_ALIVE)
         except ssl.SSLError as error:
             raise ConnectionFailed(_tls_words(config, error)) from None
         except OSError as error:
             raise ConnectionFailed(_network_words(config, error)) from None
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_read, False)
-        os.set_blocking(self._wake_write, False)
+        except UnicodeError:  # from idna, for what can be no name of a host
+            raise ConnectionFailed(_unknown_host_words(config)) from None
 
     def publish(
         self,
@@ -133,16 +146,16 @@ class Connection:
         client = self._client
         connection = client.socket()
         if connection is None:
-            raise ConnectionFailed(self._refusal or f"the broker {self._broker} closed the connection")
+            raise self._end()
         poll = select.poll()
         poll.register(connection, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-        poll.register(self._wake_read, select.POLLIN)
+        if self._wake is not None:
+            poll.register(self._wake, select.POLLIN)
         # TLS may hold decrypted bytes that poll() does not know of.
         pending = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
         ready = dict(poll.poll(0 if pending else seconds * 1000))
-        if self._wake_read in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_read, 4096)
+        if self._wake is not None and self._wake.fileno() in ready:
+            self._wake.drain()
         status = MQTTErrorCode.MQTT_ERR_SUCCESS
         if pending or connection.fileno() in ready:
             status = client.loop_read()
@@ -150,15 +163,13 @@ class Connection:
             status = client.loop_write()
         if status == MQTTErrorCode.MQTT_ERR_SUCCESS:
             status = client.loop_misc()
-        if self._refusal is not None:
-            raise ConnectionFailed(self._refusal)
-        if status != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise ConnectionFailed(f"the connection to the broker {self._broker} broke")
+        if self._refusal is not None or status != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._end()
 
-    def wake(self) -> None:
-        """End a `wait` of another thread."""
-        with contextlib.suppress(OSError):
-            os.write(self._wake_write, b"x")
+    def _end(self) -> ConnectionFailed:
+        if self._refusal is not None:
+            return ConnectionFailed(self._refusal)
+        return ConnectionLost(f"the connection to the broker {self._broker} broke")
 
     def close(self, *, politely: bool = False) -> None:
         """End the connection; politely, so that the broker keeps the last will to itself."""
@@ -169,8 +180,6 @@ class Connection:
         connection = self._client.socket()
         if connection is not None:
             connection.close()
-        for descriptor in (self._wake_read, self._wake_write):
-            os.close(descriptor)
 
     @property
     def _broker(self) -> str:
@@ -189,7 +198,9 @@ class Connection:
     def _published(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties
     ) -> None:
-        done = self._in_flight.pop(mid, _nothing)
+        done = self._in_flight.pop(mid, None)
+        if done is None:
+            return  # of QoS 0, which nobody acknowledges
         if code.is_failure:
             # MQTT 5 tells, 3.1.1 does not: without the right to write nothing would ever arrive.
             self._refusal = (
@@ -197,10 +208,29 @@ class Connection:
                 f"{self._config.user or 'anonymous clients'} to write below {self._config.topic}/"
             )
             return
+        self.is_proven = True
         done()
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self._on_message(message.topic, bytes(message.payload))
+
+    def _disconnected(
+        self,
+        _client: Client,
+        _data: object,
+        flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        """Take note of the reason, which a broker may give under MQTT 5."""
+        if not flags.is_disconnect_packet_from_server or self._refusal is not None:
+            return
+        self._refusal = f"the broker {self._broker} ends the connection: {code}"
+        if str(code) == "Session taken over":
+            self._refusal = (
+                f"the broker {self._broker} ends the connection: another client uses the same client id "
+                f"{self._client_id}; set another client_id (or topic) in one of the two"
+            )
 
 
 def default_client_id(config: MqttConfig) -> str:
@@ -254,10 +284,14 @@ def _network_words(config: MqttConfig, error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return f"no broker answers at {broker}: is it running, and does it listen on this address?"
     if isinstance(error, socket.gaierror):
-        return f"no host is known as {config.host}: check the name of the broker"
+        return _unknown_host_words(config)
     if isinstance(error, TimeoutError):
         return f"the broker {broker} does not answer: is it switched on, and in this network?"
     return f"no connection to the broker {broker}: {error.strerror or error}"
+
+
+def _unknown_host_words(config: MqttConfig) -> str:
+    return f"no host is known as {config.host}: check the name of the broker"
 
 
 def _refusal_words(config: MqttConfig, code: ReasonCode) -> str:

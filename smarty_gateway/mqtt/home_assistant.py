@@ -6,6 +6,7 @@ each component, a cubic metre is `m³`, an entity's name does not begin with its
 of tariffs carry numbers, because what they mean differs from country to country.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -76,14 +77,38 @@ class Discovery:
             names: all fields that this meter has sent so far.
             devices: its M-Bus devices by medium, with all that was sent of each so far.
         """
-        found = dict(
-            self._announce(f"smarty_{object_id(reading.telegram.meter_id)}", *self._meter(reading, names))
-        )
+        meter_id = reading.telegram.meter_id
+        found = dict(self._announce(_id_of(meter_id), *self._meter(reading, names)))
         for medium, device in devices:
-            key = device_name(device)
-            own = f"smarty_{object_id(key if device.get('id') else f'{reading.telegram.meter_id}_{key}')}"
+            own = _id_of(meter_id, device)
             found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
         return found
+
+    def left_by_others(
+        self, topics: Iterable[str], meter_id: str, devices: Iterable[Mapping[str, Any]]
+    ) -> list[str]:
+        """Give the announcements of the meter that was here before this one; none if there was no other.
+
+        Args:
+            topics: all that were published under the name of the meter.
+            meter_id: of the new meter.
+            devices: the M-Bus devices of the new meter; the old one may have had some of them.
+        """
+        owners = {topic: own for topic in topics if (own := self._device_of(topic)) is not None}
+        if _id_of(meter_id) in owners.values():
+            return []
+        still_here = {_id_of(meter_id, device) for device in devices}
+        return [topic for topic, own in owners.items() if own not in still_here]
+
+    def in_other_style(self, topics: Iterable[str]) -> list[str]:
+        """Give the announcements that another style has left."""
+        other = "sensor" if self._config.style is Style.DEVICE else "device"
+        return [topic for topic in topics if topic.startswith(f"{self._config.prefix}/{other}/smarty_")]
+
+    def _device_of(self, topic: str) -> str | None:
+        """Give the id of the device that is announced on a topic, if it is one for that."""
+        found = re.match(r"/(?:device|sensor)/(smarty_[^/]+)/", topic.removeprefix(self._config.prefix))
+        return found[1] if found and topic.startswith(self._config.prefix) else None
 
     def _announce(
         self, own_id: str, shared: dict[str, Any], components: dict[str, Component]
@@ -117,7 +142,7 @@ class Discovery:
     def _meter(self, reading: Reading, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Component]]:
         telegram = reading.telegram
         device = {
-            "ids": [f"smarty_{object_id(telegram.meter_id)}"],
+            "ids": [_id_of(telegram.meter_id)],
             "name": reading.meter,
             "mdl": telegram.readings.header,
             "sn": telegram.meter_id,
@@ -196,7 +221,7 @@ class Discovery:
             "ids": [own_id],
             "name": f"{reading.meter} {words.lower()}",
             "sn": device_name(device),
-            "via_device": f"smarty_{object_id(reading.telegram.meter_id)}",
+            "via_device": _id_of(reading.telegram.meter_id),
         }
         components: dict[str, Component] = {}
         if "value" in device:
@@ -220,6 +245,14 @@ class Discovery:
         for component in components.values():
             del component["exp_aft"]  # such a meter may be read once a day
         return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
+
+
+def _id_of(meter_id: str, mbus_device: Mapping[str, Any] | None = None) -> str:
+    """Give the id of a meter, or of a device behind it, in discovery."""
+    if mbus_device is None:
+        return f"smarty_{object_id(meter_id)}"
+    key = device_name(mbus_device)
+    return f"smarty_{object_id(key if mbus_device.get('id') else f'{meter_id}_{key}')}"
 
 
 def _has_offset(time: str) -> bool:

@@ -4,7 +4,7 @@ States are the newest only: while the broker is away or slow, a new one takes th
 because Home Assistant stamps on arrival and would write an old value as a new one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from smarty_gateway.mqtt.home_assistant import Discovery
@@ -15,10 +15,45 @@ from smarty_gateway.outputs.output import Health, Reading
 _OFFLINE_AFTER: Final = 30.0
 _PERIODS: Final = 3
 _HEALTH_EVERY: Final = 60.0
+#: Between the removal of a meter that was replaced and the first state of the new one, which Home
+#: Assistant must not take for one of the old.
+_SWAP_PAUSE: Final = 1.0
+_SWAP_AGAIN_AFTER: Final = 60.0
+#: Seconds that a state may come before its time.
+_EARLY_MOST: Final = 1.0
 _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
 
 Message = tuple[str, bytes]
+
+
+class _Pace:
+    """Says when a state may be sent: at most one for each interval, without falling behind the meter.
+
+    A meter that speaks once an interval does so a little early or late. Each of its telegrams goes out
+    at once, as the times for them are a grid, which a late one does not shift.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._early = min(_EARLY_MOST, interval / 10)
+        self._next = float("-inf")  # on the grid
+        self._arrived = float("-inf")
+        self.due_at = float("-inf")
+
+    def arrive(self, now: float) -> None:
+        """Take note of a new state."""
+        self._arrived = now
+        self.due_at = now if now > self._next - self._early else self._next
+
+    def hurry(self) -> None:
+        """Let the newest state go at once."""
+        self.due_at = float("-inf")
+
+    def note_sent(self) -> None:
+        """Take note that the newest state was sent."""
+        is_in_step = -self._early < self._arrived - self._next < self._interval
+        self._next = (self._next if is_in_step else self._arrived) + self._interval
 
 
 class MeterTopics:
@@ -40,7 +75,7 @@ class MeterTopics:
     ) -> None:
         self.meter = meter
         self._topics = topics
-        self._interval = interval
+        self._pace = _Pace(interval)
         self._discovery = discovery
         self._values = values
         self._newest: Reading | None = None
@@ -53,8 +88,9 @@ class MeterTopics:
         self._state_due = False
         self._sent = float("-inf")
         self._announced: object = None
+        self._held_until = float("-inf")
         self._mbus: dict[str, bytes] = {}
-        self._health = Health()
+        self._health: Health | None = None  # of a meter that is no more there is nothing to say
         self._health_key: object = None
         self._health_sent = float("-inf")
 
@@ -75,6 +111,7 @@ class MeterTopics:
             _, known = self._devices.get(key, (medium, {}))
             self._devices[key] = (medium, known | device)
         self._state_due = True
+        self._pace.arrive(now)
         if not self._is_online:
             self._is_online = self._availability_due = True
 
@@ -88,14 +125,42 @@ class MeterTopics:
         self._announced = None
         self._mbus.clear()
         self._state_due = self._newest is not None
-        self._sent = self._health_sent = float("-inf")
+        self._pace.hurry()
+        self._health_sent = float("-inf")
 
     def announce_again(self) -> None:
         """Take note that Home Assistant has started: announcements, then states."""
         self._announced = None
         self._mbus.clear()
         self._state_due = self._newest is not None
-        self._sent = float("-inf")
+        self._pace.hurry()
+
+    def finish(self) -> None:
+        """Take note that the gateway stops: what is newest goes out, whatever the interval."""
+        self._pace.hurry()
+        self._held_until = self._health_sent = float("-inf")
+
+    def left_by_others(self, topics: Iterable[str]) -> list[str]:
+        """Give those of the published topics that announce the meter that was here before."""
+        if self._discovery is None or self._newest is None:
+            return []
+        devices = self._newest.telegram.readings.devices.values()
+        return self._discovery.left_by_others(topics, self._newest.telegram.meter_id, devices)
+
+    def hold(self, now: float) -> None:
+        """Keep states and announcements of a new meter back until the old one is gone everywhere."""
+        if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be mute
+            self._held_until = now + _SWAP_PAUSE
+
+    @property
+    def identity(self) -> str | None:
+        """Give the meter_id of the newest reading."""
+        return None if self._newest is None else self._newest.telegram.meter_id
+
+    @property
+    def state_due_at(self) -> float | None:
+        """Say when there will be a state to send; None where there is none."""
+        return max(self._pace.due_at, self._held_until) if self._state_due else None
 
     @property
     def _patience(self) -> float:
@@ -109,29 +174,29 @@ class MeterTopics:
             self._availability_due = False
             yield self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
         newest = self._newest
-        if newest is not None:
+        if newest is not None and now >= self._held_until:
             yield from self._announcements(newest)
-            if self._state_due and now - self._sent >= self._interval:
+            if self._state_due and now >= self._pace.due_at:
                 self._state_due, self._sent = False, now
+                self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
                 yield from self._mbus_states(newest)
 
     def unsure(self, now: float) -> Iterator[Message]:
         """Give what is due of that which may be lost: health, and single values."""
-        key = (
-            dict(self._health.rejected),
-            self._health.reconnects,
-            self._health.counter_gaps,
-            self._health.is_downgraded,
-        )
-        if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
-            self._health_key, self._health_sent = key, now
-            yield self._topics.of(self.meter, "health"), to_json_bytes(self._health.as_object())
+        if self._health is not None:
+            yield from self._health_message(self._health, now)
         if self._values and self._sent == now and self._newest is not None:
             for name, value in self._newest.record.items():
                 if not isinstance(value, dict | list):
                     text = value if isinstance(value, str) else to_json_bytes(value).decode()
                     yield self._topics.of(self.meter, name), text.encode()
+
+    def _health_message(self, health: Health, now: float) -> Iterator[Message]:
+        key = (dict(health.rejected), health.reconnects, health.counter_gaps, health.is_downgraded)
+        if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
+            self._health_key, self._health_sent = key, now
+            yield self._topics.of(self.meter, "health"), to_json_bytes(health.as_object())
 
     def offline(self) -> Message:
         """Give the last word of a gateway that stops."""

@@ -5,26 +5,28 @@ Two paths lead to the broker. States are the newest only and never stored; the h
 queue, so whatever the broker does, reading goes on.
 """
 
+import heapq
 import logging
 import math
 import random
-import sqlite3
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from smarty_gateway.config import Config, MqttConfig, Style
-from smarty_gateway.gateway.conditions import Condition
+from smarty_gateway.config import Config, MqttConfig
+from smarty_gateway.mqtt.broker_log import BrokerLog
 from smarty_gateway.mqtt.connection import MAX_IN_FLIGHT, Connection, ConnectionFailed, default_client_id
 from smarty_gateway.mqtt.home_assistant import Discovery
 from smarty_gateway.mqtt.meter_topics import MeterTopics
-from smarty_gateway.mqtt.outbox import Outbox
+from smarty_gateway.mqtt.opening import Opening
+from smarty_gateway.mqtt.outbox import Outbox, Waiting
+from smarty_gateway.mqtt.published import PublishedTopics
 from smarty_gateway.mqtt.topics import Topics
+from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.store import Store, StoredCounter
 
@@ -33,11 +35,14 @@ _log = logging.getLogger(__name__)
 #: Seconds between attempts, before the jitter of a quarter.
 _DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 _LOOK_EVERY: Final = 1.0
-#: Of the seconds for a stop, what is kept for the store and for closing.
+#: Of the seconds for a stop, what is kept for the store and for closing, and before that for goodbye.
 _LAST_STEPS: Final = 1.0
+_GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
 _ANSWER_WITHIN: Final = 10.0
-#: So many telegrams are on their way at once; the rest of the window is for states.
+#: If something is forbidden, a broker says so within this time.
+_TRUSTED_AFTER: Final = 1.0
+#: So many telegrams are on their way at once, beside the states.
 _TELEGRAMS_IN_FLIGHT: Final = 20
 _QUEUE_MAX: Final = 5000
 
@@ -47,6 +52,9 @@ class MqttOutput:
 
     Args:
         counters: gives the frame counters, which are stored together with telegrams.
+
+    Attributes:
+        beat: when its thread last showed that it lives, by the monotonic clock.
     """
 
     def __init__(
@@ -62,33 +70,46 @@ class MqttOutput:
         self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability == "each")
         self._arrivals: deque[Reading] = deque()
         self._taken = threading.Condition()
-        self._work = threading.Event()
+        self._wake = WakePipe()
         self._stopping = threading.Event()
         self._stop_by = math.inf
         self._meters: dict[str, MeterTopics] = {}
-        self._published = store.published()
+        self._published = PublishedTopics(store)
+        self._identities: dict[str, str] = {}
         self._health: Mapping[str, Health] = {}
         self._connection: Connection | None = None
         self._due: dict[str, tuple[bytes, Callable[[], None] | None]] = {}
+        self._unsure: dict[str, bytes] = {}
+        self._trusted_from = math.inf
+        self._telegrams_in_flight = 0
         # With a thousand meters it is too much to ask each of them whenever one has spoken.
         self._touched: set[str] = set()
+        self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
+        self._alarm_of: dict[str, float] = {}
         self._next_round = 0.0
-        self._attempt = 0
         self._announce_at: float | None = None
-        self._away = Condition(_log.error)
+        self._log = BrokerLog(mqtt)
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
+        self.beat: float | None = None
         self.is_over = False
         self.failure: str | None = None
+        self._make_known_meters(config)
+
+    def _make_known_meters(self, config: Config) -> None:
+        """Make those that have something to say before they speak."""
         for meter in config.meters:
             if meter.name:
-                self._meter(meter.name)
-        for name in sorted(set(self._published.values())):
-            self._meter(name)  # from an earlier run: offline until it speaks
+                self._meter(meter.name).report(Health())
+        own = {self._topics.of(name) for name in self._meters}
+        for name in sorted(self._published.names):
+            if self._topics.of(name) not in own:
+                self._meter(name)  # from an earlier run: offline until it speaks
 
     # What others call
 
     def start(self) -> None:
         """Begin."""
+        self.beat = time.monotonic()
         self._thread.start()
 
     def publish(self, reading: Reading) -> None:
@@ -97,7 +118,7 @@ class MqttOutput:
             with self._taken:
                 self._taken.wait_for(lambda: self._has_room or self._stopping.is_set())
         self._arrivals.append(reading)
-        self._wake()
+        self._wake.wake()
 
     def report(self, health: Mapping[str, Health]) -> None:
         """Take note how the meters fare."""
@@ -107,7 +128,7 @@ class MqttOutput:
         """Send what is due, store what is not acknowledged, and say goodbye."""
         self._stop_by = time.monotonic() + max(0.0, seconds - _LAST_STEPS)
         self._stopping.set()
-        self._wake()
+        self._wake.wake()
         self._thread.join(seconds)
         if self._thread.is_alive():
             _log.error("the MQTT output did not end in time")
@@ -115,7 +136,7 @@ class MqttOutput:
     @property
     def is_busy(self) -> bool:
         """Tell whether a broker is there, or may be, that has not got everything yet."""
-        return self._has_work and not self._away.is_on
+        return self._has_work and not self._log.is_away
 
     @property
     def _has_room(self) -> bool:
@@ -127,102 +148,139 @@ class MqttOutput:
         in_flight = connection is not None and connection.in_flight > 0
         return bool(self._arrivals or self._touched or self._due or in_flight or not self._outbox.is_empty)
 
-    def _wake(self) -> None:
-        self._work.set()
-        connection = self._connection
-        if connection is not None:
-            connection.wake()
-
     # The thread
 
     def _run(self) -> None:
-        try:
-            self._work_once()  # even if all is over by now: a recording may be short
-            while not self._stopping.is_set():
-                self._wait_offline()
-                self._work_once()
-            self._take_arrivals()
-            waiting = self._outbox.close(time.monotonic())
-            if waiting:
-                _log.warning(
-                    "%d telegrams wait for the broker in %s; the next start sends them",
-                    waiting,
-                    self._store.path,
-                )
-        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
-            _log.debug("%s", traceback.format_exc())
-            self.failure = f"the MQTT output failed: {error!r}"
+        for step in (self._work, self._store_what_waits, self._wake.close):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
+                _log.debug("%s", traceback.format_exc())
+                self.failure = self.failure or f"the MQTT output failed: {error!r}"
+
+    def _work(self) -> None:
+        self._work_once()  # even if all is over by now: a recording may be short
+        while not self._stopping.is_set():
+            self._wait_offline()
+            self._work_once()
+
+    def _store_what_waits(self) -> None:
+        self._take_arrivals()
+        waiting = self._outbox.close(time.monotonic())
+        if waiting:
+            _log.warning(
+                "%d telegrams wait for the broker in %s; the next start sends them", waiting, self._store.path
+            )
 
     def _work_once(self) -> None:
         """Connect and stay connected as long as it lasts."""
-        will = self._topics.status
         try:
-            connection = Connection(self._config, will, self._received, default_client_id(self._config))
+            self._connection = self._connect()
+            if self._connection is not None:
+                self._serve(self._connection)
         except ConnectionFailed as failed:
-            self._away.begin(f"{failed}; trying again until it works", str(failed))
-            return
-        self._connection = connection
-        try:
-            self._serve(connection)
-        except ConnectionFailed as failed:
-            self._away.begin(f"{failed}; trying again until it works", str(failed))
+            self._log.note_end(failed, time.monotonic())
         finally:
-            self._connection = None
-            connection.close(politely=self._stopping.is_set())
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close(politely=self._stopping.is_set())
             self._outbox.send_again()
+            self._telegrams_in_flight = 0
             self._due.clear()
+            self._unsure.clear()
+
+    def _connect(self) -> Connection | None:
+        """Open a connection, and go on with everything else meanwhile; None if a stop comes first."""
+        opening = Opening(
+            partial(
+                Connection,
+                self._config,
+                self._topics.status,
+                self._received,
+                default_client_id(self._config),
+                self._wake,
+            ),
+            self._wake.wake,
+        )
+        started = time.monotonic()
+        while (connection := opening.take()) is None:
+            now = time.monotonic()
+            if self._stopping.is_set() and (now >= self._stop_by or self._log.is_away):
+                opening.give_up()
+                return None
+            if now - started > _ANSWER_WITHIN:
+                self._log.note_no_answer()
+            self._wait_without_broker(self._stop_by - now)
+        return connection
 
     def _wait_offline(self) -> None:
-        delay = _DELAYS[min(self._attempt, len(_DELAYS) - 1)] * random.uniform(0.75, 1.25)  # noqa: S311
-        self._attempt += 1
-        until = time.monotonic() + delay
+        until = time.monotonic() + self._log.next_delay()
         while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
-            self._work.wait(min(left, _LOOK_EVERY))
-            self._work.clear()
-            self._take_arrivals()
-            self._outbox.tick(time.monotonic())
+            self._wait_without_broker(left)
+
+    def _wait_without_broker(self, seconds: float) -> None:
+        self._wake.wait(min(seconds, _LOOK_EVERY))
+        self._look_after_arrivals()
+
+    def _look_after_arrivals(self) -> float:
+        """Do what must be done every second, whatever the broker does, and give the time."""
+        self.beat = now = time.monotonic()
+        self._take_arrivals()
+        self._outbox.tick(now)
+        return now
 
     def _serve(self, connection: Connection) -> None:
         started = time.monotonic()
         while not connection.is_ready:
-            if time.monotonic() - started > _ANSWER_WITHIN:
+            now = time.monotonic()
+            if now - started > _ANSWER_WITHIN:
                 raise ConnectionFailed(
                     f"{self._config.host}:{self._config.port} accepts connections, but answers like no broker"
                 )
-            if time.monotonic() > self._stop_by:
+            if now > self._stop_by:
                 return
-            connection.wait(min(_LOOK_EVERY, max(0.0, self._stop_by - time.monotonic())))
-            self._take_arrivals()
-            self._outbox.tick(time.monotonic())
-        self._away.end(f"connected to the broker {self._config.host}:{self._config.port}")
+            connection.wait(min(_LOOK_EVERY, max(0.0, self._stop_by - now)))
+            self._look_after_arrivals()
+        now = time.monotonic()
+        self._log.note_begin(now)
+        self._trusted_from = now + _TRUSTED_AFTER
         self._greet(connection)
         while not self._stopping.is_set():
-            may_send = self._due and connection.in_flight < MAX_IN_FLIGHT
-            connection.wait(0.0 if may_send else _LOOK_EVERY)
-            self._take_arrivals()
-            now = time.monotonic()
+            connection.wait(self._time_to_wait(connection))
+            now = self._look_after_arrivals()
+            if connection.is_proven:
+                self._log.note_proof(now)
             self._announce_if_asked(now)
             self._send(connection, now)
-            self._outbox.tick(now)
         self._say_goodbye(connection)
 
+    def _time_to_wait(self, connection: Connection) -> float:
+        if self._due and connection.in_flight < MAX_IN_FLIGHT:
+            return 0.0
+        if not self._alarms:
+            return _LOOK_EVERY
+        return min(_LOOK_EVERY, max(0.0, self._alarms[0][0] - time.monotonic()))
+
     def _greet(self, connection: Connection) -> None:
-        self._attempt = 0
         self._due.clear()
         connection.publish(self._topics.status, b"online", retain=True)
         if self._discovery is not None:
             connection.subscribe(self._discovery.birth_topic)
-        self._take_back_other_style()
+            self._published.retire(self._discovery.in_other_style(self._published.topics))
+        self._empty(self._published.retired)
         for meter in self._meters.values():
             meter.begin_anew()
         self._take_arrivals()
         self._send(connection, time.monotonic())
 
     def _say_goodbye(self, connection: Connection) -> None:
-        """Send what is due, and that nobody is there any more, as far as the time for a stop allows."""
+        """Send what is newest, and that nobody is there any more, as far as the time for a stop allows."""
         self._take_arrivals()
+        for meter in self._meters.values():
+            meter.finish()
+        self._touched.update(self._meters)
         self._send(connection, time.monotonic())
-        while (connection.in_flight or self._due) and time.monotonic() < self._stop_by - _LAST_STEPS:
+        while (connection.in_flight or self._due) and time.monotonic() < self._stop_by - _GOODBYE:
             connection.wait(_FINISH_LOOK_EVERY)
             self._send(connection, time.monotonic())
         for meter in self._meters.values():
@@ -270,53 +328,72 @@ class MqttOutput:
         if now >= self._next_round:
             self._next_round = now + _LOOK_EVERY
             self._touched.update(self._meters)
+        while self._alarms and self._alarms[0][0] <= now:
+            self._touched.add(heapq.heappop(self._alarms)[1])
         for name in self._touched:
-            self._collect(connection, self._meters[name], now)
+            self._collect(self._meters[name], now)
         self._touched.clear()
+        self._send_due(connection)
+        self._send_unsure(connection, now)
+        self._send_telegrams(connection)
+
+    def _send_unsure(self, connection: Connection, now: float) -> None:
+        # Mosquitto answers one of these that is forbidden by hanging up without a reason, but says of the
+        # others under MQTT 5 that they are.
+        if connection.is_proven and (not connection.in_flight or now >= self._trusted_from):
+            for topic, payload in self._unsure.items():
+                connection.publish(topic, payload, qos=0, retain=True)
+            self._unsure.clear()
+
+    def _send_due(self, connection: Connection) -> None:
         while self._due and connection.in_flight < MAX_IN_FLIGHT:
             topic = next(iter(self._due))
             payload, done = self._due.pop(topic)
             connection.publish(topic, payload, retain=True, done=done)
-        self._send_telegrams(connection)
 
     def _send_telegrams(self, connection: Connection) -> None:
-        while connection.in_flight < _TELEGRAMS_IN_FLIGHT and (waiting := self._outbox.next_to_send()):
-            connection.publish(
-                waiting.topic, waiting.payload, done=partial(self._outbox.acknowledge, waiting)
-            )
+        while self._telegrams_in_flight < _TELEGRAMS_IN_FLIGHT and (waiting := self._outbox.next_to_send()):
+            self._telegrams_in_flight += 1
+            connection.publish(waiting.topic, waiting.payload, done=partial(self._acknowledge, waiting))
 
-    def _collect(self, connection: Connection, meter: MeterTopics, now: float) -> None:
+    def _acknowledge(self, waiting: Waiting) -> None:
+        self._telegrams_in_flight -= 1
+        self._outbox.acknowledge(waiting)
+
+    def _collect(self, meter: MeterTopics, now: float) -> None:
         """Put what is due of a meter in line; what waits there under the same topic is replaced."""
         health = self._health.get(meter.meter)
         if health is not None:
             meter.report(health)
+        self._look_at_identity(meter, now)
         messages, unsure = list(meter.due(now)), list(meter.unsure(now))
-        new = [topic for topic, _ in (*messages, *unsure) if topic not in self._published]
-        if new:
-            self._note_published(meter.meter, new)
+        self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
             self._due[topic] = (payload, None)
-        for topic, payload in unsure:
-            connection.publish(topic, payload, qos=0, retain=True)
+        self._unsure.update(unsure)
+        due_at = meter.state_due_at
+        if due_at is not None and due_at != self._alarm_of.get(meter.meter):
+            self._alarm_of[meter.meter] = due_at
+            heapq.heappush(self._alarms, (due_at, meter.meter))
 
-    def _note_published(self, name: str, topics: Iterable[str]) -> None:
-        """Note new retained topics, which `forget` and a change of style must know."""
-        for topic in topics:
-            self._published[topic] = name
-        with suppress(sqlite3.Error):  # a full disk is said elsewhere
-            self._store.note_published(topics, name)
+    def _look_at_identity(self, meter: MeterTopics, now: float) -> None:
+        """Take the old meter away from Home Assistant when another has come under the same name.
 
-    def _take_back_other_style(self) -> None:
-        """Empty the announcements that another style left on the broker, until it has taken note."""
-        if self._config.home_assistant is None:
+        Its entities read the state topic of that name: they would count the energy of the new meter.
+        """
+        identity = meter.identity
+        if identity is None or self._identities.get(meter.meter) == identity:
             return
-        prefix, style = self._config.home_assistant.prefix, self._config.home_assistant.style
-        other = f"{prefix}/{'sensor' if style is Style.DEVICE else 'device'}/smarty_"
-        for topic in self._published:
-            if topic.startswith(other):
-                self._due[topic] = (b"", partial(self._take_back, topic))
+        self._identities[meter.meter] = identity
+        own = self._published.of(meter.meter)
+        old = meter.left_by_others(own)
+        if old:
+            self._published.retire(old)
+            for topic in own:
+                self._due.pop(topic, None)  # a place in line from before would let it overtake
+            self._empty(old)
+            meter.hold(now)
 
-    def _take_back(self, topic: str) -> None:
-        self._published.pop(topic, None)
-        with suppress(sqlite3.Error):
-            self._store.note_taken_back([topic])
+    def _empty(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            self._due[topic] = (b"", partial(self._published.note_emptied, topic))

@@ -1,0 +1,50 @@
+"""Wakes the thread that serves the broker, whatever it waits for."""
+
+import contextlib
+import os
+import select
+import threading
+
+
+class WakePipe:
+    """A pipe for the life of its owner; waking after its end does nothing.
+
+    With a pipe for each connection, a late `wake` could write into whatever got its descriptor next.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+
+    def fileno(self) -> int:
+        """Give the descriptor that is readable after a call of `wake`."""
+        return self._read
+
+    def wake(self) -> None:
+        """End a `wait`, or the next one; may be called by any thread."""
+        # A full pipe wakes just as well.
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if not self._is_closed:
+                os.write(self._write, b"x")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until somebody calls `wake`, or the time is over."""
+        poll = select.poll()  # select() ends at descriptor 1023
+        poll.register(self._read, select.POLLIN)
+        if poll.poll(max(0.0, seconds) * 1000):
+            self.drain()
+
+    def drain(self) -> None:
+        """Take note of the calls of `wake` so far."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 4096)
+
+    def close(self) -> None:
+        """End."""
+        with self._lock:
+            self._is_closed = True
+            os.close(self._read)
+            os.close(self._write)
