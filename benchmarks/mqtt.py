@@ -14,6 +14,7 @@ disk          write_bytes of a day, from some minutes in real time, one save of 
 backlog       10,000 telegrams while the broker is away. The second time with `durability: each`.
 latency       from the last byte of a frame on a pseudo-terminal to the subscriber's callback.
 slow-answers  all that the broker says comes 5 s late, for some minutes: standard output, memory, disk.
+              Twenty telegrams are on their way at once, so at more than 4 a second the disk is used.
 
 The folders are made in TMPDIR, which must be on a disk: in memory nothing is written. With --json the
 figures come as one JSON object.
@@ -368,12 +369,12 @@ def slow_answers(minutes: float, rate: float) -> list[Figure]:
         Figure(f"{name}: not printed", len(sent) - len(delays), most=0),
         Figure(f"{name}: from sending to the printed line, ms, median", statistics.median(delays)),
         Figure(f"{name}: from sending to the printed line, ms, at most", max(delays), most=1000),
-        Figure(f"{name}: not arrived (those of the last 10 s left out)",
-               sum(s.key not in arrived and s.at < end - 10 for s in sent), most=0),
+        Figure(f"{name}: neither arrived nor stored (those of the last 20 s left out)",
+               sum(s.key not in arrived | stored and s.at < end - 20 for s in sent), most=0),
         Figure(f"{name}: memory at the end, MB (VmRSS)", memory[-1]),
         Figure(f"{name}: memory grew from the first third to the last, MB", growth, most=0.5),
-        Figure(f"{name}: kB written to disk", written / 1e3, most=0),
-        Figure(f"{name}: in the state file behind a kill at the end", len(stored), most=0),
+        Figure(f"{name}: kB written to disk", written / 1e3),
+        Figure(f"{name}: in the state file behind a kill at the end", len(stored)),
     ]  # fmt: skip
 
 

@@ -173,7 +173,10 @@ def test_only_known_keys_stand_at_the_top() -> None:
 def test_a_value_is_there_only_if_gateway_and_meter_are() -> None:
     for _, reading, _, payload in DEVICES:
         meter = re.sub(r"[/+#\s]", "_", reading.meter)
-        assert payload["avty"] == [{"t": "smarty/status"}, {"t": f"smarty/{meter}/availability"}]
+        assert payload["avty"] == [
+            {"topic": "smarty/status"},
+            {"topic": f"smarty/{meter}/availability"},
+        ]
         assert payload["avty_mode"] == "all"
         assert payload["qos"] == 1
 

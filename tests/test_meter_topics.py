@@ -208,10 +208,12 @@ def test_health_is_sent_every_minute_and_at_once_when_something_is_wrong() -> No
     health = Health()
     meter.report(health)
     assert len(list(meter.unsure(0))) == 1
+    health.telegrams = 1
+    assert len(list(meter.unsure(5))) == 1
     health.telegrams = 50
     assert list(meter.unsure(30)) == []
-    assert len(list(meter.unsure(60))) == 1
+    assert len(list(meter.unsure(65))) == 1
     health.rejected["checksum"] = 1
-    ((topic, payload),) = meter.unsure(61)
+    ((topic, payload),) = meter.unsure(66)
     assert topic == "smarty/house/health"
     assert json.loads(payload)["rejected"] == {"checksum": 1}

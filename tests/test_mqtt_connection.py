@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from smarty_gateway.mqtt.opening import Opening
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import Health
 from tests.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.commands import LIMIT
 from tests.mqtt_runs import configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.running import wait_until
 from vectors.building_blocks import belgium
@@ -450,3 +452,33 @@ def test_what_fails_in_the_thread_is_told_and_what_waits_is_written(
         assert rows(tmp_path) == [0]
         assert "a fault of the program" in str(output.failure)
         output.failure = None
+
+
+def test_no_more_than_a_broker_of_mqtt_5_allows_is_on_its_way() -> None:
+    received = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}"
+
+        def allow_three() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(bytes.fromhex("20 06 00 00 03 21 0003"))  # CONNACK, Receive Maximum 3
+                while data := client.recv(4096):
+                    received.extend(data)
+
+        peer = threading.Thread(target=allow_three)
+        peer.start()
+        config = config_from_options("-", mqtt=url).mqtt
+        assert config is not None
+        connection = Connection(replace(config, version="5"), None, lambda *_: None, "us")
+        while not connection.is_ready:
+            connection.wait(1)
+        for number in range(10):
+            connection.publish("topic", b"payload %d" % number)
+        connection.publish("last", b"of QoS 0", qos=0)
+        while b"of QoS 0" not in received:
+            connection.wait(0.1)
+        connection.close()
+        peer.join(LIMIT)
+    assert received.count(b"payload") == 3

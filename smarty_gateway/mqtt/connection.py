@@ -10,6 +10,7 @@ import contextlib
 import select
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,8 @@ _KEEP_ALIVE: Final = 30
 #: How many messages may wait for their acknowledgement; Mosquitto's own limit is 20 in the other
 #: direction, and a broker on a slow link must not be flooded.
 MAX_IN_FLIGHT: Final = 100
+#: With telegrams, which have a window of their own, and the goodbye.
+_MOST_IN_FLIGHT: Final = MAX_IN_FLIGHT + 50
 
 
 class ConnectionFailed(GatewayError):  # noqa: N818 - what happened, not a fault of the program
@@ -83,6 +86,8 @@ class Connection:
         self._is_v5 = config.version == "5"
         self._refusal: str | None = None
         self._in_flight: dict[int, Callable[[], None]] = {}
+        self._held: deque[tuple[str, bytes, bool, Callable[[], None]]] = deque()
+        self._most_in_flight = _MOST_IN_FLIGHT
         self._on_message = on_message
         self.is_ready = False
         self.is_proven = False
@@ -93,7 +98,7 @@ class Connection:
             reconnect_on_failure=False,
         )
         self._client = client
-        client.max_inflight_messages_set(MAX_IN_FLIGHT + 20)
+        client.max_inflight_messages_set(self._most_in_flight)
         client.connect_timeout = _CONNECT_SECONDS
         if config.user is not None:
             client.username_pw_set(config.user, _password(config.password_file))
@@ -124,9 +129,16 @@ class Connection:
         done: Callable[[], None] | None = None,
     ) -> None:
         """Send a message; `done` is called when the broker has acknowledged it."""
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
-        if qos:
-            self._in_flight[info.mid] = done or _nothing
+        if not qos:
+            self._client.publish(topic, payload, qos=0, retain=retain)
+            return
+        self._held.append((topic, payload, retain, done or _nothing))
+        self._send_held()
+
+    def _send_held(self) -> None:
+        while self._held and len(self._in_flight) < self._most_in_flight:
+            topic, payload, retain, done = self._held.popleft()
+            self._in_flight[self._client.publish(topic, payload, qos=1, retain=retain).mid] = done
 
     def subscribe(self, topic: str) -> None:
         """Ask for the messages of a topic."""
@@ -134,8 +146,8 @@ class Connection:
 
     @property
     def in_flight(self) -> int:
-        """Count the messages that are not acknowledged."""
-        return len(self._in_flight)
+        """Count the messages that are not acknowledged, with those that the broker does not allow yet."""
+        return len(self._in_flight) + len(self._held)
 
     def wait(self, seconds: float) -> None:
         """Let paho work until something has happened, or the time is over.
@@ -188,12 +200,14 @@ class Connection:
     # What paho calls
 
     def _connected(
-        self, _client: Client, _data: object, _flags: object, code: ReasonCode, _properties: Properties | None
+        self, _client: Client, _data: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._refusal = _refusal_words(self._config, code)
-        else:
-            self.is_ready = True
+            return
+        # paho does not heed what a broker of MQTT 5 allows; whatever is over it would end the connection.
+        self._most_in_flight = min(self._most_in_flight, getattr(properties, "ReceiveMaximum", None) or 65535)
+        self.is_ready = True
 
     def _published(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties
@@ -210,6 +224,7 @@ class Connection:
             return
         self.is_proven = True
         done()
+        self._send_held()
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self._on_message(message.topic, bytes(message.payload))
@@ -267,7 +282,7 @@ def _tls_context(config: MqttConfig) -> ssl.SSLContext:
 def _tls_words(config: MqttConfig, error: ssl.SSLError) -> str:
     broker = f"{config.host}:{config.port}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message
+        why = error.verify_message.rstrip(".")
         advice = "name the CA that signed it with ca_file"
         if "expired" in why:
             advice = "renew it on the broker"

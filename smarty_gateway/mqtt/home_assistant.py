@@ -130,11 +130,12 @@ class Discovery:
             yield f"{prefix}/sensor/{own_id}/{object_id(key)}/config", {**shared, **alone}
 
     def _shared(self, reading: Reading, device: dict[str, Any], state_topic: str) -> dict[str, Any]:
+        online = (self._topics.status, self._topics.of(reading.meter, "availability"))
         return {
             "dev": device,
             "o": {"name": "smarty-gateway", "sw": __version__},
             "stat_t": state_topic,
-            "avty": [{"t": self._topics.status}, {"t": self._topics.of(reading.meter, "availability")}],
+            "avty": [{"topic": topic} for topic in online],  # Domoticz knows no short name here
             "avty_mode": "all",
             "qos": 1,
         }

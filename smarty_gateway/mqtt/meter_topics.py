@@ -193,7 +193,13 @@ class MeterTopics:
                     yield self._topics.of(self.meter, name), text.encode()
 
     def _health_message(self, health: Health, now: float) -> Iterator[Message]:
-        key = (dict(health.rejected), health.reconnects, health.counter_gaps, health.is_downgraded)
+        key = (
+            health.telegrams > 0,
+            dict(health.rejected),
+            health.reconnects,
+            health.counter_gaps,
+            health.is_downgraded,
+        )
         if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
             self._health_key, self._health_sent = key, now
             yield self._topics.of(self.meter, "health"), to_json_bytes(health.as_object())
