@@ -44,7 +44,7 @@ REMOVED_CHECKS = (
     RemovedCheck("CRC of a plaintext telegram", "meter.py", "if telegram is None or candidate.checksum is Checksum.WRONG:", "if telegram is None:"),
     RemovedCheck("CRC of a plaintext telegram: missing", "meter.py", "if crc_is_due(candidate.text):", "if False:"),
     RemovedCheck("CRC under crc-only", "decryption.py", "telegram is not None and telegram.checksum is Checksum.RIGHT", "telegram is not None"),
-    RemovedCheck("plaintext of an encrypted meter", "meter.py", "if self._is_refused_as_plaintext(readings):", "if False:"),
+    RemovedCheck("plaintext of an encrypted meter", "meter.py", "if self._is_refused_as_plaintext(accepted):", "if False:"),
     RemovedCheck("telegram inside the frame", "telegram.py", '    if text[:1] != b"/":\n        return None\n', ""),
     RemovedCheck("key by system title", "keyring.py", "return self._by_title.get(system_title, self._others)", "return next(iter(self._by_title.values()), self._others)"),
     RemovedCheck("order: plaintext before CRC", "meter.py", "if telegram is None or candidate.checksum is Checksum.WRONG:", "if telegram is not None and self._is_refused_as_plaintext(self._decoder.decode(telegram)):\n            return self._refuse(candidate, Reason.PLAINTEXT, '', genuine=True)\n        if telegram is None or candidate.checksum is Checksum.WRONG:"),
