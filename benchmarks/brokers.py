@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -28,12 +28,11 @@ from typing import Final, NamedTuple, Self
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from benchmarks.figures import LIMIT, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml, seconds_since_2020
 from smarty_gateway.simulator.ports import TcpPort
 from smarty_gateway.store import FILE_NAME
 
-#: Generous: it only ends a measurement that would never end.
-LIMIT: Final = 120.0
 _SESSION: Final = "mosquitto.db"
 
 
@@ -56,19 +55,6 @@ def key_of(payload: bytes) -> Key:
     """Find out which telegram a JSON object was."""
     reading = json.loads(payload)
     return Key(reading["meter_id"], seconds_since_2020(datetime.fromisoformat(reading["timestamp"])))
-
-
-def wait_until(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
-    """Wait for a condition.
-
-    Raises:
-        TimeoutError: it never came.
-    """
-    deadline = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited in vain for {what}")
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager
@@ -101,7 +87,11 @@ class Broker:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
-        command = ["/usr/sbin/mosquitto", "-c", str(self._folder / "mosquitto.conf")]
+        command = [
+            shutil.which("mosquitto") or "/usr/sbin/mosquitto",
+            "-c",
+            str(self._folder / "mosquitto.conf"),
+        ]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_until(self._listens, "the broker")
 

@@ -15,7 +15,6 @@ With --json the figures come as one JSON object.
 
 import argparse
 import contextlib
-import json
 import os
 import resource
 import socket
@@ -27,13 +26,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
 from smarty_gateway.simulator.simulation import Simulation
@@ -48,35 +47,6 @@ _CYCLES: Final = 100
 _FIRST_CYCLES: Final = 10
 #: Between two frames, so that the gateway is asleep when the next one comes, as in a house.
 _PACE: Final = 0.05
-#: Generous: it only ends a measurement that would never end.
-_LIMIT: Final = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure and the most that it may be; None where there is no target."""
-
-    name: str
-    value: float
-    target: float | None = None
-
-    @property
-    def is_reached(self) -> bool:
-        """Tell whether the target is reached."""
-        return self.target is None or self.value <= self.target
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition.
-
-    Raises:
-        TimeoutError: it never came.
-    """
-    deadline = time.monotonic() + _LIMIT
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited in vain for {what}")
-        time.sleep(0.005)
 
 
 class RunningGateway:
@@ -131,7 +101,7 @@ class RunningGateway:
     ) -> None:
         self._process.terminate()
         try:
-            self._process.wait(_LIMIT)
+            self._process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -238,7 +208,7 @@ def ready_without_meters() -> list[Figure]:
     for _ in range(_STARTS):
         with temporary_folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(folder / "notify"))
-            manager.settimeout(_LIMIT)
+            manager.settimeout(LIMIT)
             sources = {f"meter-{n}": str(folder / f"missing-{n}") for n in range(_ABSENT)}
             begin = time.perf_counter()
             with RunningGateway(folder, sources, notify=str(folder / "notify")):
@@ -334,20 +304,7 @@ def main() -> None:
         lambda: latency(MeterKind.BELGIUM),
         replugging,
     ]
-    figures = []
-    for step in steps:
-        found = step()
-        figures += found
-        if not args.json:
-            print("\n".join(map(_row, found)), flush=True)
-    if args.json:
-        print(json.dumps({f.name: {"value": f.value, "target": f.target} for f in figures}))
-    sys.exit(not all(figure.is_reached for figure in figures))
-
-
-def _row(figure: Figure) -> str:
-    target = "" if figure.target is None else f"at most {figure.target:g}"
-    return f"{figure.name:68} {figure.value:9.2f}  {target:11}  {'' if figure.is_reached else 'MISSED'}"
+    print_figures(steps, as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -22,15 +22,12 @@ figures come as one JSON object.
 
 import argparse
 import contextlib
-import json
 import random
 import signal
 import statistics
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -38,7 +35,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from benchmarks.brokers import (
-    LIMIT,
     Broker,
     GatewayProcess,
     Key,
@@ -49,8 +45,8 @@ from benchmarks.brokers import (
     key_of,
     temporary_folder,
     undelivered,
-    wait_until,
 )
+from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
@@ -66,30 +62,6 @@ _SAVES: Final = 1000
 _SAVES_A_DAY: Final = 96
 _WARM_UP: Final = 30.0
 _ANSWERS_AFTER: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure, and the most or the least that it may be; None where there is no target."""
-
-    name: str
-    value: float
-    most: float | None = None
-    least: float | None = None
-
-    @property
-    def is_reached(self) -> bool:
-        """Tell whether the target is reached."""
-        return (self.most is None or self.value <= self.most) and (
-            self.least is None or self.value >= self.least
-        )
-
-    def row(self) -> str:
-        """Give a line of the table."""
-        target = "" if self.most is None else f"at most {self.most:g}"
-        target = target if self.least is None else f"at least {self.least:g}"
-        verdict = "" if self.is_reached else "MISSED"
-        return f"{self.name:76} {self.value:10.2f}  {target:13}  {verdict}".rstrip()
 
 
 class Rig:
@@ -412,15 +384,7 @@ def main() -> None:
     }  # fmt: skip
     if unknown := set(args.only or ()) - set(steps):
         parser.error(f"--only {' '.join(unknown)}: there are {', '.join(steps)}")
-    figures = []
-    for name in args.only or steps:
-        found = steps[name]()
-        figures += found
-        if not args.json:
-            print("\n".join(figure.row() for figure in found), flush=True)
-    if args.json:
-        print(json.dumps({f.name: {"value": f.value, "most": f.most, "least": f.least} for f in figures}))
-    sys.exit(not all(figure.is_reached for figure in figures))
+    print_figures([steps[name] for name in args.only or steps], as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -344,7 +344,7 @@ class Store:
     # Retained topics
 
     def published(self) -> dict[str, str]:
-        """Give the retained topics that a broker holds, with the meter of each."""
+        """Give the retained topics that a broker holds, with the meter of each; "" for one to be emptied."""
         with self._lock:
             return dict(self._connection.execute("SELECT topic, meter FROM published").fetchall())
 
