@@ -156,12 +156,7 @@ class Store:
             if _IS_LOCKED.search(str(error)):
                 raise
             if _is_full(folder):
-                self._connection = self._open_in_memory()
-                self.notice = (
-                    f"the disk of {self.path} is full, so nothing new is kept in it; free some space and "
-                    "start the gateway again"
-                )
-                self._seen = self._data_version()
+                self._open_in_memory()
                 return
             raise StateError(
                 f"the state file {self.path} cannot be used: {getattr(error, 'strerror', None) or error}; "
@@ -180,14 +175,35 @@ class Store:
             raise
         return connection
 
-    def _open_in_memory(self) -> sqlite3.Connection:
+    def _open_in_memory(self) -> None:
         """Take up what the file holds without writing a byte, so that meters are read all the same."""
-        connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
-        if self.path.exists():
-            with contextlib.closing(sqlite3.connect(f"{self.path.as_uri()}?immutable=1", uri=True)) as file:
-                file.backup(connection)
-        self._check(connection)
-        return connection
+        self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        try:
+            if self.path.exists():
+                self._copy_file()
+            self._check(self._connection)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise StateError(
+                f"the disk of {self.path} is full, and the file cannot be read: {error}; free some space"
+            ) from None
+        self.notice = (
+            f"the disk of {self.path} is full, so nothing new is kept in it; free some space and start the "
+            "gateway again"
+        )
+        self._seen = self._data_version()
+
+    def _copy_file(self) -> None:
+        """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
+        for how in ("mode=ro", "immutable=1"):
+            file = sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True)
+            with contextlib.closing(file):
+                try:
+                    file.backup(self._connection)
+                except sqlite3.OperationalError:
+                    if how != "mode=ro":
+                        raise
+                else:
+                    return
 
     def _check(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()

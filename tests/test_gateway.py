@@ -21,7 +21,11 @@ class SlowOutput:
 
     is_over = False
     beat = None
-    failure: str | None = None
+
+    @property
+    def failure(self) -> str | None:
+        """Work well."""
+        return None
 
     def __init__(self, looks: int) -> None:
         self._looks = looks
@@ -95,6 +99,25 @@ def test_a_recording_may_wait_for_its_reader_as_long_as_it_takes(
     output = PausingOutput()
     assert gateway_of(recording, output).run() is ExitStatus.GOOD
     assert output.done[0] == "1SAG1100000001"
+
+
+class FailingOutput(SlowOutput):
+    """Fails while it hands on what the recording gave, and stays busy for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(10**9)
+
+    @property
+    def failure(self) -> str | None:
+        """Fail a little later."""
+        return "the disk is full" if self._looks < 10**9 - 2 else None
+
+
+def test_an_output_that_fails_behind_the_end_of_a_recording_is_said(
+    recording: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert gateway_of(recording, FailingOutput()).run() is ExitStatus.REJECTED
+    assert "the disk is full" in caplog.messages
 
 
 def test_whoever_stops_the_gateway_does_not_wait_for_a_slow_output(recording: Path) -> None:

@@ -188,6 +188,26 @@ def test_a_replay_is_accepted_as_the_log_says_even_in_the_first_minutes(folder: 
         port.close()
 
 
+def test_a_counter_begins_anew_even_while_its_meter_is_away(folder: Path) -> None:
+    arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
+    with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
+        running.wait_for_port(port.name)
+        port.write(encrypted(50))
+        running.wait_for_readings(1)
+        assert running.stop() == 0
+    with Running(*arguments, folder=folder) as running:
+        running.wait_for_log("is not there")
+        state = folder / "state/smarty-gateway"
+        done = smarty_gateway("reset-counter", "SAG1030700012345", "--state", state, folder=folder)
+        assert done.returncode == 0, done.stderr
+        running.wait_for_log("begins anew")
+        assert running.stop() == 0
+    with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
+        running.wait_for_port(port.name)
+        port.write(encrypted(40))
+        running.wait_for_readings(1)
+
+
 def test_frame_counters_are_valid_after_a_kill(folder: Path) -> None:
     port = PtyPort(folder / "port")
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
@@ -580,6 +600,17 @@ def test_standard_input_is_a_source(folder: Path) -> None:
     done = smarty_gateway("run", "--source", "-", data=belgium(1), folder=folder)
     assert done.returncode == 0
     assert b'"1SAG1100000001"' in done.stdout
+
+
+def test_a_rejection_of_one_meter_on_a_shared_recording_ends_with_1(folder: Path) -> None:
+    (folder / "both.bin").write_bytes(frame(luxembourg(1), key=BARN_KEY, title=BARN_TITLE) + belgium(3))
+    configure(
+        folder,
+        f"name: house, source: both.bin, id: {BARN_TITLE.hex()}",
+        "name: barn, source: both.bin, id: 1SAG1100000001",
+    )
+    done = smarty_gateway("run", folder=folder)
+    assert (done.returncode, done.stdout.count(b"\n")) == (1, 1), done.stderr
 
 
 @pytest.mark.parametrize(

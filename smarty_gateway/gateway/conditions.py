@@ -60,8 +60,8 @@ class RejectionLog:
         self._say = say
         self._seen: dict[tuple[str, str], _Occurrences] = {}
 
-    def note(self, meter: str, rejection: Rejection, now: float, advice: str = "") -> None:
-        """Note one rejection."""
+    def note(self, meter: str, rejection: Rejection, now: float, advice: str = "") -> bool:
+        """Note one rejection; tell whether it was said."""
         key = (meter, str(rejection.reason))
         found = self._seen.get(key)
         if found is None and len(self._seen) >= _MOST:
@@ -70,9 +70,10 @@ class RejectionLog:
         if found is None:
             self._seen[key] = _Occurrences(now, now)
             self._say(f"{meter}: {rejection}{advice}")
-        else:
-            found.last = now
-            found.unsaid += 1
+            return True
+        found.last = now
+        found.unsaid += 1
+        return False
 
     def tick(self, now: float) -> None:
         """Say what is due; called now and then."""

@@ -45,8 +45,8 @@ class _Owner:
     """Whose readings go out under a name; when the last one did, and over which connection."""
 
     reader: SourceReader
-    last: float = 0.0
-    connection: int = 0
+    last: float
+    connection: int
 
     def still_sends(self, now: float) -> bool:
         """Tell whether the meter has not moved to another port, as when two adapters change places."""
@@ -111,7 +111,7 @@ class Gateway:
                 if owner is not None and owner.reader is not reader and owner.still_sends(now):
                     self._leave_out(reader, reading.meter, owner.reader)
                     return
-                owner = self._owners[reading.meter] = _Owner(reader)
+                owner = self._owners[reading.meter] = _Owner(reader, now, reader.connection)
         owner.last, owner.connection = now, reader.connection
         for output in self.outputs:
             output.publish(reading)
@@ -146,10 +146,9 @@ class Gateway:
             reader.start()
         notify("READY=1")
         failure = self._supervise()
-        if failure is None:
-            self._let_outputs_finish()
         notify("STOPPING=1")
         self._end()
+        failure = failure or next((output.failure for output in self.outputs if output.failure), None)
         if failure is not None:
             _log.error("%s", failure)
             return ExitStatus.REJECTED
@@ -161,19 +160,21 @@ class Gateway:
         for reader in self.readers:
             if reader.address.is_live or not reader.is_over or self._stopping.is_set():
                 continue
-            healths = list(reader.health().values())
             if reader.lost_input:
                 _log.error("%s", reader.lost_input)
                 status = ExitStatus.WRONG_USAGE
-            elif not any(health.telegrams for health in healths):
+            elif not any(health.telegrams for health in reader.health().values()):
                 _log.error("%s: no telegram that can be believed was found in it", reader.address)
                 status = status or ExitStatus.REJECTED
-            elif any(health.rejected for health in healths):
+            elif reader.has_rejected:
                 status = status or ExitStatus.REJECTED
         return status
 
     def _supervise(self) -> str | None:
-        """Look after everything until it ends; give the reason if that is a failure."""
+        """Look after everything until it ends; give the reason if that is a failure.
+
+        After the last recording, whoever is slow to take what was read is waited for.
+        """
         watchdog = watchdog_seconds()
         look_every = min(_LOOK_EVERY, watchdog or _LOOK_EVERY)
         before = time.monotonic()
@@ -186,7 +187,9 @@ class Gateway:
             if failure is not None:
                 return failure
             if all(reader.is_over for reader in self.readers):
-                return None
+                look_every = _FINISH_LOOK_EVERY
+                if not any(output.is_busy for output in self.outputs):
+                    return None
             if any(output.is_over for output in self.outputs):
                 return None
             if watchdog is not None:
@@ -197,12 +200,6 @@ class Gateway:
             self._look_at_keys()
             self._look_at_store(now)
         return None
-
-    def _let_outputs_finish(self) -> None:
-        """After the last recording, wait for whoever is slow to take what was read."""
-        while not self._stopping.is_set() and any(output.is_busy for output in self.outputs):
-            self._wake.wait(_FINISH_LOOK_EVERY)
-            self._wake.clear()
 
     def _failure(self, now: float, slept: float) -> str | None:
         for output in self.outputs:

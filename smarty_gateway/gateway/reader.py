@@ -110,7 +110,6 @@ class SourceReader:
         self._primary = _Meter(meters[0].name or "", Health())
         # Whoever has a frame counter from an earlier run has sent frames.
         self._encrypted_ids = {serial_from_system_title(title) for title, _ in counters.last}
-        self._resets: list[bytes] = []
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
         self._spoke = self._proven = self._opened = self.beat
@@ -134,7 +133,7 @@ class SourceReader:
 
     def reset_counter(self, system_title: bytes) -> None:
         """Forget the frame counters of a meter, because a user accepts that they fell back."""
-        self._resets.append(system_title)  # heeded before the next frame is
+        self.stream.counters.begin_anew(system_title)
         self._say(f"the frame counter of {system_title.hex().upper()} begins anew, as you asked")
 
     def health(self) -> dict[str, Health]:
@@ -142,7 +141,12 @@ class SourceReader:
         self._primary.health.noise_bytes = self.stream.noise_bytes
         self._primary.health.counter_gaps = self.stream.counters.gaps
         found = {meter.name: meter.health for meter in list(self._meters.values())}
-        return found if found or not self._primary.name else {self._primary.name: self._primary.health}
+        return {self._primary.name: self._primary.health} | found if self._primary.name else found
+
+    @property
+    def has_rejected(self) -> bool:
+        """Tell whether anything was, under whichever name."""
+        return any(meter.health.rejected for meter in (self._primary, *list(self._meters.values())))
 
     def name_of_title(self, title: bytes) -> str:
         """Name the meter behind a system title, as far as that is known."""
@@ -173,6 +177,7 @@ class SourceReader:
             _log.debug("%s: %s is open", self.name, self.address)
             self._read()
         except SourceLost as caught:
+            self._silence()
             lost = caught
         except SourceEnded:
             self._silence()
@@ -180,7 +185,6 @@ class SourceReader:
         finally:
             self._close()
         if lost is not None:
-            self._silence()
             if not self.address.is_live and not self._stopping.is_set():
                 self.lost_input = str(lost)
                 return False
@@ -210,7 +214,6 @@ class SourceReader:
             # A silence settles what is open; where nothing is, waking up would only cost.
             data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
-            self._apply_resets()
             if data:
                 self._spoke = now
                 if now - self._opened >= _STEADY_SECONDS:
@@ -243,11 +246,6 @@ class SourceReader:
             meter.health.telegrams += 1
             meter.health.last_telegram = received
             self._deliver(self, Reading(meter.name, event, received, self.address.is_live))
-
-    def _apply_resets(self) -> None:
-        while self._resets:
-            title = self._resets.pop()
-            self.stream.counters.begin_anew(title)
 
     def _look_at_proof(self, meter: _Meter, telegram: MeterTelegram) -> None:
         """Report a meter that once sent authenticated frames and now sends plaintext."""
@@ -305,14 +303,14 @@ class SourceReader:
         if rejection.reason is not Reason.MALFORMED:
             self._note_proof(now)
         if rejection.reason is Reason.REPLAY and self.address.is_live:
-            self.wants_save = True
             advice = (
                 "; if the meter was replaced or its counter was set back, accept that with: "
                 f"smarty-gateway reset-counter {shlex.quote(name)}{self._options}"
             )
         health = next((m.health for m in self._meters.values() if m.name == name), self._primary.health)
         health.rejected[rejection.reason] = health.rejected.get(rejection.reason, 0) + 1
-        self._rejections.note(name, rejection, now, advice)
+        is_said = self._rejections.note(name, rejection, now, advice)
+        self.wants_save = self.wants_save or bool(is_said and advice)
 
     # Silence and garbage
 

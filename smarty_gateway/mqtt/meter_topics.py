@@ -39,19 +39,23 @@ class _Pace:
         self._early = min(_EARLY_MOST, interval / 10)
         self._next = float("-inf")  # on the grid
         self._arrived = float("-inf")
+        self._is_hurried = False
         self.due_at = float("-inf")
 
     def arrive(self, now: float) -> None:
         """Take note of a new state."""
         self._arrived = now
-        self.due_at = now if now > self._next - self._early else self._next
+        if not self._is_hurried:
+            self.due_at = now if now > self._next - self._early else self._next
 
     def hurry(self) -> None:
         """Let the newest state go at once."""
+        self._is_hurried = True
         self.due_at = float("-inf")
 
     def note_sent(self) -> None:
         """Take note that the newest state was sent."""
+        self._is_hurried = False
         is_in_step = -self._early < self._arrived - self._next < self._interval
         self._next = (self._next if is_in_step else self._arrived) + self._interval
 

@@ -136,7 +136,7 @@ class MqttOutput:
     @property
     def is_busy(self) -> bool:
         """Tell whether a broker is there, or may be, that has not got everything yet."""
-        return self._has_work and not self._log.is_away
+        return self._has_work and not self._log.is_away and self._thread.is_alive()
 
     @property
     def _has_room(self) -> bool:
@@ -165,6 +165,7 @@ class MqttOutput:
             self._work_once()
 
     def _store_what_waits(self) -> None:
+        self._published.save()
         self._take_arrivals()
         waiting = self._outbox.close(time.monotonic())
         if waiting:
@@ -183,7 +184,8 @@ class MqttOutput:
         finally:
             connection, self._connection = self._connection, None
             if connection is not None:
-                connection.close(politely=self._stopping.is_set())
+                # With a farewell the broker keeps the last will to itself, which is right only if it knows.
+                connection.close(politely=self._stopping.is_set() and not connection.in_flight)
             self._outbox.send_again()
             self._telegrams_in_flight = 0
             self._due.clear()
@@ -327,6 +329,7 @@ class MqttOutput:
     def _send(self, connection: Connection, now: float) -> None:
         if now >= self._next_round:
             self._next_round = now + _LOOK_EVERY
+            self._published.save()
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
@@ -389,8 +392,9 @@ class MqttOutput:
         old = meter.left_by_others(own)
         if old:
             self._published.retire(old)
-            for topic in own:
-                self._due.pop(topic, None)  # a place in line from before would let it overtake
+            # A place in line from before would let them overtake.
+            for topic in (*old, self._topics.of(meter.meter, "state")):
+                self._due.pop(topic, None)
             self._empty(old)
             meter.hold(now)
 

@@ -40,7 +40,10 @@ class FrameCounters:
         self.last[key] = counter
 
     def begin_anew(self, system_title: bytes) -> None:
-        """Accept any counter of this meter next, but remember which keys have verified its frames."""
-        for key in self.last:
+        """Accept any counter of this meter next, but remember which keys have verified its frames.
+
+        May be called by another thread than the one that reads.
+        """
+        for key in list(self.last):
             if key[0] == system_title:
                 self.last[key] = BEGINS_ANEW
