@@ -8,6 +8,7 @@ none: it hands a message to the subscriber's socket before it acknowledges it to
 import asyncio
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
@@ -33,6 +34,7 @@ from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import TcpPort
 from smarty_gateway.store import FILE_NAME
 
+_CATCHES_UP_WITHIN: Final = 1.0
 _SESSION: Final = "mosquitto.db"
 
 
@@ -133,6 +135,8 @@ class Subscriber:
         client = Client(CallbackAPIVersion.VERSION2, client_id="benchmark", clean_session=False)
         client.reconnect_delay_set(1, 1)
         client.on_message = self._take
+        client.on_connect = self._note_connection
+        self._connected = math.inf
         client.on_subscribe = lambda *_: self._subscribed.set()
         client.connect("127.0.0.1", broker.port)
         self.client = client
@@ -143,6 +147,14 @@ class Subscriber:
 
     def _take(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self.arrived.append((time.monotonic(), message.topic, bytes(message.payload)))
+
+    def _note_connection(self, *_: object) -> None:
+        self._connected = time.monotonic()
+
+    @property
+    def has_what_waited(self) -> bool:
+        """Tell whether it is connected, and has had the time to take what the broker held for it."""
+        return self.client.is_connected() and time.monotonic() > self._connected + _CATCHES_UP_WITHIN
 
     def keys(self) -> list[Key]:
         """Tell which telegrams arrived, in order and with all repeats."""
@@ -160,11 +172,13 @@ class Outages:
     def __init__(
         self,
         broker: Broker,
+        subscriber: Subscriber,
         rng: random.Random,
         there: tuple[float, float],
         away: tuple[float, float],
     ) -> None:
         self._broker, self._rng, self._there, self._away = broker, rng, there, away
+        self._subscriber = subscriber
         self._next = time.monotonic() + rng.uniform(*there)
         self.count = 0
 
@@ -173,6 +187,8 @@ class Outages:
         if time.monotonic() < self._next:
             return
         if self._broker.is_running:
+            if not self._subscriber.has_what_waited:
+                return  # a kill would cost what Mosquitto holds for it in memory
             self._broker.end(self._rng.choice((signal.SIGKILL, signal.SIGTERM)))
             self.count += 1
             self._next = time.monotonic() + self._rng.uniform(*self._away)

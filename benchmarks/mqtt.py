@@ -112,7 +112,7 @@ def kills(
     stored: set[Key] = set()
     ends: list[float] = []
     with temporary_folder() as folder, Rig(folder, _RATE, {"durability": durability}) as rig:
-        weather = outages(rig.broker, rng) if outages is not None else None
+        weather = outages(rig.broker, rig.subscriber, rng) if outages is not None else None
         for life in range(number):
             rig.load.begin_life(life)
             with rig.gateway() as gateway:
@@ -368,12 +368,12 @@ def main() -> None:
         "kills": lambda: kills("kills, each", number, "each", (0.3, 3.0), None),
         "kills-outages": lambda: kills(
             "kills and outages, each", few, "each", (1.0, 6.0),
-            lambda broker, rng: Outages(broker, rng, (0.5, 4), (0.2, 4)),
+            lambda broker, listener, rng: Outages(broker, listener, rng, (0.5, 4), (0.2, 4)),
         ),
         "kills-default": lambda: kills("kills, default", few, "batch", (0.3, 3.0), None),
         "kills-batch": lambda: kills(
             "kills and outages, default", fewest, "batch", (2.0, 26.0),
-            lambda broker, rng: Outages(broker, rng, (1, 5), (5, 40)),
+            lambda broker, listener, rng: Outages(broker, listener, rng, (1, 5), (5, 40)),
         ),
         "disk": lambda: disk(minutes),
         "backlog": lambda: backlog("batch") + backlog("each"),
