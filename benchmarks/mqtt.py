@@ -157,7 +157,7 @@ def losses(name: str, rig: Rig, arrived: set[Key], ends: list[float]) -> list[Fi
     oldest: dict[int, float] = {}
     for (_, life), run in runs.items():
         last = max((n for n, (key, _) in enumerate(run) if key in arrived), default=-1)
-        gaps += sum(key not in arrived for key, _ in run[:last])
+        gaps += sum(key not in arrived for key, _ in run[: max(last, 0)])
         for _, at in run[last + 1 :]:
             cut_off += at < ends[life]
             oldest[life] = max(oldest.get(life, 0.0), ends[life] - at)
