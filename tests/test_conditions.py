@@ -166,3 +166,7 @@ def test_reasons_and_meters_are_counted_apart(log: RejectionLog, said: list[str]
         "house: no more rejected replay for 5 minutes",
         "house: no more rejected checksum for 5 minutes",
     ]
+
+
+def test_a_rejection_tells_whether_it_was_said(log: RejectionLog) -> None:
+    assert [log.note("house", REPLAY, float(second)) for second in range(3)] == [True, False, False]

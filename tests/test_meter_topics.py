@@ -217,3 +217,12 @@ def test_health_is_sent_every_minute_and_at_once_when_something_is_wrong() -> No
     ((topic, payload),) = meter.unsure(66)
     assert topic == "smarty/house/health"
     assert json.loads(payload)["rejected"] == {"checksum": 1}
+
+
+def test_a_state_that_a_new_connection_asks_for_does_not_wait_for_a_telegram_that_comes_meanwhile() -> None:
+    meter = topics(interval=10)
+    meter.take(reading(0), 0)
+    assert len(due(meter, 0, "state")) == 1
+    meter.begin_anew()
+    meter.take(reading(1), 3)
+    assert len(due(meter, 3, "state")) == 1

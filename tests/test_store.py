@@ -465,3 +465,19 @@ def test_with_a_full_disk_the_counters_are_taken_up_and_nothing_more_is_written(
     (tmp_path / "gateway.sqlite3-wal").rmdir()
     with Store(tmp_path) as store:
         assert store.all_counters() == [counter(7)]
+
+
+def test_with_a_full_disk_what_a_crash_left_in_the_log_is_taken_up_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Store) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with Store(tmp_path) as crashed:
+        crashed.write([counter(7)])
+        assert (tmp_path / "gateway.sqlite3-wal").stat().st_size > 0
+        monkeypatch.setattr(Store, "_open", fail)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
+        monkeypatch.chdir(tmp_path.parent)
+        with Store(Path(tmp_path.name)) as store:
+            assert store.all_counters() == [counter(7)]
