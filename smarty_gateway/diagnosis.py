@@ -9,7 +9,6 @@ only, and nothing but the yes or no is kept.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -270,7 +269,7 @@ class Diagnosis:
     def _has_damaged_title(self, frame: Frame) -> bool:
         """Tell whether a frame is readable once it gets the title of a meter that is read."""
         return frame.system_title not in self._read_titles and any(
-            self._reads_as_text(replace(frame, system_title=title)) for title in self._read_titles
+            self._reads_as_text(frame._replace(system_title=title)) for title in self._read_titles
         )
 
     def _opens(self, frame: Frame) -> bool:

@@ -66,6 +66,13 @@ def test_a_false_header_that_overlaps_an_accepted_frame_is_not_reported() -> Non
     assert rejections(events) == []
 
 
+def test_only_what_a_good_frame_did_not_prove_false_is_cut_short_by_the_end() -> None:
+    good, cut = frame(SHORT, counter=1), frame(luxembourg(2), counter=2)[:700]
+    events = read(FALSE_HEADER + good + cut)
+    assert [event.offset for event in events] == [len(FALSE_HEADER), len(FALSE_HEADER + good)]
+    assert reasons(events) == ["malformed"]
+
+
 def test_a_frame_that_lost_a_byte_costs_only_itself() -> None:
     first, second = frame(luxembourg(1), counter=1), frame(luxembourg(2), counter=2)
     assert offsets(first[:600] + first[601:] + second) == [len(first) - 1]

@@ -11,7 +11,7 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 PURE = {
     "bisect", "collections", "copy", "cryptography", "dataclasses", "decimal", "enum", "fastcrc",
     "functools", "hashlib", "heapq",
-    "re", "types", "typing",
+    "re", "struct", "types", "typing",
 }  # fmt: skip
 
 #: From the bottom to the top: a module imports from its own layer and those below.

@@ -4,15 +4,13 @@ Every line ends up in a field, in an M-Bus device or in `unknown`; the only thin
 those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
 A line that cannot be read costs nothing but itself.
 
-What a line says does not depend on the lines around it, so lines are read by a pure function. Most of
-a meter's lines are the same from one telegram to the next; `MeterDecoder` makes use of that, and gives
-what `decode` would.
+What a line says does not depend on the lines around it, so lines are read by a pure function.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from smarty_gateway.protocol.obis import (
     BY_CODE,
@@ -42,7 +40,7 @@ from smarty_gateway.protocol.values import (
 #: A field of the JSON object. Rows of lists and M-Bus devices are objects of their own.
 Value = str | int | float | dict[str, Any] | list[dict[str, Any]]
 
-_NUMBER_LINE: Final = re.compile(r"([0-9:.-]+)(\(([0-9]{1,9}\.[0-9]{1,5})\*([A-Za-z]+)\))")
+_NUMBER_LINE: Final = re.compile(r"([0-9:.-]+)(\(([0-9]{1,9}(?:\.[0-9]{1,5})?)\*([A-Za-z]+)\))")
 _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
 _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
 #: Used for the meter's identity only: in some countries it stands for equipment_id.
@@ -51,8 +49,7 @@ _OTHER_IDENTITY: Final = "0-0:96.1.0"
 _IDENTITIES: Final = ("logical_device_name", "equipment_id")
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
+class Readings(NamedTuple):
     """What one telegram says.
 
     Attributes:
@@ -62,59 +59,25 @@ class Readings:
         devices: M-Bus devices by medium; the lowest channel first.
         unknown: code as sent, then the rest of each such line; code "" for a line that has none.
         identity: what names the meter, None if the telegram does not say.
-        names: for each line the field that it gives, "" if it gives none, or more than one value.
     """
 
     header: str
-    fields: dict[str, Value] = field(default_factory=dict)
-    codes: dict[str, str] = field(default_factory=dict)
-    devices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    unknown: dict[str, list[str]] = field(default_factory=dict)
-    identity: str | None = None
-    names: tuple[str, ...] = field(default=(), compare=False)
+    fields: dict[str, Value]
+    codes: dict[str, str]
+    devices: dict[str, dict[str, Any]]
+    unknown: dict[str, list[str]]
+    identity: str | None
 
 
 def decode(telegram: Telegram) -> Readings:
     """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
-    readings = _decode_lines(telegram.header, telegram.lines)
+    header, lines = telegram.split()
+    readings = _decode_lines(header, lines)
     if "" in readings.unknown:
-        lines = _with_continuations(telegram.lines)
-        if len(lines) != len(telegram.lines):
-            return _decode_lines(telegram.header, lines)
+        joined = _with_continuations(lines)
+        if len(joined) != len(lines):
+            return _decode_lines(header, joined)
     return readings
-
-
-class MeterDecoder:
-    """Decodes the telegrams of one meter; the same as `decode`, but reads only the lines that changed.
-
-    The readings of consecutive telegrams share what did not change, so nobody may write into them.
-    """
-
-    def __init__(self) -> None:
-        self._last = Readings("")
-        self._lines: tuple[str, ...] = ()
-
-    def decode(self, telegram: Telegram) -> Readings:
-        """Read every line of a telegram, see the function of this name."""
-        self._last = self._read_changes(telegram) or decode(telegram)
-        self._lines = telegram.lines
-        return self._last
-
-    def _read_changes(self, telegram: Telegram) -> Readings | None:
-        """Read a telegram that differs from the last one by single values only; None for any other."""
-        last, lines = self._last, telegram.lines
-        if not len(lines) == len(self._lines) == len(last.names) or telegram.header != last.header:
-            return None
-        fields = last.fields.copy()
-        for line, before, name in zip(lines, self._lines, last.names, strict=True):
-            if line != before:
-                found = _read_line(line)
-                if found.name != name or found.code != last.codes.get(name) or name in _IDENTITIES:
-                    return None
-                fields[name] = found.value
-        return Readings(
-            last.header, fields, last.codes, last.devices, last.unknown, last.identity, last.names
-        )
 
 
 def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
@@ -125,7 +88,6 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
     # Codes that stood there and gave no field; what repeats one of these is unknown as well.
     spent: set[str] = set()
     other_identity = ""
-    names: list[str] = []
     for line in lines:
         found = _read_line(line)
         name = found.name
@@ -133,9 +95,7 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
         if name and name not in fields and not (spent and found.key in spent):
             fields[name] = found.value
             codes[name] = found.code
-            names.append(name)
             continue
-        names.append("")
         code, key, value = found.code, found.key, found.value
         if name or key in spent:
             unknown.setdefault(code, []).append(found.rest)
@@ -160,7 +120,6 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
         devices=_devices(channels, codes),
         unknown=unknown,
         identity=str(identity) if identity else None,
-        names=tuple(names),
     )
 
 
@@ -219,11 +178,13 @@ def _read_line(line: str) -> _Line:
         code, sent, digits, unit = simple.groups()
         usual = BY_CODE.get(code)
         if usual is not None and usual.quantity.form is Form.NUMBER and usual.quantity.unit == unit:
-            return _Line(usual.code, sent, usual.code, usual.name, float(digits))
+            return _Line(
+                usual.code, sent, usual.code, usual.name, float(digits) if "." in digits else int(digits)
+            )
     code, bracket, rest = line.partition("(")
     if not _CODE.fullmatch(code):
         return _Line("", line)
-    found = _lookup(code)
+    found = find_object(code)
     try:
         return _read_object(found, code, bracket + rest)
     except UnreadableError:
@@ -253,7 +214,7 @@ def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
     return _Line(code, sent, found.code, value=dict(pairs))
 
 
-def _lookup(code: str) -> ObisObject | None:
+def find_object(code: str) -> ObisObject | None:
     """Find a code in the table, also as other meters write it."""
     return (
         BY_CODE.get(code)

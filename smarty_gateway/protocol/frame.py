@@ -9,7 +9,7 @@ in one or two bytes behind 81 or 82 (IEC 61334-6). Luxembourg's meters write 82,
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 TAG_SIZE: Final = 12
 #: Security byte, frame counter, one byte of ciphertext, tag.
@@ -30,8 +30,7 @@ _TITLE_SIZE: Final = 8
 _LENGTH_BYTES: Final = {0x81: 1, 0x82: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """A complete frame; nothing in it is verified yet."""
 
     offset: int
@@ -43,8 +42,7 @@ class Frame:
     tag: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A header that is legal as a whole; the security byte may still be another one.
 
     Attributes:
@@ -90,12 +88,6 @@ def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
 def cut_frame(offset: int, data: bytes, header: Header) -> Frame:
     """Cut a frame of full size, whose header was read, into its fields."""
     content = header.size
-    return Frame(
-        offset=offset,
-        size=len(data),
-        system_title=data[2:10],
-        security=header.security,
-        frame_counter=int.from_bytes(data[content + 1 : content + 5], "big"),
-        ciphertext=data[content + 5 : -TAG_SIZE],
-        tag=data[-TAG_SIZE:],
-    )
+    counter = int.from_bytes(data[content + 1 : content + 5], "big")
+    ciphertext, tag = data[content + 5 : -TAG_SIZE], data[-TAG_SIZE:]
+    return Frame(offset, len(data), data[2:10], header.security, counter, ciphertext, tag)

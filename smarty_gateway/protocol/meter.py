@@ -7,11 +7,11 @@ Nothing of a refused plaintext leaves this module.
 from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram
 from smarty_gateway.protocol.counters import FrameCounters
-from smarty_gateway.protocol.decoder import MeterDecoder, Readings
+from smarty_gateway.protocol.decoder import Readings
 from smarty_gateway.protocol.decryption import (
     decrypt,
     read_by_crc,
@@ -20,6 +20,7 @@ from smarty_gateway.protocol.decryption import (
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, Frame
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
+from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.protocol.telegram import Checksum, crc_is_due, is_text, parse_telegram
@@ -34,8 +35,7 @@ class Security(StrEnum):
     PLAINTEXT = "plaintext"  #: never encrypted
 
 
-@dataclass(frozen=True, slots=True)
-class MeterTelegram:
+class MeterTelegram(NamedTuple):
     """A telegram that passed every check, with its readings.
 
     Attributes:
@@ -102,8 +102,7 @@ class _FailedTag:
     verified_before: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     """Whether a candidate is genuine, and what to say of it."""
 
     genuine: bool

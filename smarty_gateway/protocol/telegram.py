@@ -11,9 +11,8 @@ Nothing here judges what a wrong or missing CRC means; that depends on how the t
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastcrc.crc16 import arc
 
@@ -96,20 +95,35 @@ def crc_is_due(text: bytes) -> bool:
     return _CRC_IS_DUE.search(text.replace(b"\x00", b"").replace(b"\r", b"")) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Telegram:
+class Telegram(NamedTuple):
     """One telegram as the meter wrote it.
 
     Attributes:
         raw: byte for byte, from the slash to the end of its last line.
-        header: the first line without its slash; a byte beyond ASCII is one character (Latin-1).
-        lines: the lines between header and end that are not empty.
+        body_size: how much of it the CRC covers, which is up to the exclamation mark and with it.
     """
 
     raw: bytes
-    header: str
-    lines: tuple[str, ...]
+    body_size: int
     checksum: Checksum
+
+    @property
+    def body(self) -> bytes:
+        """What the CRC covers."""
+        return self.raw[: self.body_size]
+
+    def split(self) -> tuple[str, list[str]]:
+        """Give the header without its slash, and the lines between it and the end that are not empty.
+
+        A byte beyond ASCII is one character (Latin-1).
+        """
+        content = self.raw[: self.body_size - 2].removesuffix(b"\r").decode("latin-1")
+        if "\x00" in content:
+            content = content.replace("\x00", "")
+        lines = content.split("\r\n")
+        if "\r" in lines[-1] or len(lines) <= content.count("\n"):  # some line ends otherwise
+            lines = content.replace("\r", "").split("\n")
+        return lines[0][1:], list(filter(None, lines[1:]))
 
 
 def parse_telegram(text: bytes) -> Telegram | None:
@@ -128,15 +142,5 @@ def parse_telegram(text: bytes) -> Telegram | None:
         if at < 0:
             return None
         end = END_LINE.match(text, at - 1) or END_LINE_AT_END.match(text, at - 1)
-    content = text[: at - 1].removesuffix(b"\r").decode("latin-1")
-    if "\x00" in content:
-        content = content.replace("\x00", "")
-    lines = content.split("\r\n")
-    if "\r" in lines[-1] or len(lines) <= content.count("\n"):  # some line ends otherwise
-        lines = content.replace("\r", "").split("\n")
-    return Telegram(
-        raw=(raw := text[: end.end()]),
-        header=lines[0][1:],
-        lines=tuple(filter(None, lines[1:])),
-        checksum=checksum_of(raw, at + 1),
-    )
+    raw = text[: end.end()]
+    return Telegram(raw, at + 1, checksum_of(raw, at + 1))

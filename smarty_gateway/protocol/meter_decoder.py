@@ -1,0 +1,135 @@
+r"""Decodes the telegrams of one meter: what stays the same from one to the next is read only once.
+
+A meter writes the same lines every time, each as long as before. Mostly only digits differ, and only
+those of registers, powers and the time:
+
+    1-0:1.8.0( 001234.567 *kWh)\r\n1-0:2.8.0( 000890.123 *kWh)\r\n ...
+    fixed      moving     fixed              moving     fixed
+
+So the first telegram is read line by line and tells where its numbers stand. If all that is fixed is
+the same in the next, and digits stand where digits stood, only the numbers are read. Any other is
+read line by line again. Both ways give the same, which a property test shows.
+"""
+
+import re
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from smarty_gateway.protocol.decoder import Readings, Value, decode, find_object
+from smarty_gateway.protocol.obis import Form, Quantity
+from smarty_gateway.protocol.telegram import Telegram
+from smarty_gateway.protocol.values import read_number, read_time
+
+#: A line with one value, which begins with digits.
+_ONE_VALUE: Final = re.compile(
+    rb"\n([0-9][0-9.:*-]*)\((?:([0-9]{1,9}(?:\.[0-9]{1,5})?)([^0-9.()\r\n][^()\r\n]*)?|([0-9]{12}[SW]))\)(?=\r\n)"
+)
+_ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
+
+_Read = Callable[[bytes], Value | None]
+
+
+class MeterDecoder:
+    """Gives what `decode` gives, and sooner if the telegrams are those of one meter.
+
+    The readings of consecutive telegrams share what did not change, so nobody may write into them.
+    """
+
+    def __init__(self) -> None:
+        self._layout: _Layout | None = None
+
+    def decode(self, telegram: Telegram) -> Readings:
+        """Read every line of a telegram, see the function of this name."""
+        body = telegram.body
+        if self._layout is not None:
+            readings = self._layout.read(body)
+            if readings is not None:
+                return readings
+        readings = decode(telegram)
+        self._layout = _Layout(body, readings)
+        return readings
+
+
+class _Layout:
+    """Where the numbers of a telegram stand, and what all the rest of it says.
+
+    Args:
+        body: of a telegram.
+        readings: what it says.
+    """
+
+    __slots__ = ("_cut", "_fixed", "_names", "_numbers", "_readers", "_readings", "_shape")
+
+    def __init__(self, body: bytes, readings: Readings) -> None:
+        self._readings = readings
+        moving: dict[str, _Read] = {}
+        sizes: list[int] = []
+        end = 0
+        for match in _ONE_VALUE.finditer(body):
+            sent_code, number, unit, _ = match.groups()
+            code = sent_code.decode()
+            found = find_object(code)
+            # Of lines with the same code the first has given the field, if any has.
+            if found is None or found.name in moving or readings.codes.get(found.name) != code:
+                continue
+            read = _reader_of(found.quantity, number, unit)
+            if read is not None:
+                start, stop = match.span(2 if number else 4)
+                sizes += [start - end, stop - start]
+                end = stop
+                moving[found.name] = read
+        self._names, self._readers = tuple(moving), tuple(moving.values())
+        self._cut = Struct("".join(f"{size}s" for size in [*sizes, len(body) - end]))
+        parts = self._cut.unpack(body)
+        self._fixed = b"".join(parts[::2])
+        self._numbers = parts[1::2]
+        self._shape = _shape_of(self._numbers)
+
+    def read(self, body: bytes) -> Readings | None:
+        """Read a telegram that differs by nothing but digits of its numbers; None for any other."""
+        if len(body) != self._cut.size:
+            return None
+        parts = self._cut.unpack(body)
+        numbers = parts[1::2]
+        if b"".join(parts[::2]) != self._fixed or _shape_of(numbers) != self._shape:
+            return None
+        last = self._readings
+        fields = last.fields.copy()
+        for name, read, digits, before in zip(
+            self._names, self._readers, numbers, self._numbers, strict=True
+        ):
+            if digits != before:
+                value = read(digits)
+                if value is None:
+                    return None
+                fields[name] = value
+        self._numbers = numbers
+        self._readings = Readings(last.header, fields, last.codes, last.devices, last.unknown, last.identity)
+        return self._readings
+
+
+def _reader_of(quantity: Quantity, number: bytes | None, unit: bytes | None) -> _Read | None:
+    """Give what reads the digits of a line that could be read, None if there is more to such a value.
+
+    Args:
+        quantity: what the line holds.
+        number: its digits, None where it is a time.
+        unit: how it is written, with a star or without; None where it is not.
+    """
+    if number is None:
+        return _read_time if quantity.form is Form.TIME else None
+    if quantity.form not in (Form.NUMBER, Form.COUNT):
+        return None
+    text = (unit or b"").decode("latin-1")
+    if text.removeprefix("*") in ("", quantity.unit):
+        return float if b"." in number else int
+    return lambda digits: read_number(digits.decode() + text, quantity.unit)
+
+
+def _read_time(text: bytes) -> Value | None:
+    return read_time(text.decode())
+
+
+def _shape_of(numbers: tuple[bytes, ...]) -> bytes:
+    return b"".join(numbers).translate(_ANY_DIGIT)

@@ -1,0 +1,120 @@
+"""A decoder that remembers a meter's telegram gives what one without memory gives, and reads less."""
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from smarty_gateway.outputs.json_lines import to_json
+from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.meter_decoder import MeterDecoder
+from smarty_gateway.protocol.telegram import parse_telegram
+from vectors.building_blocks import belgium, luxembourg, luxembourg_of_2018, netherlands, telegram
+
+
+def decoded(decoder: MeterDecoder, text: bytes) -> Readings:
+    """Decode a telegram, and check that it comes out as it does without memory."""
+    found = parse_telegram(text)
+    assert found is not None
+    readings, expected = decoder.decode(found), decode(found)
+    assert readings == expected
+    # Equal is not enough: 1 is 1.0 and True, and JSON shows the order of the fields.
+    assert to_json(readings.fields) == to_json(expected.fields)
+    return readings
+
+
+_LINES = st.sampled_from(
+    ["1-0:1.8.0(000006.695*kWh)", "1-0:1.8.0(000006.696*kWh)", "1-0:1.8.0(6.7*m3)", "1-0:1.8.0(7)",
+     "1-0:2.8.0(1)",
+     "1-1:1.8.0(000006.697*kWh)", "0-0:42.0.0(5341)", "0-0:42.0.0(4142)", "0-0:96.1.1(41)", "0-0:96.1.0(42)",
+     "0-0:1.0.0(260130102122W)", "0-0:1.0.0(632525252525W)", "0-0:17.0.0(999.9*kW)", "0-0:17.0.0(27.6*kVA)",
+     "1-1:31.4.0(040*A)(-040*A)", "0-1:24.1.0(003)", "0-1:96.1.0(4142)", "0-1:24.2.1(260130100000W)(1.5*m3)",
+     "0-1:24.2.1(260130110000W)(2.5*m3)", "0-1:24.3.0(120517020000)(08)(60)(1)(0-1:24.2.1)(m3)",
+     "(00124.477)",
+     "1-0:1.6.0(260130102122W)(1.2*kW)", "1-0:99.1.0(x)", "stray", "0-0:96.13.0()", "0-0:96.13.0(4142)"]
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(_LINES, max_size=5), max_size=8), st.integers(0, 4))
+def test_telegrams_of_any_lines_come_out_as_without_memory(telegrams: list[list[str]], same: int) -> None:
+    remembering = MeterDecoder()
+    head = [f"1-0:{code}.7.0(00.100*kW)" for code in (1, 2, 21, 22)][:same]
+    for lines in telegrams:
+        decoded(remembering, telegram("FLU5\\253000003_A", *head, *lines))
+
+
+# Every way in which a number may be written, be read, or not count.
+_ODD_LINES = (
+    "0-0:1.0.0(260130102122W)", "1-0:1.8.0(006545766*Wh)", "1-0:1.8.0(000001.000*kWh)",
+    "1-1:2.8.0.255(000006.697*kWh)", "1-0:2.8.0(000006.697*kWh)", "1-0:3.8.0(6.7*m3)",
+    "1-0:3.8.0(6.7*kvarh)", "1-0:4.8.0(1.5kvarh)", "1-0:1.7.0(0001234*W)", "1-0:2.7.0(1.5)",
+    "1-0:21.7.0(12)", "1-0:32.7.0(230.1*V)", "1-0:52.7.0(2301*V)", "1-0:31.7.0(002*A)",
+    "0-0:96.14.0(0002)", "0-0:96.7.21(00012)", "0-0:96.7.9(1.5)", "0-0:17.0.0(999.9*kW)",
+    "0-0:17.0.0(27.6*kVA)", "1-0:31.4.0(032*A)", "0-0:96.1.4(50217)", "0-0:96.13.0(303132)",
+    "0-0:96.1.1(3132)", "1-0:1.6.0(260130102122W)(1.2*kW)", "0-1:24.1.0(003)", "0-1:96.1.0(4142)",
+    "0-1:24.2.1(260130100000W)(1.5*m3)", "0-2:24.2.1(260130100000W)(1.5*m3)", "1-0:99.9.9(1)", "(00124.477)",
+)  # fmt: skip
+_TEXTS = (
+    telegram("FLU5\\253000003_A", *_ODD_LINES),
+    telegram("FLU5\\253000003_A", *_ODD_LINES).replace(b"\r\n", b"\n"),
+    telegram("FLU5\\253000003_A", *_ODD_LINES).replace(b"(0", b"(\x000"),
+    telegram("FLU5\\253000003_A", *reversed(_ODD_LINES)).replace(b")\r\n1", b")\n1", 3),
+    luxembourg(1),
+    luxembourg_of_2018(1),
+    belgium(1),
+    netherlands(1),
+)
+
+
+@st.composite
+def _changed_digits(draw: st.DrawFn) -> list[bytes]:
+    """Write other digits, and now and then other characters, into a telegram, several times."""
+    text = draw(st.sampled_from(_TEXTS))
+    digits = [at for at, byte in enumerate(text) if chr(byte).isdigit()]
+    texts = [text]
+    for _ in range(draw(st.integers(1, 4))):
+        changed = bytearray(texts[draw(st.integers(0, len(texts) - 1))])
+        for at in draw(st.lists(st.sampled_from(digits), max_size=20)):
+            changed[at] = draw(st.sampled_from(b"0123456789"))
+        for at in draw(st.lists(st.integers(1, text.rindex(b"!") - 3), max_size=1)):
+            changed[at] = draw(st.sampled_from(b"09.*()\r\n-:SWkm\x00 "))
+        texts.append(bytes(changed))
+    return texts
+
+
+@settings(max_examples=300)
+@given(_changed_digits())
+@example([telegram("FLU5", "1-0:1.8.0(000000*Wh)"), telegram("FLU5", "1-0:1.8.0(000123*Wh)")])
+@example([telegram("FLU5", "0-0:17.0.0(027.6*kVA)"), telegram("FLU5", "0-0:17.0.0(999.9*kVA)")])
+@example([telegram("FLU5", "0-0:1.0.0(260130102122W)"), telegram("FLU5", "0-0:1.0.0(632525252525W)")])
+@example(
+    [
+        telegram("FLU5", "1-0:1.8.0(1.5*kWh)", "1-0:1.8.0(1.5*kWh)"),
+        telegram("FLU5", "1-0:1.8.0(1.5*kWh)", "1-0:1.8.0(2.5*kWh)"),
+    ]
+)
+def test_telegrams_of_other_digits_come_out_as_without_memory(texts: list[bytes]) -> None:
+    remembering = MeterDecoder()
+    for text in texts:
+        decoded(remembering, text)
+
+
+def test_of_a_meter_that_goes_on_as_before_only_the_numbers_are_read() -> None:
+    for make in (luxembourg, luxembourg_of_2018, belgium, netherlands):
+        decoder = MeterDecoder()
+        first = decoded(decoder, make(1))
+        second = decoded(decoder, make(2))
+        assert second.fields != first.fields
+        # What was not read anew is the very same object.
+        assert second.devices is first.devices
+        assert second.codes is first.codes
+
+
+def test_numbers_in_other_units_move_as_well() -> None:
+    decoder = MeterDecoder()
+    first = decoded(
+        decoder, telegram("EST5", "1-0:1.8.0(006545766*Wh)", "1-0:1.7.0(000000286*W)", "1-0:2.7.0(1.5)")
+    )
+    second = decoded(
+        decoder, telegram("EST5", "1-0:1.8.0(006545770*Wh)", "1-0:1.7.0(000000300*W)", "1-0:2.7.0(2.5)")
+    )
+    assert second.codes is first.codes
+    assert second.fields == {"energy_import": 6545.77, "power_import": 0.3, "power_export": 2.5}
