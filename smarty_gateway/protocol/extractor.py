@@ -185,7 +185,7 @@ class Extractor(Generic[V]):
     def _advance(self) -> bool:
         """Search on, and judge the candidate that is complete first; False if more data is needed."""
         self._look_where_due()
-        if not self._open and not self._slashes and self._judge_frame_here():
+        if self._judge_frame_here():
             return True
         end_line = self._next_end_line()
         known = self._end if end_line is None else self._base + end_line.end()
@@ -214,22 +214,29 @@ class Extractor(Generic[V]):
         return self._base + len(self._buffer)
 
     def _judge_frame_here(self) -> bool:
-        """Judge a whole frame right at the search position without looking inside it first.
+        """Judge a frame that is here as a whole, and has nothing open before it, without looking inside.
 
         It is the usual case, and comes to the same: if it is genuine, nothing inside is; if it is
         false, the search goes on inside.
         """
-        start = self._searched
-        if not self._buffer.startswith(MARK, start - self._base):
+        while self._starts and self._starts[0][1].closed:
+            heappop(self._starts)
+        start = self._starts[0][0] if self._starts else self._searched
+        if self._slashes and self._slashes[0] < start:
             return False
-        header = self._header(start)
-        if not isinstance(header, Header) or header.security != AUTHENTICATED_AND_ENCRYPTED:
+        if self._starts:
+            frame = self._starts[0][1]
+        elif self._buffer.startswith(MARK, start - self._base):
+            header = self._header(start)
+            if not isinstance(header, Header) or header.security != AUTHENTICATED_AND_ENCRYPTED:
+                return False
+            frame = _Open(start, start + header.size + header.length, header)
+        else:
             return False
-        end = start + header.size + header.length
-        if end > self._end:
+        if frame.end > self._base + len(self._buffer):
             return False
-        self._searched = start + 1
-        self._judge_frame(_Open(start, end, header))
+        self._searched = max(self._searched, start + 1)
+        self._judge_frame(frame)
         return True
 
     def _judge_frame(self, frame: _Open) -> None:
@@ -366,7 +373,7 @@ class Extractor(Generic[V]):
             return
         waiting: list[int] = []
         for at in self._due:
-            if at >= self._end:
+            if at - self._base >= len(self._buffer):
                 waiting.append(at)
                 continue
             first = self._buffer[at - self._base]
