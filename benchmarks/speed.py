@@ -71,25 +71,30 @@ class _Genuine:
     genuine = True
 
 
-def feed(stream: Extractor[_Genuine] | MeterStream, data: bytes, size: int) -> int:
+def chunks_of(data: bytes, size: int) -> list[bytes]:
+    """Cut data into chunks, as a source hands them on."""
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def feed(stream: Extractor[_Genuine] | MeterStream, chunks: list[bytes]) -> int:
     """Feed a stream in chunks and take what comes."""
     found = 0
-    for start in range(0, len(data), size):
-        stream.receive_data(data[start : start + size])
-        while stream.next_event() is not None:
-            found += 1
+    for chunk in chunks:
+        if stream.receive_data(chunk):
+            while stream.next_event() is not None:
+                found += 1
     return found
 
 
-def whole(data: bytes, size: int) -> None:
+def whole(chunks: list[bytes]) -> None:
     """Go the whole way, from bytes to JSON."""
     stream = MeterStream(KEYS)
     found = 0
-    for start in range(0, len(data), size):
-        stream.receive_data(data[start : start + size])
-        while isinstance(event := stream.next_event(), MeterTelegram):
-            to_json(event.as_object())
-            found += 1
+    for chunk in chunks:
+        if stream.receive_data(chunk):
+            while isinstance(event := stream.next_event(), MeterTelegram):
+                to_json(event.as_object())
+                found += 1
     if found != TELEGRAMS:
         raise ValueError(f"{found} telegrams instead of {TELEGRAMS}")
 
@@ -105,20 +110,21 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
             cut.append(candidate)
         return _Genuine()
 
-    feed(Extractor(judge), data, 4096)
+    large, small = chunks_of(data, 4096), chunks_of(data, 1)
+    feed(Extractor(judge), large)
     parsed = [telegram for text in texts if (telegram := parse_telegram(text)) is not None]
     stream = MeterStream(KEYS)
     stream.receive_data(data)
     events = iter(stream.next_event, None)
     records = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
     found: dict[str, Callable[[], object]] = {
-        "extract": lambda: feed(Extractor(lambda _: _Genuine()), data, 4096),
+        "extract": lambda: feed(Extractor(lambda _: _Genuine()), large),
         "crc": lambda: [arc(text) for text in texts],
         "lines": lambda: [parse_telegram(text) for text in texts],
         "decode": lambda: list(map(MeterDecoder().decode, parsed)),
         "json": lambda: [to_json(record) for record in records],
-        "whole": lambda: whole(data, 4096),
-        "whole, byte by byte": lambda: whole(data, 1),
+        "whole": lambda: whole(large),
+        "whole, byte by byte": lambda: whole(small),
         "dsmr_parser": lambda: dsmr_parser(frames, texts[0], encrypted=encrypted),
     }
     if encrypted:
@@ -163,8 +169,9 @@ def median_microseconds(measured: dict[str, Callable[[], object]]) -> dict[str, 
 
 def megabytes_a_second(data: bytes) -> float:
     """Read something that holds no telegram."""
+    chunks = chunks_of(data, 4096)
     start = time.perf_counter()
-    feed(MeterStream(KEYS), data, 4096)
+    feed(MeterStream(KEYS), chunks)
     return len(data) / 1e6 / (time.perf_counter() - start)
 
 

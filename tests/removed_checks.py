@@ -50,7 +50,7 @@ REMOVED_CHECKS = (
     RemovedCheck("order: plaintext before CRC", "meter.py", "if telegram is None or candidate.checksum is Checksum.WRONG:", "if telegram is not None and self._is_refused_as_plaintext(MeterTelegram(candidate.offset, candidate.size, telegram.raw, self._decoder.decode(telegram), Security.PLAINTEXT)):\n            return self._refuse(candidate, Reason.PLAINTEXT, '', genuine=True)\n        if telegram is None or candidate.checksum is Checksum.WRONG:"),
     RemovedCheck("order: CRC before counter", "meter.py", "if replay_words is not None:", "if replay_words is not None and telegram.checksum is Checksum.RIGHT:"),
     RemovedCheck("order: key before security byte", "meter.py", "if frame.security != AUTHENTICATED_AND_ENCRYPTED:", "if frame.security != AUTHENTICATED_AND_ENCRYPTED and self.keys.keys_for(frame.system_title):"),
-    RemovedCheck("search inside false frames", "extractor.py", "        self._searched = start + 1\n", "        self._searched = end\n"),
+    RemovedCheck("search inside false frames", "extractor.py", "max(self._searched, start + 1)", "max(self._searched, frame.end)"),
 )  # fmt: skip
 
 

@@ -62,6 +62,8 @@ _TRIM: Final = 4096
 #: Chunks of this size are looked at as they come; smaller ones when so much has come.
 _LARGE: Final = 64
 _STRIDE: Final = 256
+#: Where a frame is open that will most likely be genuine, only what a false one holds would come late.
+_STRIDE_IN_FRAME: Final = 1024
 #: Whether a number is in `bytes` is found out ten times as fast as whether `bytes` are in them.
 _LF: Final = 0x0A
 
@@ -135,12 +137,15 @@ class Extractor(Generic[V]):
 
     # What callers use
 
-    def receive_data(self, data: bytes, now: float | None = None) -> None:
+    def receive_data(self, data: bytes, now: float | None = None) -> bool:
         """Store bytes that arrived.
 
         Args:
             data: any number of them; none, with a time, lets a silence take effect.
             now: seconds of any clock that does not run backwards; None where there is no clock.
+
+        Returns:
+            False if it is certain that there is no event yet.
         """
         if now is not None:
             if self._last_data is not None and now - self._last_data >= SILENCE:
@@ -148,9 +153,11 @@ class Extractor(Generic[V]):
                 self._last_data = now if data else None
             elif data:
                 self._last_data = now
-        self._buffer += data
-        if len(data) >= _LARGE or (_LF in data and self._buffer.find(b"\n!", -len(data) - END_LINE_MAX) >= 0):
+        buffer = self._buffer
+        buffer += data
+        if len(data) >= _LARGE or (_LF in data and buffer.find(b"\n!", -len(data) - END_LINE_MAX) >= 0):
             self._wake = 0
+        return len(buffer) >= self._wake
 
     def receive_silence(self) -> None:
         """Take note that nothing came for a while, or never will: what is still open is false."""
@@ -160,7 +167,7 @@ class Extractor(Generic[V]):
 
     def next_event(self) -> tuple[Candidate, V] | None:
         """Give the next candidate that is genuine or to be reported, None if more data is needed."""
-        if not self._ready and len(self._buffer) < self._wake:
+        if len(self._buffer) < self._wake:
             return None
         while not self._ready:
             if not self._advance() and not self._ready:
@@ -486,9 +493,13 @@ class Extractor(Generic[V]):
         """Give the size up to which the buffer may grow before it is worth to look at it.
 
         A telegram is complete with its last line, for which `receive_data` looks; a frame where its
-        header says. A frame shorter than a stride, which no meter sends, may come out that much late.
+        header says. A frame shorter than a stride may come out that much late, or after the silence:
+        one of less than 256 bytes, which no meter sends, or one inside a false frame.
         """
-        return min([self._end + _STRIDE, *(frame.end for frame in self._open[:1])]) - self._base
+        size = len(self._buffer)
+        if self._open:
+            return min(size + _STRIDE_IN_FRAME, self._open[0].end - self._base)
+        return size + _STRIDE
 
     def _trim(self) -> None:
         """Forget bytes that can be part of nothing any more."""

@@ -133,10 +133,8 @@ class MeterStream:
         self._plaintext_ids = plaintext_ids
         self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
-
-    def receive_data(self, data: bytes, now: float | None = None) -> None:
-        """Store bytes that arrived; see `Extractor.receive_data` for the clock."""
-        self._extractor.receive_data(data, now)
+        #: Stores bytes that arrived; as it is called for every byte of some sources, there is no call between.
+        self.receive_data = self._extractor.receive_data
 
     def receive_silence(self) -> None:
         """Take note that nothing more will come, or that nothing came for 2 s."""
