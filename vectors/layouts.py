@@ -453,6 +453,29 @@ HUNGARY: Final = Layout(
     "SAG0082000000001",
 )
 
+LITHUANIA: Final = Layout(
+    "lithuania",
+    "the data list of ESO: power factors by phase, frequency, rates of reactive energy, averages without a name",
+    "LGZ5ELT",
+    (
+        clock(21),
+        row("1-0:1.8.0(001234.567*kWh)", energy_import=1234.567),
+        row("1-0:1.8.4(000000.250*kWh)", energy_import_tariff_4=0.25),
+        row("1-0:3.8.1(000012.000*kvarh)", reactive_energy_import_tariff_1=12),
+        row("1-0:4.8.2(000000.125*kvarh)", reactive_energy_export_tariff_2=0.125),
+        row("1-0:13.7.0(0.987)", power_factor=0.987),
+        row("1-0:33.7.0(0.990)", power_factor_l1=0.99),
+        row("1-0:53.7.0(1.000)", power_factor_l2=1),
+        row("1-0:73.7.0(0.950)", power_factor_l3=0.95),
+        row("1-0:14.7.0(49.98*Hz)", frequency=49.98),
+        row("1-0:1.4.0(01.234*kW)", demand_import=1.234),
+        row("1-0:2.4.0(00.000*kW)", demand_export=0),
+        row("1-0:12.7.0(230.1*V)", unknown={"1-0:12.7.0": ["(230.1*V)"]}),
+        row("1-0:32.24.0(229.8*V)", unknown={"1-0:32.24.0": ["(229.8*V)"]}),
+    ),
+    None,
+)
+
 CROATIA: Final = Layout(
     "croatia",
     "Iskra AM550: no CRC, an identity that is no hex text, dates in codes of their own",
@@ -570,6 +593,7 @@ LAYOUTS: Final = (
     SWEDEN,
     SWITZERLAND,
     HUNGARY,
+    LITHUANIA,
 )
 #: These never came encrypted, and where they are not encrypted they need no CRC.
 PLAIN_LAYOUTS: Final = (NETHERLANDS_22, NETHERLANDS_30, CROATIA)

@@ -39,6 +39,7 @@ _LOOK_EVERY: Final = 1.0
 _LAST_STEPS: Final = 1.0
 _GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
+_HANDSHAKE_ENDS_WITHIN: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
 #: If something is forbidden, a broker says so within this time.
 _TRUSTED_AFTER: Final = 1.0
@@ -208,7 +209,8 @@ class MqttOutput:
         while (connection := opening.take()) is None:
             now = time.monotonic()
             if self._stopping.is_set() and (now >= self._stop_by or self._log.is_away):
-                opening.give_up()
+                # OpenSSL takes itself down when the process ends; in the middle of a handshake it crashes.
+                opening.give_up(_HANDSHAKE_ENDS_WITHIN if self._config.tls else 0.0)
                 return None
             if now - started > _ANSWER_WITHIN:
                 self._log.note_no_answer()

@@ -133,7 +133,7 @@ class MeterStream:
         self._plaintext_ids = plaintext_ids
         self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
-        #: Stores bytes that arrived; as it is called for every byte of some sources, there is no call between.
+        #: Stores bytes that arrived. Some sources call it for every byte, so no call lies between.
         self.receive_data = self._extractor.receive_data
 
     def receive_silence(self) -> None:
