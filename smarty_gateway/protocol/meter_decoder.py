@@ -13,6 +13,7 @@ read line by line again. Both ways give the same, which a property test shows.
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -80,7 +81,7 @@ class _Layout:
                 end = stop
                 moving[found.name] = read
         self._names, self._readers = tuple(moving), tuple(moving.values())
-        self._cut = Struct("".join(f"{size}s" for size in [*sizes, len(body) - end]))
+        self._cut = _cutter("".join(f"{size}s" for size in [*sizes, len(body) - end]))
         parts = self._cut.unpack(body)
         self._fixed = b"".join(parts[::2])
         self._numbers = parts[1::2]
@@ -107,6 +108,12 @@ class _Layout:
         self._numbers = numbers
         self._readings = Readings(last.header, fields, last.codes, last.devices, last.unknown, last.identity)
         return self._readings
+
+
+@lru_cache(maxsize=64)
+def _cutter(form: str) -> Struct:
+    """Give what cuts a telegram; most of a thousand meters are of the same kind, and share it."""
+    return Struct(form)
 
 
 def _reader_of(quantity: Quantity, number: bytes | None, unit: bytes | None) -> _Read | None:
