@@ -104,6 +104,26 @@ def test_a_good_frame_inside_a_damaged_one_is_found() -> None:
     assert rejections(events) == []
 
 
+def test_a_good_frame_inside_a_damaged_one_is_found_though_another_frame_is_due_behind() -> None:
+    damaged = bytearray(frame(luxembourg(1), counter=1))
+    inner = frame(SHORT, counter=2)
+    damaged[100 : 100 + len(inner)] = inner
+    data = bytes(damaged) + frame(SHORT, counter=3, security=0x20)
+    for size in (len(data), 700, 100, 1):
+        assert [event.offset for event in read(chunks_of(data, size))] == [100]
+
+
+def test_a_telegram_between_false_frames_is_found_however_the_stream_is_cut() -> None:
+    def header(length: int) -> bytes:
+        return FALSE_HEADER[:10] + length_field(length) + b"\x30"
+
+    text = with_parity(belgium(1))
+    # The first false frame ends inside the telegram, the second begins before it and ends behind it.
+    data = b"0" + header(100) + b"x" * 20 + header(len(text) + 60) + b"y" * 10 + text + b"z" * 80
+    for size in (len(data), 700, 100, 1):
+        assert [event.offset for event in read(chunks_of(data, size))] == [data.index(text)]
+
+
 def test_a_mark_inside_ciphertext_changes_nothing() -> None:
     data, counter = b"", 0
     while True:  # some counter gives a ciphertext with the mark in it
@@ -244,18 +264,32 @@ def _spoiled(part: bytes, rng: random.Random) -> bytes:
     return bytes(spoiled)
 
 
-def _false_header(rng: random.Random) -> bytes:
-    return b"\xdb\x08" + HOUSE_TITLE + length_field(rng.randrange(18, 16385)) + b"\x30"
+def _false_header(rng: random.Random, most: int = 16385) -> bytes:
+    return b"\xdb\x08" + HOUSE_TITLE + length_field(rng.randrange(18, most)) + b"\x30"
+
+
+def _around(inner: bytes, rng: random.Random) -> bytes:
+    """Write something into a frame, which is false then."""
+    outer = bytearray(frame(luxembourg(1)))
+    start = rng.randrange(14, len(outer))
+    outer[start : start + len(inner)] = inner
+    return bytes(outer)
 
 
 @st.composite
 def _streams(draw: st.DrawFn) -> bytes:
-    """Draw a stream of good parts, damaged parts, cuts, false headers and noise."""
+    """Draw a stream of good parts, damaged parts, parts in false ones, cuts, false headers and noise."""
     rng = random.Random(draw(st.integers(0, 2**32)))
     parts = []
     for counter in range(draw(st.integers(1, 12))):
         good = rng.choice(
-            [frame(SHORT, counter=counter), frame(luxembourg_of_2018(1), counter=counter), SHORT, belgium(1)]
+            [
+                frame(SHORT, counter=counter),
+                frame(luxembourg_of_2018(1), counter=counter),
+                SHORT,
+                belgium(1),
+                with_parity(SHORT),
+            ]
         )
         parts.append(
             rng.choice(
@@ -266,6 +300,9 @@ def _streams(draw: st.DrawFn) -> bytes:
                     good[: rng.randrange(len(good))],
                     good[rng.randrange(len(good)) :],
                     _false_header(rng),
+                    _false_header(rng, 400) + rng.randbytes(rng.randrange(60)),
+                    _around(good, rng),
+                    frame(SHORT, counter=counter, security=0x20),
                     rng.randbytes(rng.randrange(60)),
                     frame(SHORT, title=b"UNKNOWN!"),
                     b"\xdb\x07",
@@ -294,7 +331,7 @@ def test_any_chunking_of_any_stream_gives_the_same_events(data: bytes, cuts: lis
 @given(data=_streams())
 def test_events_come_in_order_and_never_share_a_byte(data: bytes) -> None:
     events = read(data)
-    assert all(first.offset < second.offset for first, second in pairwise(events))
+    assert all(first.offset + first.size <= second.offset for first, second in pairwise(events))
     stream = MeterStream(sample_keys())
     stream.receive_data(data)
     stream.receive_silence()

@@ -1,5 +1,7 @@
 """A decoder that remembers a meter's telegram gives what one without memory gives, and reads less."""
 
+import itertools
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -52,11 +54,20 @@ _ODD_LINES = (
     "0-0:96.1.1(3132)", "1-0:1.6.0(260130102122W)(1.2*kW)", "0-1:24.1.0(003)", "0-1:96.1.0(4142)",
     "0-1:24.2.1(260130100000W)(1.5*m3)", "0-2:24.2.1(260130100000W)(1.5*m3)", "1-0:99.9.9(1)", "(00124.477)",
 )  # fmt: skip
+# Of each code a line that cannot be read, or that is written in an odd way, and then one that is usual.
+_REPEATED_LINES = (
+    "1-0:1.8.0(0000001000.5*kWh)", "1-0:1.8.0(000001.0*kWh)", "1-0:2.8.0(1.5*kWh)", "1-0:2.8.0(1.5*kWh)",
+    "1-0:1.7.0(-01.5*kW)", "1-0:1.7.0(00.100*kW)", "1-0:2.7.0(-01.5*kW)", "1-0:2.7.0(100*A)",
+    "1-0:14.7.0(049.995001*Hz)", "1-0:14.7.0(1)", "1-0:21.7.0(x)", "1-0:21.7.0(1.5*kW)",
+    "0-0:1.0.0(632525252525W)", "0-0:1.0.0(260130102122W)", "1-0:3.8.0.255(1)", "1-0:3.8.0(1)",
+    "1-0:4.8.0", "(000001.5*kvarh)", "1-0:4.8.0(000002.5*kvarh)", "0-0:96.14.0(0000000001)", "0-0:96.14.0(1)",
+)  # fmt: skip
 _TEXTS = (
     telegram("FLU5\\253000003_A", *_ODD_LINES),
     telegram("FLU5\\253000003_A", *_ODD_LINES).replace(b"\r\n", b"\n"),
-    telegram("FLU5\\253000003_A", *_ODD_LINES).replace(b"(0", b"(\x000"),
     telegram("FLU5\\253000003_A", *reversed(_ODD_LINES)).replace(b")\r\n1", b")\n1", 3),
+    telegram("FLU5\\253000003_A", *_REPEATED_LINES),
+    telegram("FLU5\\253000003_A", *reversed(_REPEATED_LINES)),
     luxembourg(1),
     luxembourg_of_2018(1),
     belgium(1),
@@ -68,6 +79,8 @@ _TEXTS = (
 def _changed_digits(draw: st.DrawFn) -> list[bytes]:
     """Write other digits, and now and then other characters, into a telegram, several times."""
     text = draw(st.sampled_from(_TEXTS))
+    for at in draw(st.lists(st.integers(1, text.rindex(b"!") - 3), max_size=3)):
+        text = text[:at] + draw(st.sampled_from([b"\x00", b"\r", b" "])) + text[at:]
     digits = [at for at, byte in enumerate(text) if chr(byte).isdigit()]
     texts = [text]
     for _ in range(draw(st.integers(1, 4))):
@@ -93,13 +106,40 @@ def _changed_digits(draw: st.DrawFn) -> list[bytes]:
 )
 def test_telegrams_of_other_digits_come_out_as_without_memory(texts: list[bytes]) -> None:
     remembering = MeterDecoder()
-    for text in texts:
+    for text in (texts[0], *texts):
         decoded(remembering, text)
+
+
+def test_of_a_repeated_code_the_line_that_did_not_count_does_not_count_later_either() -> None:
+    for first, second in itertools.pairwise(_REPEATED_LINES):
+        decoder = MeterDecoder()
+        for digit in b"1157":
+            text = second.replace("1", chr(digit))
+            decoded(decoder, telegram("FLU5\\253000003_A", first, text))
+
+
+def test_a_nul_anywhere_in_a_number_line_costs_nothing() -> None:
+    line = "1-0:1.8.0(000001.5*kWh)"
+    for at in range(len(line) + 1):
+        decoder = MeterDecoder()
+        for digit in "1157":
+            text = line.replace("1.5", f"{digit}.5")
+            text = text[:at] + "\x00" + text[at:]
+            readings = decoded(decoder, telegram("FLU5\\253000003_A", text))
+            assert readings.fields == {"energy_import": float(f"{digit}.5")}
+
+
+def test_meters_that_take_turns_come_out_as_without_memory() -> None:
+    decoder = MeterDecoder()
+    for second in range(3):
+        for name in ("SAG1030700012345", "SAG1030700012346"):
+            decoded(decoder, luxembourg(second, name=name))
 
 
 def test_of_a_meter_that_goes_on_as_before_only_the_numbers_are_read() -> None:
     for make in (luxembourg, luxembourg_of_2018, belgium, netherlands):
         decoder = MeterDecoder()
+        decoded(decoder, make(0))
         first = decoded(decoder, make(1))
         second = decoded(decoder, make(2))
         assert second.fields != first.fields
@@ -110,9 +150,8 @@ def test_of_a_meter_that_goes_on_as_before_only_the_numbers_are_read() -> None:
 
 def test_numbers_in_other_units_move_as_well() -> None:
     decoder = MeterDecoder()
-    first = decoded(
-        decoder, telegram("EST5", "1-0:1.8.0(006545766*Wh)", "1-0:1.7.0(000000286*W)", "1-0:2.7.0(1.5)")
-    )
+    lines = "1-0:1.8.0(006545766*Wh)", "1-0:1.7.0(000000286*W)", "1-0:2.7.0(1.5)"
+    first = [decoded(decoder, telegram("EST5", *lines)) for _ in range(2)][1]
     second = decoded(
         decoder, telegram("EST5", "1-0:1.8.0(006545770*Wh)", "1-0:1.7.0(000000300*W)", "1-0:2.7.0(2.5)")
     )

@@ -17,11 +17,18 @@ import re
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
-from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram, Verdict
+from smarty_gateway.protocol.candidates import (
+    Candidate,
+    FalseCandidate,
+    Malformed,
+    OpenFrame,
+    PlainTelegram,
+    V,
+    start_of,
+)
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     HEADER_MAX,
@@ -37,6 +44,7 @@ from smarty_gateway.protocol.telegram import (
     END_LINE_AT_END,
     END_LINE_BEGUN,
     END_LINE_MAX,
+    EVEN_BYTES,
     HEADER_AND_OBJECT,
     OBJECT_LINE,
     SLASH_WITH_PARITY,
@@ -68,44 +76,6 @@ _STRIDE_IN_FRAME: Final = 1024
 _LF: Final = 0x0A
 
 
-V = TypeVar("V", bound=Verdict)
-
-
-@dataclass(slots=True)
-class _Open:
-    """A frame whose header is complete and whose end may not have come."""
-
-    start: int
-    end: int
-    header: Header
-    closed: bool = False
-
-    def __lt__(self, other: "_Open") -> bool:
-        return self.end < other.end
-
-
-@dataclass(slots=True)
-class _False(Generic[V]):
-    """A candidate that is not genuine, as long as it is not clear whether it is to be reported."""
-
-    candidate: Candidate
-    verdict: V | None
-    #: reported only where a frame is due
-    only_if_due: bool = False
-
-    @property
-    def start(self) -> int:
-        return self.candidate.offset
-
-    @property
-    def end(self) -> int:
-        return self.candidate.offset + self.candidate.size
-
-
-def _start_of(false: _False[V]) -> int:
-    return false.start
-
-
 class Extractor(Generic[V]):
     """Cuts frames and plaintext telegrams out of a byte stream.
 
@@ -123,11 +93,11 @@ class Extractor(Generic[V]):
         self._base = 0
         self._searched = 0  # beginnings have been looked for up to here
         self._searched_lines = 0  # end lines likewise
-        self._open: list[_Open] = []  # a heap by end
-        self._starts: list[tuple[int, _Open]] = []  # the same as a heap by start
+        self._open: list[OpenFrame] = []  # a heap by end
+        self._starts: list[tuple[int, OpenFrame]] = []  # the same as a heap by start
         self._slashes: list[int] = []  # beginnings of telegrams, in order
         self._texts: list[int] = []  # those of them behind which nothing but text has come
-        self._false: list[_False[V]] = []  # by start
+        self._false: list[FalseCandidate[V]] = []  # by start
         self._header_read: tuple[int, Header | FaultyHeader] | None = None  # the last one, and where
         self._wake = 0  # as long as the buffer holds less, nothing can be complete
         self._due: list[int] = [0]  # where a faulty header would count, not looked at yet
@@ -221,15 +191,15 @@ class Extractor(Generic[V]):
         return self._base + len(self._buffer)
 
     def _judge_frame_here(self) -> bool:
-        """Judge a frame that is here as a whole, and has nothing open before it, without looking inside.
+        """Judge a frame that is here as a whole without looking inside it, or inside the rest of it.
 
         It is the usual case, and comes to the same: if it is genuine, nothing inside is; if it is
-        false, the search goes on inside.
+        false, the search goes on inside. Only where nothing before it is open or was left unsearched.
         """
         while self._starts and self._starts[0][1].closed:
             heappop(self._starts)
         start = self._starts[0][0] if self._starts else self._searched
-        if self._slashes and self._slashes[0] < start:
+        if start > self._searched or (self._slashes and self._slashes[0] < start):
             return False
         if self._starts:
             frame = self._starts[0][1]
@@ -237,16 +207,21 @@ class Extractor(Generic[V]):
             header = self._header(start)
             if not isinstance(header, Header) or header.security != AUTHENTICATED_AND_ENCRYPTED:
                 return False
-            frame = _Open(start, start + header.size + header.length, header)
+            frame = OpenFrame(start, start + header.size + header.length, header)
         else:
             return False
         if frame.end > self._base + len(self._buffer):
             return False
+        if start < self._searched and self._has_end_line(frame.end):
+            return False  # what was begun in the part that is searched may end first
         self._searched = max(self._searched, start + 1)
         self._judge_frame(frame)
         return True
 
-    def _judge_frame(self, frame: _Open) -> None:
+    def _has_end_line(self, before: int) -> bool:
+        return self._buffer.find(b"\n!", self._searched_lines - self._base, before - self._base) >= 0
+
+    def _judge_frame(self, frame: OpenFrame) -> None:
         frame.closed = True
         data = bytes(self._buffer[frame.start - self._base : frame.end - self._base])
         candidate = cut_frame(frame.start, data, frame.header)
@@ -296,9 +271,9 @@ class Extractor(Generic[V]):
         elif start >= self._settled:
             # What begins inside another false one and ends behind it can never be reported: either
             # that one is, or the genuine frame that overlaps it overlaps this one as well.
-            before = self._false[: bisect_left(self._false, start, key=_start_of)]
+            before = self._false[: bisect_left(self._false, start, key=start_of)]
             if not any(start < other.end <= end and not other.only_if_due for other in before):
-                insort(self._false, _False(candidate, verdict, only_if_due), key=_start_of)
+                insort(self._false, FalseCandidate(candidate, verdict, only_if_due), key=start_of)
                 self._due.append(end)
                 self._report_false(self._horizon())
 
@@ -311,10 +286,11 @@ class Extractor(Generic[V]):
         self._settle(candidate, verdict)
         while self._starts and self._starts[0][0] < end:
             heappop(self._starts)[1].closed = True
-        if self._slashes:
-            self._slashes = [slash for slash in self._slashes if slash >= end]
-            self._texts = [slash for slash in self._texts if slash >= end]
         self._searched = max(self._searched, end)
+        if self._slashes:
+            # One that is not searched yet was found only because something was due there, and no more is.
+            self._slashes = [slash for slash in self._slashes if end <= slash < self._searched]
+            self._texts = [slash for slash in self._texts if end <= slash < self._searched]
         self._searched_lines = max(self._searched_lines, end)
         self._due = [end]
 
@@ -364,7 +340,7 @@ class Extractor(Generic[V]):
         return stop
 
     def _add_open(self, start: int, header: Header) -> None:
-        frame = _Open(start, start + header.size + header.length, header)
+        frame = OpenFrame(start, start + header.size + header.length, header)
         heappush(self._open, frame)
         heappush(self._starts, (start, frame))
 
@@ -397,8 +373,8 @@ class Extractor(Generic[V]):
         self._due = waiting
 
     def _add_malformed(self, start: int, size: int, words: str) -> None:
-        false: _False[V] = _False(Malformed(start, size, words), None, only_if_due=True)
-        insort(self._false, false, key=_start_of)
+        false: FalseCandidate[V] = FalseCandidate(Malformed(start, size, words), None, only_if_due=True)
+        insort(self._false, false, key=start_of)
 
     def _forget_texts(self, first: int, limit: int) -> None:
         """Give up beginnings of telegrams that are too old, or behind which something else came."""
@@ -407,15 +383,18 @@ class Extractor(Generic[V]):
         if not self._texts:
             return
         new = self._buffer[first - self._base : limit - self._base]
-        other = new.translate(None, TEXT_BYTES)
-        last_other = first + new.rfind(other[-1:]) if other else -1
+        last_others: dict[int, int] = {}
         given_up = 0
         for start in self._texts:
+            slash = self._buffer[start - self._base]
+            if slash not in last_others:
+                other = new.translate(None, TEXT_BYTES if slash == ord("/") else EVEN_BYTES)
+                last_others[slash] = first + new.rfind(other[-1:]) if other else -1
             line_limit = min(limit, start + _HEADER_LINE_MAX)
             line_end = self._buffer.find(b"\n", start - self._base, line_limit - self._base)
             if line_end < 0 and limit - start < _HEADER_LINE_MAX:
                 break
-            if line_end >= 0 and self._base + line_end > last_other and limit - start <= MAX_LENGTH:
+            if line_end >= 0 and self._base + line_end > last_others[slash] and limit - start <= MAX_LENGTH:
                 break
             given_up += 1
         del self._texts[:given_up]
@@ -493,8 +472,9 @@ class Extractor(Generic[V]):
         """Give the size up to which the buffer may grow before it is worth to look at it.
 
         A telegram is complete with its last line, for which `receive_data` looks; a frame where its
-        header says. A frame shorter than a stride may come out that much late, or after the silence:
-        one of less than 256 bytes, which no meter sends, or one inside a false frame.
+        header says. What else comes in small chunks may come out a stride late, or with the silence:
+        faulty headers, frames of less than 256 bytes, which no meter sends, and where a false frame is
+        open those of less than 1024.
         """
         size = len(self._buffer)
         if self._open:

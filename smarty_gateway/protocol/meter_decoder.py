@@ -6,9 +6,9 @@ those of registers, powers and the time:
     1-0:1.8.0( 001234.567 *kWh)\r\n1-0:2.8.0( 000890.123 *kWh)\r\n ...
     fixed      moving     fixed              moving     fixed
 
-So the first telegram is read line by line and tells where its numbers stand. If all that is fixed is
-the same in the next, and digits stand where digits stood, only the numbers are read. Any other is
-read line by line again. Both ways give the same, which a property test shows.
+So when a meter speaks for the second time, its telegram tells where the numbers stand. If all that is
+fixed is the same in the next, and digits stand where digits stood, only the numbers are read. Any
+other is read line by line again. Both ways give the same, which a property test shows.
 """
 
 import re
@@ -22,9 +22,10 @@ from smarty_gateway.protocol.obis import Form, Quantity
 from smarty_gateway.protocol.telegram import Telegram
 from smarty_gateway.protocol.values import read_number, read_time
 
-#: A line with one value, which begins with digits.
+#: A line with one value that is a time, or digits and what follows them. What `decode` would drop on its
+#: way, or might find too long for a number, is no part of it.
 _ONE_VALUE: Final = re.compile(
-    rb"\n([0-9][0-9.:*-]*)\((?:([0-9]{1,9}(?:\.[0-9]{1,5})?)([^0-9.()\r\n][^()\r\n]*)?|([0-9]{12}[SW]))\)(?=\r\n)"
+    rb"\n([0-9][0-9.:*-]*)\((?:([0-9]{1,9}(?:\.[0-9]{1,5})?)([^0-9.()\r\n\x00][^()\r\n\x00]*)?|([0-9]{12}[SW]))\)(?=\r\n)"
 )
 _ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
 
@@ -32,23 +33,27 @@ _Read = Callable[[bytes], Value | None]
 
 
 class MeterDecoder:
-    """Gives what `decode` gives, and sooner if the telegrams are those of one meter.
+    """Gives what `decode` gives, and sooner if telegrams of the same meter follow each other.
 
     The readings of consecutive telegrams share what did not change, so nobody may write into them.
     """
 
     def __init__(self) -> None:
         self._layout: _Layout | None = None
+        self._meter: tuple[str, str | None] | None = None
 
     def decode(self, telegram: Telegram) -> Readings:
         """Read every line of a telegram, see the function of this name."""
         body = telegram.body
         if self._layout is not None:
-            readings = self._layout.read(body)
+            readings = self._layout.read_next(body)
             if readings is not None:
                 return readings
         readings = decode(telegram)
-        self._layout = _Layout(body, readings)
+        meter = readings.header, readings.identity
+        # Where meters take turns, a layout would never fit.
+        self._layout = _Layout(body, readings) if meter == self._meter else None
+        self._meter = meter
         return readings
 
 
@@ -68,14 +73,14 @@ class _Layout:
         sizes: list[int] = []
         end = 0
         for match in _ONE_VALUE.finditer(body):
-            sent_code, number, unit, _ = match.groups()
+            sent_code, number, unit, time = match.groups()
             code = sent_code.decode()
             found = find_object(code)
-            # Of lines with the same code the first has given the field, if any has.
-            if found is None or found.name in moving or readings.codes.get(found.name) != code:
+            # Lines that repeat a code are rare, and only one of them has given the field.
+            if found is None or readings.codes.get(found.name) != code or code in readings.unknown:
                 continue
             read = _reader_of(found.quantity, number, unit)
-            if read is not None:
+            if read is not None and read(number or time) == readings.fields[found.name]:
                 start, stop = match.span(2 if number else 4)
                 sizes += [start - end, stop - start]
                 end = stop
@@ -87,8 +92,8 @@ class _Layout:
         self._numbers = parts[1::2]
         self._shape = _shape_of(self._numbers)
 
-    def read(self, body: bytes) -> Readings | None:
-        """Read a telegram that differs by nothing but digits of its numbers; None for any other."""
+    def read_next(self, body: bytes) -> Readings | None:
+        """Read a telegram that differs from the last by digits of its numbers only; None for any other."""
         if len(body) != self._cut.size:
             return None
         parts = self._cut.unpack(body)

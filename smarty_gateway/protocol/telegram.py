@@ -30,7 +30,8 @@ END_LINE_BEGUN: Final = END_LINE_AT_END
 #: A slash with its parity bit.
 SLASH_WITH_PARITY: Final = b"\xaf"
 _WITHOUT_PARITY: Final = bytes(byte & 0x7F for byte in range(256))
-_EVEN: Final = bytes(byte for byte in range(256) if byte.bit_count() % 2 == 0)
+#: What a text with parity bits is written with.
+EVEN_BYTES: Final = bytes(byte for byte in range(256) if byte.bit_count() % 2 == 0)
 #: What telegrams are written with. A NUL is none of it, but some adapters insert them.
 TEXT_BYTES: Final = bytes([0x00, 0x09, 0x0A, 0x0D, *range(0x20, 0x7F)])
 #: Marks of DSMR 4 and newer, of e-MUCS and of Luxembourg: all of these send a CRC.
@@ -77,7 +78,7 @@ def checksum_of(text: bytes, body_size: int) -> Checksum:
 
 def without_parity(text: bytes) -> bytes | None:
     """Take the parity bits off; None if they are not those of even parity."""
-    return None if text.translate(None, _EVEN) else text.translate(_WITHOUT_PARITY)
+    return None if text.translate(None, EVEN_BYTES) else text.translate(_WITHOUT_PARITY)
 
 
 def with_crlf(text: bytes) -> bytes:
