@@ -119,8 +119,8 @@ class _Decoding:
     def _receive(self, data: bytes) -> None:
         if self._recent is not None:
             self._recent.add(data)
-        self._stream.receive_data(data)
-        self._hand_on()
+        if self._stream.receive_data(data):
+            self._hand_on()
 
     def _hand_on(self) -> None:
         while (event := self._stream.next_event()) is not None:

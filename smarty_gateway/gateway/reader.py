@@ -219,8 +219,8 @@ class SourceReader:
                 if now - self._opened >= _STEADY_SECONDS:
                     self._is_back()
                 self._silent.end(f"{self.address} speaks again")
-            self.stream.receive_data(data, now if self.address.is_live else None)
-            self._hand_on(now)
+            if self.stream.receive_data(data, now if self.address.is_live else None):
+                self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
                 self._look_at_silence(now)

@@ -39,7 +39,7 @@ _LOOK_EVERY: Final = 1.0
 _LAST_STEPS: Final = 1.0
 _GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
-_HANDSHAKE_ENDS_WITHIN: Final = 0.5
+_WAIT_FOR_HANDSHAKE: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
 #: If something is forbidden, a broker says so within this time.
 _TRUSTED_AFTER: Final = 1.0
@@ -79,6 +79,7 @@ class MqttOutput:
         self._identities: dict[str, str] = {}
         self._health: Mapping[str, Health] = {}
         self._connection: Connection | None = None
+        self._given_up: Opening | None = None
         self._due: dict[str, tuple[bytes, Callable[[], None] | None]] = {}
         self._unsure: dict[str, bytes] = {}
         self._trusted_from = math.inf
@@ -152,7 +153,7 @@ class MqttOutput:
     # The thread
 
     def _run(self) -> None:
-        for step in (self._work, self._store_what_waits, self._wake.close):
+        for step in (self._work, self._store_what_waits, self._wait_for_handshake, self._wake.close):
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
@@ -173,6 +174,15 @@ class MqttOutput:
             _log.warning(
                 "%d telegrams wait for the broker in %s; the next start sends them", waiting, self._store.path
             )
+
+    def _wait_for_handshake(self) -> None:
+        """Let a connection that was given up come to its end.
+
+        OpenSSL takes itself down when the process ends, and crashes if another thread is at work in it.
+        One that only waits for a slow peer does no harm, so this need not take long.
+        """
+        if self._config.tls and self._given_up is not None:
+            self._given_up.thread.join(_WAIT_FOR_HANDSHAKE)
 
     def _work_once(self) -> None:
         """Connect and stay connected as long as it lasts."""
@@ -209,8 +219,8 @@ class MqttOutput:
         while (connection := opening.take()) is None:
             now = time.monotonic()
             if self._stopping.is_set() and (now >= self._stop_by or self._log.is_away):
-                # OpenSSL takes itself down when the process ends; in the middle of a handshake it crashes.
-                opening.give_up(_HANDSHAKE_ENDS_WITHIN if self._config.tls else 0.0)
+                opening.give_up()
+                self._given_up = opening
                 return None
             if now - started > _ANSWER_WITHIN:
                 self._log.note_no_answer()

@@ -40,18 +40,13 @@ class Opening:
             connection, self._connection = self._connection, None
         return connection
 
-    def give_up(self, seconds: float = 0.0) -> None:
-        """Close the connection, now or when it comes.
-
-        Args:
-            seconds: how long to wait until nothing goes on any more.
-        """
+    def give_up(self) -> None:
+        """Close the connection, now or when it comes."""
         with self._lock:
             self._is_given_up = True
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        self.thread.join(seconds)
 
     def _run(self) -> None:
         try:

@@ -148,7 +148,7 @@ class Extractor(Generic[V]):
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether something is open that a silence would end."""
+        """Tell whether bytes are here that a silence would settle."""
         return bool(self._buffer)
 
     @property
