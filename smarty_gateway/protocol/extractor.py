@@ -60,7 +60,10 @@ SILENCE: Final = 2.0
 #: A slash and the three characters of the maker's identification (IEC 62056-21).
 _HEADER_LINES: Final = {
     b"/": re.compile(rb"/(?=[!-.0-~][!-~]{2})"),
-    SLASH_WITH_PARITY: re.compile(SLASH_WITH_PARITY + rb"(?=[!-\xff]{3})"),
+    SLASH_WITH_PARITY: re.compile(
+        SLASH_WITH_PARITY
+        + rb"(?=[%b]{3})" % re.escape(bytes(byte for byte in EVEN_BYTES if 0x20 < byte & 0x7F < 0x7F))
+    ),
 }
 _SLASHES: Final = b"".join(_HEADER_LINES)
 _HEADER_LINE_MAX: Final = 128

@@ -69,8 +69,9 @@ class MeterTelegram(NamedTuple):
         Args:
             meter: the configured name; the meter's own identity where there is none.
         """
-        fields = self.readings.fields
-        result: dict[str, Any] = {"meter": meter or self.meter_id, "meter_id": self.meter_id}
+        readings, meter_id = self.readings, self.meter_id
+        fields = readings.fields
+        result: dict[str, Any] = {"meter": meter or meter_id, "meter_id": meter_id}
         if self.system_title is not None:
             result["system_title"] = self.system_title.hex().upper()
         if "timestamp" in fields:
@@ -78,11 +79,11 @@ class MeterTelegram(NamedTuple):
         result["security"] = self.security.value
         if self.frame_counter is not None:
             result["frame_counter"] = self.frame_counter
-        result["header"] = self.readings.header
+        result["header"] = readings.header
         result |= fields
-        result |= self.readings.devices
-        if self.readings.unknown:
-            result["unknown"] = self.readings.unknown
+        result |= readings.devices
+        if readings.unknown:
+            result["unknown"] = readings.unknown
         return result
 
 

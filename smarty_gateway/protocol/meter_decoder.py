@@ -6,9 +6,9 @@ those of registers, powers and the time:
     1-0:1.8.0( 001234.567 *kWh)\r\n1-0:2.8.0( 000890.123 *kWh)\r\n ...
     fixed      moving     fixed              moving     fixed
 
-So when a meter speaks for the second time, its telegram tells where the numbers stand. If all that is
-fixed is the same in the next, and digits stand where digits stood, only the numbers are read. Any
-other is read line by line again. Both ways give the same, which a property test shows.
+So a telegram that was read line by line tells where the numbers stand. If all that is fixed is the same
+in the next, and digits stand where digits stood, only the numbers are read. Any other is read line by
+line again. Both ways give the same, which a property test shows.
 """
 
 import re
@@ -52,7 +52,7 @@ class MeterDecoder:
         readings = decode(telegram)
         meter = readings.header, readings.identity
         # Where meters take turns, a layout would never fit.
-        self._layout = _Layout(body, readings) if meter == self._meter else None
+        self._layout = _Layout(body, readings) if self._meter in (None, meter) else None
         self._meter = meter
         return readings
 
