@@ -124,6 +124,33 @@ def test_a_telegram_between_false_frames_is_found_however_the_stream_is_cut() ->
         assert [event.offset for event in read(chunks_of(data, size))] == [data.index(text)]
 
 
+def test_of_false_frames_and_texts_that_overlap_the_same_ones_are_reported_however_the_stream_is_cut() -> (
+    None
+):
+    def text(inside: bytes) -> bytes:
+        return b"/ISk5\\2MT382-1\r\n\r\n1-0:1.8.1(0" + inside + b"1.001*kWh)\r\n!\r\n"
+
+    # A false frame reaches from the first text into the third, another one lies in the second.
+    second = text(frame(SHORT)[:-1] + b"x")
+    start = text(b"").index(b"1.001")
+    length = len(text(FALSE_HEADER)) + len(second) + 15 - start - 13
+    first = text(FALSE_HEADER[:10] + length_field(length) + b"\x30")
+    data = first + second + SHORT.replace(b"42", b"43")
+    for size in (len(data), 700, 100, 1):
+        events = read(chunks_of(data, size))
+        assert [event.offset for event in events] == [0, len(first), len(first + second)], size
+
+
+def test_behind_a_frame_around_a_good_telegram_nothing_is_due() -> None:
+    damaged = bytearray(frame(luxembourg(1), counter=1))
+    damaged[100 : 100 + len(SHORT)] = SHORT
+    text = bytearray(belgium(1))
+    text[2] = 0x96  # no header line, which counts only where a frame is due
+    data = bytes(damaged + text)
+    for size in (len(data), 700, 100, 1):
+        assert [event.offset for event in read(chunks_of(data, size))] == [100]
+
+
 def test_a_mark_inside_ciphertext_changes_nothing() -> None:
     data, counter = b"", 0
     while True:  # some counter gives a ciphertext with the mark in it

@@ -50,7 +50,7 @@ class _TlsSocket(ssl.SSLSocket):
         self.settimeout(_CONNECT_SECONDS)  # before 2.2, paho waits for as long as it keeps alive
         try:
             super().do_handshake(block)
-        except BaseException:
+        except BaseException:  # whatever ends it, the socket must not stay open; it goes on from here
             self.close()
             raise
 

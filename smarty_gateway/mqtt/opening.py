@@ -1,7 +1,7 @@
 """A connection to the broker in the making, in a thread of its own.
 
 A name server may take a minute for its answer, and a host that drops what it gets takes seconds; what
-comes from the meters must be stored meanwhile, and a stop must not wait.
+comes from the meters must be stored meanwhile, and a stop must not wait for it.
 """
 
 import threading
