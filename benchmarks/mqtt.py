@@ -221,7 +221,7 @@ def bytes_of_a_save(meters: list[SimulatedMeter]) -> float:
     with temporary_folder() as folder, Store(folder) as store:
         before = written()
         for number in range(_SAVES):
-            store.write([StoredCounter("tcp://house", title, "0" * 16, number, "house") for title in titles])
+            store.write([StoredCounter(title, "0" * 16, number, "house", "tcp://house") for title in titles])
         return (written() - before) / _SAVES
 
 

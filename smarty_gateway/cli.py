@@ -21,7 +21,7 @@ from typing import Final, TextIO
 from smarty_gateway import __version__
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.store import StateError
+from smarty_gateway.state_file import StateError
 from smarty_gateway.yaml_file import UnusableFileError
 
 #: In the order in which a newcomer needs them; each is a module of that name.

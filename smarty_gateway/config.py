@@ -10,6 +10,8 @@ from typing import Final
 
 from smarty_gateway.sources.address import Address, LineSettings
 
+#: On one source; an attacker on it can invent no more.
+UNNAMED_METERS: Final = 50
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
 
 
@@ -25,19 +27,27 @@ class MeterConfig:
     """One entry of `meters`.
 
     Attributes:
+        sources: where it is read; several bridges may lead to one meter.
         name: under which its readings go out; None where the meter's own identity names it.
         id: of the meter, where several share a source: its meter_id, serial number or system title.
         encrypted: its plaintext is refused.
         line: of a serial port; None where the usual ones are to be found out.
         pace: of a capture file.
+        unnamed: how many meters that no entry names and no key authenticates each source may bring.
     """
 
-    source: Address
+    sources: tuple[Address, ...]
     name: str | None = None
     id: str | None = None
     encrypted: bool = False
     line: LineSettings | None = None
     pace: Pace = Pace.FULL
+    unnamed: int = UNNAMED_METERS
+
+    @property
+    def is_live(self) -> bool:
+        """True if it is read from a port, and not from a recording."""
+        return any(source.is_live for source in self.sources)
 
 
 class Style(StrEnum):

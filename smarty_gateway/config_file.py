@@ -19,6 +19,7 @@ import yaml
 
 from smarty_gateway.config import (
     DEFAULT_CONFIG_FILES,
+    UNNAMED_METERS,
     Config,
     Durability,
     HomeAssistantConfig,
@@ -116,7 +117,7 @@ def config_from_options(
         )
     elif password_file is not None:
         raise OptionError("--mqtt-password-file needs the broker beside it: --mqtt mqtt://USER@HOST")
-    return Config(meters=(MeterConfig(_parse_source(source, None)),), stdout=stdout, mqtt=broker)
+    return Config(meters=(MeterConfig((_parse_source(source, None),)),), stdout=stdout, mqtt=broker)
 
 
 def topic_name(name: str) -> str:
@@ -131,7 +132,7 @@ def warnings(config: Config, ports: Path = _BY_ID) -> list[str]:
         config: what was read.
         ports: the folder in which the system names ports by what is plugged in.
     """
-    sources = dict.fromkeys(meter.source for meter in config.meters)
+    sources = dict.fromkeys(source for meter in config.meters for source in meter.sources)
     found = [
         f"{source}: {_lasting_name(source, ports)}"
         for source in sources
@@ -297,12 +298,13 @@ class _ConfigReader(YamlReader):
             self.fail(node, "there are no meters; write `- source: /dev/…` below")
         readers = {
             "name": self._name,
-            "source": self._source,
+            "source": self._sources,
             "id": lambda item: self.text(item, "a meter_id, serial number or system title", may_be_hex=True),
             "encrypted": self.boolean,
             "speed": lambda item: int(self.choice(item, "speed", map(str, SPEEDS))),
             "framing": lambda item: self.choice(item, "framing", FRAMINGS),
             "pace": lambda item: Pace(self.choice(item, "pace", Pace)),
+            "unnamed": lambda item: self.number(item, "unnamed", 0, 10_000),
         }
         sections = []
         for item in node.value:
@@ -323,6 +325,22 @@ class _ConfigReader(YamlReader):
         if topic_name(name) == _TAKEN_NAME:
             self.fail(node, "the name status is taken by the gateway itself; write another name")
         return name
+
+    def _sources(self, node: yaml.Node) -> tuple[Address, ...]:
+        """Read one source, or a list of bridges that lead to the same meter."""
+        if not isinstance(node, yaml.SequenceNode):
+            return (self._source(node),)
+        found: dict[object, Address] = {}
+        for item in node.value:
+            address = self._source(item)
+            if not address.is_live:
+                self.fail(item, "a list of sources is for ports and bridges; name a recording alone")
+            if address.identity in found:
+                self.fail(item, "this source stands in the list twice; keep one of the two")
+            found[address.identity] = address
+        if not found:
+            self.fail(node, "the list is empty; write `source: /dev/ttyUSB0` or a list of bridges")
+        return tuple(found.values())
 
     def _source(self, node: yaml.Node) -> Address:
         text = self.text(node, "a source: a port, tcp://host:port, a file or -")
@@ -350,13 +368,13 @@ class _ConfigReader(YamlReader):
                 self.note(node, f"this {key} {alike}; give each meter a name of its own")
 
     def _check_settings(self, section: Section) -> None:
-        kind = section.values["source"].kind
+        found = {source.kind for source in section.values["source"]}
         for name, kinds, where in (
             ("speed", (Kind.SERIAL, Kind.RFC2217), "a serial port or rfc2217://"),
             ("framing", (Kind.SERIAL, Kind.RFC2217), "a serial port or rfc2217://"),
             ("pace", (Kind.FILE,), "a recording"),
         ):
-            if name in section.nodes and kind not in kinds:
+            if name in section.nodes and not found <= set(kinds):
                 self.note(section.nodes[name], f"{name} is for {where} only; take this line out")
 
     def _check_sharing(self, sharing: list[Section]) -> None:
@@ -364,7 +382,7 @@ class _ConfigReader(YamlReader):
         ids: dict[bytes | str, int] = {}
         for section in sharing if len(sharing) > 1 else []:
             self._check_id(section, sharing, ids)
-        for name in ("speed", "framing", "pace"):
+        for name in ("speed", "framing", "pace", "unnamed"):
             setting = [section for section in sharing if name in section.values]
             for section in setting[1:]:
                 if section.values[name] != setting[0].values[name]:
@@ -378,7 +396,7 @@ class _ConfigReader(YamlReader):
         node = section.nodes["source"]
         other = next(one for one in sharing if one is not section)
         line = line_of(other.nodes["source"])
-        kind, first = section.values["source"].kind, sharing[0].values["source"].kind
+        kind, first = _shared_source(section, sharing).kind, _shared_source(sharing[0], sharing).kind
         if kind is Kind.STDIN:
             if section is not sharing[0]:
                 self.note(node, f"standard input feeds one meter only, that of line {line}")
@@ -457,14 +475,26 @@ class _ConfigReader(YamlReader):
 
 
 def _same_source(one: Section, other: Section) -> bool:
-    return len(_by_source([section for section in (one, other) if "source" in section.values])) == 1
+    return bool(_identities_of_sources(one) & _identities_of_sources(other))
+
+
+def _identities_of_sources(section: Section) -> set[object]:
+    return {source.identity for source in section.values.get("source", ())}
+
+
+def _shared_source(section: Section, sharing: list[Section]) -> Address:
+    """Return the source of this entry that the others have, too."""
+    shared = set.intersection(*map(_identities_of_sources, sharing))
+    sources: tuple[Address, ...] = section.values["source"]
+    return next(source for source in sources if source.identity in shared)
 
 
 def _by_source(sections: list[Section]) -> list[list[Section]]:
     """Put together the meters on one source."""
     groups: dict[object, list[Section]] = {}
     for section in sections:
-        groups.setdefault(section.values["source"].identity, []).append(section)
+        for identity in _identities_of_sources(section):
+            groups.setdefault(identity, []).append(section)
     return list(groups.values())
 
 
@@ -490,10 +520,11 @@ def _meter(values: dict[str, Any]) -> MeterConfig:
         usual = OLD if is_old else MODERN
         line = LineSettings(values.get("speed", usual.speed), values.get("framing", usual.framing))
     return MeterConfig(
-        source=values["source"],
+        sources=values["source"],
         name=values.get("name"),
         id=values.get("id"),
         encrypted=values.get("encrypted", False),
         line=line,
         pace=values.get("pace", Pace.FULL),
+        unnamed=values.get("unnamed", UNNAMED_METERS),
     )

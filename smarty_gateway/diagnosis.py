@@ -357,7 +357,7 @@ class Diagnosis:
             yield seen.newer, say.new_key(title, entry, seen.newer)
         if seen.older:
             yield seen.older, say.older_key(title, entry, seen.older)
-        counters = self._stream.counters
+        counters = self._stream.identities.counters
         keys = self._entries.get(title, ())
         used = [counters.last_accepted(title, key.fingerprint) is not None for key in keys]
         if any(used) and (not used[0] or seen.retired):

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "vectors/sample.bin"
 SAMPLE_KEYS = ROOT / "vectors/sample.keys.yaml"
 #: Generous: it only ends a test that would never end.
-LIMIT = 120.0
+LIMIT = float(os.environ.get("SMARTY_TEST_LIMIT", "120"))
 #: Every warning is an error, but for one of pyserial 3.5 that nobody here can mend.
 _WARNINGS = "error,ignore:set:DeprecationWarning"
 #: The commands that say more when they are asked to, but for `demo`: its tests want to see all that it

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.protocol.keyring import (
     LUXEMBOURG_AUTHENTICATION_KEY,
     KeyRing,
@@ -53,7 +54,7 @@ def read(
 ) -> list[Event]:
     """Read a whole recording, in one chunk or in those given."""
     stream = MeterStream(
-        sample_keys() if keys is None else keys, counters, must_be_encrypted=must_be_encrypted
+        sample_keys() if keys is None else keys, Identities(counters), must_be_encrypted=must_be_encrypted
     )
     events = []
     for chunk in [data] if isinstance(data, bytes) else data:

@@ -96,8 +96,8 @@ def test_the_example_of_the_contract_is_read(config_file: Path) -> None:
     assert config.stdout == "json"
     assert config.limits == StoreLimits()
     house, barn = config.meters
-    assert (house.name, house.source.kind, house.line, house.id) == ("house", Kind.SERIAL, None, None)
-    assert (barn.name, barn.source.text, barn.id) == ("barn", "tcp://192.168.1.20:2001", SERIAL)
+    assert (house.name, house.sources[0].kind, house.line, house.id) == ("house", Kind.SERIAL, None, None)
+    assert (barn.name, barn.sources[0].text, barn.id) == ("barn", "tcp://192.168.1.20:2001", SERIAL)
     assert config.mqtt == MqttConfig(
         host="broker.example",
         port=8883,
@@ -128,7 +128,7 @@ def test_relative_paths_count_from_the_folder_of_the_file(
     monkeypatch.chdir(tmp_path)
     config = load_config(Path("there/gateway.yaml"))
     assert (config.keys, config.state) == (folder / "sub/keys.yaml", folder / "state")
-    assert config.meters[0].source.path == folder / "monday.bin"
+    assert config.meters[0].sources[0].path == folder / "monday.bin"
     assert config.meters[0].pace is Pace.RECORDED
     assert config.mqtt is not None
     assert (config.mqtt.cert_file, config.mqtt.key_file) == (folder / "a.pem", folder / "b.pem")
@@ -455,7 +455,7 @@ def test_any_option_gives_a_configuration_or_an_error_of_ours(url: str, source: 
 def test_one_meter_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = config_from_options("/dev/ttyS0", mqtt="mqtt://me@localhost", password_file=Path("password"))
-    assert [meter.source.text for meter in config.meters] == ["/dev/ttyS0"]
+    assert [meter.sources[0].text for meter in config.meters] == ["/dev/ttyS0"]
     assert config.mqtt == MqttConfig(
         "localhost", user="me", password_file=tmp_path / "password", home_assistant=HomeAssistantConfig()
     )

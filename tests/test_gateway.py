@@ -10,7 +10,7 @@ from smarty_gateway.config import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.keys_in_force import KeysInForce
-from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.sources.address import parse_address
 from tests.commands import LIMIT
 from vectors.building_blocks import belgium
@@ -21,6 +21,8 @@ class SlowOutput:
 
     is_over = False
     beat = None
+    name = "slow"
+    state = "ok"
 
     @property
     def failure(self) -> str | None:
@@ -46,7 +48,10 @@ class SlowOutput:
         """Take note."""
         self.done.append(reading.meter)
 
-    def report(self, health: Mapping[str, Health]) -> None:
+    def forget(self, meter: str) -> None:
+        """Hold nothing."""
+
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
         """Take no note."""
 
     def stop(self, seconds: float) -> None:
@@ -56,7 +61,7 @@ class SlowOutput:
 
 
 def gateway_of(recording: Path, output: SlowOutput) -> Gateway:
-    gateway = Gateway(Config((MeterConfig(parse_address(str(recording))),)), KeysInForce(None))
+    gateway = Gateway(Config((MeterConfig((parse_address(str(recording)),)),)), KeysInForce(None))
     gateway.outputs.append(output)
     return gateway
 
@@ -87,7 +92,7 @@ class PausingOutput(SlowOutput):
         assert self._looked_at.wait(LIMIT)
         super().publish(reading)
 
-    def report(self, health: Mapping[str, Health]) -> None:  # noqa: ARG002 - only that it came matters
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: ARG002 - only that it came matters
         """Let go."""
         self._looked_at.set()
 

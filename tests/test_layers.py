@@ -9,21 +9,23 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "bisect", "collections", "copy", "cryptography", "dataclasses", "decimal", "enum", "fastcrc",
+    "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "decimal", "enum",
+    "fastcrc",
     "functools", "hashlib", "heapq",
     "re", "struct", "types", "typing",
 }  # fmt: skip
 
 #: From the bottom to the top: a module imports from its own layer and those below.
 LAYERS = (
-    ("protocol",),
+    ("protocol", "safe_text"),
     ("capture_format", "dummies"),
     ("hexdump", "exit_status", "yaml_file", "logs", "telegram_redaction"),
     ("redaction",),
     ("sources", "keys", "outputs", "simulator"),
     ("vector_files", "config"),
     ("diagnosis", "signal_faults", "findings", "damage", "healthy_meter", "line_search"),
-    ("config_file", "store"),
+    ("config_file", "state_file"),
+    ("store",),
     ("gateway",),
     ("mqtt",),
     ("commands",),

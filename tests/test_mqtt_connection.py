@@ -23,7 +23,7 @@ from smarty_gateway.mqtt.broker_log import BrokerLog
 from smarty_gateway.mqtt.connection import Connection, ConnectionFailed, ConnectionLost
 from smarty_gateway.mqtt.opening import Opening
 from smarty_gateway.mqtt.wake import WakePipe
-from smarty_gateway.outputs.output import Health
+from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
 from tests.commands import LIMIT
 from tests.mqtt_runs import configure, house, is_number, mqtt_output, reading_of, second_of
@@ -385,7 +385,7 @@ def test_at_the_end_the_newest_state_and_the_last_counts_go_out(broker: Broker, 
             output.publish(reading_of(belgium(number)))
             listener.wait_for("smarty/house/state")
         listener.wait_for("smarty/house/health")
-        output.report({"house": Health(telegrams=3)})
+        output.report({"house": Health(telegrams=3)}, GatewayHealth(counters_kept=True, outputs={}))
         output.stop(10.0)
         listener.wait_for("smarty/house/state", is_number(2))
         assert len(listener.of("smarty/house/state")) == 2

@@ -18,7 +18,7 @@ from smarty_gateway.mqtt.outbox import Outbox, Waiting
 from smarty_gateway.store import Store, StoredCounter
 
 TOPIC = "smarty/house/telegram"
-COUNTER = StoredCounter("/dev/one", bytes(8), "f", 7, "house")
+COUNTER = StoredCounter(bytes(8), "f", 7, "house", "/dev/one")
 #: So many are on their way at once, as in the MQTT output.
 WINDOW = 20
 
@@ -362,12 +362,12 @@ def test_beyond_the_days_the_oldest_are_dropped(store: Store, monkeypatch: pytes
     outbox = outbox_of(store, limits=StoreLimits(days=30))
     add(outbox, 1, 2)
     outbox.tick(10)
-    now = time.time()
-    monkeypatch.setattr("smarty_gateway.store.time.time", lambda: now + 29 * 86400)
+    now = time.monotonic()
+    monkeypatch.setattr("smarty_gateway.store.time.monotonic", lambda: now + 29 * 86400)
     add(outbox, 3, now=29 * 86400)
     outbox.tick(29 * 86400 + 10)
     assert stored(store) == [1, 2, 3]
-    monkeypatch.setattr("smarty_gateway.store.time.time", lambda: now + 31 * 86400)
+    monkeypatch.setattr("smarty_gateway.store.time.monotonic", lambda: now + 31 * 86400)
     outbox.tick(31 * 86400)
     assert (stored(store), outbox.dropped) == ([3], 2)
 

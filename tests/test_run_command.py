@@ -2,7 +2,6 @@
 
 import os
 import random
-import shlex
 import shutil
 import signal
 import socket
@@ -153,7 +152,7 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
             running.wait_for_port(port.name)
             port.write(encrypted(49))
             running.wait_for_log("rejected replay")
-            assert running.says("smarty-gateway reset-counter SAG1030700012345") == 1
+            assert running.says("reset-counter") == 0  # old frames that are sent again are the likelier cause
             done = smarty_gateway(
                 "reset-counter", "SAG1030700012345", "--state", folder / "state/smarty-gateway"
             )
@@ -161,29 +160,7 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
             running.wait_for_log("begins anew")
             port.write(encrypted(49))
             running.wait_for_readings(1)
-    finally:
-        port.close()
-
-
-def test_a_replay_is_accepted_as_the_log_says_even_in_the_first_minutes(folder: Path) -> None:
-    port = PtyPort(folder / "port")
-    configure(folder, f"name: my house, source: {folder}/port")
-    try:
-        with Running("run", "--state", folder / "my state", folder=folder) as running:
-            running.wait_for_port(f"{folder}/port")
-            port.write(encrypted(50))
-            running.wait_for_readings(1)
-            port.write(encrypted(40))
-            running.wait_for_log("accept that with: ")
-            (line,) = [line for line in running.log if "accept that with: " in line]
-            command = line.partition("accept that with: smarty-gateway ")[2]
-            wait_until(
-                lambda: smarty_gateway(*shlex.split(command), folder=folder).returncode == 0,
-                "counters on disk",
-            )
-            running.wait_for_log("begins anew")
-            port.write(encrypted(40))
-            running.wait_for_readings(2)
+            assert running.stop() == 0
     finally:
         port.close()
 
@@ -262,7 +239,7 @@ def test_a_key_file_that_comes_later_is_found(folder: Path) -> None:
         port.close()
 
 
-def test_a_meter_that_turns_from_frames_to_plaintext_is_reported(folder: Path) -> None:
+def test_plaintext_of_a_meter_that_has_sent_frames_is_refused_and_reported(folder: Path) -> None:
     (folder / "keys.yaml").write_text(f"keys:\n  any: {HOUSE_KEY.hex()}\n", "utf-8")
     port = PtyPort(folder / "port")
     try:
@@ -273,10 +250,12 @@ def test_a_meter_that_turns_from_frames_to_plaintext_is_reported(folder: Path) -
                     port.write(encrypted(start))
                     running.wait_for_readings(1)
                 port.write(luxembourg(start + 1))
-                running.wait_for_log("now sends plaintext")
+                running.wait_for_log("rejected plaintext")
                 port.write(luxembourg(start + 2) + encrypted(start + 3))
-                running.wait_for_log("sends encrypted frames again")
-                assert running.says("now sends plaintext") == 1
+                running.wait_for_readings(2 if start == 1 else 1)
+                assert running.says("now sends plaintext") == (start == 1)
+                assert running.says("sends encrypted frames again") == (start == 1)
+                assert {reading["security"] for reading in running.readings} == {"authenticated"}
                 assert running.stop() == 0
     finally:
         port.close()
@@ -313,21 +292,7 @@ def test_each_meter_of_a_shared_source_goes_out_under_its_name(folder: Path) -> 
     assert done.returncode == 0
     names = [line.split(b'"')[3] for line in done.stdout.splitlines()]
     assert names == [b"house", b"barn", b"1SAG1100000001"]
-    assert b"gateway.yaml does not name" in done.stderr
-
-
-def test_two_meters_without_a_name_may_change_places(folder: Path) -> None:
-    links = (folder / "one", folder / "two")
-    configure(folder, *(f"source: '{link}'" for link in links))
-    with Running("run", folder=folder) as running:
-        for turn, meters in enumerate(((belgium, netherlands), (netherlands, belgium))):
-            with plugged_in(links[0]) as one, plugged_in(links[1]) as two:
-                for port in (one, two):
-                    running.wait_for_port(port.name)
-                for port, meter in zip((one, two), meters, strict=True):
-                    port.write(meter(turn))
-                running.wait_for_readings(2 * turn + 2)
-        assert len(running.of("1SAG1100000001")) == len(running.of("E0044000000000001")) == 2
+    assert b"unconfigured meter on this source" in done.stderr
 
 
 def test_of_two_ports_that_send_the_same_meter_only_one_is_believed(folder: Path) -> None:
@@ -340,14 +305,10 @@ def test_of_two_ports_that_send_the_same_meter_only_one_is_believed(folder: Path
             ports[0].write(belgium(0))
             running.wait_for_readings(1)
             ports[1].write(belgium(0))
-            running.wait_for_log("sends a meter of this name already")
+            running.wait_for_log("sends the meter 1SAG1100000001 already")
             ports[0].write(belgium(1))
             running.wait_for_readings(2)
-            ports[0].close()
-            running.wait_for_log("pulled out")
-            ports[1].write(belgium(9))
-            running.wait_for_readings(3)
-            assert [reading["timestamp"][17:19] for reading in running.readings] == ["00", "01", "09"]
+            assert [reading["timestamp"][17:19] for reading in running.readings] == ["00", "01"]
     finally:
         for port in ports:
             port.close()

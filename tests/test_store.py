@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
-from smarty_gateway.store import VERSION, FolderLock, StateError, Store, StoredCounter, state_folder
+from smarty_gateway.state_file import VERSION, FolderLock, StateError, StateFile, state_folder
+from smarty_gateway.store import Holder, Store, StoredCounter
 from tests.commands import LIMIT, ROOT, environment
 
 TITLE = bytes.fromhex("5341476770002B67")
@@ -32,7 +33,7 @@ def counter(
     fingerprint: str = "f",
     meter: str = "house",
 ) -> StoredCounter:
-    return StoredCounter(source, title, fingerprint, number, meter)
+    return StoredCounter(title, fingerprint, number, meter, source)
 
 
 @pytest.fixture
@@ -55,19 +56,14 @@ def change(store: Store, statement: str) -> None:
 # Frame counters
 
 
-def test_counters_are_given_back_to_their_source(store: Store) -> None:
+def test_a_meter_has_one_counter_whichever_source_it_was_read_on(store: Store) -> None:
     store.write([counter(7), counter(8, title=OTHER_TITLE), counter(9, source="/dev/two")])
-    assert store.counters_of("/dev/one") == FrameCounters({(TITLE, "f"): 7, (OTHER_TITLE, "f"): 8})
-    assert store.counters_of("/dev/two") == FrameCounters({(TITLE, "f"): 9})
-
-
-def test_a_source_that_was_never_read_has_no_counters(store: Store) -> None:
-    assert store.counters_of("/dev/one") == FrameCounters()
+    assert store.counters() == FrameCounters({(TITLE, "f"): 9, (OTHER_TITLE, "f"): 8})
 
 
 def test_each_key_of_a_meter_has_a_counter_of_its_own(store: Store) -> None:
-    store.write([counter(70), counter(7, fingerprint="new")])
-    assert store.counters_of("/dev/one").last == {(TITLE, "f"): 70, (TITLE, "new"): 7}
+    store.write([counter(70), counter(7, fingerprint="e")])
+    assert store.counters().last == {(TITLE, "f"): 70, (TITLE, "e"): 7}
 
 
 def test_the_newest_counter_and_name_take_the_place_of_the_old(store: Store) -> None:
@@ -104,28 +100,28 @@ def test_a_transaction_that_fails_changes_nothing_and_the_next_succeeds(store: S
 def test_a_reset_reaches_the_gateway_that_runs_once(store: Store, tmp_path: Path) -> None:
     store.write([counter(7)])
     with Store(tmp_path) as command:
-        command.reset([counter(7)])
-    assert store.take_resets() == [("/dev/one", TITLE)]
+        command.reset([TITLE])
+    assert store.take_resets() == [TITLE]
     assert store.take_resets() == []
 
 
 def test_after_a_reset_the_counters_of_every_key_of_that_meter_begin_anew_and_of_no_other(
     store: Store,
 ) -> None:
-    store.write([counter(7), counter(7, fingerprint="new"), counter(8, title=OTHER_TITLE)])
-    store.reset([counter(7)])
+    store.write([counter(7), counter(7, fingerprint="e"), counter(8, title=OTHER_TITLE)])
+    store.reset([TITLE])
     assert {(row.title, row.fingerprint): row.counter for row in store.all_counters()} == {
         (TITLE, counter(7).fingerprint): BEGINS_ANEW,
-        (TITLE, "new"): BEGINS_ANEW,
+        (TITLE, "e"): BEGINS_ANEW,
         (OTHER_TITLE, counter(8).fingerprint): 8,
     }
 
 
 def test_the_same_reset_twice_is_one(store: Store, tmp_path: Path) -> None:
     with Store(tmp_path) as command:
-        command.reset([counter(7)])
-        command.reset([counter(7)])
-    assert store.take_resets() == [("/dev/one", TITLE)]
+        command.reset([TITLE])
+        command.reset([TITLE])
+    assert store.take_resets() == [TITLE]
 
 
 def test_without_a_reset_there_is_none(store: Store, tmp_path: Path) -> None:
@@ -136,7 +132,7 @@ def test_without_a_reset_there_is_none(store: Store, tmp_path: Path) -> None:
 
 def test_word_of_a_reset_that_was_left_while_no_gateway_ran_is_dropped(tmp_path: Path) -> None:
     with Store(tmp_path) as command:
-        command.reset([counter(7)])
+        command.reset([TITLE])
     with Store(tmp_path) as store, Store(tmp_path) as other:
         store.forget_resets()
         other.write([counter(1)])  # so that the store looks
@@ -203,25 +199,31 @@ def test_one_message_that_is_larger_than_the_limit_is_dropped(store: Store) -> N
 
 def test_beyond_the_age_the_oldest_are_dropped(store: Store) -> None:
     store.write(undelivered=[("a", b"old"), ("a", b"older"), ("a", b"new")])
-    change(store, "UPDATE undelivered SET stored = stored - 2 * 86400 WHERE payload != x'6e6577'")
+    change(store, "UPDATE undelivered SET stored = stored - 2.0 * 86400 WHERE payload != x'6e6577'")
     assert store.drop_beyond(StoreLimits(days=1)) == 2
     assert payloads(store) == [b"new"]
 
 
 def test_both_limits_count_together(store: Store) -> None:
     store.write(undelivered=[("a", b"%d" % number + b"x" * 600_000) for number in range(3)])
-    change(store, "UPDATE undelivered SET stored = stored - 2 * 86400 WHERE id = 1")
+    change(store, "UPDATE undelivered SET stored = stored - 2.0 * 86400 WHERE id = 1")
     assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 2
     assert [payload[:1] for payload in payloads(store)] == [b"2"]
 
 
-def test_a_meter_that_is_forgotten_takes_its_counters_and_messages_with_it(store: Store) -> None:
+def test_a_meter_that_is_forgotten_takes_its_name_and_messages_with_it_and_leaves_its_counter(
+    store: Store,
+) -> None:
     store.write(
         [counter(7), counter(8, title=OTHER_TITLE, meter="barn")],
         [("smarty/house/state", b"1"), ("smarty/house_2/state", b"2")],
     )
-    assert store.forget_meter("house", "smarty/house/") == 2
-    assert store.all_counters() == [counter(8, title=OTHER_TITLE, meter="barn")]
+    owners = {"a": TITLE, "b": "house", "c": "barn"}
+    holders = {name: Holder(name, is_authenticated=True) for name in ("house", "barn")}
+    store.write_owners(owners, holders)
+    assert store.forget_meter("house", "smarty/house/") == 1
+    assert len(store.all_counters()) == 2
+    assert (store.owners(), store.holders()) == ({"c": "barn"}, {"barn": holders["barn"]})
     assert payloads(store) == [b"2"]
 
 
@@ -233,10 +235,10 @@ def test_a_file_that_is_no_database_is_put_aside_and_said(tmp_path: Path, damage
     path = tmp_path / "gateway.sqlite3"
     path.write_bytes(damage)
     with Store(tmp_path) as store:
-        assert store.notice is not None
+        assert store.notices
         (aside,) = tmp_path.glob("*.damaged-*")
-        assert aside.name in store.notice
-        assert "begin anew" in store.notice
+        assert aside.name in store.notices[0]
+        assert "begin anew" in store.notices[0]
         assert aside.read_bytes() == damage
         store.write([counter(7)])
         assert store.all_counters() == [counter(7)]
@@ -245,7 +247,7 @@ def test_a_file_that_is_no_database_is_put_aside_and_said(tmp_path: Path, damage
 def filled(folder: Path) -> Path:
     with Store(folder) as store:
         store.write(
-            [counter(number, source=f"/dev/{number}") for number in range(100)],
+            [counter(number, title=number.to_bytes(8, "big")) for number in range(100)],
             [("topic", b"x" * 500) for _ in range(50)],
         )
         return store.path
@@ -254,7 +256,7 @@ def filled(folder: Path) -> Path:
 def test_a_sound_file_gives_no_notice(tmp_path: Path) -> None:
     filled(tmp_path)
     with Store(tmp_path) as store:
-        assert store.notice is None
+        assert store.notices == []
 
 
 def test_a_file_whose_pages_are_damaged_is_put_aside_and_said(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_a_file_whose_pages_are_damaged_is_put_aside_and_said(tmp_path: Path) ->
     data[4096:] = b"\xa5" * (len(data) - 4096)
     path.write_bytes(data)
     with Store(tmp_path) as store:
-        assert store.notice is not None
+        assert store.notices
         assert store.all_counters() == []
 
 
@@ -271,7 +273,7 @@ def test_a_file_that_was_cut_off_is_put_aside_and_said(tmp_path: Path) -> None:
     path = filled(tmp_path)
     path.write_bytes(path.read_bytes()[:5000])
     with Store(tmp_path) as store:
-        assert store.notice is not None
+        assert store.notices
         store.write([counter(7)])
 
 
@@ -281,7 +283,7 @@ def test_a_file_whose_header_is_damaged_is_put_aside_and_said(tmp_path: Path) ->
     data[44:48] = b"\xff" * 4  # the number of the schema's format
     path.write_bytes(data)
     with Store(tmp_path) as store:
-        assert store.notice is not None
+        assert store.notices
 
 
 @given(st.integers(0, 99) | st.integers(0, 40_000), st.binary(min_size=1, max_size=200))
@@ -354,11 +356,11 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from types import SimpleNamespace
-from smarty_gateway.store import Store, StoredCounter
+from smarty_gateway.store import Holder, Store, StoredCounter
 
 with Store(Path(sys.argv[1])) as store:
     for number in itertools.count(int(sys.argv[2])):
-        counter = StoredCounter("/dev/one", b"title", "f", number, "house")
+        counter = StoredCounter(b"12345678", "f", number, "house", "/dev/one")
         ids = store.write([counter], [("topic", b"%d" % number)])
         if number % 3 == 0:
             store.delete(ids)
@@ -385,7 +387,7 @@ def test_what_was_written_is_there_after_kill_9_and_the_file_is_sound(tmp_path: 
             last = max([last, *map(int, lines.read().split())])
         writer.wait(LIMIT)
         with Store(tmp_path) as store:
-            assert store.notice is None
+            assert store.notices == []
             (found,) = store.all_counters()
             assert found.counter >= last
             expected = [number for number in range(1, last + 1) if number % 3]
@@ -407,7 +409,7 @@ def test_a_second_gateway_is_kept_out_until_the_first_lets_it_in(tmp_path: Path)
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom smarty_gateway.store import FolderLock\n"
+        "import sys, time\nfrom pathlib import Path\nfrom smarty_gateway.state_file import FolderLock\n"
         "lock = FolderLock(Path(sys.argv[1]))\nprint(flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(
@@ -458,7 +460,7 @@ def test_with_a_full_disk_the_counters_are_taken_up_and_nothing_more_is_written(
         Store(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
     with Store(tmp_path) as store:
-        assert "is full" in str(store.notice)
+        assert "is on a full disk" in str(store.notices)
         assert store.all_counters() == [counter(7)]
         store.write([counter(8)], [("topic", b"payload")])
         assert store.count_undelivered() == 1
@@ -470,13 +472,13 @@ def test_with_a_full_disk_the_counters_are_taken_up_and_nothing_more_is_written(
 def test_with_a_full_disk_what_a_crash_left_in_the_log_is_taken_up_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: Store) -> sqlite3.Connection:
+    def fail(_: StateFile) -> sqlite3.Connection:
         raise sqlite3.OperationalError("database or disk is full")
 
     with Store(tmp_path) as crashed:
         crashed.write([counter(7)])
         assert (tmp_path / "gateway.sqlite3-wal").stat().st_size > 0
-        monkeypatch.setattr(Store, "_open", fail)
+        monkeypatch.setattr(StateFile, "_open", fail)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
         monkeypatch.chdir(tmp_path.parent)
         with Store(Path(tmp_path.name)) as store:

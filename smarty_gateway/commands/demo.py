@@ -63,7 +63,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         stack.callback(simulation.stop)
         config = Config(
             tuple(
-                MeterConfig(parse_address(port.name), name)
+                MeterConfig((parse_address(port.name),), name)
                 for port, (name, _) in zip(ports, _METERS, strict=True)
             )
         )

@@ -102,7 +102,11 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
 def _meters_on(address: Address, config: Config) -> list[MeterConfig]:
     """Give the meters that are configured on a source."""
     try:
-        return [meter for meter in config.meters if meter.source.identity == address.identity]
+        return [
+            meter
+            for meter in config.meters
+            if any(source.identity == address.identity for source in meter.sources)
+        ]
     except RuntimeError:  # links in a circle; opening it will say so
         return []
 

@@ -12,7 +12,8 @@ from smarty_gateway.config_file import config_from_options, find_config_file, lo
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.store import FolderLock, Store, state_folder
+from smarty_gateway.state_file import FolderLock, state_folder
+from smarty_gateway.store import Store
 
 _log = logging.getLogger(__name__)
 _WITHIN: Final = 15.0

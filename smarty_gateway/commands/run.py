@@ -19,7 +19,8 @@ from smarty_gateway.logs import start_log
 from smarty_gateway.outputs.output import Output
 from smarty_gateway.outputs.stdout import StdoutOutput
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.store import FolderLock, Store, state_folder
+from smarty_gateway.state_file import FolderLock, state_folder
+from smarty_gateway.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -74,13 +75,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         _log.warning("warning: %s", warning)
     with ExitStack() as stack:
         store = None
-        if config.mqtt is not None or any(meter.source.is_live for meter in config.meters):
+        if config.mqtt is not None or any(meter.is_live for meter in config.meters):
             folder = state_folder(args.state or config.state)
             stack.callback(FolderLock(folder).release)
             store = stack.enter_context(Store(folder))
             store.forget_resets()
-            if store.notice:
-                _log.error("%s", store.notice)
+            for notice in store.notices:
+                _log.error("%s", notice)
         gateway = Gateway(config, keys, store, _state_options(args))
         gateway.outputs += outputs_of(config, args.format, gateway, store)
         return run_until_signal(gateway)

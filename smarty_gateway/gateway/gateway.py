@@ -8,49 +8,36 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
-from smarty_gateway.config import Config, MeterConfig, Pace
+from smarty_gateway.config import Config, Durability, MeterConfig, Pace
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.keys_in_force import KeysInForce
+from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.service import notify, watchdog_seconds
-from smarty_gateway.outputs.output import Health, Output, Reading
-from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.outputs.output import GatewayHealth, Output, Reading
+from smarty_gateway.protocol.identities import Identities, Owner
+from smarty_gateway.sources.address import Address
 from smarty_gateway.sources.opening import source_for
-from smarty_gateway.store import Store, StoredCounter
+from smarty_gateway.store import Holder, Store, StoredCounter
 
 _log = logging.getLogger(__name__)
 
-#: Seconds. The card wears out by writing, so the counters are written rarely (contract.md).
+#: Seconds. The card wears out by writing, so frame counters are written rarely; but soon after the first
+#: frame of a run, or each crash would open the whole run to replays.
 _SAVE_EVERY: Final = 900.0
+_FIRST_SAVE_AFTER: Final = 55.0
 _LOOK_EVERY: Final = 1.0
 _FINISH_LOOK_EVERY: Final = 0.05
 #: Five seconds for a stop in all. A reader that opens a connection at this moment is not waited for.
 _READERS_STOP_WITHIN: Final = 1.5
 _OUTPUTS_STOP_WITHIN: Final = 3.0
-#: A meter sends every 10 s at least; so long after its last telegram, another source may have it.
-_OWNED_SECONDS: Final = 30.0
 #: A reader shows a sign of life every few seconds, whatever its source does. A machine that was asleep
 #: or out of memory makes all of them late, and is no reason to end.
 _HANGS_AFTER: Final = 300.0
-
-
-@dataclass(slots=True)
-class _Owner:
-    """Whose readings go out under a name; when the last one did, and over which connection."""
-
-    reader: SourceReader
-    last: float
-    connection: int
-
-    def still_sends(self, now: float) -> bool:
-        """Tell whether the meter has not moved to another port, as when two adapters change places."""
-        return self.reader.connection == self.connection and now - self.last < _OWNED_SECONDS
 
 
 class Gateway:
@@ -60,7 +47,7 @@ class Gateway:
         outputs: all that get the readings; filled before it runs.
 
     Args:
-        store: for frame counters; None where no source is live.
+        store: for what must last; None where no source is live.
         options: that `reset-counter` needs to find the same state file.
     """
 
@@ -75,55 +62,58 @@ class Gateway:
         self._store = store
         self._options = options
         self._keys = keys
+        self._saves_each = config.mqtt is not None and config.mqtt.durability is Durability.EACH
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._read_keys_again = threading.Event()
-        self._owners: dict[str, _Owner] = {}
-        self._owners_lock = threading.Lock()
-        self._left_out: set[tuple[str, str]] = set()
+        is_live = any(meter.is_live for meter in config.meters)
+        # Recordings alone are read as if for the first time, however often.
+        kept = store if is_live else None
+        stored = [] if kept is None else kept.all_counters()
+        self._stored = {row.title: row for row in stored}
+        self._saved = {(row.title, row.fingerprint): row.counter for row in stored}
+        self._saved_in_this_run: set[tuple[bytes, str]] = set()
+        self._identities = Identities(
+            None if kept is None else kept.counters(),
+            {} if kept is None else kept.owners(),
+            encrypted_ids=[m.id for m in config.meters if m.encrypted and m.id is not None],
+            guard=threading.Lock(),
+        )
+        self._registry = MeterRegistry(
+            config.meters,
+            self._identities,
+            lambda line: _log.warning("%s", line),
+            topic="smarty" if config.mqtt is None else config.mqtt.topic,
+            holders={} if kept is None else kept.holders(),
+            titles={row.title: row.source for row in stored},
+            started=time.monotonic(),
+        )
+        self._save_lock = threading.Lock()
+        self._saved_owners = self._owners()
         self._next_save = time.monotonic() + _SAVE_EVERY
         self._store_is_broken = False
-        self.readers = [self._reader(meters) for meters in _by_source(config.meters)]
+        self.readers = [self._reader(address, meters) for address, meters in _by_source(config.meters)]
 
-    def _reader(self, meters: Sequence[MeterConfig]) -> SourceReader:
-        address = meters[0].source
-        counters = FrameCounters()
-        if self._store is not None and address.is_live:
-            counters = self._store.counters_of(address.text)
+    def _reader(self, address: Address, meters: Sequence[MeterConfig]) -> SourceReader:
         recorded = any(meter.pace is Pace.RECORDED for meter in meters)
         return SourceReader(
+            address,
             meters,
             lambda line: source_for(address, line, recorded_pace=recorded),
             self._keys.ring,
-            counters,
+            self._identities,
+            self._registry,
             self._deliver,
             self._wake.set,
             self._options,
         )
 
-    def _deliver(self, reader: SourceReader, reading: Reading) -> None:
-        """Hand a reading to every output, unless another source sends the same meter."""
-        now = time.monotonic()
-        owner = self._owners.get(reading.meter)
-        if owner is None or owner.reader is not reader:
-            with self._owners_lock:
-                owner = self._owners.get(reading.meter)
-                if owner is not None and owner.reader is not reader and owner.still_sends(now):
-                    self._leave_out(reader, reading.meter, owner.reader)
-                    return
-                owner = self._owners[reading.meter] = _Owner(reader, now, reader.connection)
-        owner.last, owner.connection = now, reader.connection
+    def _deliver(self, reading: Reading) -> None:
+        """Hand a reading to every output."""
+        if self._saves_each and reading.is_live and reading.telegram.system_title is not None:
+            self._save()
         for output in self.outputs:
             output.publish(reading)
-
-    def _leave_out(self, reader: SourceReader, meter: str, owner: SourceReader) -> None:
-        if (reader.address.text, meter) not in self._left_out:
-            self._left_out.add((reader.address.text, meter))
-            _log.error(
-                "%s: %s sends a meter of this name already; as long as it does, the readings from %s are "
-                "left out; give the two names of their own in gateway.yaml",
-                meter, owner.address, reader.address,
-            )  # fmt: skip
 
     # What signals call
 
@@ -163,7 +153,7 @@ class Gateway:
             if reader.lost_input:
                 _log.error("%s", reader.lost_input)
                 status = ExitStatus.WRONG_USAGE
-            elif not any(health.telegrams for health in reader.health().values()):
+            elif not reader.has_delivered:
                 _log.error("%s: no telegram that can be believed was found in it", reader.address)
                 status = status or ExitStatus.REJECTED
             elif reader.has_rejected:
@@ -194,11 +184,12 @@ class Gateway:
                 return None
             if watchdog is not None:
                 notify("WATCHDOG=1")
-            health = self.health()
-            for output in self.outputs:
-                output.report(health)
+            self._report()
             self._look_at_keys()
             self._look_at_store(now)
+            for name in self._registry.tick(now):
+                for output in self.outputs:
+                    output.forget(name)
         return None
 
     def _failure(self, now: float, slept: float) -> str | None:
@@ -222,26 +213,29 @@ class Gateway:
             reader.stop()
         for reader in self.readers:
             reader.thread.join(max(0.0, until - time.monotonic()))
-        self._save_counters()
-        health = self.health()
+        self._save()
         # All at once, so that none waits for another that is blocked.
         last_steps = [
             threading.Thread(target=output.stop, args=(_OUTPUTS_STOP_WITHIN,), daemon=True)
             for output in self.outputs
         ]
-        for output in self.outputs:
-            output.report(health)
+        self._report()
         for thread in last_steps:
             thread.start()
         for thread in last_steps:
             thread.join()
 
-    def health(self) -> dict[str, Health]:
-        """Say how every meter fares."""
-        found: dict[str, Health] = {}
+    def _report(self) -> None:
+        """Tell every output how meters and gateway fare."""
+        health = self._registry.health()
         for reader in self.readers:
-            found |= reader.health()
-        return found
+            reader.add_health(health)
+        gateway = GatewayHealth(
+            counters_kept=self._store is None or (self._store.is_kept and not self._store_is_broken),
+            outputs={output.name: output.state for output in self.outputs},
+        )
+        for output in self.outputs:
+            output.report(health, gateway)
 
     def _look_at_keys(self) -> None:
         asked = self._read_keys_again.is_set()
@@ -250,48 +244,74 @@ class Gateway:
             for reader in self.readers:
                 reader.stream.keys = self._keys.ring
 
-    # Frame counters
+    # What must last
 
     def counters(self) -> list[StoredCounter]:
-        """Give the counters of all live sources, as they are now."""
+        """Return the frame counters that changed since they were stored, as they are now."""
+        last = self._identities.counters.last.copy()
         return [
-            StoredCounter(reader.address.text, title, fingerprint, counter, reader.name_of_title(title))
-            for reader in self.readers
-            if reader.address.is_live
-            for (title, fingerprint), counter in reader.stream.counters.last.copy().items()
+            self._row(title, fingerprint, counter)
+            for (title, fingerprint), counter in last.items()
+            if self._saved.get((title, fingerprint)) != counter
         ]
+
+    def _row(self, title: bytes, fingerprint: str, counter: int) -> StoredCounter:
+        before = self._stored.get(title)
+        name, source = self._registry.place_of_title(title)
+        if not name:
+            name, source = (before.meter, before.source) if before is not None else (title.hex().upper(), "")
+        return StoredCounter(title, fingerprint, counter, name, source)
 
     def _look_at_store(self, now: float) -> None:
         if self._store is None:
             return
         with suppress(sqlite3.Error):  # a file that is locked for a moment is asked again in a second
-            for source, title in self._store.take_resets():
-                for reader in self.readers:
-                    if reader.address.text == source:
-                        reader.reset_counter(title)
-        if now >= self._next_save or any(reader.wants_save for reader in self.readers):
-            for reader in self.readers:
-                reader.wants_save = False
-            self._next_save = now + _SAVE_EVERY
-            self._save_counters()
+            for title in self._store.take_resets():
+                self._identities.counters.begin_anew(title)
+                _log.warning("the frame counter of %s begins anew, as you asked", title.hex().upper())
+        is_new = any(
+            key not in self._saved_in_this_run and self._saved.get(key) != counter
+            for key, counter in self._identities.counters.last.copy().items()
+        )
+        if is_new or self._owners() != self._saved_owners:
+            self._next_save = min(self._next_save, now + _FIRST_SAVE_AFTER)
+        if now >= self._next_save:
+            self._save()
 
-    def _save_counters(self) -> None:
-        if self._store is None:
-            return
+    def _save(self) -> None:
+        """Store the frame counters, and who is who."""
+        if self._store is not None:
+            with self._save_lock:
+                self._save_in(self._store)
+
+    def _save_in(self, store: Store) -> None:
+        self._next_save = time.monotonic() + _SAVE_EVERY
+        rows, owners = self.counters(), self._owners()
         try:
-            self._store.write(self.counters())
+            if rows:
+                store.write(rows)
+            if owners != self._saved_owners:
+                store.write_owners(*owners)
         except sqlite3.Error as error:
             if not self._store_is_broken:
-                _log.error("frame counters cannot be saved in %s: %s", self._store.path, error)
+                _log.error("frame counters cannot be saved in %s: %s", store.path, error)
             self._store_is_broken = True
-        else:
-            if self._store_is_broken:
-                _log.warning("frame counters are saved again")
-            self._store_is_broken = False
+            return
+        self._saved |= {(row.title, row.fingerprint): row.counter for row in rows}
+        self._saved_in_this_run |= {(row.title, row.fingerprint) for row in rows}
+        self._saved_owners = owners
+        if self._store_is_broken:
+            _log.warning("frame counters are saved again")
+        self._store_is_broken = False
+
+    def _owners(self) -> tuple[dict[str, Owner], dict[str, Holder]]:
+        return self._identities.owners(), self._registry.holders()
 
 
-def _by_source(meters: Sequence[MeterConfig]) -> list[list[MeterConfig]]:
-    groups: dict[tuple[str, object], list[MeterConfig]] = defaultdict(list)
+def _by_source(meters: Sequence[MeterConfig]) -> list[tuple[Address, list[MeterConfig]]]:
+    """Put together the meters on one source."""
+    groups: dict[object, tuple[Address, list[MeterConfig]]] = {}
     for meter in meters:
-        groups[meter.source.identity].append(meter)
+        for source in meter.sources:
+            groups.setdefault(source.identity, (source, []))[1].append(meter)
     return list(groups.values())

@@ -12,19 +12,20 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from smarty_gateway.config import MeterConfig
 from smarty_gateway.gateway.conditions import Condition, RejectionLog
+from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.gateway.throttle import Throttle
 from smarty_gateway.outputs.output import Health, Reading
-from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.identities import Identities, fold
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
-from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.sources.address import MODERN, OLD, Kind, LineSettings
+from smarty_gateway.safe_text import printable
+from smarty_gateway.sources.address import MODERN, OLD, Address, Kind, LineSettings
 from smarty_gateway.sources.source import READ_SECONDS, Source, SourceEnded, SourceLost
 
 _log = logging.getLogger(__name__)
@@ -45,55 +46,63 @@ _FLOOD_BYTES: Final = 60_000
 _FLOOD_BYTES_A_SECOND: Final = 20_000
 
 
-@dataclass(slots=True)
-class _Meter:
-    name: str
-    health: Health
+#: A frame counter that fell back is worth a question only if the meter has had nothing accepted for this
+#: long; until then it is more likely that old frames were sent again.
+_RESET_ADVISED_AFTER: Final = 600.0
 
 
 class SourceReader:
     """The thread of one source, which one meter or several share.
 
     Args:
+        address: of the source.
         meters: those configured on this source.
         make_source: gives the source with these line settings; None stands for the usual ones.
+        keys: all keys there are.
+        identities: what the process knows about meters.
+        registry: says under which name a telegram goes out.
         deliver: takes each reading.
         ended: is called when the thread ends.
         options: that `reset-counter` needs to find the same state file.
 
     Attributes:
-        connection: counts how often the source was lost.
         beat: when the thread last showed a sign of life, by the monotonic clock.
         lost_input: why a recording could not be read to its end.
-        wants_save: a replay was said, and whoever follows the advice needs the counters on disk.
+        rejected: how often, by the name it counts for and by reason.
+        has_delivered: a reading came from it.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each thing that a test replaces
         self,
+        address: Address,
         meters: Sequence[MeterConfig],
         make_source: Callable[[LineSettings | None], Source],
         keys: KeyRing,
-        counters: FrameCounters,
-        deliver: Callable[["SourceReader", Reading], None],
+        identities: Identities,
+        registry: MeterRegistry,
+        deliver: Callable[[Reading], None],
         ended: Callable[[], None] = lambda: None,
         options: str = "",
     ) -> None:
-        self.address = meters[0].source
+        self.address = address
         self.stream = MeterStream(
             keys,
-            counters,
+            identities,
+            source=address.text,
             must_be_encrypted=any(m.encrypted for m in meters),
-            plaintext_ids={m.id.casefold() for m in meters if m.id is not None and not m.encrypted},
+            plaintext_ids={fold(m.id) for m in meters if m.id is not None and not m.encrypted},
+            on_duplicate=self._note_duplicate,
         )
         self.beat = time.monotonic()
         self.is_open = False
-        self.connection = 0
         self.is_over = False
         self.failure: str | None = None
         self.lost_input: str | None = None
-        self.wants_save = False
+        self.rejected: dict[str, dict[str, int]] = {}
+        self.has_delivered = False
         self.thread = threading.Thread(target=self._run, name=f"reader of {self.address}", daemon=True)
-        self._configured = meters
+        self._identities = identities
+        self._registry = registry
         self._make_source = make_source
         self._line = meters[0].line or MODERN
         self._source = make_source(meters[0].line)
@@ -105,22 +114,19 @@ class SourceReader:
         self._silent = Condition(self._say)
         self._garbage = Condition(self._say)
         self._rejections = RejectionLog(_log.warning)
-        self._meters: dict[str, _Meter] = {}  # by meter_id
-        self._names_of_titles: dict[bytes, str] = {}
-        self._primary = _Meter(meters[0].name or "", Health())
-        # Whoever has a frame counter from an earlier run has sent frames.
-        self._encrypted_ids = {serial_from_system_title(title) for title, _ in counters.last}
+        self._reconnects = 0
+        self._is_reset_advised = False
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
-        self._spoke = self._proven = self._opened = self.beat
+        self._spoke = self._proven = self._opened = self._started = self.beat
         self._noise_before = 0
 
     # For others
 
     @property
     def name(self) -> str:
-        """Name the source as a user knows it: by its meter if it has a name."""
-        return self._primary.name or str(self.address)
+        """Return the source as a user knows it: by its meter if it has a name."""
+        return self._registry.first_on(self.address.text) or str(self.address)
 
     def start(self) -> None:
         """Begin to read."""
@@ -131,29 +137,16 @@ class SourceReader:
         self._stopping.set()
         self._source.interrupt()
 
-    def reset_counter(self, system_title: bytes) -> None:
-        """Forget the frame counters of a meter, because a user accepts that they fell back."""
-        self.stream.counters.begin_anew(system_title)
-        self._say(f"the frame counter of {system_title.hex().upper()} begins anew, as you asked")
-
-    def health(self) -> dict[str, Health]:
-        """Say how the meters of this source fare; before the first telegram, those with a name."""
-        self._primary.health.noise_bytes = self.stream.noise_bytes
-        self._primary.health.counter_gaps = self.stream.counters.gaps
-        found = {meter.name: meter.health for meter in list(self._meters.values())}
-        return {self._primary.name: self._primary.health} | found if self._primary.name else found
-
-    @property
-    def has_rejected(self) -> bool:
-        """Tell whether anything was, under whichever name."""
-        return any(meter.health.rejected for meter in (self._primary, *list(self._meters.values())))
-
-    def name_of_title(self, title: bytes) -> str:
-        """Name the meter behind a system title, as far as that is known."""
-        known = (
-            self._names_of_titles.get(title) or self._configured_name_of_title(title) or self._primary.name
-        )
-        return known or serial_from_system_title(title) or title.hex().upper()
+    def add_health(self, found: dict[str, Health]) -> None:
+        """Add what this source tells about the health of meters: noise and reconnects to its first one."""
+        first = self._registry.first_on(self.address.text)
+        if first in found:
+            found[first].noise_bytes += self.stream.noise_bytes
+            found[first].reconnects += self._reconnects
+        for name, reasons in self.rejected.copy().items():
+            if name in found:
+                for reason, number in reasons.copy().items():
+                    found[name].rejected[reason] = found[name].rejected.get(reason, 0) + number
 
     # The thread
 
@@ -196,7 +189,6 @@ class SourceReader:
     def _close(self) -> None:
         if self.is_open:
             self.is_open = False
-            self.connection += 1
             _log.debug("%s: %s is closed", self.name, self.address)
         self._source.close()
 
@@ -210,107 +202,105 @@ class SourceReader:
         self._spoke = self._proven = time.monotonic()
         self._opened = self._spoke
         self._noise_before = self.stream.noise_bytes
+        throttle = Throttle(self._opened)
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
             data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
+            began, noise = time.thread_time(), self.stream.noise_bytes
             if data:
                 self._spoke = now
                 if now - self._opened >= _STEADY_SECONDS:
                     self._is_back()
                 self._silent.end(f"{self.address} speaks again")
             if self.stream.receive_data(data, now if self.address.is_live else None):
-                self._hand_on(now)
+                self._hand_on(now, throttle)
             self._rejections.tick(now)
             if self.address.is_live:
                 self._look_at_silence(now)
                 self._look_at_flood(now)
                 self._look_at_garbage(now)
+                throttle.add_wasted(max(0, self.stream.noise_bytes - noise))
+                wait = throttle.settle(time.thread_time() - began, now)
+                if wait:
+                    self._stopping.wait(wait)
         self._silence()
 
     def _silence(self) -> None:
-        """Take note that what was still open is cut short."""
+        """Settle what was still open: it is cut short."""
         self.stream.receive_silence()
-        self._hand_on(time.monotonic())
+        now = time.monotonic()
+        self._hand_on(now, Throttle(now))
 
-    def _hand_on(self, now: float) -> None:
+    def _hand_on(self, now: float, throttle: Throttle) -> None:
         while (event := self.stream.next_event()) is not None:
             if isinstance(event, Rejection):
+                throttle.add_wasted(event.size)
                 self._note_rejection(event, now)
                 continue
             self._attempt = 0
             self._note_proof(now)
-            meter = self._meter_of(event)
-            received = datetime.now(UTC)
-            self._look_at_proof(meter, event)
-            meter.health.telegrams += 1
-            meter.health.last_telegram = received
-            self._deliver(self, Reading(meter.name, event, received, self.address.is_live))
+            if self._deliver_telegram(event, now):
+                throttle.add_reading(event.size, is_authenticated=event.security is Security.AUTHENTICATED)
+            else:
+                throttle.add_wasted(event.size)
 
-    def _look_at_proof(self, meter: _Meter, telegram: MeterTelegram) -> None:
-        """Report a meter that once sent authenticated frames and now sends plaintext."""
-        if telegram.security is Security.PLAINTEXT:
-            if telegram.meter_id in self._encrypted_ids and not meter.health.is_downgraded:
-                meter.health.is_downgraded = True
-                self._say(
-                    f"{meter.name} once sent encrypted frames and now sends plaintext, which anybody could "
-                    "write; ask your grid operator, or refuse it with `encrypted: true` in gateway.yaml"
-                )
-            return
-        self._encrypted_ids.add(telegram.meter_id)
-        if meter.health.is_downgraded:
-            meter.health.is_downgraded = False
-            self._say(f"{meter.name} sends encrypted frames again")
-
-    # Whose telegram, and under which name
-
-    def _meter_of(self, telegram: MeterTelegram) -> _Meter:
-        found = self._meters.get(telegram.meter_id)
-        if found is None:
-            found = self._meters[telegram.meter_id] = self._new_meter(telegram)
-            if telegram.system_title is not None:
-                self._names_of_titles[telegram.system_title] = found.name
-        return found
-
-    def _new_meter(self, telegram: MeterTelegram) -> _Meter:
-        identities = {telegram.meter_id}
-        if telegram.system_title is not None:
-            identities |= _names_of_title(telegram.system_title)
-        for config in self._configured:
-            if config.id is not None and config.id.casefold() in map(str.casefold, identities):
-                return self._first_or_new(config.name or telegram.meter_id)
-        if not self._meters and self._configured[0].id is None:
-            self._primary.name = self._primary.name or telegram.meter_id
-            return self._primary
-        self._say(
-            f"a meter that gateway.yaml does not name speaks here; its readings go out as {telegram.meter_id}"
+    def _deliver_telegram(self, telegram: MeterTelegram, now: float) -> bool:
+        """Hand a telegram on under the name of its meter; False if it is not for here."""
+        meter = self._registry.place(telegram, self.address.text, now, is_live=self.address.is_live)
+        if meter is None:
+            return False
+        self._is_reset_advised = False
+        self.has_delivered = True
+        received = meter.health.last_telegram = datetime.now(UTC)
+        self._deliver(
+            Reading(
+                meter.name,
+                telegram,
+                received,
+                is_live=self.address.is_live,
+                is_configured=meter.sources is not None,
+                object_id=meter.object_id,
+            )
         )
-        return self._first_or_new(telegram.meter_id)
+        return True
 
-    def _first_or_new(self, name: str) -> _Meter:
-        """What is known of the source as a whole (noise, reconnects) is told of its first meter."""
-        return self._primary if name == self._primary.name else _Meter(name, Health())
+    def _note_duplicate(self, title: bytes) -> None:
+        """Record that the source is alive: it brings what another source brought a moment before."""
+        self._attempt = 0
+        self._note_proof(self.beat)
+        self._registry.note_duplicate(title, self.address.text)
 
-    def _configured_name_of_title(self, title: bytes) -> str | None:
-        names = _names_of_title(title)
-        configured = (config for config in self._configured if config.id is not None)
-        return next((config.name for config in configured if (config.id or "").upper() in names), None)
+    @property
+    def has_rejected(self) -> bool:
+        """True if anything was, under whichever name."""
+        return bool(self.rejected)
 
     def _note_rejection(self, rejection: Rejection, now: float) -> None:
-        name, advice = self.name, ""
-        if rejection.system_title is not None:
-            name = self.name_of_title(rejection.system_title)
+        title, advice = rejection.system_title, ""
+        name, is_own = self._registry.name_for_rejection(title, self.address.text)
         if rejection.reason is not Reason.MALFORMED:
             self._note_proof(now)
-        if rejection.reason is Reason.REPLAY and self.address.is_live:
-            advice = (
-                "; if the meter was replaced or its counter was set back, accept that with: "
-                f"smarty-gateway reset-counter {shlex.quote(name)}{self._options}"
-            )
-        health = next((m.health for m in self._meters.values() if m.name == name), self._primary.health)
-        health.rejected[rejection.reason] = health.rejected.get(rejection.reason, 0) + 1
+        if rejection.reason is Reason.PLAINTEXT and title is not None:
+            self._registry.note_plaintext(title, self.address.text)
+        if rejection.reason is Reason.REPLAY and title is not None and is_own and self.address.is_live:
+            advice = self._reset_advice(title, name, now)
+        reasons = self.rejected.setdefault(name, {})
+        reasons[rejection.reason] = reasons.get(rejection.reason, 0) + 1
         is_said = self._rejections.note(name, rejection, now, advice)
-        self.wants_save = self.wants_save or bool(is_said and advice)
+        if advice and not is_said:
+            self._say(f"frames are still rejected as replays{advice}")
+
+    def _reset_advice(self, title: bytes, name: str, now: float) -> str:
+        """Return how to accept that a frame counter fell back, once, if that is likely."""
+        accepted = self._identities.last_accepted_at(title)
+        if self._is_reset_advised or now - (accepted or self._started) < _RESET_ADVISED_AFTER:
+            return ""
+        self._is_reset_advised = True
+        return (
+            "; if the meter was replaced or its counter was set back, accept that with: "
+            f"smarty-gateway reset-counter {shlex.quote(printable(name))}{self._options}"
+        )
 
     # Silence and garbage
 
@@ -328,7 +318,7 @@ class SourceReader:
 
     def _is_back(self) -> None:
         """Take note that the source is there again: not at its first byte, which may be its last."""
-        self._primary.health.reconnects += self._lost.is_on
+        self._reconnects += self._lost.is_on
         self._lost.end(f"{self.address} is back")
 
     def _look_at_flood(self, now: float) -> None:
@@ -376,9 +366,4 @@ class SourceReader:
         self._source.open()
 
     def _say(self, words: str) -> None:
-        _log.warning("%s: %s", self.name, words)
-
-
-def _names_of_title(title: bytes) -> set[str]:
-    serial = serial_from_system_title(title)
-    return {title.hex().upper()} | ({serial} if serial else set())
+        _log.warning("%s: %s", printable(self.name), words)

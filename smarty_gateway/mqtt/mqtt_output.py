@@ -27,7 +27,7 @@ from smarty_gateway.mqtt.outbox import Outbox, Waiting
 from smarty_gateway.mqtt.published import PublishedTopics
 from smarty_gateway.mqtt.topics import Topics
 from smarty_gateway.mqtt.wake import WakePipe
-from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.store import Store, StoredCounter
 
 _log = logging.getLogger(__name__)
@@ -92,6 +92,9 @@ class MqttOutput:
         self._announce_at: float | None = None
         self._log = BrokerLog(mqtt)
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
+        self._gateway_health: GatewayHealth | None = None
+        self._gone: deque[str] = deque()
+        self.name = "mqtt"
         self.beat: float | None = None
         self.is_over = False
         self.failure: str | None = None
@@ -122,9 +125,19 @@ class MqttOutput:
         self._arrivals.append(reading)
         self._wake.wake()
 
-    def report(self, health: Mapping[str, Health]) -> None:
-        """Take note how the meters fare."""
-        self._health = health
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
+        """Take how meters and gateway fare."""
+        self._health, self._gateway_health = health, gateway
+
+    def forget(self, meter: str) -> None:
+        """Empty the topics of a meter that nobody configured and that is gone."""
+        self._gone.append(meter)
+        self._wake.wake()
+
+    @property
+    def state(self) -> str:
+        """Return in one word how it fares."""
+        return self.failure or ("offline" if self._connection is None else "ok")
 
     def stop(self, seconds: float) -> None:
         """Send what is due, store what is not acknowledged, and say goodbye."""

@@ -16,7 +16,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.outputs.table import SECURITY_STYLE, printable
 from smarty_gateway.protocol.obis import BY_NAME
 
@@ -108,9 +108,19 @@ class LiveTable:
         self._blocks: dict[str, _Block] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live table", daemon=True)
+        self.name = "stdout"
         self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
         self.is_over = False
         self.failure: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Return in one word how it fares."""
+        return self.failure or "ok"
+
+    def forget(self, meter: str) -> None:
+        """Remove the block of a meter that is gone."""
+        self._blocks.pop(meter, None)
 
     def start(self) -> None:
         """Begin."""
@@ -120,7 +130,7 @@ class LiveTable:
         """Take a reading."""
         self._blocks.setdefault(reading.meter, _Block(reading)).take(reading)
 
-    def report(self, health: Mapping[str, Health]) -> None:
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: ARG002 - a table of meters
         """Take the health of the meters."""
         for name, block in list(self._blocks.items()):
             block.health = health.get(name, block.health)

@@ -1,7 +1,7 @@
 """What an output gets, and what every output can do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,12 +18,16 @@ class Reading:
         meter: the name under which it goes out.
         received: by the gateway's clock, in UTC; it dates a telegram that has no time of its own.
         is_live: it comes from a port; a recording can wait for a slow output, a port cannot.
+        is_configured: an entry of the configuration names its meter.
+        object_id: what identifies its meter in discovery.
     """
 
     meter: str
     telegram: MeterTelegram
     received: datetime
     is_live: bool = True
+    is_configured: bool = True
+    object_id: str = ""
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -42,39 +46,75 @@ class Health:
     """How a meter fares, since the gateway started.
 
     Attributes:
-        is_downgraded: it once sent authenticated frames and sends plaintext now.
+        duplicates: frames that another source brought a moment before.
+        elsewhere: what pretended to be this meter on a source that is not its own.
+        is_downgraded: it must send encrypted frames and sends plaintext now.
     """
 
     telegrams: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     noise_bytes: int = 0
     counter_gaps: int = 0
+    duplicates: int = 0
+    elsewhere: int = 0
     reconnects: int = 0
     last_telegram: datetime | None = None
     is_downgraded: bool = False
 
+    def copy(self) -> "Health":
+        """Return a copy that does not change any more."""
+        return replace(self, rejected=self.rejected.copy())
+
     def as_object(self) -> dict[str, Any]:
-        """Give the JSON object of the contract."""
+        """Return the JSON object of `METER/health`."""
         last = None if self.last_telegram is None else self.last_telegram.isoformat(timespec="milliseconds")
-        found = {
+        return {
             "telegrams": self.telegrams,
             "rejected": dict(self.rejected),
             "noise_bytes": self.noise_bytes,
             "counter_gaps": self.counter_gaps,
+            "duplicates": self.duplicates,
+            "elsewhere": self.elsewhere,
             "reconnects": self.reconnects,
+            "downgraded": self.is_downgraded,
             "last_telegram": last,
         }
-        return found | ({"downgraded": True} if self.is_downgraded else {})
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayHealth:
+    """How the gateway itself fares.
+
+    Attributes:
+        counters_kept: frame counters outlive the process, so that a restart opens nothing to replays.
+        outputs: what each output says of itself, in one word.
+    """
+
+    counters_kept: bool
+    outputs: Mapping[str, str]
 
 
 class Output(Protocol):
-    """Takes readings, each in a thread of its own, so that none holds up the readers or another."""
+    """Takes readings, each in a thread of its own, so that none holds up the readers or another.
+
+    Attributes:
+        name: as in the configuration.
+    """
+
+    name: str
+
+    @property
+    def state(self) -> str:
+        """Return in one word how it fares: `ok`, or what is wrong."""
+
+    def forget(self, meter: str) -> None:
+        """Remove what others hold of a meter that nobody configured and that is gone."""
 
     def publish(self, reading: Reading) -> None:
         """Take a reading; called by the threads of all readers. Waits only for what is not live."""
 
-    def report(self, health: Mapping[str, Health]) -> None:
-        """Take note how the meters fare; called about once a second, whether or not it changed."""
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
+        """Take how meters and gateway fare; called about once a second, whether or not it changed."""
 
     def start(self) -> None:
         """Begin."""

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Final
 
-from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 
 _log = logging.getLogger(__name__)
 #: About a minute of a thousand meters, or a few hours of one.
@@ -34,9 +34,18 @@ class StdoutOutput:
         self._queue: queue.Queue[Reading | None] = queue.Queue(_QUEUE_SIZE)
         self._thread = threading.Thread(target=self._run, name="standard output", daemon=True)
         self._dropped = 0
+        self.name = "stdout"
         self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
         self.is_over = False
         self.failure: str | None = None
+
+    @property
+    def state(self) -> str:
+        """Return in one word how it fares."""
+        return self.failure or ("slow" if self._dropped else "ok")
+
+    def forget(self, meter: str) -> None:
+        """Nothing is held of a meter."""
 
     def start(self) -> None:
         """Begin."""
@@ -53,7 +62,7 @@ class StdoutOutput:
             else:
                 return
 
-    def report(self, health: Mapping[str, Health]) -> None:
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
         """Nothing is said of health here; it goes to the log."""
 
     def stop(self, seconds: float) -> None:

@@ -17,8 +17,21 @@ class FrameCounters:
     """The highest frame counter that was accepted, per system title and key fingerprint."""
 
     last: dict[tuple[bytes, str], int] = field(default_factory=dict)
-    #: frames that were never seen: the sum of all gaps between accepted counters
-    gaps: int = 0
+    #: frames that were never seen, by system title: the sum of all gaps between accepted counters
+    missed: dict[bytes, int] = field(default_factory=dict, compare=False)
+    _titles: set[bytes] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._titles = {title for title, _ in self.last}
+
+    @property
+    def gaps(self) -> int:
+        """Return how many frames of all meters were never seen."""
+        return sum(self.missed.values())
+
+    def has_title(self, system_title: bytes) -> bool:
+        """True if a frame of this meter has ever verified."""
+        return system_title in self._titles
 
     def last_accepted(self, system_title: bytes, fingerprint: str) -> int | None:
         """Give the last accepted counter of this meter under this key, None before the first."""
@@ -36,8 +49,9 @@ class FrameCounters:
         if last is not None and counter <= last:
             return
         if last is not None and last != BEGINS_ANEW:
-            self.gaps += counter - last - 1
+            self.missed[system_title] = self.missed.get(system_title, 0) + counter - last - 1
         self.last[key] = counter
+        self._titles.add(system_title)
 
     def begin_anew(self, system_title: bytes) -> None:
         """Accept any counter of this meter next, but remember which keys have verified its frames.

@@ -110,7 +110,7 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
             if key:
                 spent.add(key)
             unknown.setdefault(code, []).append(found.rest)
-            if _usual(code) == _OTHER_IDENTITY:
+            if usual_code(code) == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(found.rest[1:-1])
     identity = next((fields[name] for name in _IDENTITIES if fields.get(name)), other_identity)
     return Readings(
@@ -195,7 +195,7 @@ def _key_of(found: ObisObject | None, code: str) -> str:
     """Give what repetitions of a code are found by, "" where nobody knows the code."""
     if found is not None:
         return found.code
-    usual = _usual(code)
+    usual = usual_code(code)
     match = _MBUS_CODE.fullmatch(usual)
     return usual if match is not None and match.group(2) in MBUS_FIELDS else ""
 
@@ -218,13 +218,13 @@ def find_object(code: str) -> ObisObject | None:
     """Find a code in the table, also as other meters write it."""
     return (
         BY_CODE.get(code)
-        or BY_CODE.get(usual := _usual(code))
+        or BY_CODE.get(usual := usual_code(code))
         or (BY_CODE.get("1-0:" + usual[4:]) if usual.startswith("1-1:") else None)
     )
 
 
-def _usual(code: str) -> str:
-    """Write a code as specifications do: without the F group, with dots behind the medium."""
+def usual_code(code: str) -> str:
+    """Return a code as specifications write it: without the F group, with dots behind the medium."""
     medium, _, value = code.partition(":")
     value = value.replace(":", ".").replace("*", ".")
     return f"{medium}:{value.removesuffix('.255')}"
@@ -374,7 +374,7 @@ _ORDER_OF_FIELDS: Final = tuple(MBusField)
 
 
 def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
-    match = _MBUS_CODE.fullmatch(_usual(code))
+    match = _MBUS_CODE.fullmatch(usual_code(code))
     what = MBUS_FIELDS.get(match.group(2)) if match is not None else None
     if match is None or what is None:
         raise UnreadableError(code)
@@ -387,7 +387,7 @@ def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
         value = _read_mbus_value(groups)
     else:
         value = read_hex_text(_only(groups))
-    return _Line(code, sent, _usual(code), value=value, channel=int(match.group(1)), what=what)
+    return _Line(code, sent, usual_code(code), value=value, channel=int(match.group(1)), what=what)
 
 
 def _read_mbus_value(groups: list[str]) -> object:

@@ -85,12 +85,15 @@ class Extractor(Generic[V]):
     Args:
         judge: says of each complete candidate whether it is genuine. It is asked in the order in
             which candidates become complete, also about those that are never reported.
+
+    Attributes:
+        last_data: when bytes last arrived, as `receive_data` was told.
     """
 
     def __init__(self, judge: Callable[[Candidate], V]) -> None:
         self._judge = judge
         self._ready: deque[tuple[Candidate, V]] = deque()
-        self._last_data: float | None = None
+        self.last_data: float | None = None
         # All positions are offsets from the start of the input; the buffer begins at `_base`.
         self._buffer = bytearray()
         self._base = 0
@@ -121,11 +124,11 @@ class Extractor(Generic[V]):
             False if it is certain that there is no event yet.
         """
         if now is not None:
-            if self._last_data is not None and now - self._last_data >= SILENCE:
+            if self.last_data is not None and now - self.last_data >= SILENCE:
                 self.receive_silence()
-                self._last_data = now if data else None
+                self.last_data = now if data else None
             elif data:
-                self._last_data = now
+                self.last_data = now
         buffer = self._buffer
         buffer += data
         if len(data) >= _LARGE or (_LF in data and buffer.find(b"\n!", -len(data) - END_LINE_MAX) >= 0):

@@ -103,6 +103,10 @@ class KeyRing:
         """Tell whether the meter of this COSEM logical device name has an entry of its own."""
         return logical_device_name.upper() in self._serials
 
+    def has_entry_of(self, system_title: bytes) -> bool:
+        """True if the meter of this system title has an entry of its own."""
+        return system_title in self._by_title
+
     def __bool__(self) -> bool:
         return bool(self._by_title or self._others)
 

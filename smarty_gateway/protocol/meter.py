@@ -4,13 +4,12 @@ The checks run in the order of the contract, and the first that fails is the rea
 Nothing of a refused plaintext leaves this module.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram
-from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.decoder import Readings
 from smarty_gateway.protocol.decryption import (
     decrypt,
@@ -19,12 +18,12 @@ from smarty_gateway.protocol.decryption import (
 )
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, Frame
+from smarty_gateway.protocol.identities import Admission, Identities, fold, identities_of, names_in_header
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.protocol.telegram import Checksum, crc_is_due, is_text, parse_telegram
-from smarty_gateway.protocol.values import read_hex_text
 
 
 class Security(StrEnum):
@@ -44,6 +43,7 @@ class MeterTelegram(NamedTuple):
         raw: the plaintext as the meter wrote it, from the slash to the end of the last line.
         system_title: of the frame that carried it, None where it came as plaintext.
         frame_counter: likewise.
+        has_foreign_identity: the identity in it belongs to another meter, so it does not name this one.
     """
 
     offset: int
@@ -53,15 +53,21 @@ class MeterTelegram(NamedTuple):
     security: Security
     system_title: bytes | None = None
     frame_counter: int | None = None
+    has_foreign_identity: bool = False
 
     @property
     def meter_id(self) -> str:
         """Name the meter by what the telegram says, else by its system title or header."""
-        if self.readings.identity is not None:
+        if self.readings.identity is not None and not self.has_foreign_identity:
             return self.readings.identity
         if self.system_title is not None:
             return self.system_title.hex().upper()
         return self.readings.header
+
+    @property
+    def is_header_only(self) -> bool:
+        """True if nothing but the header tells this meter from others, which names a model."""
+        return self.readings.identity is None and self.system_title is None
 
     def as_object(self, meter: str | None = None) -> dict[str, Any]:
         """Give the flat JSON object of the contract.
@@ -104,10 +110,10 @@ class _FailedTag:
 
 
 class _Verdict(NamedTuple):
-    """Whether a candidate is genuine, and what to say of it."""
+    """Whether a candidate is genuine, and what becomes of it; of a duplicate nothing does."""
 
     genuine: bool
-    event: Event | _FailedTag
+    event: Event | _FailedTag | None
 
 
 class MeterStream:
@@ -115,23 +121,30 @@ class MeterStream:
 
     Args:
         keys: all keys there are; they may be replaced at any time.
-        counters: the frame counters to go on from; they are changed in place.
+        identities: what is known about meters, which several streams may share; it is changed in place.
+        source: what the bytes come from, where several streams share `identities`.
         must_be_encrypted: refuse plaintext telegrams even of meters without an entry in `keys`.
-        plaintext_ids: the meters to which that does not apply, by meter_id in lower case.
+        plaintext_ids: the meters to which that does not apply, by meter_id in the form of `fold`.
+        on_duplicate: is called with the system title of each frame that another stream has accepted a
+            moment ago; such a frame is no event.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that streams of one process share or do not
         self,
         keys: KeyRing,
-        counters: FrameCounters | None = None,
+        identities: Identities | None = None,
         *,
+        source: str = "",
         must_be_encrypted: bool = False,
         plaintext_ids: Container[str] = (),
+        on_duplicate: Callable[[bytes], None] = lambda _: None,
     ) -> None:
         self.keys = keys
-        self.counters = FrameCounters() if counters is None else counters
+        self.identities = Identities() if identities is None else identities
+        self._source = source
         self._must_be_encrypted = must_be_encrypted
         self._plaintext_ids = plaintext_ids
+        self._on_duplicate = on_duplicate
         self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
         #: Stores bytes that arrived. Some sources call it for every byte, so no call lies between.
@@ -143,13 +156,13 @@ class MeterStream:
 
     def next_event(self) -> Event | None:
         """Give the next telegram or rejection, None if more data is needed."""
-        found = self._extractor.next_event()
-        if found is None:
-            return None
-        _, verdict = found
-        if isinstance(verdict.event, _FailedTag):
-            return self._authentication_failed(verdict.event)
-        return verdict.event
+        while (found := self._extractor.next_event()) is not None:
+            _, verdict = found
+            if isinstance(verdict.event, _FailedTag):
+                return self._authentication_failed(verdict.event)
+            if verdict.event is not None:
+                return verdict.event
+        return None
 
     @property
     def is_waiting(self) -> bool:
@@ -174,6 +187,8 @@ class MeterStream:
         return self._judge_frame(candidate)
 
     def _judge_frame(self, frame: Frame) -> _Verdict:
+        if self.identities.is_duplicate(frame, self._source, self._extractor.last_data):
+            return self._duplicate(frame)
         if frame.security != AUTHENTICATED_AND_ENCRYPTED:
             words = (
                 f"security byte {frame.security:02X} instead of 30: the frame is not authenticated and "
@@ -197,30 +212,51 @@ class MeterStream:
 
     def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
         """Check what is inside a frame that has verified, and move the frame counter on."""
-        replay_words = None
-        if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
-            replay_words = self._replay_words(frame, key)
-        self.counters.advance(frame.system_title, key.fingerprint, frame.frame_counter)
         telegram = parse_telegram(plaintext)
+        admission = self.identities.admit(
+            frame,
+            key.fingerprint,
+            self._source,
+            self._extractor.last_data,
+            is_good=telegram is not None and telegram.checksum is Checksum.RIGHT,
+        )
+        if admission is Admission.DUPLICATE:
+            return self._duplicate(frame)
         if telegram is None:
             words = "the frame is authentic, but what it holds is no P1 telegram"
             return self._refuse(frame, Reason.MALFORMED, words, genuine=True)
-        if replay_words is not None:
-            return self._refuse(frame, Reason.REPLAY, replay_words, genuine=True)
+        if admission is Admission.REPLAY:
+            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key), genuine=True)
         if telegram.checksum is not Checksum.RIGHT:
             words = f"the frame is authentic, but the CRC of its telegram is {telegram.checksum.value}"
             return self._refuse(frame, Reason.CHECKSUM, words, genuine=True)
         authenticated = key.verification is Verification.REQUIRED
+        readings = self._decoder.decode(telegram)
         accepted = MeterTelegram(
             offset=frame.offset,
             size=frame.size,
             raw=telegram.raw,
-            readings=self._decoder.decode(telegram),
+            readings=readings,
             security=Security.AUTHENTICATED if authenticated else Security.UNAUTHENTICATED,
             system_title=frame.system_title,
             frame_counter=frame.frame_counter,
+            has_foreign_identity=self._has_foreign_identity(
+                frame.system_title, readings, authenticated=authenticated
+            ),
         )
         return _Verdict(genuine=True, event=accepted)
+
+    def _has_foreign_identity(self, title: bytes, readings: Readings, *, authenticated: bool) -> bool:
+        identities = identities_of(readings)
+        if authenticated:
+            return not self.identities.claim(title, identities)
+        # Without a tag nothing is proven, so such a frame gains no identity of its own.
+        owner = self.identities.owner_of(identities[0]) if identities else None
+        return isinstance(owner, bytes) and owner != title
+
+    def _duplicate(self, frame: Frame) -> _Verdict:
+        self._on_duplicate(frame.system_title)
+        return _Verdict(genuine=True, event=None)
 
     def _judge_plaintext(self, candidate: PlainTelegram) -> _Verdict:
         telegram = parse_telegram(candidate.text)
@@ -235,27 +271,32 @@ class MeterStream:
                 return self._refuse(candidate, Reason.CHECKSUM, words)
         readings = self._decoder.decode(telegram)
         accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
-        if self._is_refused_as_plaintext(accepted):
+        identities = [*identities_of(readings), *names_in_header(readings.header)]
+        title = self.identities.title_behind(identities, self.keys)
+        if title is not None or self._is_refused_as_plaintext(accepted, identities):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
-            return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True)
+            return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True, title=title)
         return _Verdict(genuine=True, event=accepted)
 
-    def _is_refused_as_plaintext(self, telegram: MeterTelegram) -> bool:
-        if self._must_be_encrypted and telegram.meter_id.casefold() not in self._plaintext_ids:
+    def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: list[str]) -> bool:
+        if self.identities.is_never_plaintext(identities):
             return True
-        readings = telegram.readings
-        # Every line of that code counts, so that an empty or odd one in front hides nothing.
-        names = [str(readings.fields.get("logical_device_name", ""))]
-        names += [read_hex_text(rest[1:-1]) for rest in readings.unknown.get("0-0:42.0.0", [])]
-        return any(self.keys.has_entry_for(name.strip()) for name in names)
+        return self._must_be_encrypted and fold(telegram.meter_id) not in self._plaintext_ids
 
     # What is said of those that fail
 
     def _refuse(
-        self, candidate: Frame | PlainTelegram, reason: Reason, words: str, *, genuine: bool = False
+        self,
+        candidate: Frame | PlainTelegram,
+        reason: Reason,
+        words: str,
+        *,
+        genuine: bool = False,
+        title: bytes | None = None,
     ) -> _Verdict:
         if isinstance(candidate, PlainTelegram):
-            return _Verdict(genuine, Rejection(reason, candidate.offset, candidate.size, words))
+            rejection = Rejection(reason, candidate.offset, candidate.size, words, system_title=title)
+            return _Verdict(genuine, rejection)
         rejection = Rejection(
             reason,
             candidate.offset,
@@ -269,13 +310,13 @@ class MeterStream:
     def _refuse_without_tag(self, frame: Frame, keys: tuple[MeterKey, ...]) -> _Verdict:
         """Refuse a frame under crc-only, where no tag says what is wrong."""
         for key in keys:
-            if self.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
+            if self.identities.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
                 return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key))
         words = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
         return self._refuse(frame, Reason.CHECKSUM, words)
 
     def _replay_words(self, frame: Frame, key: MeterKey) -> str:
-        last = self.counters.last_accepted(frame.system_title, key.fingerprint)
+        last = self.identities.counters.last_accepted(frame.system_title, key.fingerprint)
         return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
 
     def _authentication_failed(self, failed: _FailedTag) -> Rejection:
@@ -316,12 +357,12 @@ class MeterStream:
         """
         keys = self.keys.keys_for(title)
         for number, key in enumerate(keys[:-1], 1):
-            if self.counters.last_accepted(title, key.fingerprint) is not None:
+            if self.identities.counters.last_accepted(title, key.fingerprint) is not None:
                 return keys[:number]
         return keys
 
     def _has_verified_before(self, frame: Frame, key: MeterKey) -> bool:
-        return self.counters.last_accepted(frame.system_title, key.fingerprint) is not None
+        return self.identities.counters.last_accepted(frame.system_title, key.fingerprint) is not None
 
 
 def _name_of(frame: Frame) -> str:

@@ -35,7 +35,8 @@ class Rejection:
         offset: where it begins, in bytes from the start of the input.
         size: how many bytes it is, as far as that can be told.
         words: what is wrong and what to do, for a person.
-        system_title: of the meter, as far as a frame told it.
+        system_title: of the meter, as far as a frame told it; of plaintext, of the encrypted meter that it
+            pretends to be.
     """
 
     reason: Reason

@@ -1,0 +1,59 @@
+"""Slows a source down by what its bytes cost, unless they prove to be readings.
+
+A meter's line carries 11.5 kB a second, but a peer on the network can send a thousand times as much. What
+verifies flows at full speed, however many meters share a source. For all else a source gets a share of a
+processor, so that it cannot take the processor from the other meters: it is read later, and nothing is lost.
+"""
+
+from typing import Final
+
+#: Of one processor, for what does not verify.
+_SHARE: Final = 0.1
+#: Seconds of processor time that may be used at once, as for what a bridge has stored.
+_BURST: Final = 1.0
+#: How much of its cost counts for plaintext with a right CRC, which anybody can write.
+_PLAINTEXT: Final = 0.25
+_LONGEST_WAIT: Final = 2.0
+
+
+class Throttle:
+    """Keeps account of one source; seconds are those of the processor unless said otherwise.
+
+    Args:
+        now: the time of the monotonic clock.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._allowance = _BURST
+        self._last = now
+        self._open = 0.0  # spent on bytes of which it is not known yet what they are
+        self._proven = self._unproven = self._wasted = 0
+
+    def add_reading(self, size: int, *, is_authenticated: bool) -> None:
+        """Record that so many bytes became a reading that was handed on."""
+        if is_authenticated:
+            self._proven += size
+        else:
+            self._unproven += size
+
+    def add_wasted(self, size: int) -> None:
+        """Record that so many bytes were noise, or were refused."""
+        self._wasted += size
+
+    def settle(self, cost: float, now: float) -> float:
+        """Charge what was spent, and return for how many seconds the source should not be read.
+
+        Args:
+            cost: spent since the last call.
+            now: the time of the monotonic clock.
+        """
+        self._open += cost
+        self._allowance = min(_BURST, self._allowance + (now - self._last) * _SHARE)
+        self._last = now
+        known = self._proven + self._unproven + self._wasted
+        if known:
+            charged = (self._wasted + _PLAINTEXT * self._unproven) / known
+            self._allowance -= self._open * charged
+            self._open = 0.0
+            self._proven = self._unproven = self._wasted = 0
+        return 0.0 if self._allowance >= 0 else min(_LONGEST_WAIT, -self._allowance / _SHARE)

@@ -1,0 +1,408 @@
+"""The state folder and the SQLite file in it: found, locked, opened, checked, brought up to date.
+
+What is read from disk is checked like what comes from a meter: a file that is no database is put aside,
+and a row that cannot be right is dropped, because one flipped bit must not stop the gateway at every start.
+Where nothing can be written (a full disk, a file system that is read-only), the gateway goes on with a copy
+in memory.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from smarty_gateway.protocol.counters import BEGINS_ANEW
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
+from smarty_gateway.safe_text import is_topic, printable
+
+FILE_NAME: Final = "gateway.sqlite3"
+#: Of the tables below. A gateway refuses a file of a newer one instead of guessing.
+VERSION: Final = 2
+_LOCK_NAME: Final = "lock"
+_TABLES: Final = """
+CREATE TABLE counters (
+    title BLOB, fingerprint TEXT, counter INTEGER, meter TEXT, source TEXT,
+    PRIMARY KEY (title, fingerprint)) WITHOUT ROWID;
+CREATE TABLE resets (title BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE identities (identity TEXT PRIMARY KEY, owner) WITHOUT ROWID;
+CREATE TABLE holders (
+    name TEXT PRIMARY KEY, holder TEXT, is_authenticated INTEGER, second TEXT) WITHOUT ROWID;
+CREATE TABLE undelivered (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, payload BLOB, stored REAL);
+CREATE TABLE published (topic TEXT PRIMARY KEY, meter TEXT) WITHOUT ROWID;
+CREATE TABLE put_aside (topic TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
+CREATE TABLE service (seconds REAL);
+INSERT INTO service VALUES (0);
+"""
+#: SQLite needs about this much for its log and what it shares with other processes.
+_LEAST_SPACE: Final = 200_000
+#: What SQLite answers about a folder or a disk, where the file itself may be sound.
+_IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
+#: A counter has 32 bits.
+_COUNTER_MAX: Final = 0xFFFFFFFF
+#: The longest name of anything here; meters send identities of up to 96 characters.
+_TEXT_MAX: Final = 256
+_FINGERPRINT: Final = re.compile(r"[0-9a-f]{1,64}")
+
+
+class StateError(GatewayError):
+    """The state folder cannot be used; the text says why and what to do."""
+
+    exit_status = 78
+
+
+def state_folder(chosen: Path | None) -> Path:
+    """Return the folder for what must last: the chosen one, else the service manager's, else the user's."""
+    if chosen is not None:
+        return chosen
+    if managed := os.environ.get("STATE_DIRECTORY"):
+        return Path(managed.split(":")[0])
+    if home := os.environ.get("XDG_STATE_HOME"):
+        return Path(home) / "smarty-gateway"
+    return Path("~/.local/state/smarty-gateway").expanduser()
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Return why nothing can be written there whatever the permissions; None if that is not so."""
+    there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), None)
+    if there is None:
+        return None
+    try:
+        if os.statvfs(there).f_flag & os.ST_RDONLY:
+            return "is on a file system that is read-only"
+        usage = shutil.disk_usage(there)
+    except OSError:
+        return None
+    return "is on a full disk" if usage.total > 0 and usage.free < _LEAST_SPACE else None
+
+
+class FolderLock:
+    """Keeps a second gateway out of a state folder, for as long as the process lives.
+
+    Where nothing can be written there is nothing to keep others out of.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor: int | None = None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.ENOSPC):
+                return
+            raise StateError(
+                f"the state folder {folder} cannot be written: {error.strerror}; "
+                "make it writable, or name another with --state"
+            ) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.release()
+            raise StateError(
+                f"another smarty-gateway uses the state folder {folder}; stop it, or give this one a folder "
+                "of its own with --state"
+            ) from None
+
+    def release(self) -> None:
+        """Release the lock."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+class StateFile:
+    """The open file.
+
+    Attributes:
+        path: of the file.
+        connection: to the file, or to a copy in memory.
+        is_kept: what is written outlives the process.
+        notices: what a user should know about the file, such as that a damaged one was put aside.
+
+    Raises:
+        StateError: the file cannot be used until somebody does something about it.
+        sqlite3.OperationalError: it is locked, which passes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self.notices: list[str] = []
+        self.is_kept = True
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                self.connection = self._open()
+            except sqlite3.DatabaseError as error:
+                if not self._is_damaged(error):
+                    raise
+                self._put_aside()
+                self.connection = self._open()
+        except (OSError, sqlite3.Error) as error:
+            if "locked" in str(error):
+                raise
+            why = why_unwritable(folder)
+            if why is None:
+                raise StateError(
+                    f"the state file {self.path} cannot be used: "
+                    f"{getattr(error, 'strerror', None) or error}; "
+                    "make its folder writable, or name another with --state"
+                ) from None
+            self.connection = self._open_in_memory(why)
+
+    def _open(self) -> sqlite3.Connection:
+        self._protect()
+        connection = _connect(str(self.path))
+        try:
+            if _version_of(connection) == 0:
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA journal_size_limit=1000000")
+            was_old = _version_of(connection) == 1
+            self._check(connection)
+            if was_old:
+                with contextlib.suppress(sqlite3.Error):  # without room for a copy the file never shrinks
+                    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                    connection.execute("VACUUM")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _is_damaged(self, error: sqlite3.DatabaseError) -> bool:
+        if isinstance(error, sqlite3.OperationalError) and _IS_NO_DAMAGE.search(str(error)):
+            # Damaged bytes in the header say that the file may only be read, too.
+            may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+            return "readonly" in str(error) and may_be_written
+        return True
+
+    def _protect(self) -> None:
+        """Keep others from reading the file: it holds the telegrams of a household.
+
+        SQLite gives its log the permissions of the file, so the file is made before SQLite sees it.
+        """
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        for path in self.path.parent.glob(f"{FILE_NAME}*"):
+            if path.is_file() and path.stat().st_mode & 0o077:
+                with contextlib.suppress(PermissionError):  # it belongs to another user, who may do so
+                    path.chmod(0o600)
+
+    def _open_in_memory(self, why: str) -> sqlite3.Connection:
+        """Take up what the file holds without writing a byte, so that meters are read all the same."""
+        connection = _connect(":memory:")
+        try:
+            if self.path.exists():
+                self._copy_file(connection)
+            self._check(connection)
+        except sqlite3.Error as error:
+            raise StateError(
+                f"the state file {self.path} {why}, and cannot be read: {error}; free some space, or name "
+                "another folder with --state"
+            ) from None
+        self.is_kept = False
+        self.notices.append(
+            f"the state file {self.path} {why}: frame counters and waiting telegrams are kept in memory "
+            "only; make it writable and start the gateway again"
+        )
+        return connection
+
+    def _copy_file(self, connection: sqlite3.Connection) -> None:
+        """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
+        for how in ("mode=ro", "immutable=1"):
+            file = sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True)
+            with contextlib.closing(file):
+                try:
+                    file.backup(connection)
+                except sqlite3.OperationalError:
+                    if how != "mode=ro":
+                        raise
+                else:
+                    return
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        version = _version_of(connection)
+        if version > VERSION:
+            raise StateError(
+                f"{self.path} was written by a newer smarty-gateway (layout {version}, this one knows "
+                f"{VERSION}): install that one again, or name another folder with --state"
+            )
+        ((sound,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if sound != "ok":
+            raise sqlite3.DatabaseError(sound)
+        with transaction(connection):
+            if version == 1:
+                _upgrade_from_1(connection)
+            elif version == 0:
+                _create_tables(connection)
+            if version < VERSION:
+                connection.execute(f"PRAGMA user_version={VERSION}")
+            dropped = _drop_bad_rows(connection)
+            connection.execute("UPDATE service SET seconds = seconds")  # shows whether it can be written
+        if dropped:
+            self.notices.append(
+                f"{dropped} damaged {'row was' if dropped == 1 else 'rows were'} dropped from the state file "
+                f"{self.path}; the rest of it is used"
+            )
+
+    def _put_aside(self) -> None:
+        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        self.notices.append(
+            f"the state file was damaged and is now {aside}; frame counters begin anew, and telegrams that "
+            "waited in it for the broker are lost"
+        )
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write everything in the block, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+    connection.text_factory = _text
+    return connection
+
+
+def _text(data: bytes) -> str | bytes:
+    """Return text; bytes that are no UTF-8 stay bytes, which no column of text may hold."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _version_of(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _create_tables(connection: sqlite3.Connection) -> None:
+    for statement in filter(str.strip, _TABLES.split(";")):
+        connection.execute(statement)
+
+
+def _upgrade_from_1(connection: sqlite3.Connection) -> None:
+    """Bring a file of layout 1 up to date.
+
+    It kept counters for each source; now a title has one under each key, the highest. A time in
+    `undelivered` was that of the wall clock; now it counts the seconds that the gateway was in service.
+    """
+    old = ("counters", "resets", "undelivered", "published")
+    for table in old:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
+    _create_tables(connection)
+    connection.execute(
+        "INSERT INTO counters SELECT title, fingerprint, max(counter), meter, source FROM counters_1 "
+        "WHERE typeof(counter) = 'integer' GROUP BY title, fingerprint"
+    )
+    connection.execute("INSERT OR IGNORE INTO resets SELECT title FROM resets_1")
+    connection.execute("INSERT INTO undelivered SELECT id, topic, payload, 0.0 FROM undelivered_1")
+    connection.execute("INSERT INTO published SELECT topic, meter FROM published_1")
+    for table in old:
+        connection.execute(f"DROP TABLE {table}_1")
+
+
+# What a row may hold
+
+
+def is_text(value: object) -> bool:
+    """True for a text that can name something: not too long, and nothing in it that a terminal obeys."""
+    return isinstance(value, str) and len(value) <= _TEXT_MAX and printable(value) == value
+
+
+def _is_title(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == SYSTEM_TITLE_SIZE
+
+
+def _is_counter(row: tuple[Any, ...]) -> bool:
+    title, fingerprint, counter, meter, source = row
+    return (
+        _is_title(title)
+        and isinstance(fingerprint, str)
+        and _FINGERPRINT.fullmatch(fingerprint) is not None
+        and isinstance(counter, int)
+        and BEGINS_ANEW <= counter <= _COUNTER_MAX
+        and is_text(meter)
+        and is_text(source)
+    )
+
+
+def _is_identity(row: tuple[Any, ...]) -> bool:
+    identity, owner = row
+    return is_text(identity) and (_is_title(owner) or is_text(owner))
+
+
+def _is_holder(row: tuple[Any, ...]) -> bool:
+    name, holder, is_authenticated, second = row
+    return (
+        is_text(name)
+        and is_text(holder)
+        and is_authenticated in (0, 1)
+        and (second is None or is_text(second))
+    )
+
+
+def _is_published(row: tuple[Any, ...]) -> bool:
+    topic, meter = row
+    return is_topic(topic) and is_text(meter)
+
+
+def _is_put_aside(row: tuple[Any, ...]) -> bool:
+    topic, size = row
+    return is_topic(topic) and isinstance(size, int) and size >= 0
+
+
+def _is_undelivered(row: tuple[Any, ...]) -> bool:
+    row_id, topic, kind_of_payload, stored = row
+    return row_id > 0 and is_topic(topic) and kind_of_payload == "blob" and isinstance(stored, float)
+
+
+#: Each table with its columns and what tells a row that can be right.
+_ROWS: Final[dict[str, tuple[str, Callable[[tuple[Any, ...]], bool]]]] = {
+    "counters": ("title, fingerprint, counter, meter, source", _is_counter),
+    "resets": ("title", lambda row: _is_title(row[0])),
+    "identities": ("identity, owner", _is_identity),
+    "holders": ("name, holder, is_authenticated, second", _is_holder),
+    "published": ("topic, meter", _is_published),
+    "put_aside": ("topic, size", _is_put_aside),
+    "service": ("seconds", lambda row: isinstance(row[0], float) and row[0] >= 0),
+}
+
+
+def _drop_bad_rows(connection: sqlite3.Connection) -> int:
+    """Drop the rows that cannot be right, and return how many."""
+    dropped = 0
+    for table, (columns, is_good) in _ROWS.items():
+        rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - our own names
+        good = [row for row in rows if is_good(row)]
+        if len(good) < len(rows):
+            # Written again as a whole: what is damaged may be the very key by which a row is found.
+            dropped += len(rows) - len(good)
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608
+            places = ", ".join("?" * (columns.count(",") + 1))
+            connection.executemany(f"INSERT INTO {table} VALUES ({places})", good)  # noqa: S608
+    if connection.execute("SELECT count(*) FROM service").fetchone() != (1,):
+        connection.execute("DELETE FROM service")
+        connection.execute("INSERT INTO service VALUES (0.0)")
+    # This table may be large, so its payloads stay where they are.
+    waiting = connection.execute("SELECT id, topic, typeof(payload), stored FROM undelivered")
+    bad = [(row[0],) for row in waiting if not _is_undelivered(row)]
+    connection.executemany("DELETE FROM undelivered WHERE id = ?", bad)
+    return dropped + len(bad)
