@@ -14,6 +14,8 @@ waits for the disk (`synchronous=FULL`), so what was written is there after `kil
     service       for how many seconds gateways have used this file
 """
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +26,7 @@ from typing import Final, Self
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
-from smarty_gateway.state_file import StateFile, transaction
+from smarty_gateway.state_file import FILE_NAME, StateFile, transaction
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
@@ -70,6 +72,21 @@ class Undelivered:
     id: int
     topic: str
     payload: bytes
+
+
+def holders_in(folder: Path) -> dict[str, Holder]:
+    """Return the meters behind configured names without changing anything; none if they cannot be read."""
+    path = folder.absolute() / FILE_NAME
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            return _holders(connection)
+    except sqlite3.Error:
+        return {}  # there is no file yet, or the gateway will say what is wrong with it
+
+
+def _holders(connection: sqlite3.Connection) -> dict[str, Holder]:
+    rows = connection.execute("SELECT name, holder, is_authenticated, second FROM holders").fetchall()
+    return {name: Holder(meter, bool(authenticated), second) for name, meter, authenticated, second in rows}
 
 
 class Store:
@@ -135,12 +152,7 @@ class Store:
     def holders(self) -> dict[str, Holder]:
         """Return the meters behind configured names."""
         with self._lock:
-            rows = self._connection.execute(
-                "SELECT name, holder, is_authenticated, second FROM holders"
-            ).fetchall()
-        return {
-            name: Holder(meter, bool(authenticated), second) for name, meter, authenticated, second in rows
-        }
+            return _holders(self._connection)
 
     def write(
         self, counters: Iterable[StoredCounter] = (), undelivered: Sequence[tuple[str, bytes]] = ()

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
+from smarty_gateway.protocol.identities import Owner
 from smarty_gateway.state_file import VERSION, FolderLock, StateError, StateFile, state_folder
 from smarty_gateway.store import Holder, Store, StoredCounter
 from tests.commands import LIMIT, ROOT, environment
@@ -218,7 +219,7 @@ def test_a_meter_that_is_forgotten_takes_its_name_and_messages_with_it_and_leave
         [counter(7), counter(8, title=OTHER_TITLE, meter="barn")],
         [("smarty/house/state", b"1"), ("smarty/house_2/state", b"2")],
     )
-    owners = {"a": TITLE, "b": "house", "c": "barn"}
+    owners: dict[str, Owner] = {"a": TITLE, "b": "house", "c": "barn"}
     holders = {name: Holder(name, is_authenticated=True) for name in ("house", "barn")}
     store.write_owners(owners, holders)
     assert store.forget_meter("house", "smarty/house/") == 1

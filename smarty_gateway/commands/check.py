@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from smarty_gateway.config import Config
 from smarty_gateway.config_file import find_config_file, read_config, warnings
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.gateway import meter_registry
 from smarty_gateway.keys import check_key_file, find_key_file, permission_problem
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.state_file import state_folder
+from smarty_gateway.store import holders_in
 from smarty_gateway.yaml_file import UnusableFileError
 
 
@@ -54,7 +58,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config, errors = read_config(config_path) if config_path else (None, [])
     all_good = True
     if config_path is not None:
-        _say(f"warning: {warning}" for warning in (warnings(config) if config else []))
+        _say(f"warning: {warning}" for warning in (_warnings(config) if config else []))
         meters = len(config.meters) if config else 0
         all_good = _report(config_path, errors, _count(meters, "meter"))
     key_path: Path | None = args.keys or (config.keys if config else None) or find_key_file()
@@ -71,6 +75,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     elif config and any(meter.encrypted for meter in config.meters):
         _say(["warning: a meter is `encrypted: true`, but there is no keys.yaml with its key"])
     return ExitStatus.GOOD if all_good else ExitStatus.UNUSABLE_FILE
+
+
+def _warnings(config: Config) -> list[str]:
+    found = holders_in(state_folder(config.state))
+    return warnings(config) + meter_registry.warnings(config.meters, found)
 
 
 def _report(path: Path, errors: list[UnusableFileError], content: str) -> bool:

@@ -28,9 +28,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "forget",
         help="remove a meter's stored state and its retained messages",
-        description="Removes the frame counters and waiting telegrams of a meter from the state folder, and "
-        "its retained messages from the broker, so that it disappears from Home Assistant. Stop the "
-        "gateway first: it would publish the meter again.",
+        description="Removes who a meter is and its waiting telegrams from the state folder, and its "
+        "retained messages from the broker, so that it disappears from Home Assistant and another meter can have "
+        "its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway first: "
+        "it would publish the meter again.",
     )
     parser.add_argument("meter", help="its name, as in its topics")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
@@ -61,17 +62,17 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 _take_back(config, topics)
                 store.note_taken_back(topics)
             counters = [row.meter for row in store.all_counters()]
-            forgotten = sum(
+            holders = store.holders()
+            waiting = sum(
                 store.forget_meter(args.meter, beginning)
                 for beginning in _beginnings(args.meter, config, published)
             )
     finally:
         lock.release()
-    if not topics and not forgotten:
-        known = ({*counters} | {*published.values()}) - {""}  # nobody owns what will be emptied
+    if not topics and not waiting and args.meter not in {*counters, *holders}:
+        known = {*counters, *holders, *published.values()} - {""}  # nobody owns what will be emptied
         names = f"; known are: {', '.join(sorted(known))}" if known else ""
         raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
-    waiting = forgotten - counters.count(args.meter)
     print(
         f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker, and "
         f"{waiting} waiting telegrams from the state folder"

@@ -12,6 +12,7 @@ from pathlib import Path
 from smarty_gateway.config import Config
 from smarty_gateway.config_file import config_from_options, find_config_file, load_config, warnings
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.gateway import meter_registry
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.keys_in_force import KeysInForce
 from smarty_gateway.keys import find_key_file
@@ -20,7 +21,7 @@ from smarty_gateway.outputs.output import Output
 from smarty_gateway.outputs.stdout import StdoutOutput
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state_file import FolderLock, state_folder
-from smarty_gateway.store import Store
+from smarty_gateway.store import Store, holders_in
 
 _log = logging.getLogger(__name__)
 
@@ -71,12 +72,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     _allow_many_files()
     config = load_run_config(args)
     keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
-    for warning in warnings(config):
+    folder = state_folder(args.state or config.state)
+    for warning in (*warnings(config), *meter_registry.warnings(config.meters, holders_in(folder))):
         _log.warning("warning: %s", warning)
     with ExitStack() as stack:
         store = None
         if config.mqtt is not None or any(meter.is_live for meter in config.meters):
-            folder = state_folder(args.state or config.state)
             stack.callback(FolderLock(folder).release)
             store = stack.enter_context(Store(folder))
             store.forget_resets()

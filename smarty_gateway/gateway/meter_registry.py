@@ -520,6 +520,16 @@ class MeterRegistry:
                 self._log(line)
 
 
+def warnings(entries: Iterable[MeterConfig], holders: Mapping[str, Holder]) -> list[str]:
+    """Return what an earlier run found out about the entries, one line each."""
+    return [
+        two_meters(entry.name, held.second, ", ".join(source.text for source in entry.sources))
+        for entry in entries
+        if entry.name is not None and entry.id is None
+        if (held := holders.get(entry.name)) is not None and held.second is not None
+    ]
+
+
 def two_meters(name: str, second: str, source: str) -> str:
     """Return what to tell a user about a source that has brought two meters."""
     return (

@@ -1,16 +1,13 @@
 """TCP: ser2net, esp-link and P1 bridges that send the bytes of a P1 port as they are.
 
 A plain socket, because pyserial's `socket://` loses what has arrived when the peer closes. Some
-servers speak telnet: what follows an IAC (RFC 854) is skipped. A peer that sends at the speed of its
-network instead of that of a meter is slowed down by not reading it, so that it cannot take the
-processor from the other meters.
+servers speak telnet: what follows an IAC (RFC 854) is skipped.
 """
 
 import contextlib
 import re
 import select
 import socket
-import time
 from typing import Final
 
 from smarty_gateway.sources.address import Address
@@ -18,9 +15,6 @@ from smarty_gateway.sources.source import READ_SECONDS, SourceLost
 
 _CONNECT_SECONDS: Final = 4.0
 _CHUNK: Final = 16384
-#: A P1 port gives 11.5 kB a second at most; this lets a bridge hand over what it has stored.
-_BYTES_A_SECOND: Final = 50_000
-_BURST: Final = 400_000
 #: Three lost probes of 20 s after a minute: a peer that vanished without a word is found out.
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 
@@ -33,8 +27,6 @@ class TcpSource:
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._telnet = TelnetFilter()
-        self._allowance = float(_BURST)
-        self._last_read = time.monotonic()
 
     def open(self) -> None:
         """Connect."""
@@ -66,7 +58,6 @@ class TcpSource:
         connection = self._socket
         if connection is None:
             raise SourceLost("the connection is closed")
-        self._slow_down()
         try:
             # Not by a timeout of recv(), which would hold a buffer for each meter that is silent.
             if not self._poll.poll(seconds * 1000):
@@ -80,7 +71,6 @@ class TcpSource:
             raise SourceLost(
                 "the other side closed the connection; some bridges serve only one program at a time"
             )
-        self._allowance -= len(data)
         return self._telnet.strip(data)
 
     def close(self) -> None:
@@ -95,14 +85,6 @@ class TcpSource:
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-
-    def _slow_down(self) -> None:
-        now = time.monotonic()
-        self._allowance = min(_BURST, self._allowance + (now - self._last_read) * _BYTES_A_SECOND)
-        self._last_read = now
-        if self._allowance < 0:
-            # Not waiting for anything, but letting the others have the processor.
-            time.sleep(min(READ_SECONDS, -self._allowance / _BYTES_A_SECOND))
 
 
 _IAC: Final = 0xFF

@@ -1,0 +1,203 @@
+"""The table of identities: what is proven once holds on every source, and nobody gains by claiming more."""
+
+import pytest
+
+from smarty_gateway.protocol.counters import FrameCounters
+from smarty_gateway.protocol.frame import Frame
+from smarty_gateway.protocol.identities import Admission, Identities, identities_of, names_in_header
+from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.meter import Event, MeterStream, Security
+from tests.streams import drain, meter_key, reasons, rejections, sample_keys, telegrams
+from vectors.building_blocks import (
+    BARN_KEY,
+    BARN_TITLE,
+    HOUSE_TITLE,
+    belgium,
+    frame,
+    hex_text,
+    luxembourg,
+    telegram,
+)
+
+SERIAL = "SAG1030700012345"
+ANY = KeyRing({}, [meter_key()])
+
+
+def streams(keys: KeyRing | None = None, count: int = 2) -> list[MeterStream]:
+    """Return streams of one process."""
+    table = Identities()
+    return [MeterStream(keys or sample_keys(), table, source=str(number)) for number in range(count)]
+
+
+def at(stream: MeterStream, data: bytes, now: float = 0.0) -> list[Event]:
+    """Return the events of data that arrives at this time."""
+    stream.receive_data(data, now)
+    return drain(stream)
+
+
+def test_a_frame_that_another_source_brought_within_ten_minutes_is_dropped_without_a_word() -> None:
+    one, two = streams()
+    copy = frame(luxembourg(1), counter=7)
+    assert len(at(one, copy, 0.0)) == 1
+    assert at(two, copy, 599.0) == []
+
+
+def test_a_duplicate_is_counted_for_its_meter() -> None:
+    table, seen = Identities(), list[bytes]()
+    one = MeterStream(sample_keys(), table, source="one")
+    two = MeterStream(sample_keys(), table, source="two", on_duplicate=seen.append)
+    copy = frame(luxembourg(1), counter=7)
+    at(one, copy)
+    at(two, copy)
+    assert seen == [HOUSE_TITLE]
+
+
+def test_behind_ten_minutes_the_same_frame_is_a_replay_on_another_source() -> None:
+    one, two = streams()
+    copy = frame(luxembourg(1), counter=7)
+    at(one, copy, 0.0)
+    assert [event.reason for event in rejections(at(two, copy, 601.0))] == ["replay"]
+
+
+def test_on_its_own_source_the_same_frame_is_a_replay_at_once() -> None:
+    one, _ = streams()
+    copy = frame(luxembourg(1), counter=7)
+    at(one, copy, 0.0)
+    assert reasons(at(one, copy, 1.0)) == ["replay"]
+
+
+def test_an_older_frame_that_was_never_accepted_is_a_replay_on_every_source() -> None:
+    one, two = streams()
+    at(one, frame(luxembourg(1), counter=7))
+    assert reasons(at(two, frame(luxembourg(1), counter=6))) == ["replay"]
+
+
+def test_another_frame_with_the_same_counter_is_a_replay_and_no_duplicate() -> None:
+    one, two = streams()
+    at(one, frame(luxembourg(1), counter=7))
+    assert reasons(at(two, frame(luxembourg(2), counter=7))) == ["replay"]
+
+
+def test_a_frame_whose_telegram_was_refused_is_no_duplicate_elsewhere() -> None:
+    one, two = streams()
+    spoilt = frame(luxembourg(1).replace(b"1234.567", b"1234.568"), counter=7)
+    assert reasons(at(one, spoilt)) == ["checksum"]
+    assert reasons(at(two, spoilt)) == ["replay"]
+
+
+def test_two_bridges_of_one_meter_give_every_reading_once_and_no_rejection() -> None:
+    one, two = streams()
+    events: list[Event] = []
+    for number in range(50):
+        data, now = frame(luxembourg(number), counter=number), 10.0 * number
+        first, second = (one, two) if number % 3 else (two, one)
+        if number % 5:
+            events += at(first, data, now)
+        events += at(second, data, now + 1.0)
+    assert [event.frame_counter for event in telegrams(events)] == list(range(50))
+    assert len(events) == 50
+
+
+FORGERIES = {
+    "42.0.0": f"0-0:42.0.0({hex_text(SERIAL)})",
+    "42.0.0 as text": f"0-0:42.0.0({SERIAL})",
+    "96.1.1": f"0-0:96.1.1({hex_text(SERIAL)})",
+    "96.1.1 as text": f"0-0:96.1.1({SERIAL})",
+    "96.1.0": f"0-0:96.1.0({hex_text(SERIAL)})",
+    "96.1.0 as text": f"0-0:96.1.0({SERIAL.lower()})",
+    "the title": f"0-0:96.1.1({HOUSE_TITLE.hex()})",
+    "behind an empty one": f"0-0:42.0.0()\r\n0-0:42.0.0({hex_text(SERIAL)})",
+}
+
+
+def forgery(name: str) -> bytes:
+    """Return plaintext that says it comes from the house."""
+    if name == "header":
+        return telegram(SERIAL, "1-0:1.8.0(999999.000*kWh)")
+    return telegram("FLU5\\253769484_A", FORGERIES[name], "1-0:1.8.0(999999.000*kWh)")
+
+
+@pytest.mark.parametrize("name", [*FORGERIES, "header"])
+def test_plaintext_under_any_identity_of_a_meter_with_a_key_is_refused(name: str) -> None:
+    one, _ = streams()
+    assert reasons(at(one, forgery(name))) == ["plaintext"]
+
+
+@pytest.mark.parametrize("name", [*FORGERIES, "header"])
+def test_plaintext_under_any_identity_of_a_meter_that_verified_is_refused_on_every_source(name: str) -> None:
+    one, two = streams(ANY)
+    assert len(telegrams(at(two, forgery(name)))) == 1
+    at(one, frame(luxembourg(1), counter=7))
+    for stream in (one, two):
+        (refused,) = rejections(at(stream, forgery(name)))
+        assert (refused.reason, refused.system_title) == ("plaintext", HOUSE_TITLE)
+
+
+def test_what_verified_in_an_earlier_run_still_counts() -> None:
+    table = Identities(FrameCounters({(HOUSE_TITLE, "f"): 7}), {"equipment7": HOUSE_TITLE})
+    stream = MeterStream(KeyRing(), table)
+    own = telegram("FLU5\\253769484_A", "0-0:96.1.1(EQUIPMENT7)", "1-0:1.8.0(999999.000*kWh)")
+    assert reasons([*at(stream, own), *at(stream, forgery("42.0.0"))]) == ["plaintext"] * 2
+
+
+def test_another_equipment_id_inside_a_verified_frame_belongs_to_that_meter() -> None:
+    one, two = streams(ANY)
+    text = telegram("Lux5\\253000001_D", "0-0:96.1.1(E77)", "1-0:1.8.0(000001.000*kWh)")
+    at(one, frame(text, counter=7))
+    assert reasons(at(two, text)) == ["plaintext"]
+
+
+def test_plaintext_of_another_meter_is_believed() -> None:
+    one, _ = streams()
+    assert len(telegrams(at(one, belgium(1)))) == 1
+
+
+def test_who_claims_the_identity_of_another_meter_goes_by_its_title_and_gains_nothing() -> None:
+    one, two = streams()
+    at(one, frame(telegram("Lux5\\1", "0-0:96.1.1(E77)", "1-0:1.8.0(1*kWh)"), counter=7))
+    liar = frame(telegram("Lux5\\1", "0-0:96.1.1(E77)", "0-0:96.1.0(E78)"), key=BARN_KEY, title=BARN_TITLE)
+    (found,) = telegrams(at(two, liar))
+    assert (found.meter_id, found.security) == (BARN_TITLE.hex().upper(), Security.AUTHENTICATED)
+    assert one.identities.owner_of("e78") is None
+
+
+def test_a_serial_number_belongs_to_the_title_it_is_computed_from_even_before_that_one_spoke() -> None:
+    one, _ = streams()
+    (found,) = telegrams(at(one, frame(luxembourg(1), key=BARN_KEY, title=BARN_TITLE)))
+    assert found.meter_id == BARN_TITLE.hex().upper()
+
+
+def test_a_meter_can_have_a_few_identities_and_no_more() -> None:
+    table = Identities()
+    for number in range(1000):
+        assert table.claim("house", ["own", f"other{number}"])
+    assert len(table.owners()) == 8
+
+
+def test_what_is_known_about_identities_is_taken_up_again() -> None:
+    table = Identities(owners={"a": HOUSE_TITLE, "b": "barn"})
+    assert table.owners() == {"a": HOUSE_TITLE, "b": "barn"}
+    table.forget("barn")
+    assert table.owner_of("b") is None
+
+
+def test_the_memory_of_accepted_frames_is_bounded_and_keeps_the_newest() -> None:
+    table = Identities()
+    for number in range(3000):
+        table.admit(_bare(number), "f", "0", 0.1 * number, is_good=True)
+    assert table.admit(_bare(2999), "f", "1", 301.0, is_good=True) is Admission.DUPLICATE
+    assert table.admit(_bare(0), "f", "1", 301.0, is_good=True) is Admission.REPLAY
+
+
+def _bare(counter: int) -> Frame:
+    return Frame(0, 100, HOUSE_TITLE, 0x30, counter, b"x", counter.to_bytes(12, "big"))
+
+
+def test_every_line_with_an_identity_counts() -> None:
+    stream = MeterStream(KeyRing())
+    text = telegram(
+        "FLU5\\1", "0-0:96.1.1(E1)", "0-0:96.1.1(E2)", "0-0:96.1.0.255(E3)", f"0-0:42.0.0({hex_text('E-4')})"
+    )
+    (found,) = telegrams(at(stream, text))
+    assert set(identities_of(found.readings)) == {"e1", "e2", "e3", "e4"}
+    assert names_in_header("Lux5 SAG1030700012345") == ["lux5sag1030700012345", "sag1030700012345"]
