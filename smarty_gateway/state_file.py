@@ -139,7 +139,7 @@ class StateFile:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 self.connection = self._open()
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a damaged name in the file
                 if not self._is_damaged(error):
                     raise
                 self._put_aside()
@@ -176,7 +176,7 @@ class StateFile:
             raise
         return connection
 
-    def _is_damaged(self, error: sqlite3.DatabaseError) -> bool:
+    def _is_damaged(self, error: Exception) -> bool:
         if isinstance(error, sqlite3.OperationalError) and _IS_NO_DAMAGE.search(str(error)):
             # Damaged bytes in the header say that the file may only be read, too.
             may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)

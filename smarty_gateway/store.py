@@ -77,8 +77,10 @@ class Undelivered:
 def holders_in(folder: Path) -> dict[str, Holder]:
     """Return the meters behind configured names without changing anything; none if they cannot be read."""
     path = folder.absolute() / FILE_NAME
+    # SQLite leaves files behind where it reads one that has a log, unless a gateway keeps them open anyway.
+    how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as connection:
             return _holders(connection)
     except sqlite3.Error:
         return {}  # there is no file yet, or the gateway will say what is wrong with it
@@ -249,18 +251,22 @@ class Store:
                     (self._service_seconds - limits.days * 86400,),
                 ).rowcount
                 dropped += self._drop_beyond_size(limits.megabytes * 1_000_000)
-            if dropped:
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+            if self._pages("page_count") > limits.megabytes * 1_000_000:
+                # By `execute` it would free one page only: it is stepped once where there are no columns.
+                self._connection.executescript("PRAGMA incremental_vacuum")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return dropped
 
+    def _pages(self, which: str) -> int:
+        """Return the size of all pages, or of the free ones, in bytes."""
+        (pages,), (size,) = (
+            self._connection.execute(f"PRAGMA {name}").fetchone() for name in (which, "page_size")
+        )
+        return int(pages) * int(size)
+
     def _drop_beyond_size(self, most: int) -> int:
         """Drop messages until the pages in use take no more bytes than this."""
-        pages, free, page_size = (
-            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        used = (pages - free) * page_size
+        used = self._pages("page_count") - self._pages("freelist_count")
         if used <= most:
             return 0
         excess, last = used - most * _SHARE_AFTER_DROP, 0

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
-from smarty_gateway.protocol.identities import Owner
 from smarty_gateway.state_file import VERSION, FolderLock, StateError, StateFile, state_folder
 from smarty_gateway.store import Holder, Store, StoredCounter
 from tests.commands import LIMIT, ROOT, environment
+
+if TYPE_CHECKING:
+    from smarty_gateway.protocol.identities import Owner
 
 TITLE = bytes.fromhex("5341476770002B67")
 OTHER_TITLE = bytes.fromhex("5341476770003039")

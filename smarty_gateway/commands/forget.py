@@ -29,9 +29,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "forget",
         help="remove a meter's stored state and its retained messages",
         description="Removes who a meter is and its waiting telegrams from the state folder, and its "
-        "retained messages from the broker, so that it disappears from Home Assistant and another meter can have "
-        "its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway first: "
-        "it would publish the meter again.",
+        "retained messages from the broker, so that it disappears from Home Assistant and another meter can "
+        "have its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway "
+        "first: it would publish the meter again.",
     )
     parser.add_argument("meter", help="its name, as in its topics")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
