@@ -1,6 +1,6 @@
 """What the gateway needs and how fast it is, as a process of its own: `python -m benchmarks.gateway`.
 
-Four things, each against its target:
+Five things, each against its target:
 
 1. Many meters on TCP, half of them encrypted, one telegram every 10 s each: the share of a core and the
    memory of the gateway, and whether a telegram was lost. The gateway may open 1024 files, as most
@@ -9,6 +9,8 @@ Four things, each against its target:
 3. How long it takes from the last byte of a frame on a pseudo-terminal to its line on standard output.
    The rest of the frame goes ahead of the last byte, as on a line of 115200 baud.
 4. What grows over 100 cycles of unplugging and plugging in again.
+5. Many encrypted meters, each with a telegram a second, in one TCP stream: how late the last line of a
+   second is, and what a telegram costs in `run` beside what MeterStream and JSON cost by themselves.
 
 With --json the figures come as one JSON object.
 """
@@ -33,6 +35,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
+from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Secret
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
 from smarty_gateway.simulator.simulation import Simulation
@@ -47,6 +52,9 @@ _CYCLES: Final = 100
 _FIRST_CYCLES: Final = 10
 #: Between two frames, so that the gateway is asleep when the next one comes, as in a house.
 _PACE: Final = 0.05
+#: Behind one concentrator.
+_CROWD: Final = 200
+_CROWD_SECONDS: Final = 15
 
 
 class RunningGateway:
@@ -60,7 +68,10 @@ class RunningGateway:
     def __init__(
         self, folder: Path, sources: dict[str, str], meters: Iterable[SimulatedMeter] = (), notify: str = ""
     ) -> None:
-        lines = [f"  - {{name: {name}, source: '{source}'}}" for name, source in sources.items()]
+        lines = [
+            f"  - {{{f'name: {name}, ' if name else ''}source: '{source}'}}"
+            for name, source in sources.items()
+        ]
         config = ["state: state", "meters:", *lines, "outputs: {stdout: {format: json}}"]
         encrypted = [meter for meter in meters if meter.key is not None]
         if encrypted:
@@ -286,6 +297,70 @@ def replugging() -> list[Figure]:
     ]
 
 
+def crowd_of_meters() -> list[Figure]:
+    """Send the telegrams of many meters a second through one TCP port, as a concentrator does."""
+    meters = [SimulatedMeter(MeterKind.LUXEMBOURG, number + 1) for number in range(_CROWD)]
+    begin = datetime.now(UTC)
+    bursts = [
+        [meter.frame(begin + timedelta(seconds=second)) for meter in meters]
+        for second in range(2 * _CROWD_SECONDS)
+    ]
+    alone = _seconds_alone(meters, bursts[:_CROWD_SECONDS])
+    late = []
+    with (
+        temporary_folder() as folder,
+        contextlib.closing(CountingPort()) as port,
+        # Without a name, so each meter goes out under its own.
+        RunningGateway(folder, {"": port.name}, meters) as gateway,
+    ):
+        wait_until(lambda: _is_connected(port), "a connection")
+        port.write(b"".join(bursts[0]))
+        gateway.wait_for(_CROWD)
+        busy = gateway.processor_seconds()
+        start = time.perf_counter()
+        for second, burst in enumerate(bursts[1 : _CROWD_SECONDS + 1], 1):
+            port.write(b"".join(burst))
+            sent = time.perf_counter()
+            gateway.wait_for(_CROWD * (second + 1))
+            late.append(gateway.last_line - sent)
+            time.sleep(max(0.0, start + second - time.perf_counter()))
+        busy = gateway.processor_seconds() - busy
+    count = _CROWD * _CROWD_SECONDS
+    name = f"{_CROWD} meters a second in one stream"
+    return [
+        Figure(f"{name}: s from the last byte to the last line, worst", max(late), 1),
+        Figure(f"{name}: µs of processor a telegram in run", busy / count * 1e6),
+        Figure(f"{name}: the same, MeterStream and JSON alone", alone / count * 1e6),
+        Figure(f"{name}: times as much", busy / alone, 2.5),
+    ]
+
+
+def _is_connected(port: CountingPort) -> bool:
+    port.write(b"\x00")
+    return port.sent > 0
+
+
+def _seconds_alone(meters: list[SimulatedMeter], bursts: list[list[bytes]]) -> float:
+    """Return what reading the bytes into JSON costs without a gateway around it."""
+    keys = KeyRing(
+        {
+            meter.title: [MeterKey(Secret(meter.key))]
+            for meter in meters
+            if meter.title is not None and meter.key is not None
+        }
+    )
+    stream = MeterStream(keys)
+    began = time.process_time()
+    for burst in bursts:
+        data = b"".join(burst)
+        for start in range(0, len(data), 16384):
+            stream.receive_data(data[start : start + 16384], float(start))
+            while (event := stream.next_event()) is not None:
+                if isinstance(event, MeterTelegram):
+                    to_json_bytes(event.as_object())
+    return time.process_time() - began
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(
@@ -303,6 +378,7 @@ def main() -> None:
         lambda: latency(MeterKind.LUXEMBOURG),
         lambda: latency(MeterKind.BELGIUM),
         replugging,
+        crowd_of_meters,
     ]
     print_figures(steps, as_json=args.json)
 
