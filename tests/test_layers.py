@@ -16,7 +16,7 @@ PURE = {
 
 #: From the bottom to the top: a module imports from its own layer and those below.
 LAYERS = (
-    ("protocol",),
+    ("protocol", "safe_text"),
     ("capture_format", "dummies"),
     ("hexdump", "exit_status", "yaml_file", "logs", "telegram_redaction"),
     ("redaction",),

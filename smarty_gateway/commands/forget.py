@@ -8,10 +8,11 @@ from typing import Final
 
 from smarty_gateway.commands.reset_counter import UnknownMeterError
 from smarty_gateway.config import Config
-from smarty_gateway.config_file import config_from_options, find_config_file, load_config, topic_name
+from smarty_gateway.config_file import config_from_options, find_config_file, load_config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import topic_part
 from smarty_gateway.store import FolderLock, Store, state_folder
 
 _log = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
     """Give what the topics of a meter begin with, or may have begun with."""
-    own = f"/{topic_name(name)}/"
-    if any(owner != name and topic_name(owner) == topic_name(name) for owner in published.values()):
+    own = f"/{topic_part(name)}/"
+    if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
         return [f"\0{name}"]  # no topic begins so: they are those of a meter that is spelled otherwise
     roots = {"smarty" if config is None or config.mqtt is None else config.mqtt.topic}
     roots |= {
