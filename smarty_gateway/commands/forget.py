@@ -12,7 +12,7 @@ from smarty_gateway.config_file import config_from_options, find_config_file, lo
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.safe_text import topic_part
+from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.store import FolderLock, Store, state_folder
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "its retained messages from the broker, so that it disappears from Home Assistant. Stop the "
         "gateway first: it would publish the meter again.",
     )
-    parser.add_argument("meter", help="its name, as in its topics")
+    parser.add_argument("meter", type=_name, help="its name, as in its topics")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
     parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder")
     parser.add_argument("--mqtt", metavar="URL", help="the broker: mqtt[s]://[user@]host[:port]")
@@ -40,6 +40,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--mqtt-password-file", type=Path, metavar="FILE", help="holds the password of the broker"
     )
     parser.set_defaults(execute=execute)
+
+
+def _name(argument: str) -> str:
+    """Return an argument as text; bytes in it that are none can be part of no stored name."""
+    return argument.encode("utf-8", "backslashreplace").decode()
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
@@ -69,12 +74,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         lock.release()
     if not topics and not forgotten:
         known = ({*counters} | {*published.values()}) - {""}  # nobody owns what will be emptied
-        names = f"; known are: {', '.join(sorted(known))}" if known else ""
+        names = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
         raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
     waiting = forgotten - counters.count(args.meter)
     print(
-        f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker, and "
-        f"{waiting} waiting telegrams from the state folder"
+        f"{printable(args.meter)} is forgotten; {len(topics)} retained messages were removed from the "
+        f"broker, and {waiting} waiting telegrams from the state folder"
     )
     return ExitStatus.GOOD
 
