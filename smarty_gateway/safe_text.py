@@ -1,6 +1,11 @@
-"""Makes text of a meter, a file or a user safe for where it goes: a topic, an id, a terminal."""
+"""Makes text of a meter, a file or a user safe for where it goes: a topic, an id, a terminal, an error.
+
+An error may repeat what was typed, and people type keys where they do not belong.
+"""
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
 #: MQTT 3.1.1, 4.7 and 1.5.3: the separator, the wildcards and `$`, then control characters, surrogates and
@@ -11,6 +16,22 @@ _NOT_IN_TOPICS: Final = re.compile(
     + "]"
 )
 _LONGEST_TOPIC_PART: Final = 64
+
+#: What may stand between hex digits: white space of any kind, also what PDF files and web pages put
+#: there unseen, and the marks people and programming languages separate bytes with.
+HEX_SEPARATORS: Final = re.compile(r"(?:[\s\u200b-\u200d\u2060\ufeff:,;.\-\u2010-\u2015\u2212_]|0[xX]|\\x)+")
+#: A key has 32 digits; somebody who types one may miss some, or double some.
+_KEY_DIGITS: Final = re.compile(r"[0-9A-Fa-f]{24,40}")
+#: What is none: a longer number, such as a hash, an IPv6 address, and the serial number in the name of a port
+#: (32 hex digits of a CP2102N). Then what may be a key, or several.
+_KEY_IN_TEXT: Final = re.compile(
+    r"[0-9A-Fa-f]{41,}+|\[(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]|/dev/\S+"
+    rf"|(?P<key>[0-9A-Fa-f](?:(?:{HEX_SEPARATORS.pattern})?+(?![0-9A-Fa-f]{{41}})[0-9A-Fa-f]){{23,}}+)"
+)
+_HIDDEN: Final = "…"
+_KEY_ADVICE: Final = (
+    f" ({_HIDDEN} looks like a key and is not shown: a key is never an argument, write it into keys.yaml)"
+)
 
 
 def topic_part(text: str) -> str:
@@ -29,3 +50,38 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def looks_like_key(text: str) -> bool:
+    """True if a text could be a key that was written in the wrong place."""
+    return _KEY_DIGITS.fullmatch(HEX_SEPARATORS.sub("", text)) is not None
+
+
+def without_keys(words: str, typed: Iterable[str] = ()) -> str:
+    """Return an error's words without what looks like a key, and with the advice where a key belongs.
+
+    Args:
+        words: they may repeat arguments.
+        typed: all arguments; a key with blanks is several, and each of them alone does not look like one.
+    """
+    shown = words
+    for part in _parts_of_keys(typed):
+        shown = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, shown)
+    shown = _hide(shown)
+    return words if shown == words else shown + _KEY_ADVICE
+
+
+def _hide(text: str) -> str:
+    return _KEY_IN_TEXT.sub(lambda found: _HIDDEN if found["key"] else found[0], text)
+
+
+def _parts_of_keys(typed: Iterable[str]) -> Iterator[str]:
+    words = " ".join(typed).replace("=", " ").split()
+    for is_hex, group in groupby(words, _is_hex):
+        parts = list(group)
+        if is_hex and _hide(" ".join(parts)) != " ".join(parts):
+            yield from parts
+
+
+def _is_hex(word: str) -> bool:
+    return re.fullmatch(r"[0-9A-Fa-f]+", HEX_SEPARATORS.sub("", word)) is not None

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from smarty_gateway.config import StoreLimits
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -61,6 +62,8 @@ _COLUMNS: Final = {
 
 class StateError(GatewayError):
     """The state folder cannot be used; the text says why and what to do."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
 
 
 @dataclass(frozen=True, slots=True)

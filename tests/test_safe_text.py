@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smarty_gateway.safe_text import object_id, printable, topic_part
+from smarty_gateway.safe_text import HEX_SEPARATORS, object_id, printable, topic_part, without_keys
 
 #: Any text, with surrogates, and with what hypothesis would seldom try.
 TEXTS = st.text(
@@ -69,3 +69,34 @@ def test_any_text_can_be_shown(text: str) -> None:
 )
 def test_what_cannot_be_seen_is_shown_escaped_and_nothing_else(text: object, shown: str) -> None:
     assert printable(text) == shown
+
+
+@given(
+    digits=st.text("0123456789abcdefABCDEF", min_size=24, max_size=40),
+    group=st.integers(1, 40),
+    separator=st.sampled_from(["", " ", ":", "-", ", ", " 0x", "\\x", "\xa0", "\u2011", "\u200b"]),
+    before=st.sampled_from(["", "decode: ", "'", "mqtt://", "/home/me/"]),
+    behind=st.sampled_from(["", ": No such file", "'", ".bin", f" {'5f' * 32}"]),
+)
+def test_a_key_in_an_error_is_not_shown_however_it_is_written(
+    digits: str, group: int, separator: str, before: str, behind: str
+) -> None:
+    key = separator.join(digits[at : at + group] for at in range(0, len(digits), group))
+    shown = without_keys(f"{before}{key}{behind}")
+    assert digits not in HEX_SEPARATORS.sub("", shown)
+    assert "a key is never an argument" in shown
+    assert ("5f" * 32 in behind) == ("5f" * 32 in shown)
+
+
+@pytest.mark.parametrize(
+    "typed", [["0F1E2D3C 4B5A6978", "8796A5B4"], ["--keys=0F1E2D3C", "4B5A6978", "8796A5B4"]]
+)
+def test_nor_is_a_part_of_a_key_that_is_several_arguments(typed: list[str]) -> None:
+    for part in ("0F1E2D3C", "4B5A6978", "8796A5B4"):
+        assert part not in without_keys(f"{part}: No such file", typed)
+    assert without_keys("beef: No such file", [*typed, "--", "beef"]) == "beef: No such file"
+
+
+def test_words_without_a_key_stay_as_they_are() -> None:
+    words = "/home/me/recording of 2026-11-21 07-30.bin: No such file"
+    assert without_keys(words, ["decode", words, "--seed", "123456789"]) == words
