@@ -60,6 +60,8 @@ def permission_problem(path: Path, content: str = "the keys") -> str | None:
         mode = path.stat().st_mode
     except OSError:
         return None  # reading it will say what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        return None  # likewise, and nobody should change the mode of a device
     folders = [Path("/run/secrets"), *map(Path, filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]))]
     resolved = path.resolve()
     if not mode & (stat.S_IRWXG | stat.S_IRWXO) or any(resolved.is_relative_to(f.resolve()) for f in folders):

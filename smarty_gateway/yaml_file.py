@@ -19,9 +19,8 @@ import yaml
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import looks_like_key
+from smarty_gateway.small_file import UnreadableFileError, read_small_file
 
-#: A file of keys or settings is a few pages at most; whatever is larger was named by mistake.
-_MAX_SIZE: Final = 1_000_000
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -97,12 +96,9 @@ class YamlReader:
             UnusableFileError: it cannot be read, or is no YAML; nothing of its content is shown.
         """
         try:
-            with self.path.open("rb") as file:
-                text = file.read(_MAX_SIZE + 1)
-        except OSError as error:
-            self.fail(None, f"the {self._what} cannot be read: {error.strerror}")
-        if len(text) > _MAX_SIZE:
-            self.fail(None, f"this is no {self._what}, it is far too large")
+            text = read_small_file(self.path)
+        except UnreadableFileError as error:
+            self.fail(None, f"the {self._what} cannot be read: {error}")
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
