@@ -1,13 +1,17 @@
 """What a meter, a file or an argument holds cannot take over the terminal, whatever command shows it."""
 
 import json
+import subprocess
+import unicodedata
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from smarty_gateway.simulator.ports import PtyPort
 from tests.commands import smarty_gateway
-from vectors.building_blocks import HOUSE_KEY, frame, telegram
+from tests.running import Running
+from vectors.building_blocks import HOUSE_KEY, HOUSE_TITLE, frame, telegram
 
 #: Commands to a terminal: ESC and BEL, CSI in one byte (U+009B), return, delete, another C1, a lone byte.
 EVIL: Final = "\x1b]0;owned\x07\x9b2J\rowned\x7f\x80"
@@ -75,6 +79,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def assert_harmless(done: subprocess.CompletedProcess[bytes]) -> None:
+    shown = done.stdout + done.stderr
+    assert b"Traceback" not in shown
+    assert b"please report" not in shown
+    assert {c for c in shown.decode() if unicodedata.category(c) == "Cc"} == {"\n"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -125,15 +136,30 @@ def folder(tmp_path: Path) -> Path:
     ids=lambda arguments: " ".join(arguments).replace(NAME, "NAME"),
 )
 def test_no_control_character_reaches_the_terminal(folder: Path, arguments: tuple[str, ...]) -> None:
-    done = smarty_gateway(*arguments, folder=folder, data=b"")
-    shown = done.stdout + done.stderr
-    assert b"Traceback" not in shown
-    assert b"please report" not in shown
-    assert shown
-    found = {
-        character for character in shown.decode() if ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
-    }
-    assert found == {"\n"}
+    assert_harmless(smarty_gateway(*arguments, folder=folder, data=b""))
+
+
+def test_nor_does_one_in_the_name_of_a_stored_meter(folder: Path) -> None:
+    port = PtyPort(folder / "port")
+    with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as running:
+        running.wait_for_port(port.name)
+        port.write(ENCRYPTED)
+        running.wait_for_readings(1)
+        assert running.stop() == 0
+    port.close()
+    name = running.readings[0]["meter"]
+    assert "\x1b" in name
+    state = ("--state", folder / "state/smarty-gateway")
+    for command, meter, status in (
+        ("reset-counter", "nobody", 2),
+        ("forget", "nobody", 2),
+        ("reset-counter", HOUSE_TITLE.hex(), 0),
+        ("forget", name, 0),
+    ):
+        done = smarty_gateway(command, meter, *state, folder=folder)
+        assert_harmless(done)
+        assert done.returncode == status
+        assert "owned" in (done.stdout + done.stderr).decode()
 
 
 def test_the_telegrams_themselves_are_given_byte_for_byte(folder: Path) -> None:
