@@ -73,9 +73,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "bad.yaml").write_text(CONFIGURATION, "ascii")
     (tmp_path / "bad.keys.yaml").write_text(f"keys:\n  {YAML_NAME}: {YAML_NAME}\n", "ascii")
     (tmp_path / "raw.yaml").write_text(f"meters: {EVIL}\n", "utf-8")
-    (tmp_path / "keys.yaml").write_text(f"keys:\n  any: {HOUSE_KEY.hex()}\n", "ascii")
-    for path in ("bad.keys.yaml", "keys.yaml"):
-        (tmp_path / path).chmod(0o600)
+    for name in ("keys", NAME):
+        (tmp_path / f"{name}.yaml").write_text(f"keys:\n  any: {HOUSE_KEY.hex()}\n", "ascii")
+    for path in tmp_path.glob("*.yaml"):
+        path.chmod(0o600)
     return tmp_path
 
 
@@ -119,6 +120,7 @@ def assert_harmless(done: subprocess.CompletedProcess[bytes]) -> None:
         ("doctor", "--format", "json", f"{NAME}.bin"),
         ("capture", f"{NAME}.bin", f"{NAME}.capture"),
         ("check", "--config", NAME),
+        ("check", "--keys", f"{NAME}.yaml"),
         ("verify", NAME),
         ("verify", f"{NAME}.json"),
         ("verify", "--format", "json", f"{NAME}.json"),
