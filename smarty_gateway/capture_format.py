@@ -14,6 +14,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from smarty_gateway.safe_text import printable
+
 #: What the first line begins with; neither raw bytes of a meter nor a hex dump do.
 SIGNATURE: Final = b"# smarty-gateway capture "
 _VERSION: Final = 1
@@ -128,4 +130,4 @@ class CaptureReader:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

@@ -8,21 +8,17 @@ wrong is one line on standard error.
 import argparse
 import contextlib
 import io
-import logging
 import os
-import sqlite3
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final, NoReturn, TextIO
 
 from smarty_gateway import __version__
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.state_file import StateError
-from smarty_gateway.yaml_file import UnusableFileError
+from smarty_gateway.safe_text import printable, without_keys
 
 #: In the order in which a newcomer needs them; each is a module of that name.
 COMMANDS: Final = (
@@ -39,23 +35,24 @@ COMMANDS: Final = (
 )
 
 
+class WrongUsageError(GatewayError):
+    """The command line is not as the usage has it."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves it to `main` to print what is wrong: the words repeat what was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        raise WrongUsageError(message)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status."""
+    """Run one command and return its exit status."""
     _prepare_streams()
-    parser = argparse.ArgumentParser(
-        prog="smarty-gateway",
-        description="Reads encrypted Luxembourg and plaintext Belgian smart meters (P1 port).",
-    )
-    parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
-    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     arguments = sys.argv[1:] if argv is None else argv
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        # Only what is asked for is loaded: on a small computer the rest takes a second.
-        command = import_module(f"smarty_gateway.commands.{name.replace('-', '_')}")
-        command.add_parser(commands)
-    args = parser.parse_args(arguments)
     try:
+        args = _parser(arguments).parse_args(arguments)
         status = int(args.execute(args))
         sys.stdout.flush()
     except BrokenPipeError:
@@ -69,11 +66,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError):
             # Inputs and files of keys or settings have errors of their own; what is left is the output.
             _forget_output(sys.stdout)
-        return _fail(error)
+        return _fail(error, arguments)
     finally:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
     return status
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="smarty-gateway",
+        description="Reads encrypted Luxembourg and plaintext Belgian smart meters (P1 port).",
+    )
+    parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for name in [wanted] if wanted in COMMANDS else COMMANDS:
+        # Only what is asked for is loaded: on a small computer the rest takes a second.
+        command = import_module(f"smarty_gateway.commands.{name.replace('-', '_')}")
+        command.add_parser(commands)
+    return parser
 
 
 def _forget_output(stream: TextIO) -> None:
@@ -91,26 +103,30 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(error: Exception) -> ExitStatus:
-    """Say in one line what is wrong, and give the exit status that stands for it."""
-    match error:
-        case UnusableFileError() | StateError():
-            words, status = str(error), ExitStatus.UNUSABLE_FILE
-        case GatewayError():
-            words, status = str(error), ExitStatus.WRONG_USAGE
-        case sqlite3.Error():
-            words = f"the state file cannot be used now: {error}; has another program opened it?"
-            status = ExitStatus.REJECTED
-        case OSError():
-            words, status = f"cannot write the output: {error.strerror}", ExitStatus.REJECTED
-        case _:
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            words = (
-                f"this is a fault of smarty-gateway {__version__}, please report it: {type(error).__name__} "
-                f"at {Path(at.filename).name}:{at.lineno}"
-            )
-            status = ExitStatus.REJECTED
-            logging.getLogger(__name__).debug("%s", traceback.format_exc())
+def _fail(error: Exception, arguments: Sequence[str]) -> int:
+    """Print in one line what is wrong, and return the exit status that stands for it."""
+    status = error.exit_status if isinstance(error, GatewayError) else ExitStatus.REJECTED
     with contextlib.suppress(OSError):
+        words = printable(without_keys(_words_for(error), typed=arguments))
         print(f"smarty-gateway: {words}", file=sys.stderr)
     return status
+
+
+def _words_for(error: Exception) -> str:
+    if isinstance(error, GatewayError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"cannot write the output: {error.strerror}"
+    # A program that starts and ends well needs none of these, and each takes a while to load.
+    import logging  # noqa: PLC0415
+    import sqlite3  # noqa: PLC0415
+    import traceback  # noqa: PLC0415
+
+    if isinstance(error, sqlite3.Error):
+        return f"the state file cannot be used now: {error}; has another program opened it?"
+    logging.getLogger(__name__).debug("%s", traceback.format_exc())
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"this is a fault of smarty-gateway {__version__}, please report it: {type(error).__name__} "
+        f"at {Path(at.filename).name}:{at.lineno}"
+    )

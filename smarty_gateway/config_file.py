@@ -32,6 +32,7 @@ from smarty_gateway.config import (
 from smarty_gateway.keys import permission_problem
 from smarty_gateway.protocol.errors import GatewayError, KeyFormatError
 from smarty_gateway.protocol.system_title import system_title_from_serial
+from smarty_gateway.safe_text import object_id, topic_part
 from smarty_gateway.sources.address import (
     FRAMINGS,
     MODERN,
@@ -48,7 +49,7 @@ from smarty_gateway.yaml_file import Section, UnusableFileError, YamlReader, fir
 STDOUT_FORMATS: Final = ("json", "table", "telegram")
 MQTT_VERSIONS: Final = ("3.1.1", "5")
 #: What the gateway itself publishes beside the meters.
-_TAKEN_NAME: Final = "status"
+_TAKEN_NAMES: Final = ("status", "health")
 _LONGEST_INTERVAL: Final = 86400
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _URL_FORM: Final = "write the url as mqtt://HOST or mqtts://USER@HOST:PORT (mqtts is with TLS)"
@@ -118,11 +119,6 @@ def config_from_options(
     elif password_file is not None:
         raise OptionError("--mqtt-password-file needs the broker beside it: --mqtt mqtt://USER@HOST")
     return Config(meters=(MeterConfig((_parse_source(source, None),)),), stdout=stdout, mqtt=broker)
-
-
-def topic_name(name: str) -> str:
-    """Give the part of an MQTT topic that stands for a meter: `/ + #` and blanks become `_`."""
-    return re.sub(r"[/+#\s]", "_", name)
 
 
 def warnings(config: Config, ports: Path = _BY_ID) -> list[str]:
@@ -322,8 +318,8 @@ class _ConfigReader(YamlReader):
 
     def _name(self, node: yaml.Node) -> str:
         name = self.text(node, "a name")
-        if topic_name(name) == _TAKEN_NAME:
-            self.fail(node, "the name status is taken by the gateway itself; write another name")
+        if (taken := topic_part(name).casefold()) in _TAKEN_NAMES:
+            self.fail(node, f"the name {taken} is taken by the gateway itself; write another name")
         return name
 
     def _sources(self, node: yaml.Node) -> tuple[Address, ...]:
@@ -354,18 +350,24 @@ class _ConfigReader(YamlReader):
         return address
 
     def _check_names(self, sections: list[Section]) -> None:
-        first: dict[str, tuple[Section, int]] = {}
+        first: dict[str, tuple[Section, str]] = {}
         for section in sections:
             # A meter without a name goes out under its id.
             key = "name" if "name" in section.nodes else "id"
             if key not in section.values:
                 continue
-            node, name = section.nodes[key], topic_name(section.values[key])
-            other, line = first.setdefault(name, (section, line_of(node)))
-            # Two equal ids on one source are found elsewhere.
-            if other is not section and (key == "name" or not _same_source(section, other)):
-                alike = f"is the same as in line {line}, or becomes it when / + # and blanks become _"
-                self.note(node, f"this {key} {alike}; give each meter a name of its own")
+            # Equal topics give equal ids of Home Assistant, which tell less apart.
+            own_id = object_id(topic_part(section.values[key])).casefold()
+            other, other_key = first.setdefault(own_id, (section, key))
+            # The same id twice on one source is found elsewhere.
+            is_same_id = key == other_key == "id" and _identity(section.values[key]) == _identity(
+                other.values[key]
+            )
+            if other is not section and not (is_same_id and _same_source(section, other)):
+                line = line_of(other.nodes[other_key])
+                alike = f"is the same as in line {line}, or becomes it in topics and Home Assistant ids"
+                rule = "only letters a to z in either case, digits, - and _ count there"
+                self.note(section.nodes[key], f"this {key} {alike} ({rule}); give each meter another name")
 
     def _check_settings(self, section: Section) -> None:
         found = {source.kind for source in section.values["source"]}

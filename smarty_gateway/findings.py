@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.safe_text import without_keys
 from smarty_gateway.sources.address import OLD, LineSettings
 
 #: Luxmetering P1 specification 1.1.3, table 1.1.
@@ -156,10 +157,14 @@ def configuration(path: Path, errors: Sequence[str]) -> Finding:
     """The configuration has faults; it was used as far as it could be read."""
     return Finding(
         Code.CONFIGURATION,
-        f"{path} has {times(len(errors), 'fault')}, and `run` will not start with it. "
-        f"{'It is this' if len(errors) == 1 else 'The first'}: {errors[0]}",
-        f"See all that is wrong with: smarty-gateway check --config {shlex.quote(str(path))} (doctor went on "
-        "with what can be read of it, and else with the usual places of keys.yaml).",
+        without_keys(
+            f"{path} has {times(len(errors), 'fault')}, and `run` will not start with it. "
+            f"{'It is this' if len(errors) == 1 else 'The first'}: {errors[0]}"
+        ),
+        without_keys(
+            f"See all that is wrong with: smarty-gateway check --config {shlex.quote(str(path))} (doctor "
+            "went on with what can be read of it, and else with the usual places of keys.yaml)."
+        ),
     )
 
 

@@ -24,13 +24,11 @@ from smarty_gateway.protocol.keyring import (
     Verification,
 )
 from smarty_gateway.protocol.system_title import system_title_from_serial
+from smarty_gateway.safe_text import HEX_SEPARATORS
 from smarty_gateway.yaml_file import UnusableFileError, YamlReader, first_existing, line_of
 
 DEFAULT_KEY_FILES: Final = (Path("keys.yaml"), Path("/etc/smarty-gateway/keys.yaml"))
 
-#: What may stand between hex digits: white space of any kind, also what PDF files and web pages put
-#: there unseen, and the marks people and programming languages separate bytes with.
-_SEPARATORS: Final = re.compile(r"[\s\u200b-\u200d\u2060\ufeff:,;.\-\u2010-\u2015\u2212_]+|0[xX]|\\x")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]*")
 _TITLE: Final = re.compile(r"[0-9A-Fa-f]{16}")
 _ANY: Final = "any"
@@ -62,6 +60,8 @@ def permission_problem(path: Path, content: str = "the keys") -> str | None:
         mode = path.stat().st_mode
     except OSError:
         return None  # reading it will say what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+        return None  # likewise, and nobody should change the mode of a device
     folders = [Path("/run/secrets"), *map(Path, filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]))]
     resolved = path.resolve()
     if not mode & (stat.S_IRWXG | stat.S_IRWXO) or any(resolved.is_relative_to(f.resolve()) for f in folders):
@@ -153,7 +153,7 @@ class _KeyReader(YamlReader):
 
     def meter(self, node: yaml.ScalarNode) -> bytes | None:
         """Read the name of an entry: the system title it stands for, None for `any`."""
-        text = _SEPARATORS.sub("", node.value)
+        text = HEX_SEPARATORS.sub("", node.value)
         if text.lower() == _ANY:
             return None
         if _TITLE.fullmatch(text):
@@ -188,7 +188,7 @@ class _KeyReader(YamlReader):
             if not node.value:
                 self.fail(node, "no key is written here")
             texts = [self._text(item) for item in node.value]
-            if len(texts) > 1 and all(len(_SEPARATORS.sub("", text)) <= 2 for text in texts):
+            if len(texts) > 1 and all(len(HEX_SEPARATORS.sub("", text)) <= 2 for text in texts):
                 return [self._encryption_key(node, " ".join(texts))]
             found: list[Secret] = []
             for item, text in zip(node.value, texts, strict=True):
@@ -216,7 +216,7 @@ class _KeyReader(YamlReader):
         return str(node.value)
 
     def _secret(self, node: yaml.Node, text: str) -> Secret:
-        digits = _SEPARATORS.sub("", text)
+        digits = HEX_SEPARATORS.sub("", text)
         if not digits or digits in ("~", "null"):
             self.fail(node, "no key is written here")
         if not _HEX.fullmatch(digits):

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import TextIO
 
+from smarty_gateway.safe_text import printable
+
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to whatever standard error is at the moment: a live table puts itself before it."""
@@ -30,8 +32,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+        return printable(super().format(record))
 
 
 def start_log(*, verbose: bool = False) -> None:

@@ -1,33 +1,44 @@
-"""Text that came from a meter, a file or a user, made safe for where it goes.
+"""Makes text of a meter, a file or a user safe for where it goes: a topic, an id, a terminal, an error.
 
-What a meter sends is data, never a name: its bytes reach a topic only by way of `topic_part`, and a
-terminal, a log or a label only by way of `printable`.
+An error may repeat what was typed, and people type keys where they do not belong.
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
-#: What MQTT 3.1.1 forbids in a topic or lets a broker refuse (1.5.3, 4.7.1, 4.7.3): wildcards, control
-#: characters, surrogates and non-characters.
-_NEVER_IN_TOPIC: Final = "+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(
-    chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
+#: MQTT 3.1.1, 4.7 and 1.5.3: the separator, the wildcards and `$`, then control characters, surrogates and
+#: non-characters, at which a broker may hang up. Blanks are legal, but most tools split at them.
+_NEVER_IN_TOPICS: Final = r"+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(
+    chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF)
 )
-_NOT_IN_TOPIC: Final = re.compile(f"[{_NEVER_IN_TOPIC}]")
-_NOT_IN_TOPIC_PART: Final = re.compile(f"[/$\\s{_NEVER_IN_TOPIC}]")
-_NOT_IN_OBJECT_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_TOPIC_PART_MAX: Final = 64
+_NOT_IN_TOPIC: Final = re.compile(f"[{_NEVER_IN_TOPICS}]")
+_NOT_IN_TOPIC_PART: Final = re.compile(rf"[/$\s{_NEVER_IN_TOPICS}]")
+_LONGEST_TOPIC_PART: Final = 64
 #: MQTT writes the length of a topic with two bytes.
-_TOPIC_MAX: Final = 65535
+_LONGEST_TOPIC: Final = 65535
+
+#: What may stand between hex digits: white space of any kind, also what PDF files and web pages put
+#: there unseen, and the marks people and programming languages separate bytes with.
+HEX_SEPARATORS: Final = re.compile(r"(?:[\s\u200b-\u200d\u2060\ufeff:,;.\-\u2010-\u2015\u2212_]|0[xX]|\\x)+")
+#: A key has 32 digits; somebody who types one may miss some, or double some.
+_KEY_DIGITS: Final = re.compile(r"[0-9A-Fa-f]{24,40}")
+#: What is none: a longer number, such as a hash, an IPv6 address, and the serial number in the name of a port
+#: (32 hex digits of a CP2102N). Then what may be a key, or several.
+_KEY_IN_TEXT: Final = re.compile(
+    r"[0-9A-Fa-f]{41,}+|\[(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]|/dev/\S+"
+    rf"|(?P<key>[0-9A-Fa-f](?:(?:{HEX_SEPARATORS.pattern})?+(?![0-9A-Fa-f]{{41}})[0-9A-Fa-f]){{23,}}+)"
+)
+_HIDDEN: Final = "…"
+_KEY_ADVICE: Final = (
+    f" ({_HIDDEN} looks like a key and is not shown: a key is never an argument, write it into keys.yaml)"
+)
 
 
 def topic_part(text: str) -> str:
-    """Return the one level of an MQTT topic that stands for a name, never empty."""
-    return _NOT_IN_TOPIC_PART.sub("_", text)[:_TOPIC_PART_MAX] or "_"
-
-
-def object_id(text: str) -> str:
-    """Return the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`."""
-    return _NOT_IN_OBJECT_ID.sub("_", text)
+    """Return the level of an MQTT topic that stands for a name; never empty."""
+    return _NOT_IN_TOPIC_PART.sub("_", text[:_LONGEST_TOPIC_PART]) or "_"
 
 
 def is_topic(value: object) -> bool:
@@ -36,16 +47,13 @@ def is_topic(value: object) -> bool:
         isinstance(value, str)
         and bool(value)
         and _NOT_IN_TOPIC.search(value) is None
-        and len(value.encode()) <= _TOPIC_MAX
+        and len(value.encode()) <= _LONGEST_TOPIC
     )
 
 
-def printable(value: object) -> str:
-    """Return text without what would take over a terminal: such characters are shown escaped."""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def object_id(text: str) -> str:
+    """Return the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", text)
 
 
 def discovery_id(topic: str, name: str, meter_id: str | None) -> str:
@@ -57,3 +65,46 @@ def discovery_id(topic: str, name: str, meter_id: str | None) -> str:
         meter_id: of the meter; None where all it has is a header line, which two meters may share.
     """
     return object_id(f"{topic}_{topic_part(name)}" if meter_id is None else meter_id)
+
+
+def printable(value: object) -> str:
+    """Return a text in which everything that could take over a terminal, or cannot be seen, is escaped."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def looks_like_key(text: str) -> bool:
+    """True if a text could be a key that was written in the wrong place."""
+    return _KEY_DIGITS.fullmatch(HEX_SEPARATORS.sub("", text)) is not None
+
+
+def without_keys(words: str, typed: Iterable[str] = ()) -> str:
+    """Return an error's words without what looks like a key, and with the advice where a key belongs.
+
+    Args:
+        words: they may repeat arguments.
+        typed: all arguments; a key with blanks is several, and each of them alone does not look like one.
+    """
+    shown = words
+    for part in _parts_of_keys(typed):
+        shown = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, shown)
+    shown = _hide(shown)
+    return words if shown == words else shown + _KEY_ADVICE
+
+
+def _hide(text: str) -> str:
+    return _KEY_IN_TEXT.sub(lambda found: _HIDDEN if found["key"] else found[0], text)
+
+
+def _parts_of_keys(typed: Iterable[str]) -> Iterator[str]:
+    words = " ".join(typed).replace("=", " ").split()
+    for is_hex, group in groupby(words, _is_hex):
+        parts = list(group)
+        if is_hex and _hide(" ".join(parts)) != " ".join(parts):
+            yield from parts
+
+
+def _is_hex(word: str) -> bool:
+    return re.fullmatch(r"[0-9A-Fa-f]+", HEX_SEPARATORS.sub("", word)) is not None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.counters import BEGINS_ANEW
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
@@ -55,7 +56,7 @@ _FINGERPRINT: Final = re.compile(r"[0-9a-f]{1,64}")
 class StateError(GatewayError):
     """The state folder cannot be used; the text says why and what to do."""
 
-    exit_status = 78
+    exit_status = ExitStatus.UNUSABLE_FILE
 
 
 def state_folder(chosen: Path | None) -> Path:

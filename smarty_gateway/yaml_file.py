@@ -16,11 +16,11 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import looks_like_key
+from smarty_gateway.small_file import UnreadableFileError, read_small_file
 
-#: A file of keys or settings is a few pages at most; whatever is larger was named by mistake.
-_MAX_SIZE: Final = 1_000_000
-_KEY_DIGITS: Final = 32
 _NULL: Final = "tag:yaml.org,2002:null"
 
 
@@ -32,18 +32,13 @@ class UnusableFileError(GatewayError):
         words: what is wrong and what to write instead.
     """
 
+    exit_status = ExitStatus.UNUSABLE_FILE
+
     def __init__(self, path: Path, line: int | None, words: str) -> None:
         self.path = path
         self.line = line
         self.words = words
-        place = "what is named here looks like a key and is not shown" if looks_like_key(path.name) else path
-        super().__init__(f"{place}:{line}: {words}" if line is not None else f"{place}: {words}")
-
-
-def looks_like_key(text: str) -> bool:
-    """Tell whether a text could be a key that slipped to the wrong place."""
-    digits = re.sub(r"[\s:,;._-]+|0[xX]", "", text)
-    return re.fullmatch(rf"[0-9A-Fa-f]{{{_KEY_DIGITS}}}", digits) is not None
+        super().__init__(f"{path}:{line}: {words}" if line is not None else f"{path}: {words}")
 
 
 def first_existing(candidates: Iterable[Path]) -> Path | None:
@@ -101,12 +96,9 @@ class YamlReader:
             UnusableFileError: it cannot be read, or is no YAML; nothing of its content is shown.
         """
         try:
-            with self.path.open("rb") as file:
-                text = file.read(_MAX_SIZE + 1)
-        except OSError as error:
-            self.fail(None, f"the {self._what} cannot be read: {error.strerror}")
-        if len(text) > _MAX_SIZE:
-            self.fail(None, f"this is no {self._what}, it is far too large")
+            text = read_small_file(self.path)
+        except UnreadableFileError as error:
+            self.fail(None, f"the {self._what} cannot be read: {error}")
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:

@@ -6,6 +6,7 @@ logs, so the whole suite is the test.
 """
 
 import base64
+import os
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +55,7 @@ def assert_no_key(data: bytes, where: str) -> None:
 
 def assert_no_key_in_arguments(arguments: tuple[object, ...]) -> None:
     """Fail if an argument of a process is, or holds, a key."""
-    assert_no_key(b"\0".join(str(argument).encode() for argument in arguments), "the arguments")
+    assert_no_key(b"\0".join(os.fsencode(str(argument)) for argument in arguments), "the arguments")
 
 
 def assert_no_key_in_state(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """A hostile source beside a healthy encrypted meter: it costs its own readings and nothing else.
 
-Each attack was seen to work once. The healthy meter speaks every half second; every reading must be at the broker
-within two seconds, with a bounded memory and a bounded log, and afterwards all is as if nothing had been.
+Each attack was seen to work once. The healthy meter speaks every half second; every reading must be at the
+broker within two seconds, with a bounded memory and log, and afterwards all is as if nothing had been.
 """
 
 import itertools
@@ -43,6 +43,7 @@ class Flooder(threading.Thread):
         self.sent = 0
 
     def run(self) -> None:
+        """Serve one client after the other."""
         while not self._stopping.is_set():
             try:
                 client, _ = self._listener.accept()
@@ -70,6 +71,7 @@ class Flooder(threading.Thread):
                     self._stopping.wait(self._pause)
 
     def stop(self) -> None:
+        """End."""
         self._stopping.set()
         self._listener.close()
 
@@ -82,7 +84,9 @@ def odd_ids() -> list[bytes]:
     """Identities with everything that no topic may hold."""
     odd = [f"A{chr(code)}B" for code in (*range(1, 10), 0x0B, 0x1B, 0x7F, *range(0x80, 0xA0))]
     odd += ["a/#", "+", "$SYS", "x" * 96]
-    return [plaintext(f"0-0:96.1.1({identity})", f"0-1:24.1.0(003)\r\n0-1:96.1.1({identity})") for identity in odd]
+    return [
+        plaintext(f"0-0:96.1.1({identity})", f"0-1:24.1.0(003)\r\n0-1:96.1.1({identity})") for identity in odd
+    ]
 
 
 def replays() -> list[bytes]:
@@ -102,11 +106,16 @@ def forgeries() -> list[bytes]:
 
 
 def names_of_others() -> list[bytes]:
-    return [plaintext(f"0-0:96.1.1({name})") for name in ("my_house", "MY_HOUSE", "my/house", "status", "health")]
+    return [
+        plaintext(f"0-0:96.1.1({name})") for name in ("my_house", "MY_HOUSE", "my/house", "status", "health")
+    ]
 
 
 def invented_ids() -> list[bytes]:
-    return [b"".join(plaintext(f"0-0:96.1.1(M{n})") for n in range(start, start + 100)) for start in range(0, 6000, 100)]
+    return [
+        b"".join(plaintext(f"0-0:96.1.1(M{n})") for n in range(start, start + 100))
+        for start in range(0, 6000, 100)
+    ]
 
 
 def large_messages() -> list[bytes]:
@@ -150,6 +159,7 @@ class Street:
         keys.chmod(0o600)
 
     def configure(self, other: str = "") -> None:
+        """Write gateway.yaml, with another entry or without."""
         (self.folder / "gateway.yaml").write_text(
             f"meters:\n  - {{name: my house, source: '{self.house.name}'}}\n{other}"
             f"outputs:\n  mqtt: {{url: 'mqtt://127.0.0.1:{self.broker.port}', interval: 0}}\n",
@@ -191,7 +201,10 @@ def test_an_attacker_on_one_source_costs_a_healthy_meter_nothing(
     flooder = Flooder(ATTACKS[attack](), pause=0.02 if attack.startswith(("S1", "S6")) else 0.0)
     street.configure(f"  - {{source: 'tcp://127.0.0.1:{flooder.port}'}}\n")
     try:
-        with Subscriber(broker, "smarty/#", "homeassistant/#") as listener, Running("run", folder=tmp_path) as running:
+        with (
+            Subscriber(broker, "smarty/#", "homeassistant/#") as listener,
+            Running("run", folder=tmp_path) as running,
+        ):
             wait_until(lambda: _is_read(street.house), "the house is read")
             if not is_first:
                 street.speak(running, listener, 2)

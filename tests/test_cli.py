@@ -1,11 +1,21 @@
 """Whatever happens inside a command, a user sees one line and a status."""
 
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
+from tests.commands import ROOT, environment, smarty_gateway
+from tests.running import Running
+
+#: Digits of a key that nobody has; those of the other tests may not even be arguments.
+TYPED = "8F1A2D3C4B5A69788796A5B4C3D2E177"
+GROUPS = [TYPED[at : at + 8] for at in range(0, 32, 8)]
+BYTES = [TYPED[at : at + 2] for at in range(0, 32, 2)]
 
 
 @pytest.mark.parametrize(
@@ -32,3 +42,94 @@ def test_no_fault_gives_a_traceback(
     assert words in error
     assert error.count("\n") == 1
     assert "a secret" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("decode", TYPED),
+        ("decode", " ".join(GROUPS)),
+        ("decode", *GROUPS),
+        ("decode", ":".join(BYTES)),
+        ("decode", f"0x{TYPED}"),
+        ("decode", *(f"0x{byte}," for byte in BYTES)),
+        ("decode", TYPED.lower() + "0"),
+        ("decode", TYPED[:-8]),
+        ("decode", "--keys", TYPED),
+        ("decode", f"--keys={TYPED}"),
+        ("decode", "--keys", *GROUPS),
+        ("decode", "--keys", TYPED, TYPED, TYPED),
+        ("decode", "--format", TYPED),
+        ("capture", *GROUPS),
+        ("check", TYPED, TYPED),
+        ("check", "--config", TYPED),
+        ("doctor", TYPED),
+        ("doctor", "--config", TYPED, "there.bin"),
+        ("doctor", "--seconds", TYPED, "there.bin"),
+        ("forget", TYPED, "--state", "state"),
+        ("reset-counter", TYPED, "--state", "state"),
+        ("run", "--source", TYPED),
+        ("run", "--source", "-", "--keys", TYPED),
+        ("simulate", "--seed", TYPED),
+        ("verify", *GROUPS),
+        (TYPED,),
+    ],
+    ids=" ".join,
+)
+def test_a_key_among_the_arguments_is_not_repeated_and_its_place_is_named(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "there.bin").write_bytes(b"x")
+    done = smarty_gateway(*arguments, folder=tmp_path, data=b"")
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode in (1, 2, 78)
+    for part in (*GROUPS, *(BYTES if BYTES[0] in " ".join(arguments).split() else ())):
+        assert part.lower() not in said.lower()
+    assert "a key is never an argument, write it into keys.yaml" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{'5f' * 32}.bin",
+        f"{'5f' * 21}",
+        "tcp://[2001:db8:85a3:8d3:1319:8a2e:370:7348]:x",
+        f"/dev/serial/by-id/usb-CP2102N_{TYPED}-if00",
+    ],
+)
+def test_what_is_no_key_is_repeated(tmp_path: Path, name: str) -> None:
+    said = smarty_gateway("decode", name, folder=tmp_path).stderr.decode()
+    assert name in said
+    assert "key" not in said
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "smarty_gateway.exit_status",
+        "smarty_gateway.cli",
+        "smarty_gateway.config_file",
+        "smarty_gateway.gateway",
+    ],
+)
+@pytest.mark.parametrize(
+    "arguments", [("run", "--source", "tcp://127.0.0.1:9"), ("demo",)], ids=["run", "demo"]
+)
+def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
+    tmp_path: Path, arguments: tuple[str, ...], module: str
+) -> None:
+    """Python itself tells which module it has just loaded."""
+    with Running(*arguments, folder=tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}) as running:
+        running.wait_for_log(module)
+        assert running.stop() == 0
+    assert not running.says("Traceback")
+
+
+def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
+    """So that a signal finds its handler soon, and `decode` is quick on a small computer."""
+    script = "import sys, smarty_gateway.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True, check=True, cwd=ROOT, env=environment(),
+    )  # fmt: skip
+    assert not {b"yaml", b"sqlite3", b"cryptography", b"logging"} & set(done.stdout.split())

@@ -22,7 +22,6 @@ from smarty_gateway.config_file import (
     find_config_file,
     load_config,
     read_config,
-    topic_name,
 )
 from smarty_gateway.keys import read_key_file
 from smarty_gateway.protocol.errors import GatewayError
@@ -220,7 +219,8 @@ def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_fil
         (PORT + "    name: ''\n", ["3: ", "name"]),
         (PORT + "    name: '  '\n", ["3: ", "name"]),
         (PORT + '    name: "a\\nb"\n', ["3: ", "line breaks"]),
-        (PORT + "    name: status\n", ["3: ", "taken"]),
+        (PORT + "    name: status\n", ["3: ", "status is taken"]),
+        (PORT + "    name: Health\n", ["3: ", "health is taken"]),
         (PORT + "    nmae: a\n", ["3: ", "'nmae'", "did you mean 'name'"]),
         (PORT + "    source: /dev/ttyS1\n", ["3: ", "already in line 2"]),
         (PORT + "    encrypted: maybe\n", ["3: ", "true or false"]),
@@ -326,8 +326,13 @@ def two_meters(first: str, second: str) -> str:
         ("name: my house", "name: my_house"),
         ("name: a/b", "name: a+b"),
         ("name: 'a#b'", "name: a b"),
+        ("name: House", "name: house"),
+        ("name: küche", "name: kÜche"),
+        ("name: a.b", "name: a b"),
+        (f"name: {'x' * 64}a", f"name: {'x' * 64}b"),
         (f"name: {SERIAL}", f"id: {SERIAL}"),
         (f"id: {SERIAL}", f"id: {SERIAL}"),
+        (f"id: {SERIAL}", f"id: {SERIAL.lower()}"),
     ],
 )
 def test_two_meters_that_would_share_their_topics_are_refused(
@@ -336,7 +341,17 @@ def test_two_meters_that_would_share_their_topics_are_refused(
     said = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS1, {second}"))
     assert said.startswith("3: ")
     assert "line 2" in said
-    assert topic_name("a b/c+d#e") == "a_b_c_d_e"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(f"name: {SERIAL}, id: A", f"id: {SERIAL}"), ("id: a.b", "id: a_b")]
+)
+def test_two_meters_on_one_source_that_would_share_their_topics_are_refused(
+    config_file: Path, first: str, second: str
+) -> None:
+    said = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS0, {second}"))
+    assert said.startswith("3: this id")
+    assert "line 2" in said
 
 
 def test_meters_on_one_source_need_an_id_each(config_file: Path, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pytest
 from smarty_gateway.config import HomeAssistantConfig, Style
 from smarty_gateway.mqtt.home_assistant import Discovery
 from smarty_gateway.mqtt.meter_topics import MeterTopics
-from smarty_gateway.mqtt.topics import Topics, object_id
+from smarty_gateway.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Secret, Verification
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.safe_text import object_id
 from tests.commands import ROOT
 from tests.home_assistant_rules import DEVICE_KEYS, SENSOR_KEYS, SHARED_KEYS, STATE_CLASSES, UNITS
 from vectors.building_blocks import (

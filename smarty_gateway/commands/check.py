@@ -15,6 +15,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import meter_registry
 from smarty_gateway.keys import check_key_file, find_key_file, permission_problem
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import printable, without_keys
 from smarty_gateway.state_file import state_folder
 from smarty_gateway.store import holders_in
 from smarty_gateway.yaml_file import UnusableFileError
@@ -85,8 +86,8 @@ def _warnings(config: Config) -> list[str]:
 def _report(path: Path, errors: list[UnusableFileError], content: str) -> bool:
     """Tell all that is wrong with a file, from its top to its end, or that it is good."""
     if not errors:
-        print(f"{path}: good, {content}", flush=True)
-    _say(map(str, sorted(errors, key=lambda error: error.line or 0)))
+        print(printable(f"{path}: good, {content}"), flush=True)
+    _say(without_keys(str(error)) for error in sorted(errors, key=lambda error: error.line or 0))
     return not errors
 
 
@@ -98,4 +99,4 @@ def _say(lines: Iterable[str]) -> None:
     """Tell the user; the check goes on even where nobody can hear it any more."""
     for line in lines:
         with contextlib.suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line), file=sys.stderr, flush=True)

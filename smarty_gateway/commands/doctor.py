@@ -20,6 +20,7 @@ from smarty_gateway.diagnosis import Diagnosis
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.findings import Finding
 from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
@@ -75,7 +76,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             {"code": found.code.value, "text": found.text, "advice": found.advice}
             for found in diagnosis.findings()
         ]
-        print(json.dumps({"findings": findings, **diagnosis.summary()}, ensure_ascii=False, indent=2))
+        # In ASCII: text of a meter may hold control characters beyond it, which JSON need not escape.
+        print(json.dumps({"findings": findings, **diagnosis.summary()}, indent=2))
     else:
         _print_findings(diagnosis.findings())
     return ExitStatus.GOOD if diagnosis.is_verified else ExitStatus.REJECTED
@@ -227,7 +229,7 @@ def _print_findings(findings: list[Finding]) -> None:
 
 def _paragraph(text: str, indent: str) -> str:
     return textwrap.fill(
-        text, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -8,10 +8,11 @@ from typing import Final
 
 from smarty_gateway.commands.reset_counter import UnknownMeterError
 from smarty_gateway.config import Config
-from smarty_gateway.config_file import config_from_options, find_config_file, load_config, topic_name
+from smarty_gateway.config_file import config_from_options, find_config_file, load_config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state_file import FolderLock, state_folder
 from smarty_gateway.store import Store
 
@@ -33,7 +34,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "have its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway "
         "first: it would publish the meter again.",
     )
-    parser.add_argument("meter", help="its name, as in its topics")
+    parser.add_argument("meter", type=_name, help="its name, as in its topics")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
     parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder")
     parser.add_argument("--mqtt", metavar="URL", help="the broker: mqtt[s]://[user@]host[:port]")
@@ -41,6 +42,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--mqtt-password-file", type=Path, metavar="FILE", help="holds the password of the broker"
     )
     parser.set_defaults(execute=execute)
+
+
+def _name(argument: str) -> str:
+    """Return an argument as text; bytes in it that are none can be part of no stored name."""
+    return argument.encode("utf-8", "backslashreplace").decode()
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
@@ -71,19 +77,19 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         lock.release()
     if not topics and not waiting and args.meter not in {*counters, *holders}:
         known = {*counters, *holders, *published.values()} - {""}  # nobody owns what will be emptied
-        names = f"; known are: {', '.join(sorted(known))}" if known else ""
+        names = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
         raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
     print(
-        f"{args.meter} is forgotten; {len(topics)} retained messages were removed from the broker, and "
-        f"{waiting} waiting telegrams from the state folder"
+        f"{printable(args.meter)} is forgotten; {len(topics)} retained messages were removed from the "
+        f"broker, and {waiting} waiting telegrams from the state folder"
     )
     return ExitStatus.GOOD
 
 
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
     """Give what the topics of a meter begin with, or may have begun with."""
-    own = f"/{topic_name(name)}/"
-    if any(owner != name and topic_name(owner) == topic_name(name) for owner in published.values()):
+    own = f"/{topic_part(name)}/"
+    if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
         return [f"\0{name}"]  # no topic begins so: they are those of a meter that is spelled otherwise
     roots = {"smarty" if config is None or config.mqtt is None else config.mqtt.topic}
     roots |= {

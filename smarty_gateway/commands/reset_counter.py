@@ -12,6 +12,7 @@ from smarty_gateway.config_file import find_config_file, load_config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.safe_text import printable
 from smarty_gateway.state_file import state_folder
 from smarty_gateway.store import Store, StoredCounter
 
@@ -47,11 +48,15 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             known = sorted({row.meter for row in rows})
             raise UnknownMeterError(
                 f"no frame counter is stored for {args.meter} in {store.path}"
-                + (f"; there are some for: {', '.join(known)}" if known else "; there is none at all")
+                + (
+                    f"; there are some for: {', '.join(map(repr, known))}"
+                    if known
+                    else "; there is none at all"
+                )
             )
         store.reset({row.title for row in chosen})
     meters = sorted({row.meter for row in chosen})
-    print(f"the next frame of {', '.join(meters)} is accepted with any frame counter")
+    print(f"the next frame of {printable(', '.join(meters))} is accepted with any frame counter")
     return ExitStatus.GOOD
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import printable
 from smarty_gateway.simulator.faults import Fault, parse_fault
 from smarty_gateway.simulator.meters import KEYS_HEAD, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import Port, PtyPort, TcpPort
@@ -127,7 +128,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         ended = threading.Event()
         stack.enter_context(_ending_with_signals(ended))
         if args.replay is not None:
-            print(f"{args.replay}  {ports[0].name}", flush=True)
+            print(printable(f"{args.replay}  {ports[0].name}"), flush=True)
             timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, ended.set)
             timer.daemon = True
             timer.start()
@@ -136,7 +137,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             return ExitStatus.GOOD
         stack.enter_context(Simulation(meters, ports, speed=speed, faults=faults, seed=seed))
         for meter, port in zip(meters, ports, strict=True):
-            print(f"{meter.meter_id:16}  {meter.kind:10}  {port.name}")
+            print(printable(f"{meter.meter_id:16}  {meter.kind:10}  {port.name}"))
         sys.stdout.flush()
         ended.wait(seconds)
     return ExitStatus.GOOD

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from smarty_gateway.safe_text import printable
+
 _SHOWN_SECONDS: Final = 1.0
 
 
 def say(line: str) -> None:
     """Tell the user; the work goes on even where nobody can hear this any more."""
-    _write(f"{line}\n")
+    _write(f"{printable(line)}\n")
 
 
 class StatusLine:
@@ -29,7 +31,7 @@ class StatusLine:
             return
         self._last = now
         self._is_shown = True
-        _write(f"\r\x1b[K{words()}, Ctrl-C ends")
+        _write(f"\r\x1b[K{printable(words())}, Ctrl-C ends")
 
     def clear(self) -> None:
         """Make place for another line."""

@@ -11,6 +11,7 @@ from typing import Final
 import smarty_gateway
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.fields import print_fields
+from smarty_gateway.safe_text import printable
 from smarty_gateway.vector_files import Case, Outcome, VectorFileError, load_cases
 
 _PACKAGE: Final = Path(smarty_gateway.__file__).resolve().parent
@@ -56,7 +57,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     else:
         _print_table(results)
         for path, case, outcome in failed:
-            print(f"failed {path.name} {case.id}: expected {case.expect}, got {outcome.got}")
+            print(printable(f"failed {path.name} {case.id}: expected {case.expect}, got {outcome.got}"))
             if args.verbose:
                 print_fields(outcome.fields)
     return ExitStatus.REJECTED if failed else ExitStatus.GOOD
@@ -106,15 +107,15 @@ def _print_json(results: list[_Result]) -> None:
         for path, case, outcome in results
     ]
     passed = sum(outcome.passed for _, _, outcome in results)
-    json.dump(
-        {"passed": passed, "failed": len(results) - passed, "cases": cases}, sys.stdout, ensure_ascii=False
-    )
+    # In ASCII: names in a file may hold control characters beyond it, which JSON need not escape.
+    json.dump({"passed": passed, "failed": len(results) - passed, "cases": cases}, sys.stdout)
     sys.stdout.write("\n")
 
 
 def _print_table(results: list[_Result]) -> None:
     from rich.console import Console  # noqa: PLC0415 - the JSON form does without
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     passed: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
@@ -129,7 +130,7 @@ def _print_table(results: list[_Result]) -> None:
     for name, flag in sorted(passed.keys() | failed.keys()):
         style = "red" if failed[name, flag] else None
         cells = ("" if flag else name, flag or "all", str(passed[name, flag]), str(failed[name, flag]))
-        table.add_row(*cells, style=style)
+        table.add_row(*(Text(printable(cell)) for cell in cells), style=style)
     Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
     good = sum(outcome.passed for _, _, outcome in results)
     print(f"{good} passed, {len(results) - good} failed")

@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from smarty_gateway.config import MqttConfig
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.small_file import UnreadableFileError, read_small_file
 
 #: Less than the time in which a stop must be done.
 _CONNECT_SECONDS: Final = 3.0
@@ -261,10 +262,11 @@ def _password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text("utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise ConnectionFailed(f"the password file {path} cannot be read: {why}") from None
+        return read_small_file(path).decode().strip("\r\n")
+    except UnreadableFileError as error:
+        raise ConnectionFailed(f"the password file {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ConnectionFailed(f"the password file {path} cannot be read: it is no text") from None
 
 
 def _tls_context(config: MqttConfig) -> ssl.SSLContext:

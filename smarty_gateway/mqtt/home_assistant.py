@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.config import HomeAssistantConfig, Style
-from smarty_gateway.mqtt.topics import Topics, device_name, object_id
+from smarty_gateway.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.protocol.obis import BY_NAME, Form, Quantity
+from smarty_gateway.safe_text import object_id
 
 Component = dict[str, Any]
 

@@ -1,15 +1,9 @@
 """The topics of the contract, and the names in them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from smarty_gateway.config_file import topic_name
-
-
-def object_id(text: str) -> str:
-    """Give the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", text)
+from smarty_gateway.safe_text import topic_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +19,11 @@ class Topics:
 
     def of(self, meter: str, *levels: str) -> str:
         """Give a topic of one meter."""
-        return "/".join((self.root, topic_name(meter), *levels))
+        return "/".join((self.root, topic_part(meter), *levels))
 
     def mbus(self, meter: str, device: str) -> str:
         """Give the topic of one M-Bus device."""
-        return self.of(meter, "mbus", topic_name(device))
+        return self.of(meter, "mbus", topic_part(device))
 
 
 def device_name(device: Mapping[str, object]) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from smarty_gateway.protocol.explanation import Explained
+from smarty_gateway.safe_text import printable
 
 
 def print_fields(fields: Iterable[Explained]) -> None:
     """Print an explanation on standard output; text of a meter is shown escaped."""
     for row in fields:
         offset = "" if row.offset is None else str(row.offset)
-        line = f"{offset:>8}  {row.data:<61}  {row.field:<16}  {row.meaning}".rstrip()
-        print("".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line))
+        print(printable(f"{offset:>8}  {row.data:<61}  {row.field:<16}  {row.meaning}".rstrip()))
     print()

@@ -1,9 +1,17 @@
-"""The JSON object of a telegram as one line of text, the same on standard output and MQTT."""
+"""The JSON object of a telegram as one line of text, the same on standard output and MQTT.
+
+JSON lets U+007F to U+009F stand as they are, and some terminals take them for commands. They are escaped.
+"""
 
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import orjson
+
+_CONTROL: Final = re.compile("[\x7f-\x9f]")
+#: The same in UTF-8 but for U+007F, as which it takes a tenth of the time.
+_CONTROL_BYTES: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 
 def to_json(record: dict[str, Any]) -> str:
@@ -14,6 +22,9 @@ def to_json(record: dict[str, Any]) -> str:
 def to_json_bytes(record: dict[str, Any]) -> bytes:
     """Write a record as compact JSON in UTF-8, as MQTT carries it."""
     try:
-        return orjson.dumps(record)
+        text = orjson.dumps(record)
     except orjson.JSONEncodeError:  # a count beyond 64 bits, which a meter may well send once
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
+    if b"\x7f" in text or (not text.isascii() and _CONTROL_BYTES.search(text)):
+        return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()
+    return text

@@ -17,8 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
-from smarty_gateway.outputs.table import SECURITY_STYLE, printable
+from smarty_gateway.outputs.table import SECURITY_STYLE
 from smarty_gateway.protocol.obis import BY_NAME
+from smarty_gateway.safe_text import printable
 
 _log = logging.getLogger(__name__)
 #: Redrawn this often, which the eye takes for at once.

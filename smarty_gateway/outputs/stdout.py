@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
+from smarty_gateway.safe_text import printable
 
 _log = logging.getLogger(__name__)
 #: About a minute of a thousand meters, or a few hours of one.
@@ -119,7 +120,7 @@ class StdoutOutput:
 
             console = Console(highlight=False, width=self._width, color_system=None, record=False)
             with console.capture() as captured:
-                console.print(Text(reading.meter), table_of(reading.telegram, self._width))
+                console.print(Text(printable(reading.meter)), table_of(reading.telegram, self._width))
             return captured.get().encode("utf-8", "backslashreplace")
         return reading.json + b"\n"
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
+from smarty_gateway.safe_text import printable
 
 #: The colour of each degree of proof.
 SECURITY_STYLE: Final = {
@@ -51,7 +52,7 @@ class _Row(NamedTuple):
 
 def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
     """Lay out one telegram in so many columns."""
-    rows = list(_rows(telegram))
+    rows = [_Row(*map(printable, row)) for row in _rows(telegram)]
     # Numbers stand with their decimal points under each other: pad what is behind the point.
     behind = max((len(_fraction(row.value)) for row in rows if _is_number(row.value)), default=0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -100,7 +101,7 @@ def _title(telegram: MeterTelegram) -> Text:
 
 def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
     readings = telegram.readings
-    yield _Row(_METER, "Header", printable(readings.header), "", "")
+    yield _Row(_METER, "Header", readings.header, "", "")
     if telegram.system_title is not None:
         yield _Row(_METER, "System title", telegram.system_title.hex().upper(), "", "")
     yield from sorted(_field_rows(telegram), key=lambda row: _SECTION_ORDER[row.section])
@@ -110,11 +111,11 @@ def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
             if key in device:
                 unit = str(device.get("unit", "")) if key == MBusField.VALUE.value else ""
                 code = readings.codes.get(f"{name}.{'value' if key == 'timestamp' else key}", "")
-                value = _time(device[key]) if key == "timestamp" else printable(device[key])
+                value = _time(device[key]) if key == "timestamp" else str(device[key])
                 yield _Row(section, description, value, unit, code)
     for code, lines in readings.unknown.items():
         for line in lines:
-            yield _Row("Unknown", "", printable(line), "", printable(code))
+            yield _Row("Unknown", "", line, "", code)
 
 
 def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
@@ -127,7 +128,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
             description = name.replace("_", " ").capitalize()
         unit = found.quantity.unit or ""
         if isinstance(value, dict):
-            yield _Row(found.section, description, printable(value["value"]), unit, code)
+            yield _Row(found.section, description, str(value["value"]), unit, code)
             yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
         elif isinstance(value, list):
             yield _Row(found.section, description, "none" if not value else "", "", code)
@@ -135,7 +136,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         elif found.quantity.form is Form.TIME:
             yield _Row(found.section, description, _time(str(value)), unit, code)
         else:
-            yield _Row(found.section, description, printable(value), unit, code)
+            yield _Row(found.section, description, str(value), unit, code)
 
 
 def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
@@ -146,11 +147,6 @@ def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
 
 def _time(iso: str) -> str:
     return iso.replace("T", " ")
-
-
-def printable(value: object) -> str:
-    """Show text of a meter without what would take over a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value))
 
 
 def _is_number(text: str) -> bool:

@@ -4,9 +4,17 @@ Whatever else escapes from the core is a bug. Faulty input is no exception at al
 (see `rejection`), because a stream goes on behind a damaged frame.
 """
 
+from typing import ClassVar
+
 
 class GatewayError(Exception):
-    """Something is wrong that the user can mend; the text is one line that says how."""
+    """Something is wrong that the user can mend; the text is one line that says how.
+
+    Attributes:
+        exit_status: with which a command ends that fails by it; 2 stands for wrong usage.
+    """
+
+    exit_status: ClassVar[int] = 2
 
 
 class KeyFormatError(GatewayError):

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import looks_like_key
 
 
 class Kind(Enum):
@@ -104,7 +105,7 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
     except PermissionError:
         return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
     except OSError:
-        if path.suffix and not path.is_relative_to("/dev"):
+        if (path.suffix and not path.is_relative_to("/dev")) or looks_like_key(text):
             raise AddressError(f"{text}: no such file") from None
         return Address(Kind.SERIAL, str(path), path=path)
     if stat.S_ISDIR(mode):
