@@ -403,7 +403,9 @@ def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(config_file: Path,
     assert errors(config_file, text)
 
 
-@pytest.mark.parametrize("source", [f"/{KEY}.txt", f"mqtt://me:{KEY}", f"tcp://{KEY}", f"~nobody-of-that-name/{KEY}"])
+@pytest.mark.parametrize(
+    "source", [f"/{KEY}.txt", f"mqtt://me:{KEY}", f"tcp://{KEY}", f"~nobody-of-that-name/{KEY}"]
+)
 def test_a_source_that_holds_a_key_is_refused_and_not_repeated(config_file: Path, source: str) -> None:
     said = error(config_file, f"meters:\n  - source: {source}\n")
     assert said.startswith("2: source")
