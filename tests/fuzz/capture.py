@@ -31,7 +31,8 @@ from vectors.building_blocks import (
 _FRAMES: Final = (
     frame(luxembourg(1), counter=1), frame(luxembourg(2), counter=2), frame(luxembourg(4), counter=4),
     frame(luxembourg_of_2018(3), key=BARN_KEY, title=BARN_TITLE, counter=3),
-    frame(luxembourg(5), title=STRANGER), frame(luxembourg(6), key=OTHER_KEY, counter=6), frame(b"of SAG1030700012345", counter=7),
+    frame(luxembourg(5), title=STRANGER), frame(luxembourg(6), key=OTHER_KEY, counter=6),
+    frame(b"of SAG1030700012345", counter=7),
 )  # fmt: skip
 _TEXTS: Final = (belgium(4), netherlands(5), luxembourg(6), with_parity(belgium(1)))
 _RINGS: Final = (
@@ -40,10 +41,8 @@ _RINGS: Final = (
 )  # fmt: skip
 _PIECES: Final = (
     b"# smarty-gateway capture 1, source x, began 2026-11-21T07:30:00+00:00\n", b"0.000000 db08\n",
-    b"1 2", b" ",
-    b"\n", b"\r\n", b"99999999999999.9 00\n", b"# comment\n", b"0.5 db0\n", b"0.", b"1.5\t",
-    b"ff" * 70_000, b"\x00",
-    b"# smarty-gateway capture ", b"began x", b"-1.0 00\n", b"1e5 00\n", b"nan 00\n",
+    b"1 2", b" ", b"\n", b"\r\n", b"99999999999999.9 00\n", b"# comment\n", b"0.5 db0\n", b"0.", b"1.5\t",
+    b"ff" * 70_000, b"\x00", b"# smarty-gateway capture ", b"began x", b"-1.0 00\n", b"1e5 00\n", b"nan 00\n",
 )  # fmt: skip
 _FORMS: Final = [form for text in (*NAMES, *VALUES) for form in forms(text)]
 _SECRETS: Final = [

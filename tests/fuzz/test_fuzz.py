@@ -2,6 +2,8 @@
 
 import importlib
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.telegram_redaction import _Kind
+from tests.commands import ROOT
 from tests.fuzz import stream
-from tests.fuzz.__main__ import DOORS, random_inputs
+from tests.fuzz.__main__ import DOORS, Run, random_inputs
 from tests.fuzz.picker import Picker
 
 #: So many inputs take some seconds.
@@ -83,6 +86,32 @@ def test_the_streams_hold_telegrams_of_each_kind_and_faults_of_each_reason() -> 
         for event in stream._read([segment] for segment in made.segments).events:
             found.add(event.security if isinstance(event, MeterTelegram) else event.reason)
     assert found >= {*Reason, "authenticated", "unauthenticated", "plaintext"}
+
+
+def test_a_run_counts_inputs_and_failures_and_shows_the_first_of_a_kind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse_odd(data: bytes) -> None:
+        assert data[0] % 2 == 0
+
+    run = Run("door", refuse_odd, inputs=10, seconds=60.0)
+    for number in range(10):
+        assert not run.is_over
+        run.take(bytes([number]))
+    assert run.is_over
+    run.report("by hand")
+    shown = capsys.readouterr()
+    assert shown.out.startswith("door (by hand): 10 inputs in 0 s")
+    assert "5 exceptions of 1 kinds" in shown.out
+    assert shown.err.count("input: ") == 1
+    assert shown.err.endswith("input: 01\n")
+
+
+def test_a_door_can_be_run_for_longer_by_hand() -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "hex_dump", "--random", "--inputs", "20"]
+    done = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+    assert done.stdout.startswith(b"hex_dump (random, seed 1): 20 inputs in ")
+    assert b" 0 exceptions " in done.stdout
 
 
 def test_choices_behind_the_end_of_an_input_are_the_first_ones() -> None:
