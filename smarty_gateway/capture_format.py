@@ -82,13 +82,13 @@ class CaptureReader:
         if lines and self._skips:
             self._skips = False
             lines = lines[1:]
-        chunks = [chunk for line in lines if (chunk := self._read(line.strip())) is not None]
+        chunks = [chunk for line in lines if (chunk := self._read(line)) is not None]
         if self._skips:
             self._held = b""
         elif len(self._held) > _LINE_MAX:
+            self._count_long(self._held)
             self._held = b""
             self._skips = True
-            self.unreadable_lines += 1
         return chunks
 
     def finish(self) -> list[Chunk]:
@@ -104,13 +104,21 @@ class CaptureReader:
         data = bytes.fromhex(digits[: len(digits) & ~1].decode())
         return [(float(match[1]), data)] if data else []
 
+    def _count_long(self, line: bytes) -> None:
+        """Count a line that is too long; only its beginning may be here, and chunks must not matter."""
+        self.unreadable_lines += not line.startswith(b"#")
+
     def _read(self, line: bytes) -> Chunk | None:
+        if len(line) > _LINE_MAX:
+            self._count_long(line)
+            return None
+        line = line.strip()
         if line.startswith(b"#"):
             self._read_comment(line)
             return None
         if not line:
             return None
-        match = _LINE.fullmatch(line) if len(line) <= _LINE_MAX else None
+        match = _LINE.fullmatch(line)
         if match is None or len(match[2]) % 2:
             self.unreadable_lines += 1
             return None

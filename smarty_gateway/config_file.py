@@ -344,7 +344,12 @@ class _ConfigReader(YamlReader):
             address = _parse_source(text, self._folder)
             _ = address.identity
         except AddressError as error:
-            self.fail(node, str(error))
+            # The line tells which source is meant; what is written there may hold a key.
+            words = str(error)
+            for shown in (text.strip(), repr(text.strip())):
+                if words.startswith(shown):
+                    words = f"source{words.removeprefix(shown)}"
+            self.fail(node, words)
         except RuntimeError:
             self.fail(node, "this path leads in a circle of links")
         return address

@@ -109,6 +109,15 @@ def test_an_endless_line_takes_no_more_memory_than_a_long_one() -> None:
     assert reader.unreadable_lines == 1
 
 
+@pytest.mark.parametrize(("begin", "skipped"), [(b"# ", 0), (b"1.0 ", 1), (b" " * 300_000, 1)])
+def test_a_line_that_is_too_long_is_counted_alike_however_it_comes(begin: bytes, skipped: int) -> None:
+    text = written([]) + begin.ljust(300_000, b"0") + b"1.0 00\n2.0 ff\n"
+    for size in (len(text), 65536, 1000):
+        chunks, reader = read(text, size)
+        assert chunks == [(2.0, b"\xff")]
+        assert reader.unreadable_lines == skipped
+
+
 def test_a_large_chunk_is_written_as_several_lines() -> None:
     data = bytes(200_000)
     chunks, reader = read(written([(1.0, data)]))

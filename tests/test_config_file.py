@@ -418,6 +418,15 @@ def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(config_file: Path,
     assert errors(config_file, text)
 
 
+@pytest.mark.parametrize(
+    "source", [f"/{KEY}.txt", f"mqtt://me:{KEY}", f"tcp://{KEY}", f"~nobody-of-that-name/{KEY}"]
+)
+def test_a_source_that_holds_a_key_is_refused_and_not_repeated(config_file: Path, source: str) -> None:
+    said = error(config_file, f"meters:\n  - source: {source}\n")
+    assert said.startswith("2: source")
+    assert KEY[:8] not in said
+
+
 def test_a_source_with_user_and_password_is_refused_and_not_repeated(config_file: Path) -> None:
     said = error(config_file, "meters:\n  - source: tcp://me:hunter2@host:x\n")
     assert "tcp://HOST:PORT" in said

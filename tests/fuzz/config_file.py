@@ -1,0 +1,162 @@
+"""gateway.yaml: every fault has its line, no secret is ever shown, and what is read is within its bounds."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.config import Config, Durability, MeterConfig, MqttConfig, Pace, Style
+from smarty_gateway.config_file import load_config, read_config, topic_name, warnings
+from smarty_gateway.sources.address import FRAMINGS, SPEEDS, Kind
+from smarty_gateway.yaml_file import UnusableFileError
+from tests.fuzz.folder import FOLDER, written
+from tests.fuzz.picker import Picker
+from tests.fuzz.secrets import assert_no_secret
+from tests.fuzz.yaml_text import finished, key_text, scalar
+
+_METERS: Final = {
+    "name": ("house", "barn", "my house", "status", "a/b", "house"),
+    "source": (
+        "/dev/ttyUSB0", "tcp://192.168.1.20:2001", "tcp://bridge:2001", "-", "rfc2217://bridge:2001",
+        "recording.bin",
+        "tcp://bridge", "socket://[::1]:2001", "http://bridge", "/dev/null", "../x",
+        "tcp://bridge:99999", ".",
+    ),
+    "id": ("SAG1030700012345", '"5341476770003039"', "1SAG1100000001"),
+    "encrypted": ("true", "false", "yes"),
+    "speed": ("115200", "9600", "9601"),
+    "framing": ("8N1", "7E1", "9N1"),
+    "pace": ("full", "recorded", "slow"),
+}  # fmt: skip
+_MQTT: Final = {
+    "url": (
+        "mqtt://localhost", "mqtts://gateway@broker.example:8883", "mqtt://me:c4n4ry7p4ssw0rd9@host",
+        "localhost",
+        "mqtt://host:0", "mqtt://host/topic", "mqtt://[::1]:1883", "mqtt://a..b", "mqtt://%00@host",
+    ),
+    "password_file": ("mqtt.password", "/etc/mqtt", "c4n4ry7p4ssw0rd9"),
+    "ca_file": ("ca.pem",),
+    "cert_file": ("cert.pem",),
+    "key_file": ("key.pem",),
+    "version": ("5", "3.1.1", '"4"'),
+    "client_id": ("me",),
+    "topic": ("smarty", "a/b", "a/#", "/a"),
+    "interval": ("10", "0", "0.5", "86401", "1e3"),
+    "telegrams": ("true", "false"),
+    "values": ("true", "false"),
+    "durability": ("batch", "each", "never"),
+    "home_assistant": ("true", "{style: entity}", "{prefix: ha, style: device}", "{style: x}", "[]"),
+    "password": ("c4n4ry7p4ssw0rd9",),
+}  # fmt: skip
+_TOP: Final = (
+    "keys: keys.yaml",
+    "state: /nonexistent/state",
+    "store: {megabytes: 5, days: 3}",
+    "store: {days: 0}",
+)
+_HEADS: Final = ("meters:", "meters:", "meters:", "Meters:", "meters: []", "")
+
+
+def check_one(data: bytes) -> None:
+    """Raise an exception if a configuration made of this is not read as it should be."""
+    picker = Picker(data)
+    content = picker.take(600) if picker.one_in(20) else finished(picker, _file(picker))
+    path = written(content, "gateway.yaml")
+    config, errors = read_config(path)
+    for error in errors:
+        assert str(error).isprintable(), "an error is more than one line"
+        assert_no_secret(error.words)
+    if config is not None:
+        _check(config)
+        for warning in warnings(config, FOLDER):
+            assert warning.isprintable(), "a warning is more than one line"
+            assert_no_secret(warning)
+    try:
+        loaded = load_config(path)
+    except UnusableFileError as error:
+        assert errors
+        assert str(error) == str(errors[0])
+    else:
+        assert not errors
+        assert loaded == config
+        assert loaded.meters
+
+
+def _file(picker: Picker) -> str:
+    """Return a configuration as people write it, and as they should not."""
+    lines = picker.items(2, lambda: _top(picker)) if picker.one_in(2) else []
+    lines.append(picker.choice(_HEADS))
+    for meter in picker.items(4, lambda: _section(picker, _METERS, "    ")):
+        lines += [f"  - {meter[0].strip()}", *meter[1:]]
+    if not picker.one_in(3):
+        lines.append(picker.choice(("outputs:", "outputs:", "output:")))
+        lines.append(picker.choice(("  stdout: {format: json}", "  stdout: {format: x}", "  stdout:", "")))
+        lines += [picker.choice(("  mqtt:", "  mqtt:", "  mqtts:")), *_section(picker, _MQTT, "    ")]
+    return picker.choice(("\n", "\n", "\r\n")).join(lines) + "\n"
+
+
+def _top(picker: Picker) -> str:
+    if picker.one_in(4):
+        name = picker.choice(("keys", "state", "store", "metres"))
+        return f"{name}: {scalar(picker, (key_text(picker), 'x'))}"
+    return picker.choice(_TOP)
+
+
+def _section(picker: Picker, names: dict[str, tuple[str, ...]], indent: str) -> list[str]:
+    """Return lines with names and values, the first name in front, for it must be there."""
+    known = list(names)
+    first = list(names)[1] if "source" in names else known[0]
+    lines = [f"{indent}{first}: {scalar(picker, names[first])}"]
+    for name in picker.items(5, lambda: picker.choice(known)):
+        if picker.one_in(12):
+            lines.append(f"{indent}{scalar(picker, ('spede', 'Name', 'key'))}: {scalar(picker, ('x',))}")
+        else:
+            lines.append(f"{indent}{name}: {scalar(picker, names[name])}")
+    return lines
+
+
+def _check(config: Config) -> None:
+    """Raise an exception if a value is none that the rest of the program can use."""
+    for meter in config.meters:
+        _check_meter(meter)
+    for path in (config.keys, config.state):
+        assert path is None or path.is_absolute()
+    assert config.stdout in (None, "json", "table", "telegram")
+    assert config.limits.megabytes > 0
+    assert config.limits.days > 0
+    if config.mqtt is not None:
+        _check_broker(config.mqtt)
+
+
+def _check_meter(meter: MeterConfig) -> None:
+    assert isinstance(meter.source.kind, Kind)
+    assert str(meter.source).isprintable()
+    if meter.source.kind in (Kind.TCP, Kind.RFC2217):
+        assert meter.source.host
+        assert 0 < meter.source.port < 65536
+    elif meter.source.kind is not Kind.STDIN:
+        assert meter.source.path.is_absolute()
+    assert isinstance(meter.encrypted, bool)
+    assert isinstance(meter.pace, Pace)
+    assert meter.line is None or (meter.line.speed in SPEEDS and meter.line.framing in FRAMINGS)
+    for name in (meter.name, meter.id):
+        if name is not None:
+            assert name.strip()
+            assert not re.search(r"[/+#\s]", topic_name(name))
+            name.encode()
+
+
+def _check_broker(mqtt: MqttConfig) -> None:
+    assert re.fullmatch(r"[\w.:%-]+", mqtt.host)
+    assert 0 < mqtt.port < 65536
+    assert mqtt.user is None or mqtt.user.strip()
+    assert 0 <= mqtt.interval <= 86400
+    assert not re.search("[+#\x00]", mqtt.topic)
+    mqtt.topic.encode()
+    assert mqtt.version in ("3.1.1", "5")
+    assert isinstance(mqtt.durability, Durability)
+    for flag in (mqtt.tls, mqtt.telegrams, mqtt.values):
+        assert isinstance(flag, bool)
+    if mqtt.home_assistant is not None:
+        assert isinstance(mqtt.home_assistant.style, Style)
+    for path in (mqtt.password_file, mqtt.ca_file, mqtt.cert_file, mqtt.key_file):
+        assert path is None or (isinstance(path, Path) and path.is_absolute())
