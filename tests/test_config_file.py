@@ -215,7 +215,7 @@ def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_fil
         ("meters:\n  - source: tcp://host\n", ["2: ", "port"]),
         ("meters:\n  - source: missing.bin\n", ["2: ", "no such file"]),
         ("meters:\n  - source: ~nobody-of-that-name/x\n", ["2: ", "no path"]),
-        ("meters:\n  - source: [a]\n", ["2: ", "tcp://"]),
+        ("meters:\n  - source: {a: b}\n", ["2: ", "tcp://"]),
         (PORT + "    name: ''\n", ["3: ", "name"]),
         (PORT + "    name: '  '\n", ["3: ", "name"]),
         (PORT + '    name: "a\\nb"\n', ["3: ", "line breaks"]),

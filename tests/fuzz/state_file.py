@@ -10,7 +10,9 @@ from typing import Final
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.mqtt.outbox import Outbox
 from smarty_gateway.mqtt.published import PublishedTopics
-from smarty_gateway.store import FILE_NAME, VERSION, StateError, Store, StoredCounter
+from smarty_gateway.protocol.identities import Identities
+from smarty_gateway.state_file import FILE_NAME, VERSION, StateError
+from smarty_gateway.store import Holder, Store, StoredCounter
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.streams import read, sample_keys
@@ -73,8 +75,12 @@ def _with_flipped_bytes(picker: Picker, file: bytes) -> bytes:
 # What of the store is asked, and what it promises. It is all in the functions from here on.
 
 _TABLES: Final = {
-    "counters": "source, title, fingerprint, counter, meter",
-    "resets": "source, title",
+    "counters": "title, fingerprint, counter, meter, source",
+    "resets": "title",
+    "identities": "identity, owner",
+    "holders": "name, holder, is_authenticated, second",
+    "put_aside": "topic, size",
+    "service": "seconds",
     "undelivered": "topic, payload, stored",
     "published": "topic, meter",
 }
@@ -85,12 +91,14 @@ def _good_file() -> bytes:
     folder = FOLDER / "good-state"
     with Store(folder) as store:
         counters = [
-            StoredCounter(_SOURCE, title, "0123456789abcdef", 5, "house")
+            StoredCounter(title, "0123456789abcdef", 5, "house", _SOURCE)
             for title in (HOUSE_TITLE, BARN_TITLE)
         ]
         store.write(counters, [(f"smarty/house/telegram{number}", b"{}") for number in range(20)])
         store.note_published(["smarty/house/state", "smarty/house/health"], "house")
-        store.reset(counters[:1])
+        store.note_put_aside("smarty/barn/state", 9000)
+        store.write_owners({"e1": HOUSE_TITLE, "e2": "barn"}, {"barn": Holder("e2", is_authenticated=False)})
+        store.reset([HOUSE_TITLE])
     return (folder / FILE_NAME).read_bytes()
 
 
@@ -129,15 +137,31 @@ def _use_counters(store: Store) -> None:
         assert len(row.title) == 8
         assert isinstance(row.counter, int)
         assert -1 <= row.counter < 1 << 32
-    for source in {row.source for row in rows} | {_SOURCE}:
-        read(_FRAME, sample_keys(), store.counters_of(source))
+    read(_FRAME, sample_keys(), store.counters())
     store.write(rows)
-    store.reset(rows)
+    store.reset({row.title for row in rows})
+
+
+def _use_identities(store: Store) -> None:
+    owners, holders = store.owners(), store.holders()
+    table = Identities(store.counters(), owners)
+    for identity, owner in owners.items():
+        assert isinstance(identity, str)
+        assert isinstance(owner, str) or len(owner) == 8
+        table.claim("barn", [identity])
+    for name, held in holders.items():
+        assert isinstance(name, str)
+        assert isinstance(held.meter, str)
+        assert held.second is None or held.second.isprintable()
+    store.write_owners(table.owners(), holders)
+    for topic, size in store.put_aside().items():
+        _check_topic(topic)
+        assert size >= 0
+        store.note_put_aside(topic, None)
 
 
 def _use_resets(store: Store) -> None:
-    for source, title in store.take_resets():
-        assert isinstance(source, str)
+    for title in store.take_resets():
         assert isinstance(title, bytes)
     store.forget_resets()
 
@@ -179,6 +203,7 @@ def _check_topic(topic: object) -> None:
 
 _USES: Final[tuple[Callable[[Store], None], ...]] = (
     _use_counters,
+    _use_identities,
     _use_resets,
     _use_published,
     _use_undelivered,

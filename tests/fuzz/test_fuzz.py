@@ -26,7 +26,6 @@ EXAMPLES = {
 }  # fmt: skip
 #: What is not there yet; take the mark away with it.
 MISSING = {
-    "state_file": pytest.mark.xfail(strict=True, reason="the store does not look at each row that it reads"),
     "broker": pytest.mark.xfail(strict=True, reason="a topic that is no UTF-8 ends the thread of the broker"),
 }
 INPUTS = st.binary(max_size=60) | st.binary(min_size=60, max_size=600)
