@@ -1,10 +1,11 @@
 """gateway.yaml: every fault has its line, no secret is ever shown, and what is read is within its bounds."""
 
+import re
 from pathlib import Path
 from typing import Final
 
 from smarty_gateway.config import Config, Durability, MeterConfig, MqttConfig, Pace, Style
-from smarty_gateway.config_file import read_config
+from smarty_gateway.config_file import load_config, read_config, warnings
 from smarty_gateway.sources.address import FRAMINGS, SPEEDS, Kind
 from smarty_gateway.yaml_file import UnusableFileError
 from tests.fuzz.folder import FOLDER, written
