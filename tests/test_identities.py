@@ -200,4 +200,4 @@ def test_every_line_with_an_identity_counts() -> None:
     )
     (found,) = telegrams(at(stream, text))
     assert set(identities_of(found.readings)) == {"e1", "e2", "e3", "e4"}
-    assert names_in_header("Lux5 SAG1030700012345") == ["lux5sag1030700012345", "sag1030700012345"]
+    assert names_in_header("Lux5 SAG1030700012345") == ("lux5sag1030700012345", "sag1030700012345")

@@ -95,7 +95,7 @@ class _Sender:
     """
 
     key: str
-    identities: list[str]
+    identities: tuple[str, ...]
     telegram: MeterTelegram
     source: str
     is_live: bool
@@ -215,7 +215,7 @@ class MeterRegistry:
             now: seconds of the monotonic clock.
             is_live: it comes from a port; a recording is not held back.
         """
-        identities = [] if telegram.has_foreign_identity else identities_of(telegram.readings)
+        identities = () if telegram.has_foreign_identity else identities_of(telegram.readings)
         sender = _Sender(_key_of(telegram, identities, source), identities, telegram, source, is_live)
         with self._lock:
             meter = self._place(sender, now)
@@ -335,7 +335,7 @@ class MeterRegistry:
         """Return the configured meter that a sender is: by id, key, or a known identity."""
         names = sender.identities
         if sender.telegram.system_title is not None:
-            names = [*names, *names_of_title(sender.telegram.system_title)]
+            names = (*names, *names_of_title(sender.telegram.system_title))
         found = [meter for name in names for meter in self._of_id.get(name, ())]
         if found:
             return next((meter for meter in found if meter.belongs_to(sender.source)), found[0])
@@ -547,7 +547,7 @@ def _forms_of(identity: str) -> set[str]:
         return {folded}
 
 
-def _key_of(telegram: MeterTelegram, identities: list[str], source: str) -> str:
+def _key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) -> str:
     """Return who a telegram comes from, in one text."""
     title = telegram.system_title
     if title is not None and (telegram.security is Security.AUTHENTICATED or not identities):

@@ -136,8 +136,10 @@ class Identities:
             owner: the title under which they were authenticated, or the name of a configured plaintext meter.
             identities: as `identities_of` returns them, the one that names the meter first.
         """
+        if all(self._owners.get(identity) == owner for identity in identities):
+            return True  # as in the telegram before
         with self._guard:
-            if identities and self._is_foreign(identities[0], owner):
+            if self._is_foreign(identities[0], owner):
                 return False
             for identity in identities:
                 if identity not in self._owners:
@@ -217,28 +219,32 @@ def names_of_title(title: bytes) -> set[str]:
     return {title.hex()} | ({serial.casefold()} if serial else set())
 
 
-def identities_of(readings: Readings) -> list[str]:
-    """Return every identity in a telegram, in the form of `fold`.
+def identities_of(readings: Readings) -> tuple[str, ...]:
+    """Return every identity in a telegram, in the form of `fold`, the one that names the meter first.
 
     All lines with one of these codes count, so that an empty or odd one in front hides nothing.
     """
-    found = [str(readings.fields[name]) for name in _IDENTITY_FIELDS if name in readings.fields]
+    fields = readings.fields
+    found = [str(fields[name]) for name in _IDENTITY_FIELDS if name in fields]
     if readings.identity is not None:
         found.append(readings.identity)
-    if readings.unknown:
-        found += [
-            read_hex_text(rest[1:-1])
-            for code, lines in readings.unknown.items()
-            if usual_code(code) in _IDENTITY_CODES
-            for rest in lines
-        ]
-    return list(dict.fromkeys(filter(None, map(fold, found))))
+    for code, lines in readings.unknown.items():
+        if usual_code(code) in _IDENTITY_CODES:
+            found += [read_hex_text(rest[1:-1]) for rest in lines]
+    return _folded(tuple(found))
 
 
-def names_in_header(header: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def names_in_header(header: str) -> tuple[str, ...]:
     """Return what a header line says that could pass for an identity, in the form of `fold`."""
     folded = fold(header)
-    return [folded, *_SERIAL.findall(folded)]
+    return (folded, *_SERIAL.findall(folded))
+
+
+@lru_cache(maxsize=4096)
+def _folded(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return identities in the form of `fold`; a meter sends the same ones each time."""
+    return tuple(dict.fromkeys(filter(None, map(fold, texts))))
 
 
 class _AcceptedFrames:

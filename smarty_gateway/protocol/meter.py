@@ -271,14 +271,14 @@ class MeterStream:
                 return self._refuse(candidate, Reason.CHECKSUM, words)
         readings = self._decoder.decode(telegram)
         accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
-        identities = [*identities_of(readings), *names_in_header(readings.header)]
+        identities = identities_of(readings) + names_in_header(readings.header)
         title = self.identities.title_behind(identities, self.keys)
         if title is not None or self._is_refused_as_plaintext(accepted, identities):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
             return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True, title=title)
         return _Verdict(genuine=True, event=accepted)
 
-    def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: list[str]) -> bool:
+    def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: tuple[str, ...]) -> bool:
         if self.identities.is_never_plaintext(identities):
             return True
         return self._must_be_encrypted and fold(telegram.meter_id) not in self._plaintext_ids
