@@ -173,7 +173,7 @@ def test_only_known_keys_stand_at_the_top() -> None:
 
 def test_a_value_is_there_only_if_gateway_and_meter_are() -> None:
     for _, reading, _, payload in DEVICES:
-        meter = re.sub(r"[/+#\s]", "_", reading.meter)
+        meter = re.sub(r"[/+#$\s\x00-\x1f\x7f-\x9f]", "_", reading.meter)[:64]
         assert payload["avty"] == [
             {"topic": "smarty/status"},
             {"topic": f"smarty/{meter}/availability"},

@@ -91,7 +91,7 @@ def test_a_key_in_an_error_is_not_shown_however_it_is_written(
 @pytest.mark.parametrize(
     "typed", [["0F1E2D3C 4B5A6978", "8796A5B4"], ["--keys=0F1E2D3C", "4B5A6978", "8796A5B4"]]
 )
-def test_nor_is_a_part_of_a_key_that_is_several_arguments(typed: list[str]) -> None:
+def test_no_part_of_a_key_that_is_several_arguments_is_shown(typed: list[str]) -> None:
     for part in ("0F1E2D3C", "4B5A6978", "8796A5B4"):
         assert part not in without_keys(f"{part}: No such file", typed)
     assert without_keys("beef: No such file", [*typed, "--", "beef"]) == "beef: No such file"

@@ -141,7 +141,7 @@ def test_no_control_character_reaches_the_terminal(folder: Path, arguments: tupl
     assert_harmless(smarty_gateway(*arguments, folder=folder, data=b""))
 
 
-def test_nor_does_one_in_the_name_of_a_stored_meter(folder: Path) -> None:
+def test_no_control_character_in_the_name_of_a_stored_meter_reaches_the_terminal(folder: Path) -> None:
     port = PtyPort(folder / "port")
     with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as running:
         running.wait_for_port(port.name)

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 _CONTROL: Final = re.compile("[\x7f-\x9f]")
-#: The same in UTF-8 but for U+007F, as which it takes a tenth of the time.
+#: The same in UTF-8, without U+007F: to search for this takes a tenth of the time.
 _CONTROL_BYTES: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 
