@@ -12,9 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from cryptography import x509
@@ -135,7 +137,10 @@ class Broker:
         server: its certificate, for TLS.
         client_ca: demands a certificate of clients that this CA has signed.
         acl: lines of Mosquitto's ACL file; only Mosquitto knows them.
+        options: further lines of Mosquitto's configuration.
         embedded: use the embedded broker even where Mosquitto is installed.
+        hangs_up_on: patterns of topics; only the embedded broker knows this and the next.
+        answers: patterns of topics, with the reason code of the PUBACK (MQTT 5).
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that a broker may ask
@@ -146,7 +151,10 @@ class Broker:
         server: Certificate | None = None,
         client_ca: Path | None = None,
         acl: str | None = None,
+        options: tuple[str, ...] = (),
         embedded: bool = False,
+        hangs_up_on: tuple[str, ...] = (),
+        answers: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.port = free_port()
         self._folder = folder / f"broker-{self.port}"
@@ -154,8 +162,11 @@ class Broker:
         self._log = self._folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._users, self._server, self._client_ca, self._acl = users, server, client_ca, acl
-        if embedded or not IS_MOSQUITTO:
+        self._options = options
+        self._hangs_up_on, self._answers = hangs_up_on, answers
+        if embedded or not IS_MOSQUITTO or hangs_up_on or answers:
             assert acl is None, "the embedded broker has no ACL"
+            assert not options, "the embedded broker has no configuration"
             self._command = [sys.executable, "-m", "tests.embedded_broker", str(self._embedded_options())]
         else:
             self._command = [str(MOSQUITTO), "-c", str(self._mosquitto_options())]
@@ -168,6 +179,8 @@ class Broker:
             "certificate": self._server and str(self._server.certificate),
             "key": self._server and str(self._server.key),
             "client_ca": self._client_ca and str(self._client_ca),
+            "hangs_up_on": self._hangs_up_on,
+            "answers": dict(self._answers),
         }
         file = self._folder / "options.json"
         file.write_text(json.dumps(options), "utf-8")
@@ -181,9 +194,10 @@ class Broker:
             f"persistence_location {self._folder}/",
             "autosave_on_changes true",
             "autosave_interval 1",
-            "max_queued_messages 0",
+            "max_queued_messages 1000000",  # with 0, Mosquitto 2.0 hangs up after what it forbids
             "log_dest stderr",
             "log_type all",
+            *self._options,
         ]
         if os.geteuid() == 0:
             lines.append("user root")
@@ -200,13 +214,22 @@ class Broker:
         if self._client_ca is not None:
             lines += [f"cafile {self._client_ca}", "require_certificate true"]
         if self._acl is not None:
-            acl = self._folder / "acl"
-            acl.write_text(self._acl, "utf-8")
-            acl.chmod(0o600)
-            lines.append(f"acl_file {acl}")
+            lines.append(f"acl_file {self._write_acl(self._acl)}")
         file = self._folder / "mosquitto.conf"
         file.write_text("\n".join([*lines, ""]), "utf-8")
         return file
+
+    def _write_acl(self, lines: str) -> Path:
+        acl = self._folder / "acl"
+        acl.write_text(lines, "utf-8")
+        acl.chmod(0o600)
+        return acl
+
+    def allow(self, acl: str) -> None:
+        """Put other lines in force than the ACL has."""
+        assert self._process is not None
+        self._write_acl(acl)
+        self._process.send_signal(signal.SIGHUP)
 
     def __enter__(self) -> Self:
         self.start()
@@ -298,7 +321,9 @@ class Subscriber:
         self.messages: list[Message] = []
         self._topics = topics or ("#",)
         self._is_subscribed = threading.Event()
-        client = Client(CallbackAPIVersion.VERSION2, client_id=f"subscriber-{id(self)}", clean_session=False)
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id=f"subscriber-{uuid.uuid4()}", clean_session=False
+        )
         self._client = client
         client.reconnect_delay_set(1, 1)
         if user is not None:

@@ -103,9 +103,12 @@ class _Session:
 
 
 class _Broker:
-    def __init__(self, state: Path, users: dict[str, str] | None) -> None:
+    def __init__(self, options: dict[str, Any]) -> None:
+        state = Path(options["state"])
         self.lock = threading.RLock()
-        self.users = users
+        self.users: dict[str, str] | None = options["users"]
+        self.hangs_up_on: list[str] = options["hangs_up_on"]
+        self.answers: dict[str, int] = options["answers"]
         self.retained: dict[str, _Message] = {}
         self.sessions: dict[str, _Session] = {}
         self.clients: dict[str, _Client] = {}
@@ -225,9 +228,13 @@ class _Client:
             body.skip_properties(are_there=self._is_v5)
             payload = body.rest()
             broker.say(f"Received PUBLISH from {self._name} ('{topic}', ... ({len(payload)} bytes))")
-            broker.publish(_Message(topic, payload, 1 if packet_id else 0, bool(first & 1)))
+            if any(_matches(topic, pattern) for pattern in broker.hangs_up_on):
+                raise EOFError
+            code = next((code for pattern, code in broker.answers.items() if _matches(topic, pattern)), 0)
+            if not code:
+                broker.publish(_Message(topic, payload, 1 if packet_id else 0, bool(first & 1)))
             if packet_id:
-                self._send(_packet(0x40, packet_id))
+                self._send(_packet(0x40, packet_id + (bytes([code]) if code else b"")))
         elif kind == _PUBACK:
             with broker.lock:
                 broker.sessions[self._name].waiting.pop(body.number(), None)
@@ -288,7 +295,7 @@ def main(options: dict[str, Any]) -> None:
         if options["client_ca"]:
             context.load_verify_locations(options["client_ca"])
             context.verify_mode = ssl.CERT_REQUIRED
-    broker = _Broker(Path(options["state"]), options["users"])
+    broker = _Broker(options)
     with socket.create_server(("127.0.0.1", options["port"])) as listener:
         while True:
             connection, _ = listener.accept()

@@ -1,10 +1,11 @@
 """A gateway with one Belgian meter on a terminal and a broker, for tests of MQTT."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from smarty_gateway.config_file import load_config
 from smarty_gateway.mqtt.mqtt_output import MqttOutput
@@ -66,7 +67,14 @@ def house(folder: Path, *arguments: str) -> Iterator[House]:
 
 
 @contextmanager
-def mqtt_output(folder: Path, url: str, *names: str, more: str = "interval: 0") -> Iterator[MqttOutput]:
+def mqtt_output(
+    folder: Path,
+    url: str,
+    *names: str,
+    more: str = "interval: 0",
+    put_aside: Mapping[str, int] = MappingProxyType({}),
+    note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
+) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
     meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
@@ -74,7 +82,9 @@ def mqtt_output(folder: Path, url: str, *names: str, more: str = "interval: 0") 
     config = load_config(file)
     assert config.mqtt is not None
     with Store(folder / "state") as store:
-        output = MqttOutput(config, config.mqtt, store, list)
+        output = MqttOutput(
+            config, config.mqtt, store, list, put_aside=put_aside, note_put_aside=note_put_aside
+        )
         output.start()
         try:
             yield output

@@ -185,14 +185,14 @@ def test_everything_retained_is_sent_again_on_a_new_connection() -> None:
     assert [*meter.due(0.1), *meter.unsure(0.1)] == before
 
 
-def test_announcements_come_before_states_and_again_when_home_assistant_starts() -> None:
+def test_states_come_before_announcements_and_both_again_when_home_assistant_starts() -> None:
     meter = topics(home_assistant=True)
     meter.take(reading(), 0)
     list(meter.due(0))
     meter.announce_again()
     names = [name for name, _ in meter.due(1)]
-    assert names.index(CONFIG) < names.index("smarty/house/state")
-    assert names.index(GAS_CONFIG) < names.index("smarty/house/mbus/7FLO2119000001")
+    assert names.index("smarty/house/state") < names.index("smarty/house/mbus/7FLO2119000001")
+    assert names.index("smarty/house/mbus/7FLO2119000001") < names.index(CONFIG) < names.index(GAS_CONFIG)
 
 
 def test_an_mbus_reading_is_sent_when_it_changes() -> None:

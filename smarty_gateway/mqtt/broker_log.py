@@ -6,7 +6,14 @@ from typing import Final
 
 from smarty_gateway.config import MqttConfig
 from smarty_gateway.gateway.conditions import Condition
-from smarty_gateway.mqtt.connection import ConnectionFailed, ConnectionLost, default_client_id
+from smarty_gateway.mqtt.connection import (
+    Connection,
+    ConnectionFailed,
+    ConnectionLost,
+    default_client_id,
+    refused_words,
+)
+from smarty_gateway.mqtt.refused_messages import HangUp, Sent
 
 _log = logging.getLogger(__name__)
 
@@ -15,6 +22,10 @@ _DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: A connection that lasts for so long is a good one. It is longer than any delay, so that two gateways
 #: which throw each other out are not content with every connection that the other leaves alone.
 _SETTLED_AFTER: Final = 30.0
+_HOUR: Final = 3600.0
+#: Whoever sends noise can invent topics.
+_NAMES_AN_HOUR: Final = 20
+_LONGEST_TOPIC: Final = 120
 
 
 class BrokerLog:
@@ -34,6 +45,11 @@ class BrokerLog:
         self._began: float | None = None  # since when the broker has let us in
         self._times_lost = 0  # soon after it did, one connection after the other
         self._is_doubtful = False
+        self._user = config.user or "anonymous clients"
+        self._names_until = float("-inf")
+        self._named = 0
+        self._refusals: dict[tuple[int, bool], float] = {}
+        self._limits: set[str] = set()
 
     @property
     def is_away(self) -> bool:
@@ -64,9 +80,18 @@ class BrokerLog:
         if not self._is_doubtful:
             self._away.end(f"connected to the broker {self._broker}")
 
-    def note_end(self, failed: ConnectionFailed, now: float) -> None:
-        """Take note that there is no connection any more, or was none."""
+    def note_end(self, failed: ConnectionFailed, now: float, blamed: HangUp | None = None) -> None:
+        """Take note that there is no connection any more, or was none.
+
+        Args:
+            failed: why.
+            now: the time.
+            blamed: the message that is to blame for it, if one is.
+        """
         began, self._began = self._began, None
+        if blamed is not None:
+            self._note_blamed(failed, blamed, now)
+            return
         is_lost = isinstance(failed, ConnectionLost)
         words = str(failed)
         kind = "lost" if is_lost else words
@@ -80,9 +105,79 @@ class BrokerLog:
                 words = self._thrown_out_words()
         self._away.begin(f"{words}; trying again until it works", kind)
 
+    def _note_blamed(self, failed: ConnectionFailed, blamed: HangUp, now: float) -> None:
+        if not blamed.is_trial:
+            self._is_doubtful = True
+            words = "after messages were sent: they now go out one at a time, to find the one that it refuses"
+            self._away.begin(f"{failed} {words}", "searching")
+        elif blamed.is_put_aside:
+            self.note_put_aside(blamed.message, "hangs up on", now)
+
+    # Messages that the broker refuses
+
+    def note_put_aside(self, sent: Sent, how: str, now: float) -> None:
+        """Name a message that is put aside."""
+        if now >= self._names_until:
+            self._names_until, self._named = now + _HOUR, 0
+        self._named += 1
+        if self._named > _NAMES_AN_HOUR:
+            return
+        words = (
+            f"the broker {self._broker} {how} the message to {_short(sent.topic)} ({sent.size} bytes): it is "
+            "put aside, and so is what follows there and is not smaller; look at the broker's log, its "
+            f"max_packet_size and the rights of {self._user}; tried again every hour"
+        )
+        if self._named == _NAMES_AN_HOUR:
+            words += "; further ones are not named for an hour"
+        _log.error(words)
+
+    def note_taken_again(self, topic: str) -> None:
+        """Name a topic that is not put aside any more."""
+        _log.warning("the broker %s takes messages to %s again", self._broker, _short(topic))
+
+    def note_too_large(self, topic: str, size: int, limit: int) -> None:
+        """Name a message that the broker has said to be too large."""
+        _log.error(
+            "the message to %s has %d bytes, but the broker %s takes %d at most: it is not sent; raise the "
+            "broker's max_packet_size",
+            _short(topic),
+            size,
+            self._broker,
+            limit,
+        )
+
+    def note_refused(self, topic: str, code: int, now: float) -> None:
+        """Say that the broker answered a message with a failure that may pass: once an hour for each kind."""
+        kind = code, topic.startswith(f"{self._config.topic}/")
+        if now - self._refusals.get(kind, -_HOUR) >= _HOUR:
+            self._refusals[kind] = now
+            _log.error(refused_words(self._config, _short(topic), code))
+
+    def note_limits(self, connection: Connection) -> None:
+        """Say once what a broker of MQTT 5 does not offer."""
+        limits = []
+        if not connection.may_retain:
+            limits.append(
+                f"the broker {self._broker} retains no messages (retain_available): after its start, Home "
+                "Assistant has no reading before the next one"
+            )
+        if connection.max_qos == 0:
+            limits.append(
+                f"the broker {self._broker} takes QoS 0 only (max_qos): messages go out with it, and a ping "
+                "behind them shows that they have arrived"
+            )
+        for words in limits:
+            if words not in self._limits:
+                self._limits.add(words)
+                _log.warning(words)
+
     def _thrown_out_words(self) -> str:
         return (
             f"the broker {self._broker} lets us in and hangs up soon after, without a reason: another client "
             f"may use the same client id {default_client_id(self._config)} (then set another client_id or "
-            f"topic), or {self._config.user or 'this client'} may not write below {self._config.topic}/"
+            f"topic), or {self._user} may not write below {self._config.topic}/"
         )
+
+
+def _short(topic: str) -> str:
+    return topic if len(topic) <= _LONGEST_TOPIC else f"{topic[:_LONGEST_TOPIC]}…"

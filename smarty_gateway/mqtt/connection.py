@@ -12,11 +12,13 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -36,12 +38,87 @@ MAX_IN_FLIGHT: Final = 100
 _MOST_IN_FLIGHT: Final = MAX_IN_FLIGHT + 50
 
 
+#: Reasons for which a broker of MQTT 5 ends a connection that one message may have given it.
+_ABOUT_A_MESSAGE: Final = frozenset({0x80, 0x81, 0x82, 0x83, 0x87, 0x90, 0x95, 0x97, 0x99, 0x9A, 0x9B})
+_PUBACK_CODES: Final = frozenset({0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99})
+_UNSPECIFIED: Final = 0x80
+NOT_AUTHORIZED: Final = 0x87
+TOPIC_NAME_INVALID: Final = 0x90
+PACKET_TOO_LARGE: Final = 0x95
+PAYLOAD_FORMAT_INVALID: Final = 0x99
+RETAIN_NOT_SUPPORTED: Final = 0x9A
+QOS_NOT_SUPPORTED: Final = 0x9B
+
+
 class ConnectionFailed(GatewayError):  # noqa: N818 - what happened, not a fault of the program
-    """The broker cannot be reached, or refuses; the text says why and what to do."""
+    """The broker cannot be reached, or refuses; the text says why and what to do.
+
+    Attributes:
+        code: the reason code of MQTT 5, where the broker gave one.
+    """
+
+    def __init__(self, words: str, code: int | None = None) -> None:
+        super().__init__(words)
+        self.code = code
+
+    @property
+    def is_hang_up(self) -> bool:
+        """True if a message may be the reason."""
+        return self.code in _ABOUT_A_MESSAGE
 
 
 class ConnectionLost(ConnectionFailed):
     """An open connection ended, and nobody said why."""
+
+    @property
+    def is_hang_up(self) -> bool:
+        """True if a message may be the reason."""
+        return True
+
+
+class _Client(Client):
+    """What paho keeps to itself: pings, and reasons that it does not know.
+
+    A broker answers in order, so the PINGRESP to a PINGREQ that follows a message of QoS 0 says that
+    the message was taken. paho has no public ping: it sends one only when all has been silent. And it
+    ends the connection at a PUBACK whose reason is not in MQTT 5, 3.4.2.1, as 0x95 is not.
+
+    Attributes:
+        puback_code: of the PUBACK that is being handled.
+    """
+
+    pings_sent = 0
+    pings_answered = 0
+    puback_code = 0
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        self.puback_code = packet[2] if len(packet) > 2 else 0
+        if self.puback_code not in _PUBACK_CODES:
+            packet[2] = _UNSPECIFIED
+        return super()._handle_pubackcomp(cmd)
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        self.pings_sent += 1
+        return super()._send_pingreq()
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.pings_answered += 1
+        return super()._handle_pingresp()
+
+    def ping(self) -> None:
+        """Send a PINGREQ unless one is on its way."""
+        if self.pings_sent == self.pings_answered:
+            self._send_pingreq()
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """How `offline` is left behind when a connection breaks; not every broker takes the best way."""
+
+    topic: str
+    qos: int = 1
+    retain: bool = True
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -61,13 +138,16 @@ class Connection:
 
     Args:
         config: names the broker.
-        will_topic: gets `offline`, retained, when this connection breaks.
+        will: the topic that gets `offline` when this connection breaks.
         on_message: takes what comes on subscribed topics.
         wake: ends a `wait`.
 
     Attributes:
         is_ready: the broker has let us in.
         is_proven: the broker has acknowledged a message.
+        max_packet_size: bytes of the longest packet that it takes, where it says so.
+        may_retain: it keeps retained messages; without, they are sent like others.
+        max_qos: what is meant for QoS 1 goes out with QoS 0 where it takes no more.
 
     Raises:
         ConnectionFailed: there is no connection.
@@ -76,7 +156,7 @@ class Connection:
     def __init__(
         self,
         config: MqttConfig,
-        will_topic: str | None,
+        will: Will | None,
         on_message: Callable[[str, bytes], None],
         client_id: str,
         wake: WakePipe | None = None,
@@ -85,14 +165,18 @@ class Connection:
         self._client_id = client_id
         self._wake = wake
         self._is_v5 = config.version == "5"
-        self._refusal: str | None = None
-        self._in_flight: dict[int, Callable[[], None]] = {}
-        self._held: deque[tuple[str, bytes, bool, Callable[[], None]]] = deque()
+        self._refusal: ConnectionFailed | None = None
+        self._in_flight: dict[int, _Waiting] = {}
+        self._held: deque[_Waiting] = deque()
+        self._unanswered: deque[tuple[int, Callable[[], None]]] = deque()  # and by which ping they will be
         self._most_in_flight = _MOST_IN_FLIGHT
         self._on_message = on_message
         self.is_ready = False
         self.is_proven = False
-        client = Client(
+        self.max_packet_size: int | None = None
+        self.may_retain = True
+        self.max_qos = 1
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTv5 if self._is_v5 else MQTTv311,
@@ -105,8 +189,8 @@ class Connection:
             client.username_pw_set(config.user, _password(config.password_file))
         if config.tls:
             client.tls_set_context(_tls_context(config))
-        if will_topic is not None:
-            client.will_set(will_topic, "offline", qos=1, retain=True)
+        if will is not None:
+            client.will_set(will.topic, "offline", qos=will.qos, retain=will.retain)
         client.on_connect = self._connected
         client.on_publish = self._published
         client.on_message = self._received
@@ -120,7 +204,7 @@ class Connection:
         except UnicodeError:  # from idna, for what can be no name of a host
             raise ConnectionFailed(_unknown_host_words(config)) from None
 
-    def publish(
+    def publish(  # noqa: PLR0913 - what MQTT knows of a message, and two answers
         self,
         topic: str,
         payload: bytes,
@@ -128,18 +212,37 @@ class Connection:
         qos: int = 1,
         retain: bool = False,
         done: Callable[[], None] | None = None,
+        refused: Callable[[int], None] | None = None,
     ) -> None:
-        """Send a message; `done` is called when the broker has acknowledged it."""
-        if not qos:
-            self._client.publish(topic, payload, qos=0, retain=retain)
-            return
-        self._held.append((topic, payload, retain, done or _nothing))
-        self._send_held()
+        """Send a message.
+
+        Args:
+            topic: where to.
+            payload: what.
+            qos: 0 or 1.
+            retain: the broker shall keep it.
+            done: is called when the broker has it: acknowledged it or, with QoS 0, answered a ping behind it.
+            refused: is called with the reason code if the broker does not take it; without, that ends
+                the connection.
+        """
+        waiting = _Waiting(topic, payload, retain and self.may_retain, done or _nothing, refused)
+        if min(qos, self.max_qos):
+            self._held.append(waiting)
+            self._send_held()
+        else:
+            self._client.publish(topic, payload, qos=0, retain=waiting.retain)
+            self._unanswered.append((self._client.pings_sent + 1, waiting.done))
 
     def _send_held(self) -> None:
         while self._held and len(self._in_flight) < self._most_in_flight:
-            topic, payload, retain, done = self._held.popleft()
-            self._in_flight[self._client.publish(topic, payload, qos=1, retain=retain).mid] = done
+            waiting = self._held.popleft()
+            sent = self._client.publish(waiting.topic, waiting.payload, qos=1, retain=waiting.retain)
+            self._in_flight[sent.mid] = waiting
+
+    def _take_answers(self) -> None:
+        while self._unanswered and self._unanswered[0][0] <= self._client.pings_answered:
+            self.is_proven = True
+            self._unanswered.popleft()[1]()
 
     def subscribe(self, topic: str) -> None:
         """Ask for the messages of a topic."""
@@ -148,7 +251,7 @@ class Connection:
     @property
     def in_flight(self) -> int:
         """Count the messages that are not acknowledged, with those that the broker does not allow yet."""
-        return len(self._in_flight) + len(self._held)
+        return len(self._in_flight) + len(self._held) + len(self._unanswered)
 
     def wait(self, seconds: float) -> None:
         """Let paho work until something has happened, or the time is over.
@@ -157,6 +260,8 @@ class Connection:
             ConnectionFailed: the connection is gone.
         """
         client = self._client
+        if self._unanswered:
+            client.ping()
         connection = client.socket()
         if connection is None:
             raise self._end()
@@ -176,12 +281,15 @@ class Connection:
             status = client.loop_write()
         if status == MQTTErrorCode.MQTT_ERR_SUCCESS:
             status = client.loop_misc()
+        self._take_answers()
         if self._refusal is not None or status != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise self._end()
 
     def _end(self) -> ConnectionFailed:
         if self._refusal is not None:
-            return ConnectionFailed(self._refusal)
+            return self._refusal
+        if not self.is_ready:
+            return ConnectionFailed(_no_answer_words(self._config))
         return ConnectionLost(f"the connection to the broker {self._broker} broke")
 
     def close(self, *, politely: bool = False) -> None:
@@ -204,27 +312,29 @@ class Connection:
         self, _client: Client, _data: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._refusal = _refusal_words(self._config, code)
+            self._refusal = ConnectionFailed(_refusal_words(self._config, code), code.value)
             return
         # paho does not heed what a broker of MQTT 5 allows; whatever is over it would end the connection.
         self._most_in_flight = min(self._most_in_flight, getattr(properties, "ReceiveMaximum", None) or 65535)
+        self.max_packet_size = getattr(properties, "MaximumPacketSize", None)
+        self.may_retain = getattr(properties, "RetainAvailable", 1) != 0
+        self.max_qos = getattr(properties, "MaximumQoS", 1)
         self.is_ready = True
 
     def _published(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties
     ) -> None:
-        done = self._in_flight.pop(mid, None)
-        if done is None:
+        waiting = self._in_flight.pop(mid, None)
+        if waiting is None:
             return  # of QoS 0, which nobody acknowledges
-        if code.is_failure:
-            # MQTT 5 tells, 3.1.1 does not: without the right to write nothing would ever arrive.
-            self._refusal = (
-                f"the broker {self._broker} does not take the message: {code}; allow "
-                f"{self._config.user or 'anonymous clients'} to write below {self._config.topic}/"
-            )
-            return
-        self.is_proven = True
-        done()
+        if not code.is_failure:
+            self.is_proven = True
+            waiting.done()
+        elif waiting.refused is not None:
+            waiting.refused(self._client.puback_code)
+        else:
+            why = refused_words(self._config, waiting.topic, self._client.puback_code)
+            self._refusal = ConnectionFailed(why, self._client.puback_code)
         self._send_held()
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
@@ -241,17 +351,56 @@ class Connection:
         """Take note of the reason, which a broker may give under MQTT 5."""
         if not flags.is_disconnect_packet_from_server or self._refusal is not None:
             return
-        self._refusal = f"the broker {self._broker} ends the connection: {code}"
-        if str(code) == "Session taken over":
-            self._refusal = (
-                f"the broker {self._broker} ends the connection: another client uses the same client id "
-                f"{self._client_id}; set another client_id (or topic) in one of the two"
+        why = str(code)
+        if why == "Session taken over":
+            why = (
+                f"another client uses the same client id {self._client_id}; set another client_id (or topic) "
+                "in one of the two"
             )
+        self._refusal = ConnectionFailed(f"the broker {self._broker} ends the connection: {why}", code.value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A message of QoS 1 without its acknowledgement."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    done: Callable[[], None]
+    refused: Callable[[int], None] | None
 
 
 def default_client_id(config: MqttConfig) -> str:
     """Name the client as the contract says."""
     return config.client_id or f"{config.topic.replace('/', '-')}-{socket.gethostname()}"
+
+
+def packet_size(topic: str, payload: bytes, *, qos: int, version: str) -> int:
+    """Return the bytes of a PUBLISH packet (MQTT 5, 3.3)."""
+    rest = 2 + len(topic.encode()) + (2 if qos else 0) + (version == "5") + len(payload)
+    return 2 + (rest > 127) + (rest > 16_383) + (rest > 2_097_151) + rest
+
+
+def refused_words(config: MqttConfig, topic: str, code: int) -> str:
+    """Say that the broker does not take a message, and what helps."""
+    advice = "it is tried again"
+    if code == NOT_AUTHORIZED:
+        root = config.topic if topic.startswith(f"{config.topic}/") else topic.partition("/")[0]
+        advice = f"allow {config.user or 'anonymous clients'} to write below {root}/"
+    return (
+        f"the broker {config.host}:{config.port} does not take the message to {topic}: {reason_words(code)}; "
+        f"{advice}"
+    )
+
+
+def reason_words(code: int) -> str:
+    """Return what a reason code of a PUBACK means."""
+    if code == PACKET_TOO_LARGE:
+        return "Packet too large"
+    if code not in _PUBACK_CODES:
+        return f"reason 0x{code:02X}"
+    return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
 
 
 def _nothing() -> None:
@@ -321,3 +470,18 @@ def _refusal_words(config: MqttConfig, code: ReasonCode) -> str:
             )
         return f"the broker {broker} refuses user {config.user}: check the user and its password file"
     return f"the broker {broker} refuses the connection: {name}"
+
+
+def _no_answer_words(config: MqttConfig) -> str:
+    broker = f"{config.host}:{config.port}"
+    port = "for TLS" if config.tls else "without TLS"
+    if config.version == "5":
+        return (
+            f"the broker {broker} hangs up before it lets us in: is this its port {port}, and does it know "
+            "MQTT 5?"
+        )
+    return (
+        f"the broker {broker} hangs up before it lets us in: is this its port {port}? It may also refuse a "
+        "retained message or QoS 1 as the last will (retain_available and max_qos in its settings); "
+        'version: "5" below mqtt: lets it say so'
+    )

@@ -179,12 +179,12 @@ class MeterTopics:
             yield self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
         newest = self._newest
         if newest is not None and now >= self._held_until:
-            yield from self._announcements(newest)
             if self._state_due and now >= self._pace.due_at:
                 self._state_due, self._sent = False, now
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
                 yield from self._mbus_states(newest)
+            yield from self._announcements(newest)  # last: a broker may find them too long
 
     def unsure(self, now: float) -> Iterator[Message]:
         """Give what is due of that which may be lost: health, and single values."""

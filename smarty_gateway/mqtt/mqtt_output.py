@@ -2,7 +2,8 @@
 
 Two paths lead to the broker. States are the newest only and never stored; the history of telegrams
 (`telegrams: true`) goes by way of the outbox, which keeps it over an outage. Readers only append to a
-queue, so whatever the broker does, reading goes on.
+queue, so whatever the broker does, reading goes on. Meters that the configuration names are served
+before others, whatever those do.
 """
 
 import heapq
@@ -12,19 +13,31 @@ import random
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
-from smarty_gateway.config import Config, MqttConfig
+from smarty_gateway.config import Config, Durability, MqttConfig
+from smarty_gateway.mqtt.arrivals import Arrivals
 from smarty_gateway.mqtt.broker_log import BrokerLog
-from smarty_gateway.mqtt.connection import MAX_IN_FLIGHT, Connection, ConnectionFailed, default_client_id
+from smarty_gateway.mqtt.connection import (
+    QOS_NOT_SUPPORTED,
+    RETAIN_NOT_SUPPORTED,
+    Connection,
+    ConnectionFailed,
+    Will,
+    default_client_id,
+)
 from smarty_gateway.mqtt.home_assistant import Discovery
+from smarty_gateway.mqtt.line import Rank
 from smarty_gateway.mqtt.meter_topics import MeterTopics
 from smarty_gateway.mqtt.opening import Opening
-from smarty_gateway.mqtt.outbox import Outbox, Waiting
+from smarty_gateway.mqtt.outbox import Outbox
 from smarty_gateway.mqtt.published import PublishedTopics
+from smarty_gateway.mqtt.refused_messages import RefusedMessages
+from smarty_gateway.mqtt.sender import Sender
 from smarty_gateway.mqtt.topics import Topics
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
@@ -32,8 +45,8 @@ from smarty_gateway.store import Store, StoredCounter
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between attempts, before the jitter of a quarter.
-_DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+#: Seconds to the next attempt after a hang-up for which a message is to blame.
+_QUICK_DELAY: Final = 0.25
 _LOOK_EVERY: Final = 1.0
 #: Of the seconds for a stop, what is kept for the store and for closing, and before that for goodbye.
 _LAST_STEPS: Final = 1.0
@@ -41,11 +54,25 @@ _GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
 _WAIT_FOR_HANDSHAKE: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
-#: If something is forbidden, a broker says so within this time.
-_TRUSTED_AFTER: Final = 1.0
-#: So many telegrams are on their way at once, beside the states.
-_TELEGRAMS_IN_FLIGHT: Final = 20
-_QUEUE_MAX: Final = 5000
+_TELEGRAMS_IN_MEMORY: Final = 5000
+#: Readings of meters that the configuration does not name are taken so many at once.
+_OTHERS_AT_ONCE: Final = 100
+
+
+class PutAside(NamedTuple):
+    """What the broker refuses.
+
+    Attributes:
+        topics: that are put aside now.
+        dropped: messages that were not sent for that reason, since the start.
+    """
+
+    topics: int
+    dropped: int
+
+
+def _nothing(_topic: str, _size: int | None) -> None:
+    pass
 
 
 class MqttOutput:
@@ -53,13 +80,23 @@ class MqttOutput:
 
     Args:
         counters: gives the frame counters, which are stored together with telegrams.
+        put_aside: topics that the broker refused in an earlier run, with their sizes.
+        note_put_aside: is told each topic that is put aside, with its size, or None when it is forgotten;
+            called by the thread of the output.
 
     Attributes:
         beat: when its thread last showed that it lives, by the monotonic clock.
     """
 
-    def __init__(
-        self, config: Config, mqtt: MqttConfig, store: Store, counters: Callable[[], Sequence[StoredCounter]]
+    def __init__(  # noqa: PLR0913 - the last two are parts of the store
+        self,
+        config: Config,
+        mqtt: MqttConfig,
+        store: Store,
+        counters: Callable[[], Sequence[StoredCounter]],
+        *,
+        put_aside: Mapping[str, int] = MappingProxyType({}),
+        note_put_aside: Callable[[str, int | None], None] = _nothing,
     ) -> None:
         self._config = mqtt
         self._store = store
@@ -68,8 +105,10 @@ class MqttOutput:
         if mqtt.home_assistant is not None:
             expire_after = max(120, round(4 * mqtt.interval))
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
-        self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability == "each")
-        self._arrivals: deque[Reading] = deque()
+        self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability is Durability.EACH)
+        self._named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
+        self._named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self._named)
+        self._arrivals = Arrivals(self._named)
         self._taken = threading.Condition()
         self._wake = WakePipe()
         self._stopping = threading.Event()
@@ -80,10 +119,9 @@ class MqttOutput:
         self._health: Mapping[str, Health] = {}
         self._connection: Connection | None = None
         self._given_up: Opening | None = None
-        self._due: dict[str, tuple[bytes, Callable[[], None] | None]] = {}
-        self._unsure: dict[str, bytes] = {}
-        self._trusted_from = math.inf
-        self._telegrams_in_flight = 0
+        self._will = Will(self._topics.status)
+        self._refused = RefusedMessages(put_aside, note_put_aside)
+        self._sender: Sender | None = None
         # With a thousand meters it is too much to ask each of them whenever one has spoken.
         self._touched: set[str] = set()
         self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
@@ -122,7 +160,7 @@ class MqttOutput:
         if not reading.is_live:
             with self._taken:
                 self._taken.wait_for(lambda: self._has_room or self._stopping.is_set())
-        self._arrivals.append(reading)
+        self._arrivals.put(reading)
         self._wake.wake()
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
@@ -149,19 +187,27 @@ class MqttOutput:
             _log.error("the MQTT output did not end in time")
 
     @property
+    def put_aside(self) -> PutAside:
+        """What the broker refuses; may be asked by any thread."""
+        return PutAside(self._refused.topics, self._refused.dropped)
+
+    @property
     def is_busy(self) -> bool:
         """Tell whether a broker is there, or may be, that has not got everything yet."""
         return self._has_work and not self._log.is_away and self._thread.is_alive()
 
     @property
     def _has_room(self) -> bool:
-        return len(self._arrivals) < _QUEUE_MAX and self._outbox.in_memory < _QUEUE_MAX
+        return self._arrivals.has_room and self._outbox.in_memory < _TELEGRAMS_IN_MEMORY
 
     @property
     def _has_work(self) -> bool:
-        connection = self._connection
-        in_flight = connection is not None and connection.in_flight > 0
-        return bool(self._arrivals or self._touched or self._due or in_flight or not self._outbox.is_empty)
+        connection, sender = self._connection, self._sender
+        if self._arrivals or self._touched or (connection is not None and connection.in_flight):
+            return True
+        if sender is not None:
+            return sender.has_messages or sender.has_telegrams
+        return not self._outbox.is_empty
 
     # The thread
 
@@ -181,7 +227,8 @@ class MqttOutput:
 
     def _store_what_waits(self) -> None:
         self._published.save()
-        self._take_arrivals()
+        while self._arrivals:
+            self._take_arrivals()
         waiting = self._outbox.close(time.monotonic())
         if waiting:
             _log.warning(
@@ -199,21 +246,39 @@ class MqttOutput:
 
     def _work_once(self) -> None:
         """Connect and stay connected as long as it lasts."""
+        failed = None
         try:
             self._connection = self._connect()
             if self._connection is not None:
                 self._serve(self._connection)
-        except ConnectionFailed as failed:
-            self._log.note_end(failed, time.monotonic())
+        except ConnectionFailed as caught:
+            failed = caught
         finally:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                # With a farewell the broker keeps the last will to itself, which is right only if it knows.
-                connection.close(politely=self._stopping.is_set() and not connection.in_flight)
-            self._outbox.send_again()
-            self._telegrams_in_flight = 0
-            self._due.clear()
-            self._unsure.clear()
+            self._disconnect(failed)
+
+    def _disconnect(self, failed: ConnectionFailed | None) -> None:
+        now = time.monotonic()
+        connection, self._connection = self._connection, None
+        sender, self._sender = self._sender, None
+        if connection is not None:
+            # With a farewell the broker keeps the last will to itself, which is right only if it knows.
+            is_over = sender is not None and not sender.has_messages and not connection.in_flight
+            connection.close(politely=self._stopping.is_set() and is_over)
+        self._outbox.send_again()
+        is_hang_up = failed is not None and failed.is_hang_up
+        blamed = self._refused.note_end(now, is_hang_up=is_hang_up)
+        if failed is not None and not self._can_change_will(failed.code):
+            self._log.note_end(failed, now, blamed)
+
+    def _can_change_will(self, code: int | None) -> bool:
+        """True if the next attempt leaves a last will that the broker may take."""
+        if code == RETAIN_NOT_SUPPORTED and self._will.retain:
+            self._will = replace(self._will, retain=False)
+        elif code == QOS_NOT_SUPPORTED and self._will.qos:
+            self._will = replace(self._will, qos=0)
+        else:
+            return False
+        return True
 
     def _connect(self) -> Connection | None:
         """Open a connection, and go on with everything else meanwhile; None if a stop comes first."""
@@ -221,7 +286,7 @@ class MqttOutput:
             partial(
                 Connection,
                 self._config,
-                self._topics.status,
+                self._will,
                 self._received,
                 default_client_id(self._config),
                 self._wake,
@@ -241,7 +306,8 @@ class MqttOutput:
         return connection
 
     def _wait_offline(self) -> None:
-        until = time.monotonic() + self._log.next_delay()
+        now = time.monotonic()
+        until = now + (_QUICK_DELAY if self._refused.is_quick(now) else self._log.next_delay())
         while not self._stopping.is_set() and (left := until - time.monotonic()) > 0:
             self._wait_without_broker(left)
 
@@ -270,52 +336,63 @@ class MqttOutput:
             self._look_after_arrivals()
         now = time.monotonic()
         self._log.note_begin(now)
-        self._trusted_from = now + _TRUSTED_AFTER
-        self._greet(connection)
+        self._log.note_limits(connection)
+        self._will = Will(self._topics.status, connection.max_qos, connection.may_retain)
+        sender = self._sender = Sender(
+            self._config,
+            connection,
+            self._outbox,
+            self._refused,
+            self._log,
+            self._named_telegrams,
+            now,
+        )
+        self._greet(connection, sender)
         while not self._stopping.is_set():
-            connection.wait(self._time_to_wait(connection))
+            connection.wait(self._time_to_wait())
             now = self._look_after_arrivals()
             if connection.is_proven:
                 self._log.note_proof(now)
             self._announce_if_asked(now)
-            self._send(connection, now)
-        self._say_goodbye(connection)
+            self._send(sender, now)
+        self._say_goodbye(connection, sender)
 
-    def _time_to_wait(self, connection: Connection) -> float:
-        if self._due and connection.in_flight < MAX_IN_FLIGHT:
+    def _time_to_wait(self) -> float:
+        if self._arrivals:
             return 0.0
         if not self._alarms:
             return _LOOK_EVERY
         return min(_LOOK_EVERY, max(0.0, self._alarms[0][0] - time.monotonic()))
 
-    def _greet(self, connection: Connection) -> None:
-        self._due.clear()
-        connection.publish(self._topics.status, b"online", retain=True)
+    def _greet(self, connection: Connection, sender: Sender) -> None:
+        sender.put(self._topics.status, b"online", Rank.FIRST)
         if self._discovery is not None:
             connection.subscribe(self._discovery.birth_topic)
             self._published.retire(self._discovery.in_other_style(self._published.topics))
-        self._empty(self._published.retired)
+        self._empty(sender, self._published.retired, Rank.FIRST)
         for meter in self._meters.values():
             meter.begin_anew()
         self._take_arrivals()
-        self._send(connection, time.monotonic())
+        self._send(sender, time.monotonic())
 
-    def _say_goodbye(self, connection: Connection) -> None:
+    def _say_goodbye(self, connection: Connection, sender: Sender) -> None:
         """Send what is newest, and that nobody is there any more, as far as the time for a stop allows."""
-        self._take_arrivals()
+        while self._arrivals:
+            self._take_arrivals()
         for meter in self._meters.values():
             meter.finish()
         self._touched.update(self._meters)
-        self._send(connection, time.monotonic())
-        while (connection.in_flight or self._due) and time.monotonic() < self._stop_by - _GOODBYE:
-            connection.wait(_FINISH_LOOK_EVERY)
-            self._send(connection, time.monotonic())
+        self._finish(connection, sender, self._stop_by - _GOODBYE)
         for meter in self._meters.values():
-            topic, payload = meter.offline()
-            connection.publish(topic, payload, retain=True)
-        connection.publish(self._topics.status, b"offline", retain=True)
-        while connection.in_flight and (left := self._stop_by - time.monotonic()) > 0:
-            connection.wait(left)
+            sender.put(*meter.offline(), Rank.FIRST)
+        sender.put(self._topics.status, b"offline", Rank.STATE)
+        self._finish(connection, sender, self._stop_by)
+
+    def _finish(self, connection: Connection, sender: Sender, until: float) -> None:
+        self._send(sender, time.monotonic())
+        while (connection.in_flight or sender.has_messages) and (left := until - time.monotonic()) > 0:
+            connection.wait(min(left, _FINISH_LOOK_EVERY))
+            self._send(sender, time.monotonic())
 
     # What comes in
 
@@ -329,8 +406,9 @@ class MqttOutput:
 
     def _take_arrivals(self) -> None:
         now = time.monotonic()
-        while self._arrivals:
-            reading = self._arrivals.popleft()
+        others = 0
+        while others < _OTHERS_AT_ONCE and (reading := self._arrivals.take()) is not None:
+            others += reading.meter not in self._named
             self._meter(reading.meter).take(reading, now)
             self._touched.add(reading.meter)
             if self._config.telegrams:
@@ -351,7 +429,7 @@ class MqttOutput:
 
     # What goes out
 
-    def _send(self, connection: Connection, now: float) -> None:
+    def _send(self, sender: Sender, now: float) -> None:
         if now >= self._next_round:
             self._next_round = now + _LOOK_EVERY
             self._published.save()
@@ -359,52 +437,32 @@ class MqttOutput:
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
         for name in self._touched:
-            self._collect(self._meters[name], now)
+            self._collect(sender, self._meters[name], now)
         self._touched.clear()
-        self._send_due(connection)
-        self._send_unsure(connection, now)
-        self._send_telegrams(connection)
+        sender.send(now)
 
-    def _send_unsure(self, connection: Connection, now: float) -> None:
-        # Mosquitto answers one of these that is forbidden by hanging up without a reason, but says of the
-        # others under MQTT 5 that they are.
-        if connection.is_proven and (not connection.in_flight or now >= self._trusted_from):
-            for topic, payload in self._unsure.items():
-                connection.publish(topic, payload, qos=0, retain=True)
-            self._unsure.clear()
-
-    def _send_due(self, connection: Connection) -> None:
-        while self._due and connection.in_flight < MAX_IN_FLIGHT:
-            topic = next(iter(self._due))
-            payload, done = self._due.pop(topic)
-            connection.publish(topic, payload, retain=True, done=done)
-
-    def _send_telegrams(self, connection: Connection) -> None:
-        while self._telegrams_in_flight < _TELEGRAMS_IN_FLIGHT and (waiting := self._outbox.next_to_send()):
-            self._telegrams_in_flight += 1
-            connection.publish(waiting.topic, waiting.payload, done=partial(self._acknowledge, waiting))
-
-    def _acknowledge(self, waiting: Waiting) -> None:
-        self._telegrams_in_flight -= 1
-        self._outbox.acknowledge(waiting)
-
-    def _collect(self, meter: MeterTopics, now: float) -> None:
+    def _collect(self, sender: Sender, meter: MeterTopics, now: float) -> None:
         """Put what is due of a meter in line; what waits there under the same topic is replaced."""
         health = self._health.get(meter.meter)
         if health is not None:
             meter.report(health)
-        self._look_at_identity(meter, now)
+        self._look_at_identity(sender, meter, now)
         messages, unsure = list(meter.due(now)), list(meter.unsure(now))
         self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
-            self._due[topic] = (payload, None)
-        self._unsure.update(unsure)
+            is_state = topic.startswith(f"{self._config.topic}/")
+            sender.put(topic, payload, self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT))
+        for topic, payload in unsure:
+            sender.put(topic, payload, self._rank(meter, Rank.UNSURE))
         due_at = meter.state_due_at
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
 
-    def _look_at_identity(self, meter: MeterTopics, now: float) -> None:
+    def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
+        return rank if meter.meter in self._named else rank.of_others
+
+    def _look_at_identity(self, sender: Sender, meter: MeterTopics, now: float) -> None:
         """Take the old meter away from Home Assistant when another has come under the same name.
 
         Its entities read the state topic of that name: they would count the energy of the new meter.
@@ -419,10 +477,10 @@ class MqttOutput:
             self._published.retire(old)
             # A place in line from before would let them overtake.
             for topic in (*old, self._topics.of(meter.meter, "state")):
-                self._due.pop(topic, None)
-            self._empty(old)
+                sender.discard(topic)
+            self._empty(sender, old, self._rank(meter, Rank.FIRST))
             meter.hold(now)
 
-    def _empty(self, topics: Iterable[str]) -> None:
+    def _empty(self, sender: Sender, topics: Iterable[str], rank: Rank) -> None:
         for topic in topics:
-            self._due[topic] = (b"", partial(self._published.note_emptied, topic))
+            sender.put(topic, b"", rank, partial(self._published.note_emptied, topic))

@@ -6,10 +6,11 @@ writes first. What is stored is read back in order, a page at a time, so memory 
 the outage. Not for more than one thread.
 """
 
+import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,8 @@ _LIMITS_EVERY: Final = 600.0
 #: What is kept in memory where the disk is full: half an hour of a thousand meters, a day of one.
 _MEMORY_MAX: Final = 20_000
 
+TopicTest = Callable[[str], bool]
+
 
 @dataclass(slots=True, eq=False)
 class Waiting:
@@ -41,7 +44,20 @@ class Waiting:
     since: float
     id: int | None = None
     is_in_flight: bool = False
-    is_done: bool = False
+
+
+def _no_topic(_topic: str) -> bool:
+    return False
+
+
+def _any_topic(_topic: str) -> bool:
+    return True
+
+
+def _first(queue: Iterable[Waiting], is_held: TopicTest, is_wanted: TopicTest = _any_topic) -> Waiting | None:
+    return next(
+        (w for w in queue if not w.is_in_flight and is_wanted(w.topic) and not is_held(w.topic)), None
+    )
 
 
 class Outbox:
@@ -66,6 +82,7 @@ class Outbox:
         self._fresh: deque[Waiting] = deque()  # not stored, in order
         self._page: deque[Waiting] = deque()  # stored and loaded, older than all fresh ones
         self._last_loaded = 0
+        self._passed: dict[str, int] = {}  # topics that were not loaded, from which row on
         self._has_more = store.count_undelivered() > 0
         self._done: list[int] = []
         self._next_write = 0.0
@@ -83,29 +100,42 @@ class Outbox:
             self._fresh.popleft()
             self._count_dropped(1, "the disk cannot be written and memory is full")
 
-    def next_to_send(self) -> Waiting | None:
-        """Give the oldest telegram that is not in flight, and count it as in flight."""
-        if not self._page and self._has_more:
-            self._load()
-        for queue in (self._page, self._fresh):
-            for waiting in queue:
-                if not waiting.is_in_flight and not waiting.is_done:
-                    waiting.is_in_flight = True
-                    return waiting
-            if queue is self._page and self._has_more:
-                return None  # more that is older than the fresh ones comes when this page is done
-        return None
+    def next_to_send(
+        self, is_held: TopicTest = _no_topic, is_wanted: TopicTest = _any_topic
+    ) -> Waiting | None:
+        """Return the oldest telegram that is not in flight, and count it as in flight.
+
+        Args:
+            is_held: true for a topic whose telegrams must wait; those of others do not wait for them.
+            is_wanted: true for a topic whose turn it is.
+        """
+        self._go_back_to(topic for topic in self._passed if not is_held(topic))
+        while self._has_more and _first(self._page, is_held) is None and self._load(is_held):
+            pass
+        found = _first(self._page, is_held, is_wanted)
+        if found is None and not self._has_more:  # else what is on disk is older
+            found = _first(self._fresh, is_held, is_wanted)
+        if found is not None:
+            found.is_in_flight = True
+        return found
 
     def acknowledge(self, waiting: Waiting) -> None:
         """Note that the broker has it."""
-        waiting.is_done = True
         if waiting.id is not None:
             self._done.append(waiting.id)
         for queue in (self._page, self._fresh):
-            while queue and queue[0].is_done:
-                queue.popleft()
+            with contextlib.suppress(ValueError):
+                queue.remove(waiting)
         if self._write_first or len(self._done) >= _DELETE_AT:
             self._delete()
+
+    def drop(self, waiting: Waiting) -> None:
+        """Remove a telegram that the broker would not take."""
+        self.acknowledge(waiting)
+
+    def put_back(self, waiting: Waiting) -> None:
+        """Note that the broker has not taken it: it is sent again."""
+        waiting.is_in_flight = False
 
     def send_again(self) -> None:
         """Take note that the connection is gone: what was in flight may have arrived or not."""
@@ -115,8 +145,7 @@ class Outbox:
 
     def tick(self, now: float) -> None:
         """Write what has waited too long, and forget what is done; called about once a second."""
-        oldest = next((waiting for waiting in self._fresh if not waiting.is_done), None)
-        if oldest is not None and now - oldest.since >= PATIENCE and now >= self._next_write:
+        if self._fresh and now - self._fresh[0].since >= PATIENCE and now >= self._next_write:
             self._write(now)
         if now >= self._next_limits:
             self._next_limits = now + _LIMITS_EVERY
@@ -137,7 +166,7 @@ class Outbox:
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing waits, neither here nor on disk."""
-        return not (self._fresh or self._page or self._has_more)
+        return not (self._fresh or self._page or self._has_more or self._passed)
 
     @property
     def in_memory(self) -> int:
@@ -148,7 +177,7 @@ class Outbox:
 
     def _write(self, now: float) -> None:
         self._next_write = now + PATIENCE
-        chosen = [waiting for waiting in self._fresh if not waiting.is_done]
+        chosen = list(self._fresh)
         if not chosen:
             return
         try:
@@ -162,23 +191,40 @@ class Outbox:
         self._fresh.clear()
         # What finds no place in the page comes back from the store when it is its turn; until then an
         # acknowledgement that is on its way still finds its row.
-        room = 0 if self._has_more else _PAGE - len(self._page)
+        room = 0 if self._has_more or self._passed else _PAGE - len(self._page)
         if room > 0:
             self._page.extend(chosen[:room])
             self._last_loaded = self._page[-1].id or 0
         self._has_more = self._has_more or len(chosen) > max(0, room)
 
-    def _load(self) -> None:
+    def _load(self, is_held: TopicTest) -> bool:
+        """Read what comes next on disk, but for the topics that are held; False if that fails."""
         self._delete()
         try:
             rows = self._store.undelivered_after(self._last_loaded, _PAGE)
         except sqlite3.Error as error:
             self._complain(error)
-            return
-        self._page.extend(Waiting(row.topic, row.payload, 0.0, row.id) for row in rows)
+            return False
         self._has_more = len(rows) == _PAGE
         if rows:
             self._last_loaded = rows[-1].id
+        here = {waiting.id for waiting in self._page}.union(self._done)
+        self._page.extend(Waiting(r.topic, r.payload, 0.0, r.id) for r in rows if r.id not in here)
+        # What is held makes room: else a thousand telegrams of one topic would hold up all others.
+        held = [waiting for waiting in self._page if not waiting.is_in_flight and is_held(waiting.topic)]
+        for waiting in held:
+            self._page.remove(waiting)
+            row = waiting.id or 0
+            self._passed[waiting.topic] = min(row, self._passed.get(waiting.topic, row))
+        return True
+
+    def _go_back_to(self, topics: Iterable[str]) -> None:
+        """Read again from the first row of these topics that was passed over."""
+        rows = [self._passed[topic] for topic in topics]
+        if rows:
+            self._last_loaded = min(self._last_loaded, min(rows) - 1)
+            self._has_more = True
+            self._passed.clear()
 
     def _delete(self) -> None:
         if not self._done:

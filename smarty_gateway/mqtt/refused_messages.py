@@ -1,0 +1,377 @@
+"""Which message makes the broker hang up: found by elimination, put aside, tried again every hour.
+
+MQTT 3.1.1 knows no word for "this message I do not take" but the end of the connection, and what is
+then sent again ends the next one. Pure: topics, sizes and the time go in, verdicts come out.
+
+    many on their way --hang-up--> one at a time --twice with the same one--> kept back
+    kept back --a connection lasts without it, then it alone--> taken: never mind; hang-up: put aside
+    put aside --an hour later, alone--> taken: forgotten; hang-up: another hour
+
+The third try of a suspect is what a broker's restarts are told apart by: two of them may hit the same
+good message, but not the try, too.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NamedTuple
+
+#: A hang-up this long after the last message was sent has other reasons.
+_BLAMED_FOR: Final = 5.0
+_SETTLED_AFTER: Final = 30.0
+_TRY_EVERY: Final = 3600.0
+#: A topic that is put aside twice within this time gets half the size as its limit: else a meter that
+#: sends one byte less each time would make the broker hang up a thousand times.
+_AGAIN_WITHIN: Final = 3600.0
+_SUSPECT_AFTER: Final = 2
+_MOST_TOPICS: Final = 100
+#: Hang-ups within a minute. Beyond, only what was taken since the search began is sent.
+_MOST_HANG_UPS: Final = 20
+_MINUTE: Final = 60.0
+#: After an answer that may have another end later. It goes on over a hang-up: Mosquitto 2.0 with
+#: `max_queued_messages 0` lets one follow each message that it forbids.
+_REST: Final = 30.0
+#: All others are served on a new connection before a message is tried that may end it.
+_HEAD_START: Final = 1.0
+#: For so long nothing new is sent beside what is on its way, so that a message can be tried alone.
+_WAIT_TO_BE_ALONE: Final = 1.0
+_NEVER: Final = float("-inf")
+
+
+class Verdict(Enum):
+    """What to do with a message."""
+
+    SEND = "send"
+    WAIT = "wait"
+    DROP = "drop"
+
+
+class Sent(NamedTuple):
+    """A message that is on its way."""
+
+    topic: str
+    size: int
+
+
+class HangUp(NamedTuple):
+    """The end of a connection for which one message is to blame.
+
+    Attributes:
+        message: was alone on its way.
+        is_trial: it was sent to see whether this happens.
+        is_put_aside: its topic is put aside from now on, or with a smaller size.
+    """
+
+    message: Sent
+    is_trial: bool = False
+    is_put_aside: bool = False
+
+
+@dataclass(slots=True)
+class _PutAside:
+    size: int
+    since: float
+    next_try: float
+
+
+@dataclass(slots=True)
+class _Suspect:
+    size: int
+    is_ready: bool = False  # to be tried alone: a connection has lasted without it
+
+
+def can_be_sent(topic: object) -> bool:
+    """True if a topic can stand in a PUBLISH packet at all (MQTT 3.1.1, 1.5.3 and 4.7).
+
+    The state file may hold anything.
+    """
+    if not isinstance(topic, str) or not topic or set(topic) & {"+", "#", "\0"}:
+        return False
+    try:
+        return len(topic.encode()) < 65536
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+
+
+class RefusedMessages:
+    """Decides what may be sent, and learns from how connections end.
+
+    Args:
+        rows: topics that an earlier run has put aside, with their sizes.
+        changed: is told each topic that is put aside, with its size, or None when it is forgotten.
+        settled_after: seconds after which a connection counts as a good one.
+        try_every: seconds between two tries of a topic that is put aside.
+
+    Attributes:
+        dropped: messages that were not sent because the broker refuses them.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, int],
+        changed: Callable[[str, int | None], None],
+        *,
+        settled_after: float = _SETTLED_AFTER,
+        try_every: float = _TRY_EVERY,
+    ) -> None:
+        self._changed = changed
+        self._settled_after = settled_after
+        self._try_every = try_every
+        self._aside: dict[str, _PutAside] = {}
+        for topic, size in rows.items():
+            if can_be_sent(topic) and len(self._aside) < _MOST_TOPICS:
+                self._aside[topic] = _PutAside(size, _NEVER, _NEVER)
+        self._suspects: dict[str, _Suspect] = {}
+        self._resting: dict[str, float] = {}
+        self._too_large: dict[str, int] = {}
+        self._limit: int | None = None
+        self.dropped = 0
+        # The connection
+        self._connected_at: float | None = None
+        self._calm_since = 0.0
+        self._last_sent = _NEVER
+        self._on_way: dict[int, Sent] = {}
+        self._last_number = 0
+        self._trial: int | None = None
+        self._alone_until = _NEVER
+        # The search
+        self.is_searching = False
+        self._hits: dict[str, int] = {}
+        self._last: set[str] = set()
+        self._trusted: set[str] = set()
+        self._hang_ups: deque[float] = deque(maxlen=_MOST_HANG_UPS)
+        self._is_quick = False
+
+    @property
+    def topics(self) -> int:
+        """The number of topics that are put aside."""
+        return len(self._aside) + len(self._too_large)
+
+    def is_quick(self, now: float) -> bool:
+        """True if the next connection should follow at once: a message is to blame, not the broker."""
+        return self._is_quick and not self._is_exhausted(now)
+
+    # What may be sent
+
+    def has_room(self, now: float) -> bool:
+        """True if another message may be sent beside those on their way."""
+        is_one_at_a_time = self.is_searching or self._trial is not None or self.wants_to_be_alone(now)
+        return not (is_one_at_a_time and self._on_way)
+
+    def wants_to_be_alone(self, now: float) -> bool:
+        """True if a message waits until nothing else is on its way."""
+        return now < self._alone_until
+
+    def is_last(self, topic: str) -> bool:
+        """True if a topic should wait until all others were served."""
+        return self.is_searching and topic in self._last
+
+    def is_kept_back(self, topic: str, now: float) -> bool:
+        """True if no message of a topic may be sent, whatever its size."""
+        if self._resting.get(topic, _NEVER) > now:
+            return True
+        suspect = self._suspects.get(topic)
+        if suspect is not None:
+            return not suspect.is_ready or self._is_exhausted(now) or not self._has_lasted(_HEAD_START, now)
+        return self.is_searching and topic not in self._trusted and self._is_exhausted(now)
+
+    def verdict(self, topic: str, size: int, now: float) -> Verdict:
+        """Return what to do with a message."""
+        if self.is_too_large(size):
+            return Verdict.DROP
+        if self.is_kept_back(topic, now):
+            return Verdict.WAIT
+        if not self.is_trial(topic, size):
+            return Verdict.SEND
+        put_aside = self._aside.get(topic)
+        if put_aside is not None and size >= put_aside.size:
+            is_calm = self._has_lasted(self._settled_after, now) and not self.is_searching
+            if not is_calm or self._is_exhausted(now) or now < put_aside.next_try:
+                return Verdict.DROP
+        if self._on_way:
+            self._alone_until = now + _WAIT_TO_BE_ALONE
+            return Verdict.WAIT
+        return Verdict.SEND
+
+    def is_trial(self, topic: str, size: int) -> bool:
+        """True if sending this message shows whether the broker still refuses it."""
+        put_aside, suspect = self._aside.get(topic), self._suspects.get(topic)
+        return (put_aside is not None and size >= put_aside.size) or (
+            suspect is not None and suspect.is_ready and size >= suspect.size
+        )
+
+    def is_too_large(self, size: int) -> bool:
+        """True if the broker has said that it takes only smaller packets."""
+        return self._limit is not None and size > self._limit
+
+    def note_too_large(self, topic: str, size: int) -> bool:
+        """True if this is the first packet of a topic that is too large."""
+        if topic in self._too_large or len(self._too_large) >= _MOST_TOPICS:
+            return False
+        self._too_large[topic] = size
+        return True
+
+    def note_dropped(self) -> None:
+        """Count a message that is not sent."""
+        self.dropped += 1
+
+    # What becomes of it
+
+    def note_sent(self, sent: Sent, now: float) -> int:
+        """Return the number under which the message is known until it is answered."""
+        self._last_number += 1
+        self._on_way[self._last_number] = sent
+        self._last_sent = now
+        if self.is_trial(*sent):
+            self._trial = self._last_number
+        return self._last_number
+
+    def note_taken(self, number: int) -> bool:
+        """True if the topic of this message was put aside and is not any more."""
+        sent = self._on_way.pop(number, None)
+        if sent is None:
+            return False
+        if self.is_searching and sent.topic not in self._hits:
+            self._trusted.add(sent.topic)
+            self._last.discard(sent.topic)
+        if number != self._trial:
+            return False
+        self._trial = None
+        self._acquit(sent.topic)
+        return self._forget(sent.topic)
+
+    def note_refused(self, number: int, now: float) -> None:
+        """Let a message rest for a while that the broker refused with a reason that may pass."""
+        sent = self._on_way.pop(number, None)
+        if sent is None:
+            return
+        if number == self._trial:
+            self._trial = None
+            self._acquit(sent.topic)  # of hang-ups
+            if (put_aside := self._aside.get(sent.topic)) is not None:
+                put_aside.next_try = now + self._try_every
+        self._resting = {topic: until for topic, until in self._resting.items() if until > now}
+        self._resting[sent.topic] = now + _REST
+
+    def note_refused_for_good(self, number: int, now: float) -> bool:
+        """Put a message aside that the broker refused with a reason; True if its topic was not yet."""
+        sent = self._on_way.pop(number, None)
+        if sent is None:
+            return False
+        if number == self._trial:
+            self._trial = None
+        self._acquit(sent.topic)
+        return self._put_aside(sent, now, by_hang_up=False)
+
+    # Connections
+
+    def note_connected(self, now: float, max_packet_size: int | None = None) -> None:
+        """Begin with a connection that the broker has accepted; it may say how large a packet it takes."""
+        self._connected_at = self._calm_since = now
+        self._last_sent = _NEVER
+        self._limit = max_packet_size
+        self._too_large = {t: size for t, size in self._too_large.items() if self.is_too_large(size)}
+
+    def note_end(self, now: float, *, is_hang_up: bool) -> HangUp | None:
+        """Return which message is to blame for the end of a connection, if it is a single one.
+
+        Args:
+            now: the time.
+            is_hang_up: the broker has ended it and gave no reason but one that concerns a message.
+        """
+        on_way, trial = list(self._on_way.values()), self._on_way.get(self._trial or 0)
+        self._on_way.clear()
+        self._trial, self._alone_until = None, _NEVER
+        is_blamed = self._connected_at is not None and is_hang_up and now - self._last_sent <= _BLAMED_FOR
+        self._connected_at = None
+        self._is_quick = False
+        if not is_blamed:
+            return None
+        if trial is not None:
+            self._note_hang_up(now)
+            self._acquit(trial.topic)
+            is_put_aside = self._put_aside(trial, now, by_hang_up=True)
+            return HangUp(trial, is_trial=True, is_put_aside=is_put_aside)
+        if not self.is_searching:
+            self._note_hang_up(now)
+            self._begin_search(on_way)
+            return None
+        if not on_way:  # whatever it was, no message
+            for topic in [topic for topic, suspect in self._suspects.items() if not suspect.is_ready]:
+                self._acquit(topic)
+            self._hits.clear()
+            return None
+        self._note_hang_up(now)
+        self._note_hit(on_way[0])
+        return HangUp(on_way[0])
+
+    def tick(self, now: float) -> None:
+        """End the search when a connection has lasted; called often while there is one."""
+        if not self.is_searching or self._connected_at is None:
+            return
+        if self._is_exhausted(now):
+            self._calm_since = now  # not everything was allowed to go
+        elif now - self._calm_since >= self._settled_after:
+            self.is_searching = False
+            for suspect in self._suspects.values():
+                suspect.is_ready = True
+
+    def _begin_search(self, on_way: list[Sent]) -> None:
+        self.is_searching = True
+        self._hits.clear()
+        self._trusted.clear()
+        self._last = {sent.topic for sent in on_way} | self._suspects.keys()
+
+    def _note_hit(self, sent: Sent) -> None:
+        self._last.add(sent.topic)
+        self._trusted.discard(sent.topic)
+        hits = self._hits[sent.topic] = self._hits.get(sent.topic, 0) + 1
+        if hits >= _SUSPECT_AFTER:
+            _make_room(self._suspects)
+            self._suspects[sent.topic] = _Suspect(sent.size)
+
+    def _acquit(self, topic: str) -> None:
+        self._suspects.pop(topic, None)
+        self._hits.pop(topic, None)
+
+    def _note_hang_up(self, now: float) -> None:
+        self._hang_ups.append(now)
+        self._is_quick = True
+
+    def _has_lasted(self, seconds: float, now: float) -> bool:
+        return self._connected_at is not None and now - self._connected_at >= seconds
+
+    def _is_exhausted(self, now: float) -> bool:
+        return len(self._hang_ups) == _MOST_HANG_UPS and now - self._hang_ups[0] < _MINUTE
+
+    # The table
+
+    def _put_aside(self, sent: Sent, now: float, *, by_hang_up: bool) -> bool:
+        before, size = self._aside.pop(sent.topic, None), sent.size
+        if before is not None and size >= before.size:
+            size = before.size
+        elif before is not None and by_hang_up and now - before.since < _AGAIN_WITHIN:
+            size = max(1, size // 2)
+        for oldest in _make_room(self._aside):
+            self._changed(oldest, None)
+        self._aside[sent.topic] = _PutAside(size, now, now + self._try_every)
+        # An answer costs nothing, so a smaller size that comes with one is not worth a write to the disk.
+        is_new = before is None or (by_hang_up and before.size != size)
+        if is_new:
+            self._changed(sent.topic, size)
+        return is_new
+
+    def _forget(self, topic: str) -> bool:
+        is_known = self._aside.pop(topic, None) is not None
+        if is_known:
+            self._changed(topic, None)
+        return is_known
+
+
+def _make_room(table: dict[str, _PutAside] | dict[str, _Suspect]) -> list[str]:
+    """Remove the oldest entries so that there is room for another, and return their topics."""
+    oldest = list(table)[: max(0, len(table) + 1 - _MOST_TOPICS)]
+    for topic in oldest:
+        del table[topic]
+    return oldest
