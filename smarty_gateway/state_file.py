@@ -22,7 +22,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.counters import BEGINS_ANEW
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
-from smarty_gateway.safe_text import is_topic, printable
+from smarty_gateway.safe_text import is_topic
 
 FILE_NAME: Final = "gateway.sqlite3"
 #: Of the tables below. A gateway refuses a file of a newer one instead of guessing.
@@ -48,8 +48,8 @@ _LEAST_SPACE: Final = 200_000
 _IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
 #: A counter has 32 bits.
 _COUNTER_MAX: Final = 0xFFFFFFFF
-#: The longest name of anything here; meters send identities of up to 96 characters.
-_TEXT_MAX: Final = 256
+#: The longest name of anything here: no identity is longer than the telegram that holds it.
+_TEXT_MAX: Final = 16384
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -324,8 +324,8 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
 
 
 def is_text(value: object) -> bool:
-    """True for a text that can name something: not too long, and nothing in it that a terminal obeys."""
-    return isinstance(value, str) and len(value) <= _TEXT_MAX and printable(value) == value
+    """True for a text that can name something. What a meter calls itself may hold anything."""
+    return isinstance(value, str) and len(value) <= _TEXT_MAX
 
 
 def _is_title(value: object) -> bool:

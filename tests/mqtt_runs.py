@@ -73,7 +73,6 @@ def mqtt_output(
     *names: str,
     more: str = "interval: 0",
     put_aside: Mapping[str, int] = MappingProxyType({}),
-    note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
@@ -82,9 +81,9 @@ def mqtt_output(
     config = load_config(file)
     assert config.mqtt is not None
     with Store(folder / "state") as store:
-        output = MqttOutput(
-            config, config.mqtt, store, list, put_aside=put_aside, note_put_aside=note_put_aside
-        )
+        for topic, size in put_aside.items():
+            store.note_put_aside(topic, size)
+        output = MqttOutput(config, config.mqtt, store, list)
         output.start()
         try:
             yield output

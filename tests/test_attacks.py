@@ -143,7 +143,7 @@ def peak_megabytes(pid: int) -> float:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """Give a broker that takes no packets of more than 8 kB."""
-    with Broker(tmp_path, options=["max_packet_size 8192"]) as found:
+    with Broker(tmp_path, options=("max_packet_size 8192",)) as found:
         yield found
 
 

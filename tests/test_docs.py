@@ -92,7 +92,7 @@ def test_every_setting_that_is_switched_off_in_the_example_can_be_switched_on(tm
 def test_the_example_explains_every_setting() -> None:
     of_url = {"host", "port", "tls", "user"}
     names = {field.name for kind in (Config, MeterConfig, MqttConfig, StoreLimits) for field in fields(kind)}
-    renamed = {"line": {"speed", "framing"}, "limits": {"store"}}
+    renamed = {"line": {"speed", "framing"}, "limits": {"store"}, "sources": {"source"}}
     for name, written in renamed.items():
         names = names - {name} | written
     missing = {name for name in names - of_url if not re.search(rf"\b{name}: ", EXAMPLE + " ")}

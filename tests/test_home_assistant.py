@@ -211,17 +211,17 @@ def test_what_the_old_meter_left_is_known_in_both_styles_and_belongs_to_no_other
     old, new = (one(luxembourg(0, name=name)) for name in ("SAG1030700012345", "SAG1030700012352"))
     for style in Style:
         discovery = Discovery(HomeAssistantConfig(style=style), Topics("smarty"), 120)
-        devices = list(new.telegram.readings.devices.values())
         topics = [*announce(old, style), "smarty/house/state", "homeassistant/sensor/other_1/config"]
-        left = discovery.left_by_others(topics, new.telegram.meter_id, devices)
+        left = discovery.left_by_others(topics, new)
         gas = [topic for topic in topics if "/smarty_GFLO2133031470/" in topic]
         assert gas  # which the new meter sends, too
         assert left == [topic for topic in announce(old, style) if topic not in gas]
-        assert discovery.left_by_others(topics, new.telegram.meter_id, []) == list(announce(old, style))
-        assert discovery.left_by_others(topics, old.telegram.meter_id, []) == []
+        alone = one(luxembourg_of_2018(0))
+        assert discovery.left_by_others(topics, alone) == list(announce(old, style))
+        assert discovery.left_by_others(topics, old) == []
         both = [*topics, *announce(new, style)]
-        assert discovery.left_by_others(both, new.telegram.meter_id, devices) == []
-        assert discovery.left_by_others([], new.telegram.meter_id, devices) == []
+        assert discovery.left_by_others(both, new) == []
+        assert discovery.left_by_others([], new) == []
 
 
 # Rules for an entity

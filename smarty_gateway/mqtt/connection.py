@@ -338,7 +338,11 @@ class Connection:
         self._send_held()
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self._on_message(message.topic, bytes(message.payload))
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # a broker should not have taken it; nothing that we ask for is named so
+        self._on_message(topic, bytes(message.payload))
 
     def _disconnected(
         self,

@@ -78,27 +78,30 @@ class Discovery:
             names: all fields that this meter has sent so far.
             devices: its M-Bus devices by medium, with all that was sent of each so far.
         """
-        meter_id = reading.telegram.meter_id
-        found = dict(self._announce(_id_of(meter_id), *self._meter(reading, names)))
+        found = dict(self._announce(_id_of(reading), *self._meter(reading, names)))
         for medium, device in devices:
-            own = _id_of(meter_id, device)
+            own = _id_of(reading, device)
             found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
         return found
 
-    def left_by_others(
-        self, topics: Iterable[str], meter_id: str, devices: Iterable[Mapping[str, Any]]
-    ) -> list[str]:
+    def ids(self, reading: Reading) -> list[str]:
+        """Return the ids of a meter and of the devices that a reading names."""
+        return [
+            _id_of(reading),
+            *(_id_of(reading, device) for device in reading.telegram.readings.devices.values()),
+        ]
+
+    def left_by_others(self, topics: Iterable[str], reading: Reading) -> list[str]:
         """Give the announcements of the meter that was here before this one; none if there was no other.
 
         Args:
             topics: all that were published under the name of the meter.
-            meter_id: of the new meter.
-            devices: the M-Bus devices of the new meter; the old one may have had some of them.
+            reading: of the new meter; the old one may have had some of its M-Bus devices.
         """
-        owners = {topic: own for topic in topics if (own := self._device_of(topic)) is not None}
-        if _id_of(meter_id) in owners.values():
+        owners = {topic: own for topic in topics if (own := self.device_of(topic)) is not None}
+        own_id, *still_here = self.ids(reading)
+        if own_id in owners.values():
             return []
-        still_here = {_id_of(meter_id, device) for device in devices}
         return [topic for topic, own in owners.items() if own not in still_here]
 
     def in_other_style(self, topics: Iterable[str]) -> list[str]:
@@ -106,8 +109,8 @@ class Discovery:
         other = "sensor" if self._config.style is Style.DEVICE else "device"
         return [topic for topic in topics if topic.startswith(f"{self._config.prefix}/{other}/smarty_")]
 
-    def _device_of(self, topic: str) -> str | None:
-        """Give the id of the device that is announced on a topic, if it is one for that."""
+    def device_of(self, topic: str) -> str | None:
+        """Return the id of the device that is announced on a topic; None if it is no topic for that."""
         found = re.match(r"/(?:device|sensor)/(smarty_[^/]+)/", topic.removeprefix(self._config.prefix))
         return found[1] if found and topic.startswith(self._config.prefix) else None
 
@@ -144,11 +147,12 @@ class Discovery:
     def _meter(self, reading: Reading, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Component]]:
         telegram = reading.telegram
         device = {
-            "ids": [_id_of(telegram.meter_id)],
+            "ids": [_id_of(reading)],
             "name": reading.meter,
             "mdl": telegram.readings.header,
-            "sn": telegram.meter_id,
         }
+        if not telegram.is_header_only:
+            device["sn"] = telegram.meter_id
         components: dict[str, Component] = {}
         for name in names:
             components |= self._field(name)
@@ -223,7 +227,7 @@ class Discovery:
             "ids": [own_id],
             "name": f"{reading.meter} {words.lower()}",
             "sn": device_name(device),
-            "via_device": _id_of(reading.telegram.meter_id),
+            "via_device": _id_of(reading),
         }
         components: dict[str, Component] = {}
         if "value" in device:
@@ -249,12 +253,13 @@ class Discovery:
         return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
 
 
-def _id_of(meter_id: str, mbus_device: Mapping[str, Any] | None = None) -> str:
-    """Give the id of a meter, or of a device behind it, in discovery."""
+def _id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = None) -> str:
+    """Return the id of a meter, or of a device behind it, in discovery."""
+    own = reading.object_id or object_id(reading.telegram.meter_id)
     if mbus_device is None:
-        return f"smarty_{object_id(meter_id)}"
+        return f"smarty_{own}"
     key = device_name(mbus_device)
-    return f"smarty_{object_id(key if mbus_device.get('id') else f'{meter_id}_{key}')}"
+    return f"smarty_{object_id(key if mbus_device.get('id') else f'{own}_{key}')}"
 
 
 def _has_offset(time: str) -> bool:

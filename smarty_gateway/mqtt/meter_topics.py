@@ -5,12 +5,15 @@ because Home Assistant stamps on arrival and would write an old value as a new o
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
+from smarty_gateway.mqtt.device_owners import rank
 from smarty_gateway.mqtt.home_assistant import Discovery
+from smarty_gateway.mqtt.mbus_devices import MbusDevices
 from smarty_gateway.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.protocol.meter import Security
 
 _OFFLINE_AFTER: Final = 30.0
 _PERIODS: Final = 3
@@ -84,7 +87,7 @@ class MeterTopics:
         self._values = values
         self._newest: Reading | None = None
         self._names: dict[str, None] = {}  # in the order of the telegram
-        self._devices: dict[str, tuple[str, dict[str, Any]]] = {}  # medium, and all that was sent so far
+        self._devices = MbusDevices()
         self._arrived: float | None = None
         self._period = 0.0
         self._is_online = False
@@ -110,10 +113,7 @@ class MeterTopics:
             self._devices.clear()
         self._newest = reading
         self._names |= dict.fromkeys(reading.telegram.readings.fields)
-        for medium, device in reading.telegram.readings.devices.items():
-            key = device_name(device)
-            _, known = self._devices.get(key, (medium, {}))
-            self._devices[key] = (medium, known | device)
+        self._devices.take(reading.telegram.readings.devices, now)
         self._state_due = True
         self._pace.arrive(now)
         if not self._is_online:
@@ -148,8 +148,26 @@ class MeterTopics:
         """Give those of the published topics that announce the meter that was here before."""
         if self._discovery is None or self._newest is None:
             return []
-        devices = self._newest.telegram.readings.devices.values()
-        return self._discovery.left_by_others(topics, self._newest.telegram.meter_id, devices)
+        return self._discovery.left_by_others(topics, self._newest)
+
+    @property
+    def rank(self) -> int:
+        """Return how much its word about the devices that it names counts."""
+        if self._newest is None:
+            return 0
+        is_authenticated = self._newest.telegram.security is Security.AUTHENTICATED
+        return rank(is_authenticated=is_authenticated, is_configured=self._newest.is_configured, is_own=False)
+
+    @property
+    def discovery_id(self) -> str | None:
+        """Return the id of the meter itself in discovery; None before it spoke, or without discovery."""
+        if self._discovery is None or self._newest is None:
+            return None
+        return self._discovery.ids(self._newest)[0]
+
+    def gone_devices(self) -> list[str]:
+        """Return the state topics of M-Bus devices that were replaced since the last call."""
+        return [self._topics.mbus(self.meter, device) for device in self._devices.take_gone()]
 
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""
@@ -203,6 +221,7 @@ class MeterTopics:
             health.reconnects,
             health.counter_gaps,
             health.is_downgraded,
+            health.elsewhere > 0,
         )
         if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
             self._health_key, self._health_sent = key, now
@@ -219,16 +238,18 @@ class MeterTopics:
             tuple(self._names),
             newest.telegram.meter_id,
             newest.telegram.readings.header,
-            tuple((name, medium, tuple(device)) for name, (medium, device) in self._devices.items()),
+            tuple((medium, device_name(device), tuple(device)) for medium, device in self._devices.known()),
         )
         if key == self._announced:
             return
         self._announced = key
-        for topic, payload in self._discovery.messages(newest, self._names, self._devices.values()).items():
+        for topic, payload in self._discovery.messages(newest, self._names, self._devices.known()).items():
             yield topic, to_json_bytes(payload)
 
     def _mbus_states(self, newest: Reading) -> Iterator[Message]:
         for device in newest.telegram.readings.devices.values():
+            if not self._devices.has(device):
+                continue
             topic = self._topics.mbus(self.meter, device_name(device))
             payload = to_json_bytes(device)
             if self._mbus.get(topic) != payload:

@@ -10,14 +10,16 @@ import heapq
 import logging
 import math
 import random
+import sqlite3
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from smarty_gateway.config import Config, Durability, MqttConfig
 from smarty_gateway.mqtt.arrivals import Arrivals
@@ -30,6 +32,8 @@ from smarty_gateway.mqtt.connection import (
     Will,
     default_client_id,
 )
+from smarty_gateway.mqtt.device_owners import DeviceOwners, rank
+from smarty_gateway.mqtt.gateway_topic import GatewayTopic, PutAside
 from smarty_gateway.mqtt.home_assistant import Discovery
 from smarty_gateway.mqtt.line import Rank
 from smarty_gateway.mqtt.meter_topics import MeterTopics
@@ -54,25 +58,11 @@ _GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
 _WAIT_FOR_HANDSHAKE: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
+#: As in the registry of the gateway: a meter that nobody configured is forgotten after a day.
+FORGOTTEN_SECONDS: Final = 86_400.0
 _TELEGRAMS_IN_MEMORY: Final = 5000
 #: Readings of meters that the configuration does not name are taken so many at once.
 _OTHERS_AT_ONCE: Final = 100
-
-
-class PutAside(NamedTuple):
-    """What the broker refuses.
-
-    Attributes:
-        topics: that are put aside now.
-        dropped: messages that were not sent for that reason, since the start.
-    """
-
-    topics: int
-    dropped: int
-
-
-def _nothing(_topic: str, _size: int | None) -> None:
-    pass
 
 
 class MqttOutput:
@@ -80,23 +70,13 @@ class MqttOutput:
 
     Args:
         counters: gives the frame counters, which are stored together with telegrams.
-        put_aside: topics that the broker refused in an earlier run, with their sizes.
-        note_put_aside: is told each topic that is put aside, with its size, or None when it is forgotten;
-            called by the thread of the output.
 
     Attributes:
         beat: when its thread last showed that it lives, by the monotonic clock.
     """
 
-    def __init__(  # noqa: PLR0913 - the last two are parts of the store
-        self,
-        config: Config,
-        mqtt: MqttConfig,
-        store: Store,
-        counters: Callable[[], Sequence[StoredCounter]],
-        *,
-        put_aside: Mapping[str, int] = MappingProxyType({}),
-        note_put_aside: Callable[[str, int | None], None] = _nothing,
+    def __init__(
+        self, config: Config, mqtt: MqttConfig, store: Store, counters: Callable[[], Sequence[StoredCounter]]
     ) -> None:
         self._config = mqtt
         self._store = store
@@ -120,7 +100,7 @@ class MqttOutput:
         self._connection: Connection | None = None
         self._given_up: Opening | None = None
         self._will = Will(self._topics.status)
-        self._refused = RefusedMessages(put_aside, note_put_aside)
+        self._refused = RefusedMessages(store.put_aside(), self._note_put_aside)
         self._sender: Sender | None = None
         # With a thousand meters it is too much to ask each of them whenever one has spoken.
         self._touched: set[str] = set()
@@ -131,7 +111,8 @@ class MqttOutput:
         self._log = BrokerLog(mqtt)
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
         self._gateway_health: GatewayHealth | None = None
-        self._gone: deque[str] = deque()
+        self._gateway_topic = GatewayTopic(self._topics.root)
+        self._gone: deque[str] = deque()  # meters to be forgotten
         self.name = "mqtt"
         self.beat: float | None = None
         self.is_over = False
@@ -144,9 +125,32 @@ class MqttOutput:
             if meter.name:
                 self._meter(meter.name).report(Health())
         own = {self._topics.of(name) for name in self._meters}
-        for name in sorted(self._published.names):
-            if self._topics.of(name) not in own:
+        earlier = [name for name in sorted(self._published.names) if self._topics.of(name) not in own]
+        proven = {row.meter for row in self._store.all_counters()}
+        room = sum(meter.unnamed * len(meter.sources) for meter in config.meters)
+        for name in earlier:
+            room -= name not in proven
+            if room < 0 and name not in proven:
+                self._gone.append(name)  # more than any source may bring: somebody has invented them
+            else:
                 self._meter(name)  # from an earlier run: offline until it speaks
+        self._unheard = set(self._meters) - self._named - proven
+        self._unheard_until = time.monotonic() + FORGOTTEN_SECONDS
+        self._owners = DeviceOwners(
+            {
+                device: (
+                    name,
+                    rank(is_authenticated=name in proven, is_configured=name in self._named, is_own=False),
+                )
+                for topic, name in self._published.items()
+                if self._discovery is not None and (device := self._discovery.device_of(topic)) is not None
+            },
+            time.monotonic(),
+        )
+
+    def _note_put_aside(self, topic: str, size: int | None) -> None:
+        with suppress(sqlite3.Error):  # a full disk is said elsewhere; after a restart it is found out again
+            self._store.note_put_aside(topic, size)
 
     # What others call
 
@@ -370,6 +374,7 @@ class MqttOutput:
             connection.subscribe(self._discovery.birth_topic)
             self._published.retire(self._discovery.in_other_style(self._published.topics))
         self._empty(sender, self._published.retired, Rank.FIRST)
+        self._gateway_topic.begin_anew()
         for meter in self._meters.values():
             meter.begin_anew()
         self._take_arrivals()
@@ -411,6 +416,9 @@ class MqttOutput:
             others += reading.meter not in self._named
             self._meter(reading.meter).take(reading, now)
             self._touched.add(reading.meter)
+            self._unheard.discard(reading.meter)
+            if self._discovery is not None:
+                self._owners.note_named(reading.meter, self._discovery.ids(reading), now)
             if self._config.telegrams:
                 self._outbox.add(self._topics.of(reading.meter, "telegram"), reading.json, now)
         with self._taken:
@@ -436,10 +444,31 @@ class MqttOutput:
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
+        self._forget_gone(sender, now)
         for name in self._touched:
-            self._collect(sender, self._meters[name], now)
+            if name in self._meters:
+                self._collect(sender, self._meters[name], now)
         self._touched.clear()
+        if self._gateway_health is not None:
+            for topic, payload in self._gateway_topic.due(self._gateway_health, self.put_aside, now):
+                sender.put(topic, payload, Rank.UNSURE)
         sender.send(now)
+
+    def _forget_gone(self, sender: Sender, now: float) -> None:
+        """Empty the topics of meters that nobody configured and that were not heard for a day."""
+        if self._unheard and now >= self._unheard_until:
+            self._gone.extend(self._unheard)
+            self._unheard.clear()
+        while self._gone:
+            name = self._gone.popleft()
+            self._meters.pop(name, None)
+            self._identities.pop(name, None)
+            self._owners.forget(name)
+            topics = self._published.of(name)
+            self._published.retire(topics)
+            for topic in topics:
+                sender.discard(topic)
+            self._empty(sender, topics, Rank.OTHERS_FIRST)
 
     def _collect(self, sender: Sender, meter: MeterTopics, now: float) -> None:
         """Put what is due of a meter in line; what waits there under the same topic is replaced."""
@@ -447,7 +476,11 @@ class MqttOutput:
         if health is not None:
             meter.report(health)
         self._look_at_identity(sender, meter, now)
-        messages, unsure = list(meter.due(now)), list(meter.unsure(now))
+        replaced = meter.gone_devices()
+        self._published.retire(replaced)
+        self._empty(sender, replaced, self._rank(meter, Rank.FIRST))
+        messages = [(topic, payload) for topic, payload in meter.due(now) if self._is_ours(topic, meter, now)]
+        unsure = list(meter.unsure(now))
         self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
             is_state = topic.startswith(f"{self._config.topic}/")
@@ -458,6 +491,14 @@ class MqttOutput:
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
+
+    def _is_ours(self, topic: str, meter: MeterTopics, now: float) -> bool:
+        """True unless another meter announces the device of this topic."""
+        device = None if self._discovery is None else self._discovery.device_of(topic)
+        if device is None:
+            return True
+        is_own = device == meter.discovery_id
+        return self._owners.may_announce(device, meter.meter, meter.rank + is_own, now)
 
     def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
         return rank if meter.meter in self._named else rank.of_others

@@ -87,6 +87,7 @@ class Outbox:
         self._done: list[int] = []
         self._next_write = 0.0
         self._next_limits = 0.0
+        self._has_written = False  # so the file may have grown
         self._fault: str | None = None
         self.dropped = 0
 
@@ -147,8 +148,8 @@ class Outbox:
         """Write what has waited too long, and forget what is done; called about once a second."""
         if self._fresh and now - self._fresh[0].since >= PATIENCE and now >= self._next_write:
             self._write(now)
-        if now >= self._next_limits:
-            self._next_limits = now + _LIMITS_EVERY
+        if now >= self._next_limits or self._has_written:
+            self._next_limits, self._has_written = now + _LIMITS_EVERY, False
             self._keep_limits()
         if self._done and not self._fresh and not self._page:
             self._delete()
@@ -186,6 +187,7 @@ class Outbox:
             self._complain(error)
             return
         self._relieve()
+        self._has_written = True
         for waiting, row_id in zip(chosen, ids, strict=True):
             waiting.id = row_id
         self._fresh.clear()

@@ -27,6 +27,10 @@ class PublishedTopics:
         """Give the names of all meters that own a topic."""
         return set(self._owners.values()) - {NOBODY}
 
+    def items(self) -> list[tuple[str, str]]:
+        """Return all topics with their owners."""
+        return list(self._owners.items())
+
     @property
     def topics(self) -> list[str]:
         """Give all topics."""

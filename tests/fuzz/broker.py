@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config import MqttConfig
-from smarty_gateway.mqtt.connection import Connection, ConnectionFailed
+from smarty_gateway.mqtt.connection import Connection, ConnectionFailed, Will
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import PASSWORD, assert_no_secret
@@ -156,7 +156,7 @@ class _Dialogue:
     """A connection, and a peer that says what it is told to."""
 
     def __init__(self, config: MqttConfig) -> None:
-        self.connection = Connection(config, "smarty/status", self._received, "fuzz")
+        self.connection = Connection(config, Will("smarty/status"), self._received, "fuzz")
         self._peer, _ = _LISTENER.accept()
         # A reset leaves nothing behind, or thousands of connections would use up all ports.
         self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")

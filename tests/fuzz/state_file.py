@@ -152,7 +152,7 @@ def _use_identities(store: Store) -> None:
     for name, held in holders.items():
         assert isinstance(name, str)
         assert isinstance(held.meter, str)
-        assert held.second is None or held.second.isprintable()
+        assert held.second is None or isinstance(held.second, str)
     store.write_owners(table.owners(), holders)
     for topic, size in store.put_aside().items():
         _check_topic(topic)

@@ -24,10 +24,6 @@ EXAMPLES = {
     "state_file": 800,
     "broker": 2000,
 }  # fmt: skip
-#: What is not there yet; take the mark away with it.
-MISSING = {
-    "broker": pytest.mark.xfail(strict=True, reason="a topic that is no UTF-8 ends the thread of the broker"),
-}
 INPUTS = st.binary(max_size=60) | st.binary(min_size=60, max_size=600)
 
 
@@ -36,7 +32,7 @@ def check_of(door: str) -> Callable[[bytes], None]:
     return found
 
 
-@pytest.mark.parametrize("door", [pytest.param(door, marks=MISSING.get(door, ())) for door in DOORS])
+@pytest.mark.parametrize("door", DOORS)
 def test_no_input_through_a_door_breaks_a_promise(door: str) -> None:
     check_one = check_of(door)
 
