@@ -230,6 +230,13 @@ def test_a_telegram_is_found_behind_noise_that_holds_slashes() -> None:
     assert offsets(b"a/b/c /xyz" + belgium(1)) == [10]
 
 
+def test_a_telegram_is_found_behind_thousands_of_slashes() -> None:
+    text = belgium(1)
+    for written in (text, text.replace(b"\r\n", b"\n"), text.replace(b"1-0", b"1\x00-0")):
+        assert offsets(b"/A" * 3000 + written) == [6000]
+    assert offsets(b"/A" * 1000 + b"\xafA" * 2000 + with_parity(text)) == [6000]
+
+
 def test_a_telegram_cut_short_by_the_next_does_not_cost_the_next() -> None:
     assert offsets(belgium(1)[:300] + belgium(2)) == [300]
 
@@ -240,6 +247,14 @@ def test_a_damaged_telegram_is_reported_with_the_offset_of_its_header() -> None:
         events = read(before + damaged + belgium(2))
         assert [(r.reason.value, r.offset) for r in rejections(events)] == [("checksum", len(before))]
         assert len(telegrams(events)) == 1
+
+
+def test_a_damaged_telegram_without_a_header_line_is_reported_if_its_meter_sends_a_crc() -> None:
+    damaged = belgium(1).replace(b"/FLU5", b"/FLU5(")
+    without_crc = damaged[: damaged.rindex(b"!") + 1] + b"\r\n"
+    of_an_old_meter = b"/ISk5(\\2MT382-1\r\n\r\n1-0:1.8.1(00001.001*kWh)\r\n!\r\n"
+    for text, expected in ((damaged, ["checksum"]), (without_crc, ["checksum"]), (of_an_old_meter, [])):
+        assert reasons(read(b"noise" + text)) == expected
 
 
 def test_a_telegram_around_a_frame_that_was_reported_is_not_reported_too() -> None:

@@ -14,9 +14,9 @@ contract.md.
 """
 
 import re
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Final, Generic
 
@@ -45,15 +45,16 @@ from smarty_gateway.protocol.telegram import (
     END_LINE_BEGUN,
     END_LINE_MAX,
     EVEN_BYTES,
-    HEADER_AND_OBJECT,
     OBJECT_LINE,
     SLASH_WITH_PARITY,
     TEXT_BYTES,
     Checksum,
     checksum_of,
     crc_is_due,
-    without_parity,
+    last_other,
+    text_from,
 )
+from smarty_gateway.protocol.telegram_start import first_right_start, last_header_start, possible_starts
 
 #: About 10 s lie between Luxembourg frames and a frame lasts 0.1 s, so what is open then is false.
 SILENCE: Final = 2.0
@@ -104,6 +105,7 @@ class Extractor(Generic[V]):
         self._slashes: list[int] = []  # beginnings of telegrams, in order
         self._texts: list[int] = []  # those of them behind which nothing but text has come
         self._false: list[FalseCandidate[V]] = []  # by start
+        self._false_end = 0  # no false one that can be reported anywhere ends behind this
         self._header_read: tuple[int, Header | FaultyHeader] | None = None  # the last one, and where
         self._wake = 0  # as long as the buffer holds less, nothing can be complete
         self._due: list[int] = [0]  # where a faulty header would count, not looked at yet
@@ -237,36 +239,37 @@ class Extractor(Generic[V]):
         """Judge what ends with this line; the text may have begun at any of the slashes before it."""
         end = self._base + end_line.end()
         bang = self._base + end_line.start() + 2
-        texts: dict[int, bytes] = {}
-        for start in self._slashes[: bisect_left(self._slashes, bang)]:
-            text = bytes(self._buffer[start - self._base : end - self._base])
-            without = without_parity(text) if text.startswith(SLASH_WITH_PARITY) else text
-            if without is not None:
-                texts[start] = without
-        self._slashes = [start for start in self._slashes if start >= end]
-        self._texts = [start for start in self._texts if start >= end]
+        begun = self._slashes[: bisect_left(self._slashes, bang)]
+        del self._slashes[: len(begun)]
+        del self._texts[: bisect_left(self._texts, bang)]
         self._searched_lines = end - 1
-        if not texts:
+        if not begun:
             return
-        only_if_due = False
-        for start, text in texts.items():
-            checksum = checksum_of(text, bang - start)
-            if checksum is Checksum.RIGHT:
-                break
+        first, body_size = begun[0], bang - begun[0]
+        text = bytes(self._buffer[first - self._base : end - self._base])
+        if text[0] == ord("/") and checksum_of(text, body_size) is Checksum.RIGHT:
+            self._take(PlainTelegram(first, len(text), text, Checksum.RIGHT), only_if_due=False)
         else:
-            # None proves itself. The one to speak of has a header line, then an object; where
-            # there is no such one the header may be damaged, and without objects it may be noise.
-            start, text = next(iter(texts.items()))
-            begun = [start + match.start() for match in HEADER_AND_OBJECT.finditer(text)]
-            begun = [found for found in begun if found in texts]
-            if begun:
-                start = begun[-1]
-            elif OBJECT_LINE.search(text) is None or (checksum is Checksum.MISSING and not crc_is_due(text)):
-                only_if_due = True
-                if checksum is Checksum.MISSING:
-                    return
-            text = texts[start]
-        self._take(PlainTelegram(start, end - start, text, checksum), only_if_due=only_if_due)
+            self._judge_doubtful(first, text, [start - first for start in begun], body_size)
+
+    def _judge_doubtful(self, first: int, text: bytes, starts: Sequence[int], body_size: int) -> None:
+        """Judge a text that is no telegram with a right CRC from its first slash on."""
+        starts = possible_starts(text, starts)
+        if not starts:
+            return
+        start = first_right_start(text, starts, body_size)
+        if start is None:
+            # None proves itself. The one to report has a header line, then an object; where there is
+            # no such one the header may be damaged, and without objects it may be noise.
+            start = last_header_start(text, starts)
+        chosen = text_from(text, starts[0] if start is None else start)
+        checksum = checksum_of(chosen, len(chosen) - len(text) + body_size)
+        only_if_due = start is None and (
+            OBJECT_LINE.search(chosen) is None or (checksum is Checksum.MISSING and not crc_is_due(chosen))
+        )
+        if not (only_if_due and checksum is Checksum.MISSING):
+            offset = first + len(text) - len(chosen)
+            self._take(PlainTelegram(offset, len(chosen), chosen, checksum), only_if_due=only_if_due)
 
     def _take(self, candidate: Candidate, *, only_if_due: bool) -> None:
         """Ask the judge; consume what is genuine, and keep what is false until its turn comes."""
@@ -277,11 +280,15 @@ class Extractor(Generic[V]):
         elif start >= self._settled:
             # What begins inside another false one and ends behind it can never be reported: either
             # that one is, or the genuine frame that overlaps it overlaps this one as well.
-            before = self._false[: bisect_left(self._false, start, key=start_of)]
-            if not any(start < other.end <= end and not other.only_if_due for other in before):
-                insort(self._false, FalseCandidate(candidate, verdict, only_if_due), key=start_of)
-                self._due.append(end)
-                self._report_false(self._horizon())
+            if start < self._false_end:
+                before = self._false[: bisect_left(self._false, start, key=start_of)]
+                if any(start < other.end <= end and not other.only_if_due for other in before):
+                    return
+            if not only_if_due:
+                self._false_end = max(self._false_end, end)
+            insort(self._false, FalseCandidate(candidate, verdict, only_if_due), key=start_of)
+            self._due.append(end)
+            self._report_false(self._horizon())
 
     def _consume(self, candidate: Candidate, verdict: V) -> None:
         """Make an event of a genuine candidate. With it, all is clear about what lies before."""
@@ -337,12 +344,15 @@ class Extractor(Generic[V]):
         buffer, base = self._buffer, self._base
         # Whether a slash begins a telegram is known three bytes later.
         known = len(buffer) - 3
+        found: list[int] = []
         for slash, header_line in _HEADER_LINES.items():
             for match in header_line.finditer(buffer, first - base, stop - base + 3):
-                self._add_slash(base + match.start())
+                found.append(base + match.start())  # noqa: PERF401 - in most searches nothing is found
             undecided = buffer.find(slash, max(first - base, known), stop - base)
             if undecided >= 0:
                 stop = base + undecided
+        if found:
+            self._add_slashes(sorted(found))
         return stop
 
     def _add_open(self, start: int, header: Header) -> None:
@@ -350,11 +360,16 @@ class Extractor(Generic[V]):
         heappush(self._open, frame)
         heappush(self._starts, (start, frame))
 
-    def _add_slash(self, start: int) -> None:
-        at = bisect_left(self._slashes, start)
-        if self._slashes[at : at + 1] != [start]:
-            self._slashes.insert(at, start)
-            insort(self._texts, start)
+    def _add_slashes(self, found: list[int]) -> None:
+        """Store beginnings of telegrams; they come in order, and some may be known."""
+        in_order = not self._slashes or self._slashes[-1] < found[0]
+        if not in_order:  # something was due behind, or the search was not certain here
+            found = sorted(set(found).difference(self._slashes[bisect_left(self._slashes, found[0]) :]))
+        self._slashes += found
+        self._texts += found
+        if not in_order:
+            self._slashes.sort()
+            self._texts.sort()
 
     def _look_where_due(self) -> None:
         """Where a frame is due, a faulty header counts, and so does a slash before anything."""
@@ -367,7 +382,7 @@ class Extractor(Generic[V]):
                 continue
             first = self._buffer[at - self._base]
             if first in _SLASHES:
-                self._add_slash(at)
+                self._add_slashes([at])
             elif first == MARK[0]:
                 header = self._header(at)
                 if header is None:
@@ -390,17 +405,25 @@ class Extractor(Generic[V]):
             return
         new = self._buffer[first - self._base : limit - self._base]
         last_others: dict[int, int] = {}
+        line_end = -1
         given_up = 0
-        for start in self._texts:
+        while given_up < len(self._texts):
+            start = self._texts[given_up]
+            if line_end < start:
+                at = self._buffer.find(b"\n", start - self._base, limit - self._base)
+                line_end = limit if at < 0 else self._base + at
+                if line_end - start >= _HEADER_LINE_MAX:
+                    # All slashes before too long a header line go at once: no byte is searched for each.
+                    given_up = bisect_right(self._texts, line_end - _HEADER_LINE_MAX, given_up)
+                if at < 0:
+                    break
+                continue
             slash = self._buffer[start - self._base]
             if slash not in last_others:
-                other = new.translate(None, TEXT_BYTES if slash == ord("/") else EVEN_BYTES)
-                last_others[slash] = first + new.rfind(other[-1:]) if other else -1
-            line_limit = min(limit, start + _HEADER_LINE_MAX)
-            line_end = self._buffer.find(b"\n", start - self._base, line_limit - self._base)
-            if line_end < 0 and limit - start < _HEADER_LINE_MAX:
-                break
-            if line_end >= 0 and self._base + line_end > last_others[slash] and limit - start <= MAX_LENGTH:
+                alphabet = TEXT_BYTES if slash == ord("/") else EVEN_BYTES
+                other = last_other(new, alphabet)
+                last_others[slash] = first + other if other >= 0 else -1
+            if line_end > last_others[slash] and limit - start <= MAX_LENGTH:
                 break
             given_up += 1
         del self._texts[:given_up]

@@ -25,6 +25,8 @@ END_LINE: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\
 END_LINE_AT_END: Final = re.compile(rb"\n!(" + _DIGIT + rb"{0,4})[ \x00]{0,8}[\r\x8d]?\Z")
 #: The longest that one can be.
 END_LINE_MAX: Final = 16
+#: What stands around the digits.
+_AROUND_DIGITS: Final = b" \x00\r\n"
 #: What may still become one.
 END_LINE_BEGUN: Final = END_LINE_AT_END
 #: A slash with its parity bit.
@@ -40,8 +42,6 @@ _CRC_IS_DUE: Final = re.compile(
 )
 #: What an object line begins with; a text without any such line may be noise.
 OBJECT_LINE: Final = re.compile(rb"\n[0-9]{1,3}-[0-9]{1,3}:[0-9]{1,3}[.:]")
-#: A header line with an object behind it, as every telegram begins.
-HEADER_AND_OBJECT: Final = re.compile(rb"/[!-~]{3}[^\n()]{0,124}(?:\r?\n){1,3}[0-9]{1,3}-[0-9]{1,3}:")
 
 
 class Checksum(Enum):
@@ -63,7 +63,7 @@ def checksum_of(text: bytes, body_size: int) -> Checksum:
         text: from the slash to the end of the end line.
         body_size: how much of it the CRC covers, which is up to the exclamation mark and with it.
     """
-    digits = text[body_size:].strip(b" \x00\r\n")
+    digits = text[body_size:].strip(_AROUND_DIGITS)
     if not digits:
         return Checksum.MISSING
     if not digits.isascii():
@@ -72,8 +72,31 @@ def checksum_of(text: bytes, body_size: int) -> Checksum:
     stated = int(digits, 16)
     if arc(body) == stated:
         return Checksum.RIGHT
-    mended = with_crlf(body.replace(b"\x00", b""))
-    return Checksum.RIGHT if mended != body and arc(mended) == stated else Checksum.WRONG
+    as_written = repaired(body)
+    return Checksum.RIGHT if as_written != body and arc(as_written) == stated else Checksum.WRONG
+
+
+def stated_crc(text: bytes, body_size: int) -> int | None:
+    """Return the CRC in the end line, None if it has none, or one with parity bits in a text without."""
+    digits = text[body_size:].strip(_AROUND_DIGITS)
+    return int(digits, 16) if digits and digits.isascii() else None
+
+
+def repaired(body: bytes) -> bytes:
+    """Return a text without NULs and with the line ends that meters write."""
+    return with_crlf(body.replace(b"\x00", b""))
+
+
+def text_from(text: bytes, slash: int) -> bytes:
+    """Return the text from a slash on, without parity bits if the slash has one."""
+    part = text[slash:]
+    return part.translate(_WITHOUT_PARITY) if part.startswith(SLASH_WITH_PARITY) else part
+
+
+def last_other(data: bytes | bytearray, alphabet: bytes) -> int:
+    """Return the offset of the last byte that is not in the alphabet, -1 if all are."""
+    others = data.translate(None, alphabet)
+    return data.rfind(others[-1:]) if others else -1
 
 
 def without_parity(text: bytes) -> bytes | None:
