@@ -54,6 +54,8 @@ from smarty_gateway.protocol.values import read_hex_text
 from smarty_gateway.telegram_redaction import redact_telegram, redact_text
 
 _TITLE: Final = slice(2, 10)
+#: By the size of the header that they make faulty.
+_FAULTY_LENGTHS: Final = {11: b"\x80", 12: b"\x81\x00", 13: b"\x82\x00\x00"}
 _COUNTER_SIZE: Final = 4
 #: Frames of 50 years. More is none in a frame that does not verify, but bytes of what was sent behind it.
 _COUNTER_MAX: Final = 10 * 365 * 86400 // 2
@@ -147,6 +149,10 @@ class Redactor:
             self._redact_noise(event.offset)
             data = self._take(event.size)
             whole = len(data) if isinstance(read_header(data[:HEADER_MAX]), Header) else _next_mark(data)
+            if whole < _TITLE.stop - 1 and len(data) in _FAULTY_LENGTHS:
+                # What is faulty here is the title of the next frame, of which nothing may stay.
+                data = data[: _TITLE.start] + self._dummies.noise(8) + _FAULTY_LENGTHS[len(data)]
+                whole = len(data)
             self._held[:0] = data[whole:]
             self._base -= len(data) - whole
             self._done += self._redact(data[:whole], event)

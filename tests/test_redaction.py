@@ -537,6 +537,20 @@ def test_damage_of_any_kind_stays_as_it_was(cuts: list[tuple[bytes, int, int]], 
         assert not any(form in shown for form in forms(text)), text
 
 
+@pytest.mark.parametrize("at", range(1, 11))
+@pytest.mark.parametrize(
+    "title", [HOUSE_TITLE, b"SAG\x67\x81\x02\x01\x83", b"\x82\x00\x05\x82\x00\x06\x82\x00"]
+)
+def test_a_header_stays_faulty_by_the_title_of_the_next_one_which_is_gone(
+    at: int, title: bytes, tmp_path: Path
+) -> None:
+    stream = (b"\xdb\x08" + QUIET)[:at] + b"\xdb\x08" + title + b"\x82\x00\x40\x30" + QUIET
+    for _ in range(20):
+        chunks, dummy_keys, _ = redacted(stream, sample_keys(), tmp_path)
+        assert outline(read(joined(chunks), dummy_keys)) == outline(read(stream))
+        assert title not in joined(chunks)
+
+
 def test_a_rejection_says_nothing_of_the_original(tmp_path: Path) -> None:
     chunks, dummy_keys, _ = redacted(encrypted_stream(), sample_keys(), tmp_path)
     words = " ".join(str(event) for event in rejections(read(joined(chunks), dummy_keys)))
