@@ -296,6 +296,15 @@ def test_crc_only_takes_nothing_without_a_right_crc() -> None:
     assert reasons(read(bytes(damaged), CRC_ONLY)) == ["checksum"]
 
 
+def test_a_crc_only_frame_with_a_damaged_length_swallows_no_telegram_behind_it() -> None:
+    damaged = bytearray(frame(TEXT, key=HOUSE_KEY))
+    damaged[11] ^= 0x04  # a kilobyte more
+    data = bytes(damaged) + belgium(1) + bytes(1200)
+    for chunks in ([data], [data[at : at + 1] for at in range(len(data))]):
+        events = read(chunks, CRC_ONLY)
+        assert [found.meter_id for found in telegrams(events)] == ["1SAG1100000001"]
+
+
 def test_crc_only_refuses_a_replay_and_moves_the_counter_only_with_a_right_crc() -> None:
     damaged = bytearray(frame(TEXT, counter=50))
     damaged[100] ^= 0x55

@@ -49,14 +49,24 @@ def open_gcm(key: bytes, iv: bytes, aad: bytes, ciphertext: bytes, tag: bytes) -
 
 
 def read_by_crc(frame: Frame, key: MeterKey) -> bytes | None:
-    """Give the plaintext if it is a telegram with a right CRC, whatever the tag says.
+    """Return the plaintext if it is a telegram with a right CRC, whatever the tag says.
 
-    For `crc-only`, which the user must ask for: a CRC finds errors, but anyone can forge it. Where a
-    tag has failed, the answer also tells that the encryption key is right; the text is then not shown.
+    For `crc-only`, which the user must ask for: a CRC finds errors, but anyone can forge it. Nothing vouches
+    for the length of such a frame, so nothing but line ends may follow the telegram: a length that was
+    damaged on the way would swallow what comes behind the frame.
     """
     plaintext = _apply_keystream(frame, key)
     telegram = parse_telegram(plaintext)
-    return plaintext if telegram is not None and telegram.checksum is Checksum.RIGHT else None
+    if telegram is None or telegram.checksum is not Checksum.RIGHT:
+        return None
+    behind = plaintext[plaintext.index(telegram.raw) + len(telegram.raw) :]
+    return None if behind.strip(b"\r\n\x00 ") else plaintext
+
+
+def fits_encryption_key(frame: Frame, key: MeterKey) -> bool:
+    """True if a telegram with a right CRC comes out: the encryption key is right, whatever the tag says."""
+    telegram = parse_telegram(_apply_keystream(frame, key))
+    return telegram is not None and telegram.checksum is Checksum.RIGHT
 
 
 def reads_as_text(frame: Frame, key: MeterKey) -> bool:

@@ -13,6 +13,7 @@ from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegr
 from smarty_gateway.protocol.decoder import Readings
 from smarty_gateway.protocol.decryption import (
     decrypt,
+    fits_encryption_key,
     read_by_crc,
     reads_as_text,
 )
@@ -328,7 +329,7 @@ class MeterStream:
                 Hint.WRONG_ENCRYPTION_KEY,
                 "it opens with a key that stands behind one in use; if that is the new one, put it first",
             )
-        elif any(read_by_crc(frame, key) is not None for key in keys):
+        elif any(fits_encryption_key(frame, key) for key in keys):
             hint, words = (
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",
