@@ -19,7 +19,7 @@ from smarty_gateway.damage import Damage, TitleFrames, Window
 from smarty_gateway.findings import Code, Finding
 from smarty_gateway.healthy_meter import SeenMeter
 from smarty_gateway.line_search import LineSearch
-from smarty_gateway.protocol.decryption import decrypt, read_by_crc, reads_as_text
+from smarty_gateway.protocol.decryption import decrypt, fits_encryption_key, reads_as_text
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
@@ -456,4 +456,4 @@ class Diagnosis:
 
 
 def _is_right(key: MeterKey, frame: Frame) -> bool:
-    return decrypt(frame, key) is not None or read_by_crc(frame, key) is not None
+    return decrypt(frame, key) is not None or fits_encryption_key(frame, key)

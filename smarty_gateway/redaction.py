@@ -26,7 +26,12 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from smarty_gateway.dummies import Dummies
-from smarty_gateway.protocol.decryption import decrypt, initialisation_vector, read_by_crc
+from smarty_gateway.protocol.decryption import (
+    decrypt,
+    fits_encryption_key,
+    initialisation_vector,
+    read_by_crc,
+)
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     HEADER_MAX,
@@ -256,7 +261,7 @@ class Redactor:
         """Tell whether there are only keys of other meters, or one of them opens the frame."""
         own = self._keys.keys_for(frame.system_title)
         return (reason is Reason.NO_KEY and bool(self._keys)) or any(
-            decrypt(frame, key) or read_by_crc(frame, key)
+            decrypt(frame, key) or fits_encryption_key(frame, key)
             for keys in self._keys.entries().values()
             for key in keys
             if key not in own

@@ -43,11 +43,9 @@ class FrameCounters:
         return last is not None and counter <= last
 
     def advance(self, system_title: bytes, fingerprint: str, counter: int) -> None:
-        """Note a verified frame. A lower counter changes nothing, so a replay cannot turn it back."""
+        """Record the counter of a frame that is no replay, and the frames that were missed before it."""
         key = (system_title, fingerprint)
         last = self.last.get(key)
-        if last is not None and counter <= last:
-            return
         if last is not None and last != BEGINS_ANEW:
             self.missed[system_title] = self.missed.get(system_title, 0) + counter - last - 1
         self.last[key] = counter
