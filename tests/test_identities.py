@@ -4,7 +4,13 @@ import pytest
 
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.frame import Frame
-from smarty_gateway.protocol.identities import Admission, Identities, identities_of, names_in_header
+from smarty_gateway.protocol.identities import (
+    Admission,
+    Identities,
+    identities_of,
+    names_in_header,
+    names_of_title,
+)
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterStream, Security
 from tests.streams import drain, meter_key, reasons, rejections, sample_keys, telegrams
@@ -201,3 +207,63 @@ def test_every_line_with_an_identity_counts() -> None:
     (found,) = telegrams(at(stream, text))
     assert set(identities_of(found.readings)) == {"e1", "e2", "e3", "e4"}
     assert names_in_header("Lux5 SAG1030700012345") == ("lux5sag1030700012345", "sag1030700012345")
+
+
+def test_a_frame_that_another_thread_accepts_at_this_moment_is_a_duplicate() -> None:
+    class Racing(Identities):
+        def is_duplicate(self, frame: Frame, source: str, now: float | None) -> bool:
+            """Miss it once, as if the other frame were still being decrypted."""
+            if not self._looked:
+                self._looked = True
+                return False
+            return super().is_duplicate(frame, source, now)
+
+        _looked = False
+
+    table, seen = Racing(), list[bytes]()
+    copy = frame(luxembourg(1), counter=7)
+    at(MeterStream(sample_keys(), table, source="one"), copy)
+    table._looked = False
+    assert at(MeterStream(sample_keys(), table, source="two", on_duplicate=seen.append), copy) == []
+    assert seen == [HOUSE_TITLE]
+
+
+def test_plaintext_of_a_meter_that_the_user_calls_encrypted_is_refused_on_every_source() -> None:
+    stream = MeterStream(KeyRing(), Identities(encrypted_ids=["1sag-1100000001"]))
+    assert reasons(at(stream, belgium(1))) == ["plaintext"]
+
+
+def test_it_is_known_when_a_meter_was_last_accepted() -> None:
+    one, _ = streams()
+    assert one.identities.last_accepted_at(HOUSE_TITLE) is None
+    at(one, frame(luxembourg(1), counter=7), 12.0)
+    assert one.identities.last_accepted_at(HOUSE_TITLE) == 12.0
+
+
+def test_frames_of_more_than_ten_minutes_ago_are_forgotten() -> None:
+    table = Identities()
+    for number in range(100):
+        table.admit(_bare(number), "f", "0", 10.0 * number, is_good=True)
+    assert not table.is_duplicate(_bare(38), "1", 990.0)
+    assert table.is_duplicate(_bare(39), "1", 990.0)
+
+
+def test_a_frame_is_found_where_it_begins_and_nowhere_between() -> None:
+    table = Identities()
+    odd = Frame(0, 100, HOUSE_TITLE, 0x30, 0, b"x", b"\x01" + bytes(11))
+    table.admit(odd, "f", "0", 0.0, is_good=True)
+    assert not table.is_duplicate(_bare(0), "1", 0.0)
+    table.admit(_bare(0), "other key", "0", 0.0, is_good=True)
+    assert table.is_duplicate(_bare(0), "1", 0.0)
+
+
+def test_a_title_stands_for_itself_and_its_serial_number() -> None:
+    assert names_of_title(HOUSE_TITLE) == {"5341476770003039", "sag1030700012345"}
+    assert names_of_title(b"12345678") == {b"12345678".hex()}
+
+
+def test_a_meter_with_nothing_but_a_header_says_so() -> None:
+    one, _ = streams(ANY)
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    (plain, encrypted) = telegrams([*at(one, bare), *at(one, frame(bare))])
+    assert (plain.is_header_only, encrypted.is_header_only) == (True, False)
