@@ -21,6 +21,7 @@ from smarty_gateway.healthy_meter import SeenMeter
 from smarty_gateway.line_search import LineSearch
 from smarty_gateway.protocol.decryption import decrypt, fits_encryption_key, reads_as_text
 from smarty_gateway.protocol.frame import Frame
+from smarty_gateway.protocol.identities import fold
 from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
@@ -76,7 +77,7 @@ class Diagnosis:
         self._stream = MeterStream(
             keys,
             must_be_encrypted=any(meter.encrypted for meter in configured),
-            plaintext_ids={m.id.casefold() for m in configured if m.id is not None and not m.encrypted},
+            plaintext_ids={fold(m.id) for m in configured if m.id is not None and not m.encrypted},
         )
         self._window = Window()
         self._damage = Damage(self._window)
@@ -183,10 +184,6 @@ class Diagnosis:
         if self._damage.count != harmed:
             self._interrupt_periods()
         meter = self._meters.setdefault(telegram.meter_id, SeenMeter(telegram))
-        if telegram.security is Security.PLAINTEXT and meter.securities - {Security.PLAINTEXT}:
-            self._plaintext += 1
-            self.telegrams -= 1
-            return
         meter.add(telegram, now)
         if telegram.system_title is not None:
             seen = self._encrypted(telegram.system_title)
@@ -219,13 +216,12 @@ class Diagnosis:
             return
         self._search.note_proof()
         self._damage.pass_over(rejection.offset, rejection.size)
-        if title is None:
-            if reason is Reason.PLAINTEXT:
-                self._plaintext += 1
-            else:
-                self._damage.take_text(rejection.offset, rejection.size)
-            return
-        self._take_frame(rejection, title)
+        if reason is Reason.PLAINTEXT:
+            self._plaintext += 1
+        elif title is None:
+            self._damage.take_text(rejection.offset, rejection.size)
+        else:
+            self._take_frame(rejection, title)
 
     def _take_frame(self, rejection: Rejection, title: bytes) -> None:
         """Note a frame that was refused, and look whether another key fits."""

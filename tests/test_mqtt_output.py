@@ -61,7 +61,8 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
         health = listener.wait_for("smarty/house/health", lambda m: m.json["last_telegram"] is None)[0]
         assert health.qos == 0
         assert set(health.json) == {
-            "telegrams", "rejected", "noise_bytes", "counter_gaps", "reconnects", "last_telegram",
+            "telegrams", "rejected", "noise_bytes", "counter_gaps", "duplicates", "elsewhere", "reconnects",
+            "downgraded", "last_telegram",
         }  # fmt: skip
         gas = listener.wait_for("smarty/house/mbus/7FLO2119000001")[0]
         assert gas.json["value"] == 112.384
@@ -74,6 +75,7 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
         held = retained(any_broker)
         assert set(held) == {
             "smarty/status",
+            "smarty/health",
             "smarty/house/availability",
             "smarty/house/state",
             "smarty/house/health",
@@ -376,7 +378,7 @@ def test_forget_empties_everything_the_broker_holds_of_a_meter(any_broker: Broke
     arguments = ("forget", "house", "--state", tmp_path / "state/smarty-gateway")
     done = smarty_gateway(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert set(retained(any_broker)) == {"smarty/status"}
+    assert set(retained(any_broker)) == {"smarty/status", "smarty/health"}
     again = smarty_gateway(*arguments, folder=tmp_path)
     assert again.returncode != 0
     assert b"nothing is stored of a meter named house" in again.stderr
