@@ -50,6 +50,8 @@ _IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|
 _COUNTER_MAX: Final = 0xFFFFFFFF
 #: The longest name of anything here: no identity is longer than the telegram that holds it.
 _TEXT_MAX: Final = 16384
+#: Three hundred years of service.
+_SECONDS_MAX: Final = 1e10
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -372,7 +374,13 @@ def _is_put_aside(row: tuple[Any, ...]) -> bool:
 
 def _is_undelivered(row: tuple[Any, ...]) -> bool:
     row_id, topic, kind_of_payload, stored = row
-    return row_id > 0 and is_topic(topic) and kind_of_payload == "blob" and isinstance(stored, float)
+    return (
+        row_id > 0
+        and is_topic(topic)
+        and kind_of_payload == "blob"
+        and isinstance(stored, float)
+        and abs(stored) < _SECONDS_MAX
+    )
 
 
 #: Each table with its columns and what tells a row that can be right.
@@ -383,7 +391,7 @@ _ROWS: Final[dict[str, tuple[str, Callable[[tuple[Any, ...]], bool]]]] = {
     "holders": ("name, holder, is_authenticated, second", _is_holder),
     "published": ("topic, meter", _is_published),
     "put_aside": ("topic, size", _is_put_aside),
-    "service": ("seconds", lambda row: isinstance(row[0], float) and row[0] >= 0),
+    "service": ("seconds", lambda row: isinstance(row[0], float) and 0 <= row[0] < _SECONDS_MAX),
 }
 
 

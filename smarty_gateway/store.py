@@ -30,8 +30,8 @@ from smarty_gateway.state_file import FILE_NAME, StateFile, transaction
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
-#: What SQLite needs for a row beside its topic and payload.
-_ROW_OVERHEAD: Final = 40
+#: With what SQLite needs for a row beside its topic and payload.
+_ROW_SIZE: Final = "length(payload) + length(topic) + 40"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class Undelivered:
 def holders_in(folder: Path) -> dict[str, Holder]:
     """Return the meters behind configured names without changing anything; none if they cannot be read."""
     path = folder.absolute() / FILE_NAME
-    # SQLite leaves files behind where it reads one that has a log, unless a gateway keeps them open anyway.
-    how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
     try:
+        # SQLite leaves files behind where it reads one with a log, unless a gateway keeps them open anyway.
+        how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as connection:
             return _holders(connection)
-    except sqlite3.Error:
-        return {}  # there is no file yet, or the gateway will say what is wrong with it
+    except (OSError, sqlite3.Error):
+        return {}  # there is no file yet, or it is another user's, or the gateway will say what is wrong
 
 
 def _holders(connection: sqlite3.Connection) -> dict[str, Holder]:
@@ -164,8 +164,8 @@ class Store:
         with self._lock, transaction(self._connection):
             self._connection.executemany(
                 "INSERT INTO counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "counter = excluded.counter, meter = excluded.meter, source = excluded.source "
-                "WHERE counter != excluded.counter OR meter != excluded.meter OR source != excluded.source",
+                "counter = max(counter, excluded.counter), meter = excluded.meter, source = excluded.source "
+                "WHERE counter < excluded.counter OR meter != excluded.meter OR source != excluded.source",
                 [(c.title, c.fingerprint, c.counter, c.meter, c.source) for c in counters],
             )
             ids = []
@@ -242,7 +242,8 @@ class Store:
     def drop_beyond(self, limits: StoreLimits) -> int:
         """Drop the oldest messages beyond what may be kept, and return how many.
 
-        The size is that of the file, which shrinks with it.
+        The size is that of the file, which shrinks with it. Topics that take most give up most, so that no
+        meter can push the telegrams of another one out.
         """
         with self._lock:
             with transaction(self._connection):
@@ -269,14 +270,27 @@ class Store:
         used = self._pages("page_count") - self._pages("freelist_count")
         if used <= most:
             return 0
-        excess, last = used - most * _SHARE_AFTER_DROP, 0
-        for row_id, size in self._connection.execute(
-            "SELECT id, length(payload) + length(topic) FROM undelivered ORDER BY id"
-        ):
-            last, excess = row_id, excess - size - _ROW_OVERHEAD
+        sizes = dict(
+            self._connection.execute(
+                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered GROUP BY topic"  # noqa: S608 - our own words
+            ).fetchall()
+        )
+        share = _fair_share(sizes.values(), used - most * _SHARE_AFTER_DROP)
+        return sum(self._drop_oldest(topic, size - share) for topic, size in sizes.items() if size > share)
+
+    def _drop_oldest(self, topic: str, excess: float) -> int:
+        last = 0
+        rows = self._connection.execute(
+            f"SELECT id, {_ROW_SIZE} FROM undelivered WHERE topic = ? ORDER BY id",  # noqa: S608
+            (topic,),
+        )
+        for row_id, size in rows:
+            last, excess = row_id, excess - size
             if excess <= 0:
                 break
-        return self._connection.execute("DELETE FROM undelivered WHERE id <= ?", (last,)).rowcount
+        return self._connection.execute(
+            "DELETE FROM undelivered WHERE topic = ? AND id <= ?", (topic, last)
+        ).rowcount
 
     # Retained topics, and those that the broker refuses
 
@@ -324,3 +338,14 @@ class Store:
                 "DELETE FROM undelivered WHERE substr(topic, 1, ?) = ?",
                 (len(topic_beginning), topic_beginning),
             ).rowcount
+
+
+def _fair_share(sizes: Iterable[int], excess: float) -> float:
+    """Return what each topic may keep at most, so that this many bytes go."""
+    ordered = sorted(sizes, reverse=True)
+    for number, (size, following) in enumerate(zip(ordered, [*ordered[1:], 0], strict=True), 1):
+        # Were the largest ones cut down to the next in size, would that do?
+        if excess <= number * (size - following):
+            return size - excess / number
+        excess -= number * (size - following)
+    return 0.0

@@ -170,3 +170,17 @@ def test_reasons_and_meters_are_counted_apart(log: RejectionLog, said: list[str]
 
 def test_a_rejection_tells_whether_it_was_said(log: RejectionLog) -> None:
     assert [log.note("house", REPLAY, float(second)) for second in range(3)] == [True, False, False]
+
+
+def test_what_comes_and_goes_without_end_says_a_few_lines_an_hour_and_counts_the_rest() -> None:
+    said: list[str] = []
+    now = [0.0]
+    flapping = Condition(said.append, lambda: now[0])
+    for second in range(3600):
+        now[0] = float(second)
+        flapping.begin("lost")
+        flapping.end("back")
+    assert len(said) == 40
+    now[0] = 3620.0
+    flapping.begin("lost")
+    assert said[-1] == "lost (and 7160 changes before that were not logged)"

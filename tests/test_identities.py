@@ -51,7 +51,9 @@ def test_a_frame_that_another_source_brought_within_ten_minutes_is_dropped_witho
 def test_a_duplicate_is_counted_for_its_meter() -> None:
     table, seen = Identities(), list[bytes]()
     one = MeterStream(sample_keys(), table, source="one")
-    two = MeterStream(sample_keys(), table, source="two", on_duplicate=seen.append)
+    two = MeterStream(
+        sample_keys(), table, source="two", on_duplicate=lambda found: seen.append(found.system_title)
+    )
     copy = frame(luxembourg(1), counter=7)
     at(one, copy)
     at(two, copy)
@@ -176,7 +178,7 @@ def test_a_serial_number_belongs_to_the_title_it_is_computed_from_even_before_th
 def test_a_meter_can_have_a_few_identities_and_no_more() -> None:
     table = Identities()
     for number in range(1000):
-        assert table.claim("house", ["own", f"other{number}"])
+        assert table.claim("house", ["own", f"other{number}"], "/a")
     assert len(table.owners()) == 8
 
 
@@ -224,7 +226,15 @@ def test_a_frame_that_another_thread_accepts_at_this_moment_is_a_duplicate() -> 
     copy = frame(luxembourg(1), counter=7)
     at(MeterStream(sample_keys(), table, source="one"), copy)
     table._looked = False
-    assert at(MeterStream(sample_keys(), table, source="two", on_duplicate=seen.append), copy) == []
+    assert (
+        at(
+            MeterStream(
+                sample_keys(), table, source="two", on_duplicate=lambda found: seen.append(found.system_title)
+            ),
+            copy,
+        )
+        == []
+    )
     assert seen == [HOUSE_TITLE]
 
 

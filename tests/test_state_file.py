@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from smarty_gateway.config import StoreLimits
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.state_file import FolderLock
-from smarty_gateway.store import Holder, Store, StoredCounter, holders_in
+from smarty_gateway.store import Holder, Store, StoredCounter, _fair_share, holders_in
+from tests.commands import smarty_gateway
 from tests.running import Running, plugged_in
 from vectors.building_blocks import HOUSE_KEY, frame, luxembourg
 
@@ -112,6 +114,7 @@ BAD_ROWS = {
     "a proof that is neither": "INSERT INTO holders VALUES ('house', 'a', 7, NULL)",
     "a size that is no number": "INSERT INTO put_aside VALUES ('a', 'large')",
     "a second service": "INSERT INTO service VALUES ('long')",
+    "an age beyond all ages": "INSERT INTO service VALUES (1e300)",
 }
 
 
@@ -207,6 +210,35 @@ def test_the_file_stays_below_its_limit_and_shrinks(tmp_path: Path) -> None:
         assert ids[-1] == 4000
 
 
+def test_the_topics_that_take_most_give_up_most(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.write([], [("smarty/house/telegram", b"x" * 1000)] * 100)
+        store.write([], [("smarty/evil/telegram", b"x" * 1000)] * 2500)
+        store.write([], [("smarty/barn/telegram", b"x" * 1000)] * 300)
+        assert store.drop_beyond(StoreLimits(megabytes=2)) > 0
+        left = Counter(row.topic for row in store.undelivered_after(0, 10_000))
+    assert left["smarty/house/telegram"] == 100
+    assert left["smarty/barn/telegram"] == 300
+    assert 500 < left["smarty/evil/telegram"] < 1600
+
+
+@given(st.lists(st.integers(1, 1000), min_size=1, max_size=20), st.floats(0, 1))
+def test_a_fair_share_frees_just_what_is_needed(sizes: list[int], part: float) -> None:
+    excess = part * sum(sizes)
+    share = _fair_share(sizes, excess)
+    assert sum(max(0.0, size - share) for size in sizes) == pytest.approx(excess, abs=1e-6)
+
+
+def test_a_counter_in_the_file_never_falls_but_by_a_reset(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        for number in (7, 70, 9):
+            store.write([StoredCounter(TITLE, "f", number, "house", "")])
+        assert store.counters() == FrameCounters({(TITLE, "f"): 70})
+        store.reset([TITLE])
+        store.write([StoredCounter(TITLE, "f", 9, "house", "")])
+        assert store.counters() == FrameCounters({(TITLE, "f"): 9})
+
+
 def test_a_clock_that_is_set_right_drops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path) as store:
         store.write([], [("a", b"1")])
@@ -298,3 +330,23 @@ def test_run_goes_on_without_a_place_for_its_state(disk: Path, tmp_path: Path) -
         running.wait_for_log("rejected replay")
         assert running.says("read-only") == 1
         assert running.stop() == 0
+
+
+def test_what_would_not_last_is_refused_by_the_commands_that_change_it(disk: Path, tmp_path: Path) -> None:
+    with Store(disk / "state") as store:
+        store.write([StoredCounter(TITLE, "f", 7, "house", "")])
+    make_read_only(disk)
+    for command in ("reset-counter", "forget"):
+        done = smarty_gateway(command, "house", "--state", disk / "state", folder=tmp_path)
+        assert done.returncode == 78
+        assert b"read-only" in done.stderr
+
+
+def test_holders_in_a_folder_of_another_user_are_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert holders_in(tmp_path) == {}

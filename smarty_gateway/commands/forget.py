@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.commands.reset_counter import UnknownMeterError
+from smarty_gateway.commands.reset_counter import UnknownMeterError, require_kept
 from smarty_gateway.config import Config
 from smarty_gateway.config_file import config_from_options, find_config_file, load_config
 from smarty_gateway.exit_status import ExitStatus
@@ -62,6 +62,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     lock = FolderLock(folder)
     try:
         with Store(folder) as store:
+            require_kept(store)
             published = store.published()
             topics = [topic for topic, meter in published.items() if meter == args.meter]
             if topics:

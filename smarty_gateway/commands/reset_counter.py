@@ -13,7 +13,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import printable
-from smarty_gateway.state_file import state_folder
+from smarty_gateway.state_file import StateError, state_folder
 from smarty_gateway.store import Store, StoredCounter
 
 
@@ -42,6 +42,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         UnknownMeterError: none is stored for it.
     """
     with Store(chosen_state_folder(args)) as store:
+        require_kept(store)
         rows = store.all_counters()
         chosen = [row for row in rows if args.meter.casefold() in _names(row)]
         if not chosen:
@@ -58,6 +59,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     meters = sorted({row.meter for row in chosen})
     print(f"the next frame of {printable(', '.join(meters))} is accepted with any frame counter")
     return ExitStatus.GOOD
+
+
+def require_kept(store: Store) -> None:
+    """Raise StateError where nothing that is changed would last."""
+    if not store.is_kept:
+        raise StateError("; ".join(store.notices))
 
 
 def chosen_state_folder(args: argparse.Namespace) -> Path:

@@ -4,6 +4,8 @@ A fault in a cellar lasts for days and a meter speaks every second, so nothing h
 Time is an argument, and lines go to a function, so that all of it can be tested without waiting.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,15 +17,24 @@ Say = Callable[[str], None]
 #: A reason that has not occurred for so long is over.
 _OVER_SECONDS: Final = 300.0
 _HOUR: Final = 3600.0
+_LINES_AN_HOUR: Final = 40
 #: Whoever sends noise can invent meters; so many are told apart.
 _MOST: Final = 50
 
 
 class Condition:
-    """One kind of fault of one source: lost, silent, or nothing but garbage."""
+    """One kind of fault of one source: lost, silent, or nothing but garbage.
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    Args:
+        say: takes the lines.
+        clock: seconds; a source that comes and goes without end says a few lines an hour.
+    """
+
+    def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = say
+        self._clock = clock
+        self._said_at: deque[float] = deque(maxlen=_LINES_AN_HOUR)
+        self._unsaid = 0
         self._kind: object = None
         self._next: object = None
 
@@ -44,6 +55,16 @@ class Condition:
         if self._kind is not None:
             self._say(words)
         self._kind = self._next = None
+
+    def _say(self, words: str) -> None:
+        now = self._clock()
+        if len(self._said_at) == _LINES_AN_HOUR and now - self._said_at[0] < _HOUR:
+            self._unsaid += 1
+            return
+        more = f" (and {self._unsaid} changes before that were not logged)" if self._unsaid else ""
+        self._unsaid = 0
+        self._said_at.append(now)
+        self._write(f"{words}{more}")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from smarty_gateway.config import Config, Durability, MeterConfig, Pace
@@ -59,32 +60,39 @@ class Gateway:
         options: str = "",
     ) -> None:
         self.outputs: list[Output] = []
-        self._store = store
+        meters = _with_one_name_a_source(config.meters)
+        # Recordings alone are read as if for the first time, however often, and leave nothing behind.
+        self._store = store if any(meter.is_live for meter in meters) else None
         self._options = options
         self._keys = keys
         self._saves_each = config.mqtt is not None and config.mqtt.durability is Durability.EACH
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._read_keys_again = threading.Event()
-        is_live = any(meter.is_live for meter in config.meters)
-        # Recordings alone are read as if for the first time, however often.
-        kept = store if is_live else None
+        kept, names = self._store, {meter.name or meter.id for meter in meters}
         stored = [] if kept is None else kept.all_counters()
+        owners = {} if kept is None else kept.owners()
+        holders = {} if kept is None else kept.holders()
         self._stored = {row.title: row for row in stored}
         self._saved = {(row.title, row.fingerprint): row.counter for row in stored}
         self._saved_in_this_run: set[tuple[bytes, str]] = set()
         self._identities = Identities(
             None if kept is None else kept.counters(),
-            {} if kept is None else kept.owners(),
-            encrypted_ids=[m.id for m in config.meters if m.encrypted and m.id is not None],
+            {
+                identity: owner
+                for identity, owner in owners.items()
+                if isinstance(owner, bytes) or owner in names
+            },
+            encrypted_ids=[m.id for m in meters if m.encrypted and m.id is not None],
+            reserved={m.id: {source.text for source in m.sources} for m in meters if m.id is not None},
             guard=threading.Lock(),
         )
         self._registry = MeterRegistry(
-            config.meters,
+            meters,
             self._identities,
             lambda line: _log.warning("%s", line),
             topic="smarty" if config.mqtt is None else config.mqtt.topic,
-            holders={} if kept is None else kept.holders(),
+            holders={name: held for name, held in holders.items() if name in names},
             titles={row.title: row.source for row in stored},
             started=time.monotonic(),
         )
@@ -92,7 +100,7 @@ class Gateway:
         self._saved_owners = self._owners()
         self._next_save = time.monotonic() + _SAVE_EVERY
         self._store_is_broken = False
-        self.readers = [self._reader(address, meters) for address, meters in _by_source(config.meters)]
+        self.readers = [self._reader(address, entries) for address, entries in _by_source(meters)]
 
     def _reader(self, address: Address, meters: Sequence[MeterConfig]) -> SourceReader:
         recorded = any(meter.pace is Pace.RECORDED for meter in meters)
@@ -248,6 +256,8 @@ class Gateway:
 
     def counters(self) -> list[StoredCounter]:
         """Return the frame counters that changed since they were stored, as they are now."""
+        if self._store is None:
+            return []
         last = self._identities.counters.last.copy()
         return [
             self._row(title, fingerprint, counter)
@@ -306,6 +316,15 @@ class Gateway:
 
     def _owners(self) -> tuple[dict[str, Owner], dict[str, Holder]]:
         return self._identities.owners(), self._registry.holders()
+
+
+def _with_one_name_a_source(meters: Sequence[MeterConfig]) -> list[MeterConfig]:
+    """Let all entries call a source by the same text, however each of them spells it."""
+    first: dict[object, Address] = {}
+    return [
+        replace(meter, sources=tuple(first.setdefault(source.identity, source) for source in meter.sources))
+        for meter in meters
+    ]
 
 
 def _by_source(meters: Sequence[MeterConfig]) -> list[tuple[Address, list[MeterConfig]]]:

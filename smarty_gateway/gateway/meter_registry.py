@@ -8,81 +8,36 @@ Time is an argument, so all of it can be tested without waiting. The readers of 
 registry; its lock is held for some microseconds, and lines are logged after it is released.
 """
 
-import statistics
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
 from smarty_gateway.config import UNNAMED_METERS, MeterConfig
+from smarty_gateway.gateway.meter import Meter
+from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
-from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.identities import Identities, fold, identities_of, names_of_title
+from smarty_gateway.protocol.identities import Identities, fold, forms_of, identities_of, names_of_title
 from smarty_gateway.protocol.meter import MeterTelegram, Security
-from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.safe_text import discovery_id, printable, topic_part
 from smarty_gateway.store import Holder
 
-#: A P1 port speaks every 10 s at least, so a plaintext meter that was silent for longer may be elsewhere.
-SILENT_SECONDS: Final = 30.0
 #: For how long a second meter on the source of a named one is held back, if not for three of its periods.
 HELD_SECONDS: Final = 120.0
 _HELD_PERIODS: Final = 3
+#: How many meters at once may wait for the name of another, whatever `unnamed` says.
+_RIVALS_MAX: Final = 50
+#: Most meters that a key authenticates and no entry names; more than anybody has behind one gateway.
+_AUTHENTICATED_MAX: Final = 5000
+#: Plaintext that came so long ago is over.
+_DOWNGRADE_SECONDS: Final = 300.0
 #: A meter that nobody configured is forgotten after a day of silence.
 FORGOTTEN_SECONDS: Final = 86_400.0
 _HOUR: Final = 3600.0
-#: How many unconfigured meters of a source are named in the log; the rest are counted hourly.
-_NAMED_IN_LOG: Final = 5
-#: How much else is said, each thing once; the rest is counted hourly.
-_SAID_MAX: Final = 50
 _LONGEST_IN_LOG: Final = 64
 #: What the gateway itself publishes beside the meters.
 _TAKEN_NAMES: Final = ("status", "health")
-
-
-@dataclass(slots=True, eq=False)
-class Meter:
-    """A meter that goes out under a name.
-
-    Attributes:
-        name: in topics and readings.
-        sources: those of its entry, by their text; None for a meter that no entry names.
-        source: where it was last accepted.
-        last: when, by the monotonic clock; None before the first time in this run.
-        meter_id: of its last telegram.
-        object_id: what identifies it in discovery.
-    """
-
-    name: str
-    sources: frozenset[str] | None = None
-    source: str = ""
-    last: float | None = None
-    is_authenticated: bool = False
-    meter_id: str = ""
-    object_id: str = ""
-    health: Health = field(default_factory=Health)
-    _intervals: deque[float] = field(default_factory=lambda: deque(maxlen=10))
-
-    def accept(self, source: str, now: float) -> None:
-        """Record a telegram."""
-        if self.last is not None:
-            self._intervals.append(now - self.last)
-        self.source, self.last = source, now
-
-    def belongs_to(self, source: str) -> bool:
-        """True if a source is one of its entry, or the one where it was last heard."""
-        return source == self.source if self.sources is None else source in self.sources
-
-    def sends_elsewhere(self, source: str, now: float) -> bool:
-        """True if it was heard on another source a moment ago."""
-        return self.source != source and self.last is not None and now - self.last < SILENT_SECONDS
-
-    @property
-    def period(self) -> float:
-        """Return the median of its last ten intervals, in seconds; 0 before there is one."""
-        return statistics.median(self._intervals) if self._intervals else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +65,7 @@ class _Sender:
 
 
 @dataclass(slots=True)
-class _Second:
+class _Rival:
     """Another meter on the source of a named one.
 
     Attributes:
@@ -160,9 +115,7 @@ class MeterRegistry:
         self._topic = topic
         self._lock = threading.Lock()
         self._lines: list[str] = []
-        self._said: set[str] = set()
-        self._unsaid = 0
-        self._next_hour = started + _HOUR
+        self._sources = SourceLog(self._lines.append, started)
         self._holders = dict(holders or {})
         self._source_of_title = dict(titles or {})
         self._configured: list[Meter] = []
@@ -177,9 +130,10 @@ class MeterRegistry:
         self._open_to_all: dict[str, Meter | None] = {}
         self._first: dict[str, Meter] = {}
         self._limits: dict[str, int] = {}
-        self._seconds: dict[str, dict[str, _Second]] = {}  # by name, then by key
-        self._named_in_log: dict[str, int] = {}
-        self._refused: dict[str, int] = {}
+        self._rivals: dict[str, dict[str, _Rival]] = {}  # by name, then by key
+        self._of_title: dict[bytes, Meter] = {}
+        #: All sources of an entry without id that has several; a header is the same on each of them.
+        self._bridges: dict[str, str] = {}
         for config in entries:
             self._add_entry(config)
 
@@ -193,9 +147,11 @@ class MeterRegistry:
             held = self._holders.get(name)
             if held is not None:
                 self._of_key[held.meter] = meter
-            for identity in _forms_of(config.id) if config.id is not None else ():
+            for identity in forms_of(config.id) if config.id is not None else ():
                 self._of_id.setdefault(identity, []).append(meter)
+        bridges = " ".join(sorted(source.text for source in config.sources))
         for source in config.sources:
+            self._bridges.setdefault(source.text, bridges if config.id is None else source.text)
             self._limits[source.text] = config.unnamed
             if config.id is None:
                 self._open_to_all[source.text] = meter
@@ -215,8 +171,9 @@ class MeterRegistry:
             now: seconds of the monotonic clock.
             is_live: it comes from a port; a recording is not held back.
         """
-        identities = () if telegram.has_foreign_identity else identities_of(telegram.readings)
-        sender = _Sender(_key_of(telegram, identities, source), identities, telegram, source, is_live)
+        identities = self._identities_of(telegram)
+        key = _key_of(telegram, identities, self._bridges.get(source, source))
+        sender = _Sender(key, identities, telegram, source, is_live)
         with self._lock:
             meter = self._place(sender, now)
             if meter is not None:
@@ -231,12 +188,16 @@ class MeterRegistry:
             if meter is not None:
                 meter.health.duplicates += 1
 
-    def note_plaintext(self, title: bytes, source: str) -> None:
+    def note_plaintext(self, title: bytes, source: str, now: float) -> None:
         """Record plaintext of a meter that must encrypt; on its own source that is a downgrade."""
         with self._lock:
             meter = self._meter_of_title(title)
-            if meter is not None and meter.belongs_to(source) and not meter.health.is_downgraded:
-                meter.health.is_downgraded = True
+            if meter is None or not meter.belongs_to(source):
+                return
+            meter.plaintext_at = now
+            meter.health.is_downgraded = True
+            if now - meter.downgrade_said_at >= _HOUR:
+                meter.downgrade_said_at = now
                 self._lines.append(
                     f"{printable(meter.name)} must send encrypted frames and now sends plaintext, which "
                     "anybody could write, so it is refused: ask your grid operator (DSO) whether encryption "
@@ -289,13 +250,11 @@ class MeterRegistry:
             for key, meter in list(self._unnamed.items()):
                 if not meter.is_authenticated and now - (meter.last or 0.0) >= FORGOTTEN_SECONDS:
                     self._remove_unnamed(key)
-            for seconds in self._seconds.values():
-                for key, second in list(seconds.items()):
-                    if now - second.last >= FORGOTTEN_SECONDS:
-                        del seconds[key]
-            if now >= self._next_hour:
-                self._next_hour = now + _HOUR
-                self._count_hourly()
+            for rivals in self._rivals.values():
+                for key, rival in list(rivals.items()):
+                    if now - rival.last >= FORGOTTEN_SECONDS:
+                        del rivals[key]
+            self._sources.tick(now)
             forgotten, self._forgotten = self._forgotten, []
         self._flush()
         return forgotten
@@ -304,24 +263,25 @@ class MeterRegistry:
 
     def _place(self, sender: _Sender, now: float) -> Meter | None:
         if sender.telegram.has_foreign_identity:
-            self._say_once(
-                f"{sender.source}: the meter {sender.shown} sends an identity that belongs to another meter; "
-                f"its readings go out as {sender.shown}"
+            self._sources.say_once(
+                sender.source,
+                f"the meter {sender.shown} sends an identity that belongs to another meter; its readings go "
+                f"out as {sender.shown}",
             )
-        meter = self._configured_meter(sender)
-        if meter is None:
-            meter = self._open_to_all.get(sender.source)
-            claim = _Claim.REFUSED if meter is None else self._claim_name(meter, sender, now)
-            if claim is _Claim.HELD:
-                return None
-            return meter if claim is _Claim.GRANTED else self._place_unnamed(sender, now)
+        meters = self._configured_meters(sender)
+        if not meters:
+            return self._place_by_source(sender, now)
+        meter = meters[0]
         if not sender.is_authenticated:
-            if not meter.belongs_to(sender.source):
-                meter.health.elsewhere += 1
-                self._say_once(
-                    f"{sender.source}: what calls itself {sender.shown} is ignored here, because it is the "
-                    f"meter {printable(meter.name)}, which has another source in gateway.yaml; if the meter "
-                    "was moved, change its source there"
+            # What names a meter of another source is nobody's here, whatever else it names.
+            elsewhere = next((found for found in meters if not found.belongs_to(sender.source)), None)
+            if elsewhere is not None:
+                elsewhere.health.elsewhere += 1
+                self._sources.say_once(
+                    sender.source,
+                    f"what calls itself {sender.shown} is ignored here, because it names the meter "
+                    f"{printable(elsewhere.name)}, which has another source in gateway.yaml; if that meter "
+                    "was moved, change its source there",
                 )
                 return None
             if meter.sends_elsewhere(sender.source, now):
@@ -331,21 +291,54 @@ class MeterRegistry:
             self._take_name(meter, sender)
         return meter
 
-    def _configured_meter(self, sender: _Sender) -> Meter | None:
-        """Return the configured meter that a sender is: by id, key, or a known identity."""
-        names = sender.identities
-        if sender.telegram.system_title is not None:
-            names = (*names, *names_of_title(sender.telegram.system_title))
-        found = [meter for name in names for meter in self._of_id.get(name, ())]
-        if found:
-            return next((meter for meter in found if meter.belongs_to(sender.source)), found[0])
-        if sender.key in self._of_key:
-            return self._of_key[sender.key]
+    def _place_by_source(self, sender: _Sender, now: float) -> Meter | None:
+        """Return the meter of a sender that no entry names."""
+        known = self._unnamed.get(sender.key)
+        if known is not None and not sender.is_authenticated and known.sends_elsewhere(sender.source, now):
+            known.health.elsewhere += 1
+            self._sources.say_once(
+                sender.source,
+                f"{known.source} sends the meter {sender.shown} already; as long as it does, the readings "
+                f"from {sender.source} are ignored",
+            )
+            return None
+        meter = self._open_to_all.get(sender.source)
+        claim = _Claim.REFUSED if meter is None else self._claim_name(meter, sender, now)
+        if claim is _Claim.HELD:
+            return None
+        if claim is _Claim.GRANTED:
+            return meter
+        return self._new_unnamed(sender) if known is None else known
+
+    def _identities_of(self, telegram: MeterTelegram) -> tuple[str, ...]:
+        """Return the identities that say whose a telegram is."""
+        identities, title = identities_of(telegram.readings), telegram.system_title
+        if title is None:
+            return identities
+        is_authenticated = telegram.security is Security.AUTHENTICATED
+        speaks_for = self._identities.speaks_for
+        return tuple(i for i in identities if speaks_for(title, i, is_authenticated=is_authenticated))
+
+    def _configured_meters(self, sender: _Sender) -> list[Meter]:
+        """Return the configured meters that a sender may be: by title, key, id or a known identity.
+
+        There is more than one only where plaintext names several.
+        """
+        title = sender.telegram.system_title
+        names = (*(() if title is None else names_of_title(title)), *sender.identities)
+        found = [meter for name in names for meter in self._best_of_id(name, sender.source)]
+        keys = (sender.key,) if title is None else (sender.key, title.hex())
+        found += [self._of_key[key] for key in keys if key in self._of_key]
         owners = map(self._identities.owner_of, sender.identities)
-        return next(
-            (self._of_name[owner] for owner in owners if isinstance(owner, str) and owner in self._of_name),
-            None,
-        )
+        found += [
+            self._of_name[owner] for owner in owners if isinstance(owner, str) and owner in self._of_name
+        ]
+        return list(dict.fromkeys(found))
+
+    def _best_of_id(self, name: str, source: str) -> list[Meter]:
+        """Return the meter with this id: of several the one that is read on this source."""
+        meters = self._of_id.get(name, [])
+        return [meter for meter in meters if meter.belongs_to(source)][:1] or meters[:1]
 
     def _claim_name(self, meter: Meter, sender: _Sender, now: float) -> _Claim:
         """Decide whether a sender that no entry names gets the name of the only entry on its source."""
@@ -355,22 +348,23 @@ class MeterRegistry:
             return _Claim.GRANTED
         if not sender.is_live:
             return _Claim.REFUSED
-        seconds = self._seconds.setdefault(meter.name, {})
-        second = seconds.get(sender.key)
-        if second is None:
-            if len(seconds) >= self._limits[sender.source] and not sender.is_authenticated:
-                self._refused[sender.source] = self._refused.get(sender.source, 0) + 1
+        rivals = self._rivals.setdefault(meter.name, {})
+        rival = rivals.get(sender.key)
+        if rival is None:
+            if len(rivals) >= _RIVALS_MAX:
+                self._sources.count_refused(sender.source)
                 return _Claim.HELD
-            second = seconds[sender.key] = _Second(now, now)
-            self._say_once(
-                f"{sender.source}: another meter, {sender.shown}, speaks where {printable(meter.name)} is "
-                "read; its readings are held back for two minutes, to see whether it replaces that meter"
+            rival = rivals[sender.key] = _Rival(now, now)
+            self._sources.say_once(
+                sender.source,
+                f"another meter, {sender.shown}, speaks where {printable(meter.name)} is "
+                "read; its readings are held back for two minutes, to see whether it replaces that meter",
             )
-        second.last = now
-        second.is_beside = second.is_beside or (meter.last is not None and meter.last >= second.since)
-        if now - second.since < max(HELD_SECONDS, _HELD_PERIODS * meter.period):
+        rival.last = now
+        rival.is_beside = rival.is_beside or (meter.last is not None and meter.last >= rival.since)
+        if now - rival.since < max(HELD_SECONDS, _HELD_PERIODS * meter.period):
             return _Claim.HELD
-        if second.is_beside or (held.is_authenticated and not sender.is_authenticated):
+        if rival.is_beside or (held.is_authenticated and not sender.is_authenticated):
             if held.second is None:
                 self._holders[meter.name] = replace(held, second=sender.shown)
                 self._lines.append(two_meters(meter.name, sender.shown, sender.source))
@@ -390,44 +384,36 @@ class MeterRegistry:
             self._remove_unnamed(sender.key)
         self._holders[meter.name] = Holder(sender.key, sender.is_authenticated)
         self._of_key[sender.key] = meter
-        self._seconds.pop(meter.name, None)
-
-    def _place_unnamed(self, sender: _Sender, now: float) -> Meter | None:
-        meter = self._unnamed.get(sender.key)
-        if meter is None:
-            return self._new_unnamed(sender)
-        if not sender.is_authenticated and meter.sends_elsewhere(sender.source, now):
-            meter.health.elsewhere += 1
-            self._say_once(
-                f"{sender.source}: {meter.source} sends the meter {sender.shown} already; as long as it "
-                f"does, the readings from {sender.source} are ignored"
-            )
-            return None
-        return meter
+        self._rivals.pop(meter.name, None)
 
     def _new_unnamed(self, sender: _Sender) -> Meter | None:
         source = sender.source
+        if len(self._unnamed) >= _AUTHENTICATED_MAX:
+            self._sources.count_refused(source)
+            return None
         brought = [
             meter for meter in self._unnamed.values() if meter.source == source and not meter.is_authenticated
         ]
         if not sender.is_authenticated and len(brought) >= self._limits.get(source, UNNAMED_METERS):
-            self._refused[source] = self._refused.get(source, 0) + 1
-            self._say_once(
-                f"{source}: more than {len(brought)} meters without an entry in gateway.yaml speak here; the "
-                "rest is ignored and counted hourly; raise `unnamed` of this source if they are yours"
+            self._sources.count_refused(source)
+            self._sources.say_once(
+                source,
+                f"more than {len(brought)} meters without an entry in gateway.yaml speak here; the "
+                "rest is ignored and counted hourly; raise `unnamed` of this source if they are yours",
             )
             return None
         meter = Meter(sender.telegram.meter_id)
         topic, object_id = topic_part(meter.name).casefold(), self._object_id(meter, sender.telegram)
         if topic in self._of_topic or object_id.casefold() in self._of_object_id:
-            self._say_once(
-                f"{source}: the meter {sender.shown} is ignored, because another meter has its name; give it "
-                "an entry with its `id` and a `name` in gateway.yaml"
+            self._sources.say_once(
+                source,
+                f"the meter {sender.shown} is ignored, because another meter has its name; give it "
+                "an entry with its `id` and a `name` in gateway.yaml",
             )
             return None
         self._unnamed[sender.key] = self._of_topic[topic] = meter
         if source in self._first or source not in self._open_to_all:
-            self._name_in_log(sender)
+            self._sources.name_unconfigured(source, sender.shown)
         self._first.setdefault(source, meter)
         return meter
 
@@ -439,21 +425,22 @@ class MeterRegistry:
         title = sender.telegram.system_title
         if title is not None:
             health.counter_gaps = self._identities.counters.missed.get(title, 0)
-            if health.is_downgraded:
+            self._of_title[title] = meter
+            if health.is_downgraded and now - meter.plaintext_at >= _DOWNGRADE_SECONDS:
                 health.is_downgraded = False
                 self._lines.append(f"{printable(meter.name)} sends encrypted frames again")
         if meter.sources is not None and not sender.is_authenticated:
-            self._identities.claim(meter.name, sender.identities)
-        if meter.meter_id != sender.telegram.meter_id:
-            self._name_in_discovery(meter, sender.telegram)
+            self._identities.claim(meter.name, sender.identities, sender.source)
+        if meter.key != sender.key:
+            self._name_in_discovery(meter, sender)
 
-    def _name_in_discovery(self, meter: Meter, telegram: MeterTelegram) -> None:
+    def _name_in_discovery(self, meter: Meter, sender: _Sender) -> None:
         """Record what identifies a meter in discovery; of two with the same id the configured one has it."""
         if self._of_object_id.get(meter.object_id.casefold()) is meter:
             del self._of_object_id[meter.object_id.casefold()]
-        meter.meter_id, meter.object_id = telegram.meter_id, self._object_id(meter, telegram)
+        meter.key, meter.object_id = sender.key, self._object_id(meter, sender.telegram)
         other = self._of_object_id.get(meter.object_id.casefold())
-        if other is not None and other.sources is None:
+        if other is not None and other.sources is None and meter.sources is not None:
             self._remove_unnamed(next(key for key, found in self._unnamed.items() if found is other))
         self._of_object_id.setdefault(meter.object_id.casefold(), meter)
 
@@ -468,11 +455,12 @@ class MeterRegistry:
             del self._of_object_id[meter.object_id.casefold()]
         if self._first.get(meter.source) is meter:
             del self._first[meter.source]
+        self._of_title = {title: found for title, found in self._of_title.items() if found is not meter}
         self._forgotten.append(meter.name)
 
     def _meter_of_title(self, title: bytes) -> Meter | None:
         key = title.hex()
-        found = self._of_key.get(key) or self._unnamed.get(key)
+        found = self._of_title.get(title) or self._of_key.get(key) or self._unnamed.get(key)
         if found is None:
             named = (meter for name in names_of_title(title) for meter in self._of_id.get(name, ()))
             found = next(named, None)
@@ -480,42 +468,12 @@ class MeterRegistry:
 
     # What is logged
 
-    def _name_in_log(self, sender: _Sender) -> None:
-        number = self._named_in_log[sender.source] = self._named_in_log.get(sender.source, 0) + 1
-        if number <= _NAMED_IN_LOG:
-            self._lines.append(
-                f"{sender.source}: unconfigured meter on this source; publishing it as {sender.shown}"
-            )
-
-    def _say_once(self, line: str) -> None:
-        if line in self._said:
-            return
-        if len(self._said) < _SAID_MAX:
-            self._said.add(line)
-            self._lines.append(line)
-        else:
-            self._unsaid += 1
-
-    def _count_hourly(self) -> None:
-        for source, number in self._named_in_log.items():
-            if number > _NAMED_IN_LOG:
-                more = number - _NAMED_IN_LOG
-                self._lines.append(f"{source}: {more} more unconfigured meters in the last hour")
-        for source, number in self._refused.items():
-            self._lines.append(
-                f"{source}: {number} telegrams of too many unconfigured meters were ignored in the last hour"
-            )
-        if self._unsaid:
-            self._lines.append(f"{self._unsaid} more telegrams of meters that belong elsewhere were ignored")
-        self._named_in_log.clear()
-        self._refused.clear()
-        self._unsaid = 0
-
     def _flush(self) -> None:
         """Log what was collected; without the lock, because whoever reads the log may be slow."""
         while self._lines:
             with self._lock:
-                lines, self._lines = self._lines, []
+                lines = self._lines.copy()
+                self._lines.clear()
             for line in lines:
                 self._log(line)
 
@@ -536,15 +494,6 @@ def two_meters(name: str, second: str, source: str) -> str:
         f"{source} brings two meters, {printable(name)} and {printable(second)}: give each an entry with its "
         "`id` in gateway.yaml"
     )
-
-
-def _forms_of(identity: str) -> set[str]:
-    """Return the ways in which the id of an entry may be written: a serial number and its title are one."""
-    folded = fold(identity)
-    try:
-        return {folded, system_title_from_serial(folded).hex()}
-    except KeyFormatError:
-        return {folded}
 
 
 def _key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) -> str:

@@ -20,6 +20,7 @@ from smarty_gateway.gateway.conditions import Condition, RejectionLog
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.throttle import Throttle
 from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.identities import Identities, fold
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
@@ -114,6 +115,7 @@ class SourceReader:
         self._silent = Condition(self._say)
         self._garbage = Condition(self._say)
         self._rejections = RejectionLog(_log.warning)
+        self._throttle = Throttle(self.beat)  # for all connections: closing one must not make it anew
         self._reconnects = 0
         self._is_reset_advised = False
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
@@ -202,7 +204,6 @@ class SourceReader:
         self._spoke = self._proven = time.monotonic()
         self._opened = self._spoke
         self._noise_before = self.stream.noise_bytes
-        throttle = Throttle(self._opened)
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
             data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
@@ -214,14 +215,14 @@ class SourceReader:
                     self._is_back()
                 self._silent.end(f"{self.address} speaks again")
             if self.stream.receive_data(data, now if self.address.is_live else None):
-                self._hand_on(now, throttle)
+                self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
                 self._look_at_silence(now)
                 self._look_at_flood(now)
                 self._look_at_garbage(now)
-                throttle.add_wasted(max(0, self.stream.noise_bytes - noise))
-                wait = throttle.settle(time.thread_time() - began, now)
+                self._throttle.add_wasted(max(0, self.stream.noise_bytes - noise))
+                wait = self._throttle.settle(time.thread_time() - began, now)
                 if wait:
                     self._stopping.wait(wait)
         self._silence()
@@ -229,21 +230,22 @@ class SourceReader:
     def _silence(self) -> None:
         """Settle what was still open: it is cut short."""
         self.stream.receive_silence()
-        now = time.monotonic()
-        self._hand_on(now, Throttle(now))
+        self._hand_on(time.monotonic())
 
-    def _hand_on(self, now: float, throttle: Throttle) -> None:
+    def _hand_on(self, now: float) -> None:
         while (event := self.stream.next_event()) is not None:
             if isinstance(event, Rejection):
-                throttle.add_wasted(event.size)
+                self._throttle.add_wasted(event.size)
                 self._note_rejection(event, now)
                 continue
             self._attempt = 0
             self._note_proof(now)
             if self._deliver_telegram(event, now):
-                throttle.add_reading(event.size, is_authenticated=event.security is Security.AUTHENTICATED)
+                self._throttle.add_reading(
+                    event.size, is_authenticated=event.security is Security.AUTHENTICATED
+                )
             else:
-                throttle.add_wasted(event.size)
+                self._throttle.add_wasted(event.size)
 
     def _deliver_telegram(self, telegram: MeterTelegram, now: float) -> bool:
         """Hand a telegram on under the name of its meter; False if it is not for here."""
@@ -265,11 +267,12 @@ class SourceReader:
         )
         return True
 
-    def _note_duplicate(self, title: bytes) -> None:
+    def _note_duplicate(self, frame: Frame) -> None:
         """Record that the source is alive: it brings what another source brought a moment before."""
         self._attempt = 0
         self._note_proof(self.beat)
-        self._registry.note_duplicate(title, self.address.text)
+        self._throttle.add_reading(frame.size, is_authenticated=False)  # its tag is not checked again
+        self._registry.note_duplicate(frame.system_title, self.address.text)
 
     @property
     def has_rejected(self) -> bool:
@@ -282,7 +285,7 @@ class SourceReader:
         if rejection.reason is not Reason.MALFORMED:
             self._note_proof(now)
         if rejection.reason is Reason.PLAINTEXT and title is not None:
-            self._registry.note_plaintext(title, self.address.text)
+            self._registry.note_plaintext(title, self.address.text, now)
         if rejection.reason is Reason.REPLAY and title is not None and is_own and self.address.is_live:
             advice = self._reset_advice(title, name, now)
         reasons = self.rejected.setdefault(name, {})

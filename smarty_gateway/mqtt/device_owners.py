@@ -55,6 +55,10 @@ class DeviceOwners:
         self._owners[device.casefold()] = meter, rank, now
         return True
 
+    def release(self, device: str) -> None:
+        """Release a device that is gone."""
+        self._owners.pop(device.casefold(), None)
+
     def forget(self, meter: str) -> None:
         """Release the devices of a meter that is gone."""
         self._owners = {device: held for device, held in self._owners.items() if held[0] != meter}

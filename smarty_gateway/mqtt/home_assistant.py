@@ -84,6 +84,11 @@ class Discovery:
             found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
         return found
 
+    @staticmethod
+    def id_of(reading: Reading, mbus_device: Mapping[str, Any]) -> str:
+        """Return the id of an M-Bus device behind a meter."""
+        return _id_of(reading, mbus_device)
+
     def ids(self, reading: Reading) -> list[str]:
         """Return the ids of a meter and of the devices that a reading names."""
         return [

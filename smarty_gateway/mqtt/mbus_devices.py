@@ -29,7 +29,7 @@ class MbusDevices:
 
     def __init__(self) -> None:
         self._devices: dict[str, _Device] = {}
-        self._gone: list[str] = []
+        self._gone: list[dict[str, Any]] = []
 
     def take(self, devices: Mapping[str, Mapping[str, Any]], now: float) -> None:
         """Record the devices of a telegram, by their medium."""
@@ -43,12 +43,13 @@ class MbusDevices:
                 self._devices[key] = _Device(medium, dict(device), now)
 
     def _has_place(self, device: Mapping[str, Any], now: float) -> bool:
+        """True if the channel of a new device is free, and the number of devices allows it."""
         for key, other in list(self._devices.items()):
-            if other.values["channel"] == device["channel"]:
-                if now - other.last < ABSENT_SECONDS:
-                    return False
-                del self._devices[key]
-                self._gone.append(key)
+            is_in_the_way = other.values["channel"] == device["channel"] or len(self._devices) >= DEVICES_MAX
+            if is_in_the_way and now - other.last >= ABSENT_SECONDS:
+                self._gone.append(self._devices.pop(key).values)
+            elif other.values["channel"] == device["channel"]:
+                return False
         return len(self._devices) < DEVICES_MAX
 
     def clear(self) -> None:
@@ -63,8 +64,8 @@ class MbusDevices:
         """Return the devices by medium, with all that was sent of each so far."""
         return [(device.medium, device.values) for device in self._devices.values()]
 
-    def take_gone(self) -> list[str]:
-        """Return the last levels of the topics of devices that gave up their place since the last call."""
+    def take_gone(self) -> list[dict[str, Any]]:
+        """Return the devices that gave up their place since the last call."""
         gone, self._gone = self._gone, []
         return gone
 

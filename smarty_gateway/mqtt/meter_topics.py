@@ -97,7 +97,7 @@ class MeterTopics:
         self._announced: object = None
         self._held_until = float("-inf")
         self._mbus: dict[str, bytes] = {}
-        self._health: Health | None = None  # of a meter that is no more there is nothing to say
+        self._health: Health | None = None  # None for a meter that is gone
         self._health_key: object = None
         self._health_sent = float("-inf")
 
@@ -165,9 +165,16 @@ class MeterTopics:
             return None
         return self._discovery.ids(self._newest)[0]
 
-    def gone_devices(self) -> list[str]:
-        """Return the state topics of M-Bus devices that were replaced since the last call."""
-        return [self._topics.mbus(self.meter, device) for device in self._devices.take_gone()]
+    def gone_devices(self) -> list[tuple[str, str | None]]:
+        """Return state topic and discovery id of M-Bus devices that were replaced since the last call."""
+        newest, discovery = self._newest, self._discovery
+        return [
+            (
+                self._topics.mbus(self.meter, device_name(device)),
+                None if discovery is None or newest is None else discovery.id_of(newest, device),
+            )
+            for device in self._devices.take_gone()
+        ]
 
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""

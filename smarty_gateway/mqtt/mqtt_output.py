@@ -417,6 +417,8 @@ class MqttOutput:
             self._meter(reading.meter).take(reading, now)
             self._touched.add(reading.meter)
             self._unheard.discard(reading.meter)
+            if reading.meter in self._gone:
+                self._gone.remove(reading.meter)  # it came back before its topics were emptied
             if self._discovery is not None:
                 self._owners.note_named(reading.meter, self._discovery.ids(reading), now)
             if self._config.telegrams:
@@ -463,6 +465,7 @@ class MqttOutput:
             name = self._gone.popleft()
             self._meters.pop(name, None)
             self._identities.pop(name, None)
+            self._alarm_of.pop(name, None)
             self._owners.forget(name)
             topics = self._published.of(name)
             self._published.retire(topics)
@@ -476,9 +479,7 @@ class MqttOutput:
         if health is not None:
             meter.report(health)
         self._look_at_identity(sender, meter, now)
-        replaced = meter.gone_devices()
-        self._published.retire(replaced)
-        self._empty(sender, replaced, self._rank(meter, Rank.FIRST))
+        self._remove_replaced_devices(sender, meter)
         messages = [(topic, payload) for topic, payload in meter.due(now) if self._is_ours(topic, meter, now)]
         unsure = list(meter.unsure(now))
         self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
@@ -491,6 +492,16 @@ class MqttOutput:
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
+
+    def _remove_replaced_devices(self, sender: Sender, meter: MeterTopics) -> None:
+        for state_topic, device in meter.gone_devices():
+            topics = [state_topic]
+            if self._discovery is not None and device is not None:
+                self._owners.release(device)
+                own = self._published.of(meter.meter)
+                topics += [topic for topic in own if self._discovery.device_of(topic) == device]
+            self._published.retire(topics)
+            self._empty(sender, topics, self._rank(meter, Rank.FIRST))
 
     def _is_ours(self, topic: str, meter: MeterTopics, now: float) -> bool:
         """True unless another meter announces the device of this topic."""

@@ -13,11 +13,12 @@ shares it between threads passes a lock.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from functools import lru_cache
 from struct import Struct
+from types import MappingProxyType
 from typing import Final
 
 from smarty_gateway.protocol.counters import FrameCounters
@@ -37,6 +38,8 @@ DUPLICATE_SECONDS: Final = 600
 _IDENTITIES_OF_ONE: Final = 8
 #: More than two a second for ten minutes; only what is newer can be a duplicate.
 _ACCEPTED_OF_ONE: Final = 1500
+#: No identity is longer (DSMR 5.0.2 P1, 6.12: 96 digits); what is longer is compared up to here.
+_LONGEST: Final = 96
 _IDENTITY_CODES: Final = frozenset({"0-0:42.0.0", "0-0:96.1.1", "0-0:96.1.0"})
 _IDENTITY_FIELDS: Final = ("logical_device_name", "equipment_id")
 _SERIAL: Final = re.compile(r"[a-z]{3}[0-9]{13}")
@@ -59,6 +62,7 @@ class Identities:
         owners: what is known about identities, as `owners` gave it; only its first entries where it is
             longer than any meter can make it.
         encrypted_ids: identities that must never be believed in plaintext, because the user says so.
+        reserved: identities that the configuration gives to the meter on certain sources.
         guard: keeps other threads out while the table changes.
 
     Attributes:
@@ -71,13 +75,15 @@ class Identities:
         owners: Mapping[str, Owner] | None = None,
         *,
         encrypted_ids: Iterable[str] = (),
+        reserved: Mapping[str, Container[str]] = MappingProxyType({}),
         guard: AbstractContextManager[object] | None = None,
     ) -> None:
         self.counters = FrameCounters() if counters is None else counters
         self._guard = nullcontext() if guard is None else guard
         self._owners: dict[str, Owner] = {}
         self._count_of: dict[Owner, int] = {}
-        self._encrypted_ids = frozenset(map(fold, encrypted_ids))
+        self._encrypted_ids = frozenset(form for identity in encrypted_ids for form in forms_of(identity))
+        self._reserved = {fold(identity): sources for identity, sources in reserved.items()}
         self._accepted: dict[bytes, _AcceptedFrames] = {}
         self._sources: dict[str, int] = {}
         for identity, owner in (owners or {}).items():
@@ -93,6 +99,12 @@ class Identities:
             source: where it came from.
             now: seconds of a clock that all streams share; None where there is no clock.
         """
+        if now is None or frame.system_title not in self._accepted:
+            return False
+        with self._guard:
+            return self._is_copy(frame, source, now)
+
+    def _is_copy(self, frame: Frame, source: str, now: float | None) -> bool:
         accepted = self._accepted.get(frame.system_title)
         if accepted is None or now is None:
             return False
@@ -112,7 +124,7 @@ class Identities:
         """
         with self._guard:
             if self.counters.is_replay(frame.system_title, fingerprint, frame.frame_counter):
-                is_copy = self.is_duplicate(frame, source, now)
+                is_copy = self._is_copy(frame, source, now)
                 return Admission.DUPLICATE if is_copy else Admission.REPLAY
             self.counters.advance(frame.system_title, fingerprint, frame.frame_counter)
             if is_good and now is not None:
@@ -127,7 +139,7 @@ class Identities:
 
     # Identities
 
-    def claim(self, owner: Owner, identities: Sequence[str]) -> bool:
+    def claim(self, owner: Owner, identities: Sequence[str], source: str) -> bool:
         """Record that a meter sent these identities; False if the first one belongs to another meter.
 
         Then nothing is recorded: who claims another's identity gains nothing by it.
@@ -135,16 +147,32 @@ class Identities:
         Args:
             owner: the title under which they were authenticated, or the name of a configured plaintext meter.
             identities: as `identities_of` returns them, the one that names the meter first.
+            source: where they came from.
         """
         if all(self._owners.get(identity) == owner for identity in identities):
             return True  # as in the telegram before
         with self._guard:
-            if self._is_foreign(identities[0], owner):
+            if self._is_foreign(identities[0], owner, source):
                 return False
             for identity in identities:
-                if identity not in self._owners:
+                if identity not in self._owners and not self._is_foreign(identity, owner, source):
                     self._give(identity, owner)
             return True
+
+    def speaks_for(self, title: bytes, identity: str, *, is_authenticated: bool) -> bool:
+        """True if an identity inside a frame says who its meter is.
+
+        Args:
+            title: of the frame.
+            identity: in it.
+            is_authenticated: the tag verified; then only what the title has claimed counts.
+        """
+        if identity in names_of_title(title):
+            return True
+        owner = self.owner_of(identity)
+        if is_authenticated or isinstance(owner, bytes):
+            return owner == title
+        return _SERIAL.fullmatch(identity) is None
 
     def owner_of(self, identity: str) -> Owner | None:
         """Return the meter that an identity belongs to; None before the first that sent it."""
@@ -182,7 +210,10 @@ class Identities:
         with self._guard:
             return self._owners.copy()
 
-    def _is_foreign(self, identity: str, owner: Owner) -> bool:
+    def _is_foreign(self, identity: str, owner: Owner, source: str) -> bool:
+        reserved = self._reserved.get(identity)
+        if reserved is not None and source not in reserved:
+            return True
         if isinstance(owner, bytes) and _SERIAL.fullmatch(identity):
             return _title_of(identity) not in (owner, None)
         return self.owner_of(identity) not in (owner, None)
@@ -194,9 +225,13 @@ class Identities:
             self._count_of[owner] = count + 1
 
 
-@lru_cache(maxsize=4096)
 def fold(identity: str) -> str:
     """Return the form in which identities are compared: letters and digits only, in lower case."""
+    return _fold(identity[:_LONGEST])
+
+
+@lru_cache(maxsize=4096)
+def _fold(identity: str) -> str:
     return re.sub(r"[\W_]", "", identity).casefold()
 
 
@@ -213,10 +248,18 @@ def _title_of(identity: str) -> bytes | None:
         return None
 
 
-def names_of_title(title: bytes) -> set[str]:
+@lru_cache(maxsize=4096)
+def names_of_title(title: bytes) -> frozenset[str]:
     """Return the identities that a system title stands for by itself, in the form of `fold`."""
     serial = serial_from_system_title(title)
-    return {title.hex()} | ({serial.casefold()} if serial else set())
+    return frozenset({title.hex()} | ({serial.casefold()} if serial else set()))
+
+
+def forms_of(identity: str) -> frozenset[str]:
+    """Return the ways to write an identity, in the form of `fold`: a serial number and its title are one."""
+    folded = fold(identity)
+    title = _title_of(folded)
+    return frozenset({folded}) if title is None else frozenset({folded}) | names_of_title(title)
 
 
 def identities_of(readings: Readings) -> tuple[str, ...]:
@@ -231,12 +274,16 @@ def identities_of(readings: Readings) -> tuple[str, ...]:
     for code, lines in readings.unknown.items():
         if usual_code(code) in _IDENTITY_CODES:
             found += [read_hex_text(rest[1:-1]) for rest in lines]
-    return _folded(tuple(found))
+    return _folded(tuple([text[:_LONGEST] for text in found]))
+
+
+def names_in_header(header: str) -> tuple[str, ...]:
+    """Return what a header line says that could pass for an identity, in the form of `fold`."""
+    return _names_in(header[:_LONGEST])
 
 
 @lru_cache(maxsize=1024)
-def names_in_header(header: str) -> tuple[str, ...]:
-    """Return what a header line says that could pass for an identity, in the form of `fold`."""
+def _names_in(header: str) -> tuple[str, ...]:
     folded = fold(header)
     return (folded, *_SERIAL.findall(folded))
 

@@ -126,8 +126,8 @@ class MeterStream:
         source: what the bytes come from, where several streams share `identities`.
         must_be_encrypted: refuse plaintext telegrams even of meters without an entry in `keys`.
         plaintext_ids: the meters to which that does not apply, by meter_id in the form of `fold`.
-        on_duplicate: is called with the system title of each frame that another stream has accepted a
-            moment ago; such a frame is no event.
+        on_duplicate: is called with each frame that another stream has accepted a moment ago; such a frame
+            is no event.
     """
 
     def __init__(  # noqa: PLR0913 - one for each thing that streams of one process share or do not
@@ -138,7 +138,7 @@ class MeterStream:
         source: str = "",
         must_be_encrypted: bool = False,
         plaintext_ids: Container[str] = (),
-        on_duplicate: Callable[[bytes], None] = lambda _: None,
+        on_duplicate: Callable[[Frame], None] = lambda _: None,
     ) -> None:
         self.keys = keys
         self.identities = Identities() if identities is None else identities
@@ -250,13 +250,14 @@ class MeterStream:
     def _has_foreign_identity(self, title: bytes, readings: Readings, *, authenticated: bool) -> bool:
         identities = identities_of(readings)
         if authenticated:
-            return not self.identities.claim(title, identities)
+            return not self.identities.claim(title, identities, self._source)
         # Without a tag nothing is proven, so such a frame gains no identity of its own.
-        owner = self.identities.owner_of(identities[0]) if identities else None
-        return isinstance(owner, bytes) and owner != title
+        return bool(identities) and not self.identities.speaks_for(
+            title, identities[0], is_authenticated=False
+        )
 
     def _duplicate(self, frame: Frame) -> _Verdict:
-        self._on_duplicate(frame.system_title)
+        self._on_duplicate(frame)
         return _Verdict(genuine=True, event=None)
 
     def _judge_plaintext(self, candidate: PlainTelegram) -> _Verdict:
@@ -282,7 +283,10 @@ class MeterStream:
     def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: tuple[str, ...]) -> bool:
         if self.identities.is_never_plaintext(identities):
             return True
-        return self._must_be_encrypted and fold(telegram.meter_id) not in self._plaintext_ids
+        if not self._must_be_encrypted:
+            return False
+        names = {fold(telegram.meter_id), *identities}
+        return not any(name in self._plaintext_ids for name in names)
 
     # What is said of those that fail
 

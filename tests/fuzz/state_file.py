@@ -148,7 +148,7 @@ def _use_identities(store: Store) -> None:
     for identity, owner in owners.items():
         assert isinstance(identity, str)
         assert isinstance(owner, str) or len(owner) == 8
-        table.claim("barn", [identity])
+        table.claim("barn", [identity], _SOURCE)
     for name, held in holders.items():
         assert isinstance(name, str)
         assert isinstance(held.meter, str)

@@ -1,0 +1,58 @@
+"""One meter as the gateway knows it: its name, its sources, when it last spoke, how it fares."""
+
+import statistics
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from smarty_gateway.outputs.output import Health
+
+#: A P1 port speaks every 10 s at least, so a plaintext meter that was silent for longer may be elsewhere.
+SILENT_SECONDS: Final = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Meter:
+    """A meter that goes out under a name.
+
+    Attributes:
+        name: in topics and readings.
+        sources: those of its entry, by their text; None for a meter that no entry names.
+        source: where it was last accepted.
+        last: when, by the monotonic clock; None before the first time in this run.
+        key: who it is; an object id stays the same as long as the key does.
+        object_id: what identifies it in discovery.
+        plaintext_at: when plaintext pretended to be it on its own source.
+        downgrade_said_at: when that was last logged.
+    """
+
+    name: str
+    sources: frozenset[str] | None = None
+    source: str = ""
+    last: float | None = None
+    is_authenticated: bool = False
+    key: str = ""
+    object_id: str = ""
+    plaintext_at: float = float("-inf")
+    downgrade_said_at: float = float("-inf")
+    health: Health = field(default_factory=Health)
+    _intervals: deque[float] = field(default_factory=lambda: deque(maxlen=10))
+
+    def accept(self, source: str, now: float) -> None:
+        """Record a telegram."""
+        if self.last is not None:
+            self._intervals.append(now - self.last)
+        self.source, self.last = source, now
+
+    def belongs_to(self, source: str) -> bool:
+        """True if a source is one of its entry, or the one where it was last heard."""
+        return source == self.source if self.sources is None else source in self.sources
+
+    def sends_elsewhere(self, source: str, now: float) -> bool:
+        """True if it was heard on another source a moment ago."""
+        return self.source != source and self.last is not None and now - self.last < SILENT_SECONDS
+
+    @property
+    def period(self) -> float:
+        """Return the median of its last ten intervals, in seconds; 0 before there is one."""
+        return statistics.median(self._intervals) if self._intervals else 0.0
