@@ -359,6 +359,7 @@ class MqttOutput:
         self._empty(sender, self._published.retired, Rank.FIRST)
         for meter in self._meters.values():
             meter.begin_anew()
+        self._touched.update(self._meters)
         self._take_arrivals()
         self._send(sender, time.monotonic())
 
