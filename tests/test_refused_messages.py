@@ -85,7 +85,8 @@ class World:
         return self._answer(on_way)
 
     def _next(self) -> Sent | None:
-        for topic in sorted(self._waiting, key=self.refused.is_last):
+        is_first = self.refused.puts_doubtful_first(self.now)
+        for topic in sorted(self._waiting, key=lambda topic: self.refused.is_doubtful(topic) is not is_first):
             del self._waiting[topic]
             sent = Sent(topic, self._sizes[topic](self.now))
             verdict = self.refused.verdict(*sent, self.now)
@@ -201,7 +202,7 @@ def test_a_hang_up_long_after_the_last_message_begins_no_search() -> None:
     assert not refused.is_quick(7)
 
 
-def test_the_messages_that_were_on_their_way_at_the_first_hang_up_go_last() -> None:
+def test_the_messages_that_were_on_their_way_at_the_first_hang_up_go_last_but_not_too_late() -> None:
     refused = RefusedMessages({}, Table().note)
     refused.note_connected(0)
     number = refused.note_sent(Sent("house/state", 100), 0)
@@ -209,7 +210,10 @@ def test_the_messages_that_were_on_their_way_at_the_first_hang_up_go_last() -> N
     refused.note_taken(number)
     refused.note_end(0, is_hang_up=True)
     assert refused.is_searching
-    assert [topic for topic in ("house/state", "evil/state") if refused.is_last(topic)] == ["evil/state"]
+    refused.note_connected(0.1)
+    assert [topic for topic in ("house/state", "evil/state") if refused.is_doubtful(topic)] == ["evil/state"]
+    assert not refused.puts_doubtful_first(5)
+    assert refused.puts_doubtful_first(6)  # else they would wait for ever on a line that is always busy
 
 
 def test_in_a_search_the_next_message_waits_for_the_answer_to_the_one_before() -> None:

@@ -377,6 +377,7 @@ class MqttOutput:
         self._gateway_topic.begin_anew()
         for meter in self._meters.values():
             meter.begin_anew()
+        self._touched.update(self._meters)
         self._take_arrivals()
         self._send(sender, time.monotonic())
 

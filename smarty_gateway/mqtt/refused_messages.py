@@ -32,6 +32,8 @@ _MINUTE: Final = 60.0
 #: After an answer that may have another end later. It goes on over a hang-up: Mosquitto 2.0 with
 #: `max_queued_messages 0` lets one follow each message that it forbids.
 _REST: Final = 30.0
+#: What may end a connection waits for all others during this part of the time in which it settles.
+_OTHERS_FIRST_FOR: Final = 1 / 6
 #: All others are served on a new connection before a message is tried that may end it.
 _HEAD_START: Final = 1.0
 #: For so long nothing new is sent beside what is on its way, so that a message can be tried alone.
@@ -138,7 +140,7 @@ class RefusedMessages:
         # The search
         self.is_searching = False
         self._hits: dict[str, int] = {}
-        self._last: set[str] = set()
+        self._doubtful: set[str] = set()
         self._trusted: set[str] = set()
         self._hang_ups: deque[float] = deque(maxlen=_MOST_HANG_UPS)
         self._is_quick = False
@@ -163,9 +165,13 @@ class RefusedMessages:
         """True if a message waits until nothing else is on its way."""
         return now < self._alone_until
 
-    def is_last(self, topic: str) -> bool:
-        """True if a topic should wait until all others were served."""
-        return self.is_searching and topic in self._last
+    def is_doubtful(self, topic: str) -> bool:
+        """True if a message of this topic may be the one that is searched for."""
+        return self.is_searching and topic in self._doubtful
+
+    def puts_doubtful_first(self, now: float) -> bool:
+        """True if all others have had time to go before: on a slow line there is no end of them."""
+        return self._has_lasted(self._settled_after * _OTHERS_FIRST_FOR, now)
 
     def is_kept_back(self, topic: str, now: float) -> bool:
         """True if no message of a topic may be sent, whatever its size."""
@@ -223,6 +229,8 @@ class RefusedMessages:
         self._last_number += 1
         self._on_way[self._last_number] = sent
         self._last_sent = now
+        if self.is_searching and sent.topic in self._doubtful and sent.topic not in self._hits:
+            self._calm_since = now  # on a slow line it takes long until each of them was sent
         if self.is_trial(*sent):
             self._trial = self._last_number
         return self._last_number
@@ -234,7 +242,7 @@ class RefusedMessages:
             return False
         if self.is_searching and sent.topic not in self._hits:
             self._trusted.add(sent.topic)
-            self._last.discard(sent.topic)
+            self._doubtful.discard(sent.topic)
         if number != self._trial:
             return False
         self._trial = None
@@ -321,10 +329,10 @@ class RefusedMessages:
         self.is_searching = True
         self._hits.clear()
         self._trusted.clear()
-        self._last = {sent.topic for sent in on_way} | self._suspects.keys()
+        self._doubtful = {sent.topic for sent in on_way} | self._suspects.keys()
 
     def _note_hit(self, sent: Sent) -> None:
-        self._last.add(sent.topic)
+        self._doubtful.add(sent.topic)
         self._trusted.discard(sent.topic)
         hits = self._hits[sent.topic] = self._hits.get(sent.topic, 0) + 1
         if hits >= _SUSPECT_AFTER:

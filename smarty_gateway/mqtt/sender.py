@@ -56,9 +56,10 @@ class Sender:
         self._log = log
         self._named_topics = named_topics
         self._line = Line()
-        self._last = Line()  # one of these may be what made the broker hang up
+        self._doubtful = Line()  # one of these may be what made the broker hang up
         self._held: dict[str, Message] = {}  # newest of topics that may not go now
         self._telegrams_in_flight = 0
+        self._waits_alone: str | None = None  # a telegram of this topic is next once nothing is on its way
         self._is_stuck = False
         self._next_look = 0.0
         refused.note_connected(now, connection.max_packet_size)
@@ -67,19 +68,29 @@ class Sender:
 
     def put(self, topic: str, payload: bytes, rank: Rank, done: Callable[[], None] | None = None) -> None:
         """Add a retained message; it takes the place of what waits on the same topic."""
-        self._line.put(Message(topic, payload, rank, done))
+        self._put(Message(topic, payload, rank, done))
+
+    def _put(self, message: Message) -> None:
+        lines = [self._line, self._doubtful]
+        if self._refused.is_doubtful(message.topic):
+            lines.reverse()
+        lines[0].put(message)
+        lines[1].discard(message.topic)
 
     def discard(self, topic: str) -> None:
         """Remove what waits on a topic."""
         self._line.discard(topic)
-        self._last.discard(topic)
+        self._doubtful.discard(topic)
         self._held.pop(topic, None)
+
+    def _has(self, topic: str) -> bool:
+        return topic in self._line or topic in self._doubtful
 
     @property
     def has_messages(self) -> bool:
         """True if something waits in line; what may be lost does not count."""
         sure = [rank for rank in Rank if rank not in UNSURE]
-        return self._line.has(sure) or self._last.has(sure)
+        return self._line.has(sure) or self._doubtful.has(sure)
 
     @property
     def has_telegrams(self) -> bool:
@@ -100,18 +111,26 @@ class Sender:
 
     def _send_next(self, now: float) -> bool:
         """True if a message was sent."""
-        for ranks in (NAMED, OTHERS):
-            is_next = partial(self._is_next, ranks is NAMED)
-            if self._send_from(self._line, ranks, now) or self._send_telegram(now, is_next):
+        alone, self._waits_alone = self._waits_alone, None
+        if alone is not None and self._send_telegram(now, alone.__eq__):
+            return True
+        turns = [
+            (self._line, NAMED, False),
+            (self._line, OTHERS, False),
+            (self._doubtful, NAMED + OTHERS, True),
+        ]
+        if self._refused.puts_doubtful_first(now):
+            turns.insert(0, turns.pop())
+        for line, ranks, is_doubtful in turns:
+            if self._send_from(line, ranks, now):
                 return True
-        if not self._refused.is_searching:
-            return False
-        return self._send_from(self._last, tuple(Rank), now) or self._send_telegram(
-            now, self._refused.is_last
-        )
+            if self._send_telegram(now, partial(self._is_turn, ranks, is_doubtful)):
+                return True
+        return False
 
-    def _is_next(self, is_named: bool, topic: str) -> bool:  # noqa: FBT001 - the first part of a partial
-        return (topic in self._named_topics) is is_named and not self._refused.is_last(topic)
+    def _is_turn(self, ranks: tuple[Rank, ...], is_doubtful: bool, topic: str) -> bool:  # noqa: FBT001 - partial
+        rank = Rank.STATE if topic in self._named_topics else Rank.OTHERS_STATE
+        return rank in ranks and self._refused.is_doubtful(topic) is is_doubtful
 
     def _send_from(self, line: Line, ranks: tuple[Rank, ...], now: float) -> bool:
         connection = self._connection
@@ -119,9 +138,7 @@ class Sender:
             # A broker says of the others that they are forbidden, but may hang up on these.
             ranks = tuple(rank for rank in ranks if rank not in UNSURE)
         while connection.in_flight < MAX_IN_FLIGHT and (message := line.take(ranks)) is not None:
-            if line is self._line and self._refused.is_last(message.topic):
-                self._last.put(message)
-            elif self._send_message(message, now):
+            if self._send_message(message, now):
                 return True
         return False
 
@@ -143,12 +160,12 @@ class Sender:
             if verdict is not Verdict.SEND:
                 continue
             del self._held[topic]
-            if topic in self._line or topic in self._last:
+            if self._has(topic):
                 continue  # with a newer message
             if self._refused.is_trial(topic, size):
                 self._transmit(message, size, now)  # while nothing else is on its way
             else:
-                self._line.put(message)
+                self._put(message)
 
     def _verdict(self, topic: str, payload: bytes, qos: int, now: float) -> tuple[Verdict, int]:
         """Return what to do with a message, and the size of its packet."""
@@ -185,7 +202,8 @@ class Sender:
             if verdict is Verdict.SEND:
                 self._transmit_telegram(waiting, size, now)
                 return True
-            if verdict is Verdict.WAIT:  # until it can be sent alone
+            if verdict is Verdict.WAIT:
+                self._waits_alone = waiting.topic
                 self._outbox.put_back(waiting)
                 return False
             self._refused.note_dropped()
@@ -212,7 +230,7 @@ class Sender:
 
     def _not_taken(self, number: int, sent: Sent, message: Message, code: int) -> None:
         self._note_not_taken(number, sent, code)
-        if message.topic not in self._line:
+        if not self._has(message.topic):
             self._held.setdefault(message.topic, message)
 
     def _telegram_taken(self, number: int, waiting: Waiting) -> None:
