@@ -66,6 +66,18 @@ def house(folder: Path, *arguments: str) -> Iterator[House]:
         port.close()
 
 
+class _Noting(Store):
+    """A store that tells which topics are put aside."""
+
+    def __init__(self, store: Store, note: Callable[[str, int | None], None]) -> None:
+        self.__dict__.update(store.__dict__)
+        self._note = note
+
+    def note_put_aside(self, topic: str, size: int | None) -> None:
+        self._note(topic, size)
+        super().note_put_aside(topic, size)
+
+
 @contextmanager
 def mqtt_output(
     folder: Path,
@@ -73,6 +85,7 @@ def mqtt_output(
     *names: str,
     more: str = "interval: 0",
     put_aside: Mapping[str, int] = MappingProxyType({}),
+    note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
@@ -83,7 +96,7 @@ def mqtt_output(
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.mqtt, store, list)
+        output = MqttOutput(config, config.mqtt, _Noting(store, note_put_aside), list)
         output.start()
         try:
             yield output

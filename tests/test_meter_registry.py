@@ -6,7 +6,7 @@ import pytest
 
 from smarty_gateway.config import MeterConfig
 from smarty_gateway.gateway.meter_registry import MeterRegistry
-from smarty_gateway.protocol.identities import Identities, fold
+from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.protocol.keyring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
@@ -29,6 +29,7 @@ class Place:
 
     def __init__(self, *entries: MeterConfig, holders: dict[str, Holder] | None = None) -> None:
         self.said: list[str] = []
+        self.object_ids: set[str] = set()
         self.identities = Identities(
             reserved={e.id: {source.text for source in e.sources} for e in entries if e.id is not None}
         )
@@ -42,6 +43,8 @@ class Place:
         event = stream.next_event()
         assert isinstance(event, MeterTelegram), event
         found = self.registry.place(event, where, now, is_live=is_live)
+        if found is not None:
+            self.object_ids.add(found.object_id)
         return None if found is None else found.name
 
     def frame(self, where: str, now: float, title: bytes = HOUSE_TITLE, name: str = "") -> str | None:
@@ -139,7 +142,7 @@ def test_a_new_meter_takes_the_name_when_the_old_one_was_silent_for_two_minutes(
     place.hear(meter("OLD"), "/a", 0)
     heard = [place.hear(meter("NEW"), "/a", 10 + now) for now in range(0, 131, 10)]
     assert heard == [None] * 12 + ["house"] * 2
-    assert place.says("house is now the meter NEW (was old)") == 1
+    assert place.says("house is now the meter NEW (was OLD)") == 1
     assert place.hear(meter("OLD"), "/a", 150) is None
 
 
@@ -157,7 +160,7 @@ def test_a_meter_that_speaks_beside_the_named_one_goes_out_under_its_own_id() ->
 def test_a_meter_that_was_heard_beside_the_named_one_never_takes_its_name() -> None:
     place = Place(entry("house", "/a"))
     place.hear(meter("TWO"), "/a", 0)
-    place = Place(entry("house", "/a"), holders={"house": Holder(fold("ONE"), is_authenticated=False)})
+    place = Place(entry("house", "/a"), holders={"house": Holder("id one", is_authenticated=False)})
     place.hear(meter("TWO"), "/a", 0)
     place.hear(meter("ONE"), "/a", 60)
     heard = [place.hear(meter("TWO"), "/a", now) for now in (119, 120, 100_000)]
@@ -411,3 +414,36 @@ def test_long_identities_take_no_more_memory_than_short_ones() -> None:
     heard = [place.hear(meter(f"{number:04}" + "x" * 9000), "/a", number) for number in range(10)]
     assert sum(name is not None for name in heard) == 3
     assert all(len(key) < 200 for key in place.registry.holders())
+
+
+def test_a_title_that_plaintext_calls_itself_by_takes_no_name_of_the_meter_with_that_title() -> None:
+    place = Place(entry("house", "/a"), entry("guest", "/b"))
+    assert place.hear(meter(HOUSE_TITLE.hex()), "/b", 0) == "guest"
+    assert place.frame("/a", 1) == "house"
+    after = Place(entry("house", "/a"), entry("guest", "/b"), holders=place.registry.holders())
+    assert after.frame("/a", 1) == "house"
+
+
+def test_an_encrypted_meter_without_an_entry_takes_its_own_name_from_a_pretender() -> None:
+    place = Place(entry(None, "/a"), entry(None, "/b"))
+    assert place.hear(meter("SAG1030700012345"), "/b", 0) == "SAG1030700012345"
+    assert place.frame("/a", 1) == "SAG1030700012345"
+    assert place.registry.tick(2) == []
+    assert place.registry.health()["SAG1030700012345"].telegrams == 1
+
+
+def test_a_meter_with_two_identities_of_its_own_keeps_one_discovery_id() -> None:
+    place = Place(entry("guest", "/b"))
+    place.hear(telegram("FLU5\\1", "0-0:96.1.1(A1)", "0-0:96.1.0(A2)"), "/b", 0)
+    for now in range(1, 20):
+        assert place.hear(meter(f"A{1 + now % 2}"), "/b", now) == "guest"
+    assert len(place.object_ids) == 1
+
+
+def test_nobody_is_identified_by_what_a_meter_with_nothing_but_a_header_goes_by() -> None:
+    place = Place(entry("barn", "/a"), entry("guest", "/b"), entry(None, "/c"))
+    assert place.hear(meter("smarty_barn"), "/c", 0) is None
+    assert place.hear(meter("SMARTY_BARN"), "/b", 1) == "guest"
+    assert place.object_ids == {"smarty_guest"}
+    place.hear(telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)"), "/a", 2)
+    assert place.object_ids == {"smarty_guest", "smarty_barn"}

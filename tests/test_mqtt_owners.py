@@ -166,3 +166,18 @@ def test_the_gateway_tells_how_it_fares(broker: Broker, tmp_path: Path) -> None:
         output.report({}, GatewayHealth(counters_kept=True, outputs={"mqtt": "ok"}))
         listener.wait_for("smarty/health", lambda m: m.json["counters_kept"])
     assert "version" in json.loads(retained(broker, "smarty/health")["smarty/health"])
+
+
+def test_nothing_of_a_pretender_stays_at_a_device_that_another_meter_takes_over(
+    broker: Broker, tmp_path: Path
+) -> None:
+    more = "interval: 0, home_assistant: {style: entity}"
+    own = "homeassistant/sensor/smarty_1SAG1100000001/energy_import_tariff_1/config"
+    false = "homeassistant/sensor/smarty_1SAG1100000001/value/config"
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+        output.publish(unnamed(liar("1SAG1100000001")))
+        listener.wait_for(false)
+        output.publish(reading_of(belgium(1)))
+        listener.wait_for(own)
+        listener.wait_for_payload(false, b"")
+    assert false not in retained(broker, "homeassistant/#")

@@ -14,9 +14,8 @@ import pytest
 from smarty_gateway.mqtt import mqtt_output as module
 from smarty_gateway.mqtt import refused_messages
 from smarty_gateway.mqtt.refused_messages import RefusedMessages
-from smarty_gateway.outputs.output import Health
+from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.simulator.ports import PtyPort
-from smarty_gateway.store import Store
 from tests.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
 from tests.mqtt_runs import CONFIG, configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.running import Running, wait_until
@@ -128,7 +127,7 @@ def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
             tmp_path, url(broker), "house", "evil", more=more, note_put_aside=lambda *c: changes.append(c)
         ) as output,
     ):
-        output.report({"house": Health(), "evil": Health()})
+        output.report({"house": Health(), "evil": Health()}, GatewayHealth(counters_kept=True, outputs={}))
         for number in range(600):
             output.publish(reading_of(belgium(number), "house"))
             output.publish(reading_of(belgium(number), "evil"))
@@ -173,24 +172,6 @@ def test_what_an_earlier_run_has_put_aside_is_tried_alone_and_taken_again(
         wait_until(lambda: output.put_aside.topics == 0, "an empty table")
     assert dict(changes) == dict.fromkeys(put_aside)
     assert caplog.text.count("takes messages to smarty/house/state again") == 1
-
-
-def test_what_the_state_file_holds_and_can_be_no_message_is_dropped(tmp_path: Path) -> None:
-    with Store(tmp_path / "state") as store:
-        store.write(undelivered=[("a/+/b", b"x"), ("", b"x"), ("a\0b", b"x"), ("smarty/old/telegram", b"x")])
-        store.write(undelivered=[("smarty/old/telegram", "a text")])  # type: ignore[list-item]
-        store.note_published(["smarty/#"], "old")
-        store.note_published(["smarty/+/state"], "")
-    with (
-        Broker(tmp_path) as broker,
-        Subscriber(broker, "smarty/#") as listener,
-        mqtt_output(tmp_path, url(broker), more="telegrams: true") as output,
-    ):
-        output.publish(reading_of(belgium(0)))
-        listener.wait_for("smarty/house/telegram")
-        assert [m.payload for m in listener.of("smarty/old/telegram")] == [b"x"]
-        wait_until(lambda: output.put_aside.dropped == 5, "five that are dropped")
-    assert rows(tmp_path) == []
 
 
 # MQTT 5: a broker that says what it wants

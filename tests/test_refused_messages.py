@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smarty_gateway.mqtt.refused_messages import RefusedMessages, Sent, Verdict, can_be_sent
+from smarty_gateway.mqtt.refused_messages import RefusedMessages, Sent, Verdict
 
 HOUR = 3600.0
 GOOD = ("house/state", "barn/state", "shed/state")
@@ -295,7 +295,7 @@ def test_a_hang_up_at_the_try_is_another_hour_at_once_and_no_search() -> None:
 
 
 def test_rows_of_an_earlier_run_hold_and_are_tried_when_a_connection_has_lasted() -> None:
-    refused = RefusedMessages({"evil/state": 1000, "a+b": 3, "\ud800": 4}, Table().note)
+    refused = RefusedMessages({"evil/state": 1000}, Table().note)
     refused.note_connected(0)
     assert refused.topics == 1
     assert refused.verdict("evil/state", 1000, 29) is Verdict.DROP
@@ -370,7 +370,14 @@ def test_what_is_larger_than_the_broker_says_is_dropped_until_another_broker_tak
     assert refused.verdict("house/state", 1001, 10) is Verdict.SEND
 
 
-@pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "\ud800", "x" * 65536, None, b"bytes", 7])
-def test_what_can_be_no_topic_is_known(topic: object) -> None:
-    assert not can_be_sent(topic)
-    assert can_be_sent("smarty/house/state")
+def test_what_the_configuration_names_never_waits_because_others_make_the_broker_hang_up() -> None:
+    refused = RefusedMessages({}, Table().note, lambda topic: topic.startswith("house/"))
+    now = 0.0
+    for number in range(25):
+        refused.note_connected(now)
+        refused.note_sent(Sent(f"evil{number}/state", 9000), now)
+        refused.note_end(now + 0.1, is_hang_up=True)
+        now += 0.2
+    refused.note_connected(now)
+    assert refused.verdict("house/state", 1000, now) is Verdict.SEND
+    assert refused.verdict("evil99/state", 1000, now) is Verdict.WAIT

@@ -20,6 +20,7 @@ from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.identities import Identities, fold, forms_of, identities_of, names_of_title
 from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
 from smarty_gateway.safe_text import discovery_id, printable, topic_part
 from smarty_gateway.store import Holder
 
@@ -126,6 +127,8 @@ class MeterRegistry:
         self._of_name: dict[str, Meter] = {}
         self._of_topic: dict[str, Meter | None] = dict.fromkeys(_TAKEN_NAMES)
         self._of_object_id: dict[str, Meter] = {}
+        #: What configured meters are identified by that have nothing but a header.
+        self._reserved_ids: dict[str, Meter] = {}
         #: The only entry of a source, if it names no id: whoever speaks there may get its name.
         self._open_to_all: dict[str, Meter | None] = {}
         self._first: dict[str, Meter] = {}
@@ -143,6 +146,7 @@ class MeterRegistry:
         if name is not None:
             meter = Meter(name, frozenset(source.text for source in config.sources))
             self._configured.append(meter)
+            self._reserved_ids[discovery_id(self._topic, name, None).casefold()] = meter
             self._of_topic[topic_part(name).casefold()] = self._of_name[name] = meter
             held = self._holders.get(name)
             if held is not None:
@@ -255,7 +259,8 @@ class MeterRegistry:
                     if now - rival.last >= FORGOTTEN_SECONDS:
                         del rivals[key]
             self._sources.tick(now)
-            forgotten, self._forgotten = self._forgotten, []
+            gone, self._forgotten = self._forgotten, []
+            forgotten = [name for name in gone if topic_part(name).casefold() not in self._of_topic]
         self._flush()
         return forgotten
 
@@ -376,7 +381,7 @@ class MeterRegistry:
         held = self._holders.get(meter.name)
         if held is not None:
             self._lines.append(
-                f"{printable(meter.name)} is now the meter {sender.shown} (was {printable(held.meter)})"
+                f"{printable(meter.name)} is now the meter {sender.shown} (was {_shown_key(held.meter)})"
             )
             self._of_key.pop(held.meter, None)
             self._identities.forget(meter.name)
@@ -403,8 +408,13 @@ class MeterRegistry:
             )
             return None
         meter = Meter(sender.telegram.meter_id)
-        topic, object_id = topic_part(meter.name).casefold(), self._object_id(meter, sender.telegram)
-        if topic in self._of_topic or object_id.casefold() in self._of_object_id:
+        topic, object_id = (
+            topic_part(meter.name).casefold(),
+            self._object_id(meter, sender.telegram).casefold(),
+        )
+        if sender.is_authenticated:
+            self._remove_pretenders(topic, object_id)
+        if topic in self._of_topic or object_id in self._of_object_id or object_id in self._reserved_ids:
             self._sources.say_once(
                 source,
                 f"the meter {sender.shown} is ignored, because another meter has its name; give it "
@@ -416,6 +426,13 @@ class MeterRegistry:
             self._sources.name_unconfigured(source, sender.shown)
         self._first.setdefault(source, meter)
         return meter
+
+    def _remove_pretenders(self, topic: str, object_id: str) -> None:
+        """Remove unconfigured plaintext meters that have the name of one whose frames verify."""
+        for key, other in list(self._unnamed.items()):
+            has_name = topic == topic_part(other.name).casefold() or object_id == other.object_id.casefold()
+            if has_name and not other.is_authenticated:
+                self._remove_unnamed(key)
 
     def _accept(self, meter: Meter, sender: _Sender, now: float) -> None:
         meter.accept(sender.source, now)
@@ -431,22 +448,31 @@ class MeterRegistry:
                 self._lines.append(f"{printable(meter.name)} sends encrypted frames again")
         if meter.sources is not None and not sender.is_authenticated:
             self._identities.claim(meter.name, sender.identities, sender.source)
-        if meter.key != sender.key:
-            self._name_in_discovery(meter, sender)
+        # A meter may have several identities; what identifies it in discovery stays the same.
+        key = sender.key if meter.sources is None else self._holders[meter.name].meter
+        if meter.key != key:
+            self._name_in_discovery(meter, sender.telegram, key)
 
-    def _name_in_discovery(self, meter: Meter, sender: _Sender) -> None:
+    def _name_in_discovery(self, meter: Meter, telegram: MeterTelegram, key: str) -> None:
         """Record what identifies a meter in discovery; of two with the same id the configured one has it."""
         if self._of_object_id.get(meter.object_id.casefold()) is meter:
             del self._of_object_id[meter.object_id.casefold()]
-        meter.key, meter.object_id = sender.key, self._object_id(meter, sender.telegram)
+        meter.key, meter.object_id = key, self._object_id(meter, telegram)
         other = self._of_object_id.get(meter.object_id.casefold())
         if other is not None and other.sources is None and meter.sources is not None:
             self._remove_unnamed(next(key for key, found in self._unnamed.items() if found is other))
         self._of_object_id.setdefault(meter.object_id.casefold(), meter)
 
     def _object_id(self, meter: Meter, telegram: MeterTelegram) -> str:
-        is_named = meter.sources is not None and telegram.is_header_only
-        return discovery_id(self._topic, meter.name, None if is_named else telegram.meter_id)
+        by_name = discovery_id(self._topic, meter.name, None)
+        if meter.sources is None:
+            return discovery_id(self._topic, meter.name, telegram.meter_id)
+        if telegram.is_header_only:
+            return by_name
+        by_id = discovery_id(self._topic, meter.name, telegram.meter_id)
+        owner = self._of_object_id.get(by_id.casefold()) or self._reserved_ids.get(by_id.casefold())
+        is_taken = owner is not None and owner is not meter and owner.sources is not None
+        return by_name if is_taken else by_id
 
     def _remove_unnamed(self, key: str) -> None:
         meter = self._unnamed.pop(key)
@@ -496,9 +522,20 @@ def two_meters(name: str, second: str, source: str) -> str:
     )
 
 
+def _shown_key(key: str) -> str:
+    """Return a key as people know the meter: by its serial number, or what it calls itself."""
+    kind, _, name = key.rpartition("id ")
+    is_title = not kind and len(name) == 2 * SYSTEM_TITLE_SIZE and key == name
+    serial = serial_from_system_title(bytes.fromhex(name)) if is_title else None
+    return printable((serial or name).upper())
+
+
 def _key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) -> str:
     """Return who a telegram comes from, in one text."""
     title = telegram.system_title
-    if title is not None and (telegram.security is Security.AUTHENTICATED or not identities):
+    if title is not None and telegram.security is Security.AUTHENTICATED:
         return title.hex()
-    return identities[0] if identities else f"{fold(telegram.readings.header)} on {source}"
+    # What is not proven never looks like a title.
+    if title is not None and not identities:
+        return f"id {title.hex()}"
+    return f"id {identities[0]}" if identities else f"header {fold(telegram.readings.header)} on {source}"

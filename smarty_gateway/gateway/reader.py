@@ -50,6 +50,7 @@ _FLOOD_BYTES_A_SECOND: Final = 20_000
 #: A frame counter that fell back is worth a question only if the meter has had nothing accepted for this
 #: long; until then it is more likely that old frames were sent again.
 _RESET_ADVISED_AFTER: Final = 600.0
+_RESETS_ADVISED: Final = 50
 
 
 class SourceReader:
@@ -117,7 +118,7 @@ class SourceReader:
         self._rejections = RejectionLog(_log.warning)
         self._throttle = Throttle(self.beat)  # for all connections: closing one must not make it anew
         self._reconnects = 0
-        self._is_reset_advised = False
+        self._reset_advised: set[bytes] = set()
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
         self._spoke = self._proven = self._opened = self._started = self.beat
@@ -206,9 +207,11 @@ class SourceReader:
         self._noise_before = self.stream.noise_bytes
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
+            began, noise = time.thread_time(), self.stream.noise_bytes
             data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
-            began, noise = time.thread_time(), self.stream.noise_bytes
+            if not data:
+                self._throttle.add_wasted(1)  # what came, if anything, was skipped, such as telnet commands
             if data:
                 self._spoke = now
                 if now - self._opened >= _STEADY_SECONDS:
@@ -252,7 +255,8 @@ class SourceReader:
         meter = self._registry.place(telegram, self.address.text, now, is_live=self.address.is_live)
         if meter is None:
             return False
-        self._is_reset_advised = False
+        if telegram.system_title is not None:
+            self._reset_advised.discard(telegram.system_title)
         self.has_delivered = True
         received = meter.health.last_telegram = datetime.now(UTC)
         self._deliver(
@@ -297,9 +301,10 @@ class SourceReader:
     def _reset_advice(self, title: bytes, name: str, now: float) -> str:
         """Return how to accept that a frame counter fell back, once, if that is likely."""
         accepted = self._identities.last_accepted_at(title)
-        if self._is_reset_advised or now - (accepted or self._started) < _RESET_ADVISED_AFTER:
+        is_new = title not in self._reset_advised and len(self._reset_advised) < _RESETS_ADVISED
+        if not is_new or now - (accepted or self._started) < _RESET_ADVISED_AFTER:
             return ""
-        self._is_reset_advised = True
+        self._reset_advised.add(title)
         return (
             "; if the meter was replaced or its counter was set back, accept that with: "
             f"smarty-gateway reset-counter {shlex.quote(printable(name))}{self._options}"

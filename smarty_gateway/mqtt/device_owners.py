@@ -40,6 +40,11 @@ class DeviceOwners:
             if owner == meter:
                 self._owners[device] = meter, held, now
 
+    def owner(self, device: str) -> str | None:
+        """Return the meter that announces a device; None if nobody does."""
+        found = self._owners.get(device.casefold())
+        return None if found is None else found[0]
+
     def may_announce(self, device: str, meter: str, rank: int, now: float) -> bool:
         """True if a meter may announce a device, which is then its own.
 

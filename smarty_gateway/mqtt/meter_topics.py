@@ -108,7 +108,7 @@ class MeterTopics:
             # Rises slowly and falls at once: one telegram that was missed does not make a slow meter.
             self._period = period if not self._period else min(period, self._period * 1.1)
         self._arrived = now
-        if self._newest is not None and self._newest.telegram.meter_id != reading.telegram.meter_id:
+        if self._newest is not None and _identity_of(self._newest) != _identity_of(reading):
             self._names.clear()  # a new meter may send less than the old
             self._devices.clear()
         self._newest = reading
@@ -183,8 +183,8 @@ class MeterTopics:
 
     @property
     def identity(self) -> str | None:
-        """Give the meter_id of the newest reading."""
-        return None if self._newest is None else self._newest.telegram.meter_id
+        """Return what identifies the meter in discovery; None before it spoke."""
+        return None if self._newest is None else _identity_of(self._newest)
 
     @property
     def state_due_at(self) -> float | None:
@@ -243,7 +243,7 @@ class MeterTopics:
             return
         key = (
             tuple(self._names),
-            newest.telegram.meter_id,
+            _identity_of(newest),
             newest.telegram.readings.header,
             tuple((medium, device_name(device), tuple(device)) for medium, device in self._devices.known()),
         )
@@ -262,3 +262,7 @@ class MeterTopics:
             if self._mbus.get(topic) != payload:
                 self._mbus[topic] = payload
                 yield topic, payload
+
+
+def _identity_of(reading: Reading) -> str:
+    return reading.object_id or reading.telegram.meter_id

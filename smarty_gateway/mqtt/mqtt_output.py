@@ -39,12 +39,14 @@ from smarty_gateway.mqtt.line import Rank
 from smarty_gateway.mqtt.meter_topics import MeterTopics
 from smarty_gateway.mqtt.opening import Opening
 from smarty_gateway.mqtt.outbox import Outbox
-from smarty_gateway.mqtt.published import PublishedTopics
+from smarty_gateway.mqtt.published import NOBODY, PublishedTopics
 from smarty_gateway.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.mqtt.sender import Sender
+from smarty_gateway.mqtt.telegram_budget import TelegramBudget
 from smarty_gateway.mqtt.topics import Topics
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
+from smarty_gateway.safe_text import topic_part
 from smarty_gateway.store import Store, StoredCounter
 
 _log = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class MqttOutput:
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
         self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability is Durability.EACH)
         self._named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
+        self._named_parts = frozenset(map(topic_part, self._named))
+        self._budget = TelegramBudget()
         self._named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self._named)
         self._arrivals = Arrivals(self._named)
         self._taken = threading.Condition()
@@ -100,7 +104,7 @@ class MqttOutput:
         self._connection: Connection | None = None
         self._given_up: Opening | None = None
         self._will = Will(self._topics.status)
-        self._refused = RefusedMessages(store.put_aside(), self._note_put_aside)
+        self._refused = RefusedMessages(store.put_aside(), self._note_put_aside, self._is_named)
         self._sender: Sender | None = None
         # With a thousand meters it is too much to ask each of them whenever one has spoken.
         self._touched: set[str] = set()
@@ -147,6 +151,12 @@ class MqttOutput:
             },
             time.monotonic(),
         )
+
+    def _is_named(self, topic: str) -> bool:
+        """True for what the configuration names: its meters and the gateway itself."""
+        root, _, rest = topic.partition(f"{self._topics.root}/")
+        name, _, level = rest.partition("/")
+        return not root and (not level or name in self._named_parts)
 
     def _note_put_aside(self, topic: str, size: int | None) -> None:
         with suppress(sqlite3.Error):  # a full disk is said elsewhere; after a restart it is found out again
@@ -423,7 +433,12 @@ class MqttOutput:
             if self._discovery is not None:
                 self._owners.note_named(reading.meter, self._discovery.ids(reading), now)
             if self._config.telegrams:
-                self._outbox.add(self._topics.of(reading.meter, "telegram"), reading.json, now)
+                is_named = reading.meter in self._named
+                topic = self._topics.of(reading.meter, "telegram")
+                if not reading.is_live or self._budget.allows(
+                    topic if is_named else "", len(reading.json), now
+                ):
+                    self._outbox.add(topic, reading.json, now)
         with self._taken:
             self._taken.notify_all()
 
@@ -481,7 +496,9 @@ class MqttOutput:
             meter.report(health)
         self._look_at_identity(sender, meter, now)
         self._remove_replaced_devices(sender, meter)
-        messages = [(topic, payload) for topic, payload in meter.due(now) if self._is_ours(topic, meter, now)]
+        messages = [
+            (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
+        ]
         unsure = list(meter.unsure(now))
         self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
@@ -504,13 +521,22 @@ class MqttOutput:
             self._published.retire(topics)
             self._empty(sender, topics, self._rank(meter, Rank.FIRST))
 
-    def _is_ours(self, topic: str, meter: MeterTopics, now: float) -> bool:
-        """True unless another meter announces the device of this topic."""
-        device = None if self._discovery is None else self._discovery.device_of(topic)
-        if device is None:
+    def _is_ours(self, sender: Sender, topic: str, meter: MeterTopics, now: float) -> bool:
+        """True unless another meter announces the device of this topic; what its former owner said goes."""
+        discovery = self._discovery
+        device = None if discovery is None else discovery.device_of(topic)
+        if discovery is None or device is None:
             return True
-        is_own = device == meter.discovery_id
-        return self._owners.may_announce(device, meter.meter, meter.rank + is_own, now)
+        rank_here = meter.rank + (device == meter.discovery_id)
+        before = self._owners.owner(device)
+        if not self._owners.may_announce(device, meter.meter, rank_here, now):
+            return False
+        if before not in (None, meter.meter):
+            others = [other for other, owner in self._published.items() if owner not in (meter.meter, NOBODY)]
+            left = [other for other in others if discovery.device_of(other) == device]
+            self._published.retire(left)
+            self._empty(sender, left, self._rank(meter, Rank.FIRST))
+        return True
 
     def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
         return rank if meter.meter in self._named else rank.of_others

@@ -83,25 +83,13 @@ class _Suspect:
     is_ready: bool = False  # to be tried alone: a connection has lasted without it
 
 
-def can_be_sent(topic: object) -> bool:
-    """True if a topic can stand in a PUBLISH packet at all (MQTT 3.1.1, 1.5.3 and 4.7).
-
-    The state file may hold anything.
-    """
-    if not isinstance(topic, str) or not topic or set(topic) & {"+", "#", "\0"}:
-        return False
-    try:
-        return len(topic.encode()) < 65536
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-
-
 class RefusedMessages:
     """Decides what may be sent, and learns from how connections end.
 
     Args:
         rows: topics that an earlier run has put aside, with their sizes.
         changed: is told each topic that is put aside, with its size, or None when it is forgotten.
+        is_named: true for topics of what the configuration names, which never wait because of others.
         settled_after: seconds after which a connection counts as a good one.
         try_every: seconds between two tries of a topic that is put aside.
 
@@ -113,16 +101,18 @@ class RefusedMessages:
         self,
         rows: Mapping[str, int],
         changed: Callable[[str, int | None], None],
+        is_named: Callable[[str], bool] = lambda _: False,
         *,
         settled_after: float = _SETTLED_AFTER,
         try_every: float = _TRY_EVERY,
     ) -> None:
         self._changed = changed
+        self._is_named = is_named
         self._settled_after = settled_after
         self._try_every = try_every
         self._aside: dict[str, _PutAside] = {}
         for topic, size in rows.items():
-            if can_be_sent(topic) and len(self._aside) < _MOST_TOPICS:
+            if len(self._aside) < _MOST_TOPICS:
                 self._aside[topic] = _PutAside(size, _NEVER, _NEVER)
         self._suspects: dict[str, _Suspect] = {}
         self._resting: dict[str, float] = {}
@@ -180,7 +170,8 @@ class RefusedMessages:
         suspect = self._suspects.get(topic)
         if suspect is not None:
             return not suspect.is_ready or self._is_exhausted(now) or not self._has_lasted(_HEAD_START, now)
-        return self.is_searching and topic not in self._trusted and self._is_exhausted(now)
+        is_doubtful = self.is_searching and topic not in self._trusted and not self._is_named(topic)
+        return is_doubtful and self._is_exhausted(now)
 
     def verdict(self, topic: str, size: int, now: float) -> Verdict:
         """Return what to do with a message."""

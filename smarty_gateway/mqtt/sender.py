@@ -22,7 +22,7 @@ from smarty_gateway.mqtt.connection import (
 )
 from smarty_gateway.mqtt.line import NAMED, OTHERS, UNSURE, Line, Message, Rank
 from smarty_gateway.mqtt.outbox import Outbox, TopicTest, Waiting
-from smarty_gateway.mqtt.refused_messages import RefusedMessages, Sent, Verdict, can_be_sent
+from smarty_gateway.mqtt.refused_messages import RefusedMessages, Sent, Verdict
 
 _LOOK_EVERY: Final = 1.0
 #: So many telegrams are on their way at once, beside the states.
@@ -169,8 +169,6 @@ class Sender:
 
     def _verdict(self, topic: str, payload: bytes, qos: int, now: float) -> tuple[Verdict, int]:
         """Return what to do with a message, and the size of its packet."""
-        if not can_be_sent(topic) or not isinstance(payload, bytes):  # the state file may hold anything
-            return Verdict.DROP, 0
         size = packet_size(topic, payload, qos=min(qos, self._connection.max_qos), version=self._version)
         if self._refused.is_too_large(size) and self._refused.note_too_large(topic, size):
             self._log.note_too_large(topic, size, self._connection.max_packet_size or 0)
