@@ -16,6 +16,8 @@ _NEVER_IN_TOPICS: Final = r"+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + ""
 _NOT_IN_TOPIC: Final = re.compile(f"[{_NEVER_IN_TOPICS}]")
 _NOT_IN_TOPIC_PART: Final = re.compile(rf"[/$\s{_NEVER_IN_TOPICS}]")
 _LONGEST_TOPIC_PART: Final = 64
+#: DSMR 5.0.2 P1, 6.12: an equipment identifier has up to 96 digits.
+_LONGEST_ID: Final = 96
 #: MQTT writes the length of a topic with two bytes.
 _LONGEST_TOPIC: Final = 65535
 
@@ -52,8 +54,11 @@ def is_topic(value: object) -> bool:
 
 
 def object_id(text: str) -> str:
-    """Return the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", text)
+    """Return the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`.
+
+    It stands in a topic and in each entity, so it is cut where no genuine identity ends.
+    """
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", text[:_LONGEST_ID])
 
 
 def discovery_id(topic: str, name: str, meter_id: str | None) -> str:

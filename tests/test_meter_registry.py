@@ -413,7 +413,8 @@ def test_long_identities_take_no_more_memory_than_short_ones() -> None:
     place = Place(entry(None, "/a", unnamed=3))
     heard = [place.hear(meter(f"{number:04}" + "x" * 9000), "/a", number) for number in range(10)]
     assert sum(name is not None for name in heard) == 3
-    assert all(len(key) < 200 for key in place.registry.holders())
+    assert all(len(name) <= 96 for name in place.registry.health())
+    assert all(len(found) <= 96 for found in place.object_ids)
 
 
 def test_a_title_that_plaintext_calls_itself_by_takes_no_name_of_the_meter_with_that_title() -> None:

@@ -37,6 +37,8 @@ _DOWNGRADE_SECONDS: Final = 300.0
 FORGOTTEN_SECONDS: Final = 86_400.0
 _HOUR: Final = 3600.0
 _LONGEST_IN_LOG: Final = 64
+#: Of a meter that goes out under what it calls itself; no genuine identity is longer.
+_LONGEST_NAME: Final = 96
 #: What the gateway itself publishes beside the meters.
 _TAKEN_NAMES: Final = ("status", "health")
 
@@ -407,7 +409,7 @@ class MeterRegistry:
                 "rest is ignored and counted hourly; raise `unnamed` of this source if they are yours",
             )
             return None
-        meter = Meter(sender.telegram.meter_id)
+        meter = Meter(sender.telegram.meter_id[:_LONGEST_NAME])
         topic, object_id = (
             topic_part(meter.name).casefold(),
             self._object_id(meter, sender.telegram).casefold(),
