@@ -308,6 +308,154 @@ def test_whatever_happens_everything_arrives_in_order(
             world.store.close()
 
 
+class HeldWorld(World):
+    """The same with three meters, of which some may not be sent now and then."""
+
+    def __init__(self, folder: Path, *, write_first: bool) -> None:
+        self.held: set[str] = set()
+        super().__init__(folder, write_first=write_first)
+
+    def add(self, count: int) -> None:
+        """Let telegrams come."""
+        for _ in range(min(count, 40) if self._write_first else count):
+            self.outbox.add(f"meter/{self.added % 3}", b"%d" % self.added, self._now)
+            self.added += 1
+
+    def send(self, count: int) -> None:
+        """Fill the window up to so many."""
+        while len(self._in_flight) < min(count, WINDOW):
+            waiting = self.outbox.next_to_send(self.held.__contains__)
+            if waiting is None:
+                return
+            assert waiting.topic not in self.held
+            self._in_flight.append(waiting)
+            self.connections[-1].append(int(waiting.payload))
+
+    def hold(self, count: int) -> None:
+        """Hold one meter more."""
+        self.held.add(f"meter/{count % 3}")
+
+    def release(self, count: int) -> None:
+        """Hold one meter less."""
+        self.held.discard(f"meter/{count % 3}")
+
+    def drain(self) -> None:
+        """Let everything go."""
+        self.held.clear()
+        super().drain()
+
+
+HELD_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                HeldWorld.add,
+                HeldWorld.add,
+                HeldWorld.send,
+                HeldWorld.send,
+                HeldWorld.acknowledge,
+                HeldWorld.acknowledge_newest,
+                HeldWorld.lose_connection,
+                HeldWorld.let_time_pass,
+                HeldWorld.let_time_pass,
+                HeldWorld.restart,
+                HeldWorld.kill,
+                HeldWorld.hold,
+                HeldWorld.release,
+            ]
+        ),
+        st.one_of(st.integers(1, 30), st.integers(1, 450)),
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.parametrize("write_first", [False, True])
+@settings(max_examples=150, deadline=None)
+@given(steps=HELD_STEPS)
+def test_whatever_is_held_everything_arrives_in_the_order_of_its_meter(
+    write_first: bool,  # noqa: FBT001 - a parameter of the test
+    steps: list[tuple[Callable[[HeldWorld, int], None], int]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("smarty_gateway.mqtt.outbox._PAGE", 7)  # so that there are many
+        world = HeldWorld(Path(folder), write_first=write_first)
+        try:
+            for step, count in steps:
+                step(world, count)
+            world.drain()
+            assert world.acknowledged == set(range(world.added))
+            for connection in world.connections:
+                for meter in range(3):
+                    first = list(dict.fromkeys(n for n in connection if n % 3 == meter))
+                    assert first == sorted(first)
+            assert stored(world.store) == []
+            assert world.outbox.is_empty
+        finally:
+            world.store.close()
+
+
+def test_a_thousand_telegrams_of_a_meter_that_is_held_do_not_hold_up_another(store: Store) -> None:
+    outbox = outbox_of(store)
+    for number in range(2000):
+        outbox.add("bad" if number % 100 else "good", b"%d" % number, number / 10)
+        outbox.tick(number / 10)
+    found = []
+    while (waiting := outbox.next_to_send("bad".__eq__)) is not None:
+        found.append(int(waiting.payload))
+        outbox.acknowledge(waiting)
+    assert found == list(range(0, 2000, 100))
+    outbox.tick(300)
+    assert outbox.next_to_send("bad".__eq__) is None
+    assert outbox.in_memory == 0
+    assert not outbox.is_empty
+    rest = send_all(outbox)
+    assert rest == [number for number in range(2000) if number % 100]
+    outbox.tick(400)
+    assert stored(store) == []
+
+
+def test_what_is_on_its_way_is_not_sent_again_when_another_meter_may_go_on(store: Store) -> None:
+    before = outbox_of(store)
+    for number in range(300):
+        before.add("bad" if number % 2 else "good", b"%d" % number, 0)
+    before.close(0)
+    outbox = outbox_of(store)
+    found = [outbox.next_to_send("bad".__eq__) for _ in range(150)]
+    assert outbox.next_to_send("bad".__eq__) is None
+    found += [outbox.next_to_send() for _ in range(150)]
+    assert sorted(int(waiting.payload) for waiting in found if waiting) == list(range(300))
+    assert outbox.next_to_send() is None
+
+
+def test_what_the_broker_would_not_take_leaves_the_outbox_and_the_store(store: Store) -> None:
+    outbox = outbox_of(store)
+    add(outbox, 1, 2)
+    outbox.tick(10)
+    (first,) = take(outbox, 1)
+    outbox.drop(first)
+    assert send_all(outbox) == [2]
+    outbox.tick(11)
+    assert stored(store) == []
+
+
+def test_what_is_put_back_is_sent_again_before_what_came_later(store: Store) -> None:
+    outbox = outbox_of(store)
+    add(outbox, 1, 2)
+    (first,) = take(outbox, 1)
+    outbox.put_back(first)
+    assert send_all(outbox) == [1, 2]
+
+
+def test_a_topic_whose_turn_it_is_comes_first(store: Store) -> None:
+    outbox = outbox_of(store)
+    for number in range(6):
+        outbox.add("barn" if number % 2 else "house", b"%d" % number, 0)
+    waiting = outbox.next_to_send(is_wanted="barn".__eq__)
+    assert waiting is not None
+    assert int(waiting.payload) == 1
+
+
 def test_nothing_is_sent_twice_over_one_connection(store: Store) -> None:
     outbox = outbox_of(store)
     add(outbox, *range(1000))

@@ -98,7 +98,7 @@ class World:
 
     def _answer(self, on_way: dict[int, Sent]) -> bool:
         for number, sent in list(on_way.items()):
-            is_restart = next(self._numbers) in self._restarts
+            is_restart = self.is_restart(sent)
             if is_restart or self.refuses(*sent):
                 self.hang_up(is_restart=is_restart)
                 return False
@@ -106,6 +106,10 @@ class World:
             self.refused.note_taken(number)
             self.taken[sent.topic].append(self.now)
         return True
+
+    def is_restart(self, _sent: Sent) -> bool:
+        """True if the broker restarts instead of an answer."""
+        return next(self._numbers) in self._restarts
 
     def hang_up(self, *, is_restart: bool) -> None:
         """End the connection, and open the next."""
@@ -120,6 +124,15 @@ class World:
         """Return the longest time without a message of a topic."""
         times = self.taken[topic]
         return max(b - a for a, b in pairwise(times))
+
+
+class UnluckyWorld(World):
+    """Whose broker restarts only when a certain good message is alone on its way."""
+
+    def is_restart(self, sent: Sent) -> bool:
+        """True if the broker restarts instead of an answer."""
+        is_alone = self.refused.is_searching or self.refused.is_trial(*sent)
+        return sent.topic == GOOD[0] and is_alone and super().is_restart(sent)
 
 
 def always(size: int) -> Callable[[float], int]:
@@ -170,6 +183,16 @@ def test_two_restarts_of_the_broker_never_discard_a_good_message(
     assert all(world.now - world.taken[topic][-1] <= 2 for topic in {*GOOD, *BAD} - bad)
 
 
+@pytest.mark.parametrize("bad", [BAD[:1], BAD[:2]])
+@pytest.mark.parametrize("restarts", [{a, b} for a in range(12) for b in range(a + 1, 12)])
+def test_two_restarts_at_the_worst_moments_do_not_either(restarts: set[int], bad: tuple[str, ...]) -> None:
+    topics = {topic: always(1000) for topic in (*GOOD, *bad)}
+    world = UnluckyWorld(topics, lambda topic, _: topic in bad, restarts)
+    world.run(200)
+    assert set(world.table) == set(bad)
+    assert GOOD[0] not in world.put_aside
+
+
 def test_a_good_message_that_was_suspected_by_accident_is_taken_again() -> None:
     world = world_of(*GOOD)
     world.run(10)
@@ -183,6 +206,17 @@ def test_a_good_message_that_was_suspected_by_accident_is_taken_again() -> None:
     assert world.now - world.taken["house/state"][-1] <= 2
 
 
+def test_a_hang_up_without_a_message_on_its_way_acquits_who_was_suspected() -> None:
+    world = world_of(*GOOD)
+    for _ in range(3):
+        world.refused.note_sent(Sent("house/state", 1000), world.now)
+        world.hang_up(is_restart=True)
+    world.refused.note_taken(world.refused.note_sent(Sent("barn/state", 1000), world.now))
+    assert world.refused.verdict("house/state", 1000, world.now) is Verdict.WAIT
+    world.hang_up(is_restart=True)
+    assert world.refused.verdict("house/state", 1000, world.now) is Verdict.SEND
+
+
 def test_hang_ups_without_a_message_on_its_way_find_nobody_guilty() -> None:
     world = world_of(*GOOD)
     for _ in range(20):
@@ -191,6 +225,16 @@ def test_hang_ups_without_a_message_on_its_way_find_nobody_guilty() -> None:
         assert not world.refused.is_quick(world.now) or len(world.hang_ups) == 1
     world.run(60)
     assert not world.table
+
+
+def test_a_broker_that_takes_nothing_at_all_is_asked_again_and_served_soon_after_it_is_set_right() -> None:
+    world = world_of(*GOOD, bad=GOOD)
+    world.run(600)
+    assert not world.table
+    assert len(world.hang_ups) <= 20 * 10
+    world.refuses = lambda *_: False
+    world.run(120)
+    assert all(world.now - world.taken[topic][-1] <= 2 for topic in GOOD)
 
 
 def test_a_hang_up_long_after_the_last_message_begins_no_search() -> None:
@@ -277,6 +321,18 @@ def test_after_an_hour_it_is_tried_again_alone_and_forgotten_when_the_broker_tak
     assert refused.note_taken(number)
     assert not table
     assert refused.topics == 0
+
+
+def test_a_try_of_something_smaller_says_nothing_of_what_is_put_aside() -> None:
+    world = World({"house/state": always(1500), "barn/state": always(100)}, lambda _, size: size >= 2000)
+    refused = world.refused
+    refused.note_refused_for_good(refused.note_sent(Sent("house/state", 2000), 0), 0)
+    for _ in range(3):  # suspected by accident
+        refused.note_sent(Sent("house/state", 1500), world.now)
+        world.hang_up(is_restart=True)
+    world.run(60)
+    assert world.now - world.taken["house/state"][-1] <= 2
+    assert world.table == {"house/state": 2000}
 
 
 def test_a_hang_up_at_the_try_is_another_hour_at_once_and_no_search() -> None:

@@ -109,7 +109,9 @@ class BrokerLog:
         if not blamed.is_trial:
             self._is_doubtful = True
             words = "after messages were sent: they now go out one at a time, to find the one that it refuses"
-            self._away.begin(f"{failed} {words}", "searching")
+            if blamed.takes_nothing:
+                words = f"after every message: {self._user} may not write below {self._config.topic}/"
+            self._away.begin(f"{failed} {words}", words)
         elif blamed.is_put_aside:
             self.note_put_aside(blamed.message, "hangs up on", now)
 

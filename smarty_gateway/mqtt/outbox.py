@@ -210,7 +210,7 @@ class Outbox:
         self._has_more = len(rows) == _PAGE
         if rows:
             self._last_loaded = rows[-1].id
-        here = {waiting.id for waiting in self._page}.union(self._done)
+        here = {waiting.id for waiting in self._page}
         self._page.extend(Waiting(r.topic, r.payload, 0.0, r.id) for r in rows if r.id not in here)
         # What is held makes room: else a thousand telegrams of one topic would hold up all others.
         held = [waiting for waiting in self._page if not waiting.is_in_flight and is_held(waiting.topic)]

@@ -63,11 +63,13 @@ class HangUp(NamedTuple):
         message: was alone on its way.
         is_trial: it was sent to see whether this happens.
         is_put_aside: its topic is put aside from now on, or with a smaller size.
+        takes_nothing: so did the connections before, and nothing was taken over any of them.
     """
 
     message: Sent
     is_trial: bool = False
     is_put_aside: bool = False
+    takes_nothing: bool = False
 
 
 @dataclass(slots=True)
@@ -127,6 +129,8 @@ class RefusedMessages:
         self._last_number = 0
         self._trial: int | None = None
         self._alone_until = _NEVER
+        self._has_taken = False
+        self._takes_nothing = False
         # The search
         self.is_searching = False
         self._hits: dict[str, int] = {}
@@ -224,6 +228,8 @@ class RefusedMessages:
             self._calm_since = now  # on a slow line it takes long until each of them was sent
         if self.is_trial(*sent):
             self._trial = self._last_number
+            if (put_aside := self._aside.get(sent.topic)) is not None:
+                put_aside.next_try = now + self._try_every
         return self._last_number
 
     def note_taken(self, number: int) -> bool:
@@ -231,6 +237,7 @@ class RefusedMessages:
         sent = self._on_way.pop(number, None)
         if sent is None:
             return False
+        self._has_taken, self._takes_nothing = True, False
         if self.is_searching and sent.topic not in self._hits:
             self._trusted.add(sent.topic)
             self._doubtful.discard(sent.topic)
@@ -238,7 +245,12 @@ class RefusedMessages:
             return False
         self._trial = None
         self._acquit(sent.topic)
-        return self._forget(sent.topic)
+        put_aside = self._aside.get(sent.topic)
+        if put_aside is None or sent.size < put_aside.size:
+            return False
+        del self._aside[sent.topic]
+        self._changed(sent.topic, None)
+        return True
 
     def note_refused(self, number: int, now: float) -> None:
         """Let a message rest for a while that the broker refused with a reason that may pass."""
@@ -248,8 +260,6 @@ class RefusedMessages:
         if number == self._trial:
             self._trial = None
             self._acquit(sent.topic)  # of hang-ups
-            if (put_aside := self._aside.get(sent.topic)) is not None:
-                put_aside.next_try = now + self._try_every
         self._resting = {topic: until for topic, until in self._resting.items() if until > now}
         self._resting[sent.topic] = now + _REST
 
@@ -269,6 +279,7 @@ class RefusedMessages:
         """Begin with a connection that the broker has accepted; it may say how large a packet it takes."""
         self._connected_at = self._calm_since = now
         self._last_sent = _NEVER
+        self._has_taken = False
         self._limit = max_packet_size
         self._too_large = {t: size for t, size in self._too_large.items() if self.is_too_large(size)}
 
@@ -297,13 +308,11 @@ class RefusedMessages:
             self._begin_search(on_way)
             return None
         if not on_way:  # whatever it was, no message
-            for topic in [topic for topic, suspect in self._suspects.items() if not suspect.is_ready]:
-                self._acquit(topic)
-            self._hits.clear()
+            self._acquit_all()
             return None
         self._note_hang_up(now)
         self._note_hit(on_way[0])
-        return HangUp(on_way[0])
+        return HangUp(on_way[0], takes_nothing=self._takes_nothing)
 
     def tick(self, now: float) -> None:
         """End the search when a connection has lasted; called often while there is one."""
@@ -313,6 +322,9 @@ class RefusedMessages:
             self._calm_since = now  # not everything was allowed to go
         elif now - self._calm_since >= self._settled_after:
             self.is_searching = False
+            if not self._has_taken:  # over which nothing was sent: that proves nothing
+                self._takes_nothing = bool(self._suspects)
+                self._acquit_all()
             for suspect in self._suspects.values():
                 suspect.is_ready = True
 
@@ -333,6 +345,10 @@ class RefusedMessages:
     def _acquit(self, topic: str) -> None:
         self._suspects.pop(topic, None)
         self._hits.pop(topic, None)
+
+    def _acquit_all(self) -> None:
+        self._suspects = {topic: suspect for topic, suspect in self._suspects.items() if suspect.is_ready}
+        self._hits.clear()
 
     def _note_hang_up(self, now: float) -> None:
         self._hang_ups.append(now)
@@ -360,12 +376,6 @@ class RefusedMessages:
         if is_new:
             self._changed(sent.topic, size)
         return is_new
-
-    def _forget(self, topic: str) -> bool:
-        is_known = self._aside.pop(topic, None) is not None
-        if is_known:
-            self._changed(topic, None)
-        return is_known
 
 
 def _make_room(table: dict[str, _PutAside] | dict[str, _Suspect]) -> list[str]:
