@@ -68,8 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             _forget_output(sys.stdout)
         return _fail(error, arguments)
     finally:
-        with contextlib.suppress(OSError):
+        try:
             sys.stderr.flush()
+        except OSError:
+            _forget_output(sys.stderr)  # or Python would complain when it ends, with a status of its own
     return status
 
 

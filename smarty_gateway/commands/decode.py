@@ -149,11 +149,9 @@ def _writer(form: str) -> Callable[[MeterTelegram], None]:
         return write_telegram
     if form == "table":
         # Drawing tables takes a library that takes a while to load; the other forms do without.
-        from rich.console import Console  # noqa: PLC0415
+        from smarty_gateway.outputs.table import PipeConsole, print_table  # noqa: PLC0415
 
-        from smarty_gateway.outputs.table import print_table  # noqa: PLC0415
-
-        console = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+        console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
         def write_table(telegram: MeterTelegram) -> None:
             print_table(console, telegram)

@@ -50,6 +50,14 @@ class _Row(NamedTuple):
     code: str
 
 
+class PipeConsole(Console):
+    """A console whose reader may go away: rich would end the program with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the command line end it, as for every other format."""
+        raise BrokenPipeError
+
+
 def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
     """Lay out one telegram in so many columns."""
     rows = [_Row(*map(printable, row)) for row in _rows(telegram)]
