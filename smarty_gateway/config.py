@@ -12,6 +12,8 @@ from smarty_gateway.sources.address import Address, LineSettings
 
 #: On one source; an attacker on it can invent no more.
 UNNAMED_METERS: Final = 50
+#: Seconds of silence after which a meter that nobody configured is forgotten.
+FORGOTTEN_SECONDS: Final = 86_400.0
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
 
 

@@ -68,6 +68,7 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
         assert gas.json["value"] == 112.384
         listener.wait_for(CONFIG)
         listener.wait_for(GAS_CONFIG)
+        listener.wait_for("smarty/health")
         printed = home.running.readings
         assert [m.json for m in listener.of("smarty/house/telegram")] == printed
         assert listener.of("smarty/house/state")[-1].json == printed[-1]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from smarty_gateway.config import UNNAMED_METERS, MeterConfig
+from smarty_gateway.config import FORGOTTEN_SECONDS, UNNAMED_METERS, MeterConfig
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
@@ -33,8 +33,6 @@ _RIVALS_MAX: Final = 50
 _AUTHENTICATED_MAX: Final = 5000
 #: Plaintext that came so long ago is over.
 _DOWNGRADE_SECONDS: Final = 300.0
-#: A meter that nobody configured is forgotten after a day of silence.
-FORGOTTEN_SECONDS: Final = 86_400.0
 _HOUR: Final = 3600.0
 _LONGEST_IN_LOG: Final = 64
 #: Of a meter that goes out under what it calls itself; no genuine identity is longer.

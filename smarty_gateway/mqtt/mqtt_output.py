@@ -6,7 +6,6 @@ queue, so whatever the broker does, reading goes on. Meters that the configurati
 before others, whatever those do.
 """
 
-import heapq
 import logging
 import math
 import random
@@ -14,8 +13,7 @@ import sqlite3
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -32,21 +30,19 @@ from smarty_gateway.mqtt.connection import (
     Will,
     default_client_id,
 )
-from smarty_gateway.mqtt.device_owners import DeviceOwners, rank
 from smarty_gateway.mqtt.gateway_topic import GatewayTopic, PutAside
 from smarty_gateway.mqtt.home_assistant import Discovery
 from smarty_gateway.mqtt.line import Rank
-from smarty_gateway.mqtt.meter_topics import MeterTopics
+from smarty_gateway.mqtt.meters import Meters
 from smarty_gateway.mqtt.opening import Opening
 from smarty_gateway.mqtt.outbox import Outbox
-from smarty_gateway.mqtt.published import NOBODY, PublishedTopics
+from smarty_gateway.mqtt.published import PublishedTopics
 from smarty_gateway.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.mqtt.sender import Sender
 from smarty_gateway.mqtt.telegram_budget import TelegramBudget
 from smarty_gateway.mqtt.topics import Topics
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
-from smarty_gateway.safe_text import topic_part
 from smarty_gateway.store import Store, StoredCounter
 
 _log = logging.getLogger(__name__)
@@ -60,8 +56,6 @@ _GOODBYE: Final = 0.5
 _FINISH_LOOK_EVERY: Final = 0.1
 _WAIT_FOR_HANDSHAKE: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
-#: As in the registry of the gateway: a meter that nobody configured is forgotten after a day.
-FORGOTTEN_SECONDS: Final = 86_400.0
 _TELEGRAMS_IN_MEMORY: Final = 5000
 #: Readings of meters that the configuration does not name are taken so many at once.
 _OTHERS_AT_ONCE: Final = 100
@@ -88,75 +82,33 @@ class MqttOutput:
             expire_after = max(120, round(4 * mqtt.interval))
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
         self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability is Durability.EACH)
-        self._named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
-        self._named_parts = frozenset(map(topic_part, self._named))
+        self._published = PublishedTopics(store)
+        proven = {row.meter for row in store.all_counters()}
+        self._meters = Meters(
+            config, mqtt, self._topics, self._discovery, self._published, proven, time.monotonic()
+        )
         self._budget = TelegramBudget()
-        self._named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self._named)
-        self._arrivals = Arrivals(self._named)
+        self._named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self._meters.named)
+        self._arrivals = Arrivals(self._meters.named)
         self._taken = threading.Condition()
         self._wake = WakePipe()
         self._stopping = threading.Event()
         self._stop_by = math.inf
-        self._meters: dict[str, MeterTopics] = {}
-        self._published = PublishedTopics(store)
-        self._identities: dict[str, str] = {}
         self._health: Mapping[str, Health] = {}
         self._connection: Connection | None = None
         self._given_up: Opening | None = None
         self._will = Will(self._topics.status)
-        self._refused = RefusedMessages(store.put_aside(), self._note_put_aside, self._is_named)
+        self._refused = RefusedMessages(store.put_aside(), self._note_put_aside, self._meters.is_named)
         self._sender: Sender | None = None
-        # With a thousand meters it is too much to ask each of them whenever one has spoken.
-        self._touched: set[str] = set()
-        self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
-        self._alarm_of: dict[str, float] = {}
-        self._next_round = 0.0
         self._announce_at: float | None = None
         self._log = BrokerLog(mqtt)
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
         self._gateway_health: GatewayHealth | None = None
         self._gateway_topic = GatewayTopic(self._topics.root)
-        self._gone: deque[str] = deque()  # meters to be forgotten
         self.name = "mqtt"
         self.beat: float | None = None
         self.is_over = False
         self.failure: str | None = None
-        self._make_known_meters(config)
-
-    def _make_known_meters(self, config: Config) -> None:
-        """Make those that have something to say before they speak."""
-        for meter in config.meters:
-            if meter.name:
-                self._meter(meter.name).report(Health())
-        own = {self._topics.of(name) for name in self._meters}
-        earlier = [name for name in sorted(self._published.names) if self._topics.of(name) not in own]
-        proven = {row.meter for row in self._store.all_counters()}
-        room = sum(meter.unnamed * len(meter.sources) for meter in config.meters)
-        for name in earlier:
-            room -= name not in proven
-            if room < 0 and name not in proven:
-                self._gone.append(name)  # more than any source may bring: somebody has invented them
-            else:
-                self._meter(name)  # from an earlier run: offline until it speaks
-        self._unheard = set(self._meters) - self._named - proven
-        self._unheard_until = time.monotonic() + FORGOTTEN_SECONDS
-        self._owners = DeviceOwners(
-            {
-                device: (
-                    name,
-                    rank(is_authenticated=name in proven, is_configured=name in self._named, is_own=False),
-                )
-                for topic, name in self._published.items()
-                if self._discovery is not None and (device := self._discovery.device_of(topic)) is not None
-            },
-            time.monotonic(),
-        )
-
-    def _is_named(self, topic: str) -> bool:
-        """True for what the configuration names: its meters and the gateway itself."""
-        root, _, rest = topic.partition(f"{self._topics.root}/")
-        name, _, level = rest.partition("/")
-        return not root and (not level or name in self._named_parts)
 
     def _note_put_aside(self, topic: str, size: int | None) -> None:
         with suppress(sqlite3.Error):  # a full disk is said elsewhere; after a restart it is found out again
@@ -183,7 +135,7 @@ class MqttOutput:
 
     def forget(self, meter: str) -> None:
         """Empty the topics of a meter that nobody configured and that is gone."""
-        self._gone.append(meter)
+        self._meters.gone.append(meter)
         self._wake.wake()
 
     @property
@@ -217,7 +169,7 @@ class MqttOutput:
     @property
     def _has_work(self) -> bool:
         connection, sender = self._connection, self._sender
-        if self._arrivals or self._touched or (connection is not None and connection.in_flight):
+        if self._arrivals or self._meters.has_work or (connection is not None and connection.in_flight):
             return True
         if sender is not None:
             return sender.has_messages or sender.has_telegrams
@@ -374,20 +326,16 @@ class MqttOutput:
     def _time_to_wait(self) -> float:
         if self._arrivals:
             return 0.0
-        if not self._alarms:
-            return _LOOK_EVERY
-        return min(_LOOK_EVERY, max(0.0, self._alarms[0][0] - time.monotonic()))
+        return self._meters.next_due(time.monotonic())
 
     def _greet(self, connection: Connection, sender: Sender) -> None:
         sender.put(self._topics.status, b"online", Rank.FIRST)
         if self._discovery is not None:
             connection.subscribe(self._discovery.birth_topic)
             self._published.retire(self._discovery.in_other_style(self._published.topics))
-        self._empty(sender, self._published.retired, Rank.FIRST)
+        self._meters.empty(sender, self._published.retired, Rank.FIRST)
         self._gateway_topic.begin_anew()
-        for meter in self._meters.values():
-            meter.begin_anew()
-        self._touched.update(self._meters)
+        self._meters.begin_anew()
         self._take_arrivals()
         self._send(sender, time.monotonic())
 
@@ -395,12 +343,9 @@ class MqttOutput:
         """Send what is newest, and that nobody is there any more, as far as the time for a stop allows."""
         while self._arrivals:
             self._take_arrivals()
-        for meter in self._meters.values():
-            meter.finish()
-        self._touched.update(self._meters)
+        self._meters.finish()
         self._finish(connection, sender, self._stop_by - _GOODBYE)
-        for meter in self._meters.values():
-            sender.put(*meter.offline(), Rank.FIRST)
+        self._meters.go_offline(sender)
         sender.put(self._topics.status, b"offline", Rank.STATE)
         self._finish(connection, sender, self._stop_by)
 
@@ -412,28 +357,14 @@ class MqttOutput:
 
     # What comes in
 
-    def _meter(self, name: str) -> MeterTopics:
-        found = self._meters.get(name)
-        if found is None:
-            found = self._meters[name] = MeterTopics(
-                name, self._topics, self._config.interval, self._discovery, values=self._config.values
-            )
-        return found
-
     def _take_arrivals(self) -> None:
         now = time.monotonic()
         others = 0
         while others < _OTHERS_AT_ONCE and (reading := self._arrivals.take()) is not None:
-            others += reading.meter not in self._named
-            self._meter(reading.meter).take(reading, now)
-            self._touched.add(reading.meter)
-            self._unheard.discard(reading.meter)
-            if reading.meter in self._gone:
-                self._gone.remove(reading.meter)  # it came back before its topics were emptied
-            if self._discovery is not None:
-                self._owners.note_named(reading.meter, self._discovery.ids(reading), now)
+            is_named = reading.meter in self._meters.named
+            others += not is_named
+            self._meters.take(reading, now)
             if self._config.telegrams:
-                is_named = reading.meter in self._named
                 topic = self._topics.of(reading.meter, "telegram")
                 if not reading.is_live or self._budget.allows(
                     topic if is_named else "", len(reading.json), now
@@ -450,116 +381,13 @@ class MqttOutput:
     def _announce_if_asked(self, now: float) -> None:
         if self._announce_at is not None and now >= self._announce_at:
             self._announce_at = None
-            for meter in self._meters.values():
-                meter.announce_again()
+            self._meters.announce_again()
 
     # What goes out
 
     def _send(self, sender: Sender, now: float) -> None:
-        if now >= self._next_round:
-            self._next_round = now + _LOOK_EVERY
-            self._published.save()
-            self._touched.update(self._meters)
-        while self._alarms and self._alarms[0][0] <= now:
-            self._touched.add(heapq.heappop(self._alarms)[1])
-        self._forget_gone(sender, now)
-        for name in self._touched:
-            if name in self._meters:
-                self._collect(sender, self._meters[name], now)
-        self._touched.clear()
+        self._meters.put_due(sender, self._health, now)
         if self._gateway_health is not None:
             for topic, payload in self._gateway_topic.due(self._gateway_health, self.put_aside, now):
                 sender.put(topic, payload, Rank.UNSURE)
         sender.send(now)
-
-    def _forget_gone(self, sender: Sender, now: float) -> None:
-        """Empty the topics of meters that nobody configured and that were not heard for a day."""
-        if self._unheard and now >= self._unheard_until:
-            self._gone.extend(self._unheard)
-            self._unheard.clear()
-        while self._gone:
-            name = self._gone.popleft()
-            self._meters.pop(name, None)
-            self._identities.pop(name, None)
-            self._alarm_of.pop(name, None)
-            self._owners.forget(name)
-            topics = self._published.of(name)
-            self._published.retire(topics)
-            for topic in topics:
-                sender.discard(topic)
-            self._empty(sender, topics, Rank.OTHERS_FIRST)
-
-    def _collect(self, sender: Sender, meter: MeterTopics, now: float) -> None:
-        """Put what is due of a meter in line; what waits there under the same topic is replaced."""
-        health = self._health.get(meter.meter)
-        if health is not None:
-            meter.report(health)
-        self._look_at_identity(sender, meter, now)
-        self._remove_replaced_devices(sender, meter)
-        messages = [
-            (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
-        ]
-        unsure = list(meter.unsure(now))
-        self._published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
-        for topic, payload in messages:
-            is_state = topic.startswith(f"{self._config.topic}/")
-            sender.put(topic, payload, self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT))
-        for topic, payload in unsure:
-            sender.put(topic, payload, self._rank(meter, Rank.UNSURE))
-        due_at = meter.state_due_at
-        if due_at is not None and due_at != self._alarm_of.get(meter.meter):
-            self._alarm_of[meter.meter] = due_at
-            heapq.heappush(self._alarms, (due_at, meter.meter))
-
-    def _remove_replaced_devices(self, sender: Sender, meter: MeterTopics) -> None:
-        for state_topic, device in meter.gone_devices():
-            topics = [state_topic]
-            if self._discovery is not None and device is not None:
-                self._owners.release(device)
-                own = self._published.of(meter.meter)
-                topics += [topic for topic in own if self._discovery.device_of(topic) == device]
-            self._published.retire(topics)
-            self._empty(sender, topics, self._rank(meter, Rank.FIRST))
-
-    def _is_ours(self, sender: Sender, topic: str, meter: MeterTopics, now: float) -> bool:
-        """True unless another meter announces the device of this topic; what its former owner said goes."""
-        discovery = self._discovery
-        device = None if discovery is None else discovery.device_of(topic)
-        if discovery is None or device is None:
-            return True
-        rank_here = meter.rank + (device == meter.discovery_id)
-        before = self._owners.owner(device)
-        if not self._owners.may_announce(device, meter.meter, rank_here, now):
-            return False
-        if before not in (None, meter.meter):
-            others = [other for other, owner in self._published.items() if owner not in (meter.meter, NOBODY)]
-            left = [other for other in others if discovery.device_of(other) == device]
-            self._published.retire(left)
-            self._empty(sender, left, self._rank(meter, Rank.FIRST))
-        return True
-
-    def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
-        return rank if meter.meter in self._named else rank.of_others
-
-    def _look_at_identity(self, sender: Sender, meter: MeterTopics, now: float) -> None:
-        """Take the old meter away from Home Assistant when another has come under the same name.
-
-        Its entities read the state topic of that name: they would count the energy of the new meter.
-        """
-        identity = meter.identity
-        if identity is None or self._identities.get(meter.meter) == identity:
-            return
-        self._identities[meter.meter] = identity
-        own = self._published.of(meter.meter)
-        old = meter.left_by_others(own)
-        if old:
-            self._published.retire(old)
-            # A place in line from before would let them overtake.
-            for topic in (*old, self._topics.of(meter.meter, "state")):
-                sender.discard(topic)
-            self._empty(sender, old, self._rank(meter, Rank.FIRST))
-            meter.hold(now)
-
-    def _empty(self, sender: Sender, topics: Iterable[str], rank: Rank) -> None:
-        for topic in topics:
-            sender.put(topic, b"", rank, partial(self._published.note_emptied, topic))
