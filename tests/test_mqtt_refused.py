@@ -219,7 +219,7 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
     assert rows(tmp_path) == []
     for topic in ("smarty/evil/state", "smarty/evil/telegram", CONFIG):
         (line,) = [r.message for r in caplog.records if f"the message to {topic} " in r.message]
-        assert "takes 2000 at most" in line
+        assert "takes 2000 at most: it is not sent" in line
     assert small.log().count("as smarty-") == 1  # one connection
 
 

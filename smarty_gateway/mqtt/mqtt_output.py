@@ -10,10 +10,12 @@ import heapq
 import logging
 import math
 import random
+import sqlite3
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -120,7 +122,8 @@ class MqttOutput:
         self._connection: Connection | None = None
         self._given_up: Opening | None = None
         self._will = Will(self._topics.status)
-        self._refused = RefusedMessages(put_aside, note_put_aside)
+        self._note_put_aside = note_put_aside
+        self._refused = RefusedMessages(put_aside, self._save_put_aside)
         self._sender: Sender | None = None
         # With a thousand meters it is too much to ask each of them whenever one has spoken.
         self._touched: set[str] = set()
@@ -256,6 +259,10 @@ class MqttOutput:
         blamed = self._refused.note_end(now, is_hang_up=is_hang_up)
         if failed is not None and not self._can_change_will(failed.code):
             self._log.note_end(failed, now, blamed)
+
+    def _save_put_aside(self, topic: str, size: int | None) -> None:
+        with suppress(sqlite3.Error):  # a full disk is said elsewhere; what is noted then holds for this run
+            self._note_put_aside(topic, size)
 
     def _can_change_will(self, code: int | None) -> bool:
         """True if the next attempt leaves a last will that the broker may take."""
