@@ -22,6 +22,7 @@ from smarty_gateway.mqtt import outbox
 from smarty_gateway.mqtt.broker_log import BrokerLog
 from smarty_gateway.mqtt.connection import Connection, ConnectionFailed, ConnectionLost
 from smarty_gateway.mqtt.opening import Opening
+from smarty_gateway.mqtt.refused_messages import HangUp, Sent
 from smarty_gateway.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
@@ -485,3 +486,32 @@ def test_no_more_than_a_broker_of_mqtt_5_allows_is_on_its_way() -> None:
         connection.close()
         peer.join(LIMIT)
     assert received.count(b"payload") == 3
+
+
+def test_of_many_messages_that_are_put_aside_20_an_hour_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    log = BrokerLog(MqttConfig("broker.lan"))
+    for number in range(100):
+        log.note_put_aside(Sent(f"smarty/evil{number}/state", 9), "hangs up on", number)
+        log.note_too_large(Sent(f"smarty/evil{number}/telegram", 9), 8, number)
+    assert len(caplog.records) == 20
+    assert caplog.records[-1].message.endswith("Further ones are not named for an hour")
+    log.note_put_aside(Sent("smarty/" + "x" * 500, 9), "hangs up on", 3601)
+    assert len(caplog.records) == 21
+    assert len(caplog.records[-1].message) < 500
+
+
+def test_while_it_is_searched_which_message_is_refused_no_line_blames_the_client_id(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = BrokerLog(MqttConfig("broker.lan"))
+    for number in range(10):
+        log.note_begin(number)
+        log.note_proof(number)
+        log.note_end(LOST, number + 0.1, HangUp(Sent("smarty/evil/state", 9)) if number else None)
+    said = [record.message for record in caplog.records]
+    assert len(said) == 3, said  # lost, connected, one at a time
+    assert "one at a time" in said[-1]
+    log.note_begin(20)
+    log.note_proof(51)
+    log.note_end(LOST, 60, HangUp(Sent("smarty/evil/state", 9), is_trial=True))
+    assert len(caplog.records) == 4  # connected; what was expected is not said

@@ -428,6 +428,22 @@ def test_what_is_on_its_way_is_not_sent_again_when_another_meter_may_go_on(store
     assert outbox.next_to_send() is None
 
 
+def test_one_of_two_meters_that_are_held_may_go_on_and_the_other_later(store: Store) -> None:
+    before = outbox_of(store)
+    for meter in ("a", "b", "c"):
+        before.add(meter, meter.encode(), 0)
+    before.close(0)
+    outbox = outbox_of(store)
+    held, found = {"b", "c"}, []
+    for free in ("", "c", "b"):
+        held.discard(free)
+        while (waiting := outbox.next_to_send(held.__contains__)) is not None:
+            found.append(waiting.topic)
+            outbox.acknowledge(waiting)
+    assert found == ["a", "c", "b"]
+    assert outbox.is_empty
+
+
 def test_what_the_broker_would_not_take_leaves_the_outbox_and_the_store(store: Store) -> None:
     outbox = outbox_of(store)
     add(outbox, 1, 2)

@@ -119,34 +119,33 @@ class BrokerLog:
 
     def note_put_aside(self, sent: Sent, how: str, now: float) -> None:
         """Name a message that is put aside."""
+        self._name(
+            f"the broker {self._broker} {how} the message to {_short(sent.topic)} ({sent.size} bytes). It is "
+            "put aside: what follows there is dropped unless it is smaller, and one is tried every hour. "
+            f"Look at the broker's log, at its max_packet_size and at the rights of {self._user}",
+            now,
+        )
+
+    def note_too_large(self, sent: Sent, limit: int, now: float) -> None:
+        """Name a message that the broker has said to be too large."""
+        self._name(
+            f"the message to {_short(sent.topic)} has {sent.size} bytes, and the broker {self._broker} takes "
+            f"{limit} at most: it is not sent; raise the broker's max_packet_size",
+            now,
+        )
+
+    def _name(self, words: str, now: float) -> None:
         if now >= self._names_until:
             self._names_until, self._named = now + _HOUR, 0
         self._named += 1
-        if self._named > _NAMES_AN_HOUR:
-            return
-        words = (
-            f"the broker {self._broker} {how} the message to {_short(sent.topic)} ({sent.size} bytes): it is "
-            "put aside, and so is what follows there and is not smaller; look at the broker's log, its "
-            f"max_packet_size and the rights of {self._user}; tried again every hour"
-        )
         if self._named == _NAMES_AN_HOUR:
-            words += "; further ones are not named for an hour"
-        _log.error(words)
+            words += ". Further ones are not named for an hour"
+        if self._named <= _NAMES_AN_HOUR:
+            _log.error(words)
 
     def note_taken_again(self, topic: str) -> None:
         """Name a topic that is not put aside any more."""
         _log.warning("the broker %s takes messages to %s again", self._broker, _short(topic))
-
-    def note_too_large(self, topic: str, size: int, limit: int) -> None:
-        """Name a message that the broker has said to be too large."""
-        _log.error(
-            "the message to %s has %d bytes, but the broker %s takes %d at most: it is not sent; raise the "
-            "broker's max_packet_size",
-            _short(topic),
-            size,
-            self._broker,
-            limit,
-        )
 
     def note_refused(self, topic: str, code: int, now: float) -> None:
         """Say that the broker answered a message with a failure that may pass: once an hour for each kind."""

@@ -222,11 +222,10 @@ class Outbox:
 
     def _go_back_to(self, topics: Iterable[str]) -> None:
         """Read again from the first row of these topics that was passed over."""
-        rows = [self._passed[topic] for topic in topics]
+        rows = [self._passed.pop(topic) for topic in list(topics)]
         if rows:
             self._last_loaded = min(self._last_loaded, min(rows) - 1)
             self._has_more = True
-            self._passed.clear()
 
     def _delete(self) -> None:
         if not self._done:

@@ -105,28 +105,20 @@ class Sender:
         if now >= self._next_look or self._refused.wants_to_be_alone(now):
             self._next_look = now + _LOOK_EVERY
             self._look_at_held(now)
-        while self._refused.has_room(now) and self._send_next(now):
-            pass
-        self._is_stuck = self._refused.has_room(now) and not self._telegrams_in_flight
-
-    def _send_next(self, now: float) -> bool:
-        """True if a message was sent."""
         alone, self._waits_alone = self._waits_alone, None
-        if alone is not None and self._send_telegram(now, alone.__eq__):
-            return True
-        turns = [
-            (self._line, NAMED, False),
-            (self._line, OTHERS, False),
-            (self._doubtful, NAMED + OTHERS, True),
-        ]
-        if self._refused.puts_doubtful_first(now):
-            turns.insert(0, turns.pop())
+        if alone is not None and self._refused.has_room(now):
+            self._send_telegram(now, alone.__eq__)
+        turns = [(self._line, NAMED, False), (self._line, OTHERS, False)]
+        if self._refused.is_searching or self._doubtful.has(Rank):
+            doubtful = (self._doubtful, NAMED + OTHERS, True)
+            turns.insert(0 if self._refused.puts_doubtful_first(now) else len(turns), doubtful)
         for line, ranks, is_doubtful in turns:
-            if self._send_from(line, ranks, now):
-                return True
-            if self._send_telegram(now, partial(self._is_turn, ranks, is_doubtful)):
-                return True
-        return False
+            is_turn = partial(self._is_turn, ranks, is_doubtful)
+            while self._refused.has_room(now) and (
+                self._send_from(line, ranks, now) or self._send_telegram(now, is_turn)
+            ):
+                pass
+        self._is_stuck = self._refused.has_room(now) and not self._telegrams_in_flight
 
     def _is_turn(self, ranks: tuple[Rank, ...], is_doubtful: bool, topic: str) -> bool:  # noqa: FBT001 - partial
         rank = Rank.STATE if topic in self._named_topics else Rank.OTHERS_STATE
@@ -171,7 +163,7 @@ class Sender:
         """Return what to do with a message, and the size of its packet."""
         size = packet_size(topic, payload, qos=min(qos, self._connection.max_qos), version=self._version)
         if self._refused.is_too_large(size) and self._refused.note_too_large(topic, size):
-            self._log.note_too_large(topic, size, self._connection.max_packet_size or 0)
+            self._log.note_too_large(Sent(topic, size), self._connection.max_packet_size or 0, now)
         return self._refused.verdict(topic, size, now), size
 
     def _transmit(self, message: Message, size: int, now: float) -> None:
