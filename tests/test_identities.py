@@ -11,7 +11,7 @@ from smarty_gateway.protocol.identities import (
     names_in_header,
     names_of_title,
 )
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.keyring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, Security
 from tests.streams import drain, meter_key, reasons, rejections, sample_keys, telegrams
 from vectors.building_blocks import (
@@ -277,3 +277,35 @@ def test_a_meter_with_nothing_but_a_header_says_so() -> None:
     bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
     (plain, encrypted) = telegrams([*at(one, bare), *at(one, frame(bare))])
     assert (plain.is_header_only, encrypted.is_header_only) == (True, False)
+
+
+CRC_ONLY = KeyRing({}, [meter_key(verification=Verification.CRC_ONLY)])
+
+
+@pytest.mark.parametrize(
+    ("line", "meter_id"),
+    [
+        (f"0-0:42.0.0({hex_text(SERIAL)})", SERIAL),
+        (f"0-0:42.0.0({hex_text('SAG1030700012352')})", HOUSE_TITLE.hex().upper()),
+        ("0-0:96.1.1(E77)", "E77"),
+        ("0-0:96.1.1(E78)", HOUSE_TITLE.hex().upper()),
+    ],
+)
+def test_without_a_tag_a_frame_lends_no_identity_of_another_meter(line: str, meter_id: str) -> None:
+    table = Identities(FrameCounters({(BARN_TITLE, "f"): 1}), {"e78": BARN_TITLE})
+    stream = MeterStream(CRC_ONLY, table)
+    text = telegram("Lux5\\1", "1-3:0.2.8(42)", line)
+    (found,) = telegrams(at(stream, frame(text, authentication_key=bytes(16))))
+    assert (found.meter_id, found.security) == (meter_id, Security.UNAUTHENTICATED)
+
+
+def test_what_the_configuration_gives_to_a_meter_on_one_source_no_other_source_can_claim() -> None:
+    table = Identities(reserved={"E-77": {"one"}})
+    own = telegram("Lux5\\1", "1-3:0.2.8(42)", "0-0:96.1.1(E77)")
+    (found,) = telegrams(at(MeterStream(ANY, table, source="two"), frame(own, counter=1)))
+    assert found.has_foreign_identity
+    (found,) = telegrams(at(MeterStream(ANY, table, source="one"), frame(own, counter=2)))
+    assert not found.has_foreign_identity
+    assert table.speaks_for(HOUSE_TITLE, "e77", is_authenticated=True)
+    assert table.speaks_for(HOUSE_TITLE, SERIAL.casefold(), is_authenticated=True)
+    assert not table.speaks_for(HOUSE_TITLE, "other", is_authenticated=True)
