@@ -5,7 +5,6 @@ Time is an argument, and lines go to a function, so that all of it can be tested
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -30,10 +29,12 @@ class Condition:
         clock: seconds; a source that comes and goes without end says a few lines an hour.
     """
 
+    __slots__ = ("_clock", "_kind", "_next", "_said_at", "_unsaid", "_write")
+
     def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
         self._write = say
         self._clock = clock
-        self._said_at: deque[float] = deque(maxlen=_LINES_AN_HOUR)
+        self._said_at: list[float] = []  # a deque would take half a kilobyte, for each of many sources
         self._unsaid = 0
         self._kind: object = None
         self._next: object = None
@@ -58,9 +59,11 @@ class Condition:
 
     def _say(self, words: str) -> None:
         now = self._clock()
-        if len(self._said_at) == _LINES_AN_HOUR and now - self._said_at[0] < _HOUR:
-            self._unsaid += 1
-            return
+        if len(self._said_at) == _LINES_AN_HOUR:
+            if now - self._said_at[0] < _HOUR:
+                self._unsaid += 1
+                return
+            del self._said_at[0]
         more = f" (and {self._unsaid} changes before that were not logged)" if self._unsaid else ""
         self._unsaid = 0
         self._said_at.append(now)
@@ -76,6 +79,8 @@ class _Occurrences:
 
 class RejectionLog:
     """Says each reason of a meter when it first occurs, then hourly, and when it is over."""
+
+    __slots__ = ("_say", "_seen")
 
     def __init__(self, say: Say) -> None:
         self._say = say

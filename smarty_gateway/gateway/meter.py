@@ -1,7 +1,6 @@
 """One meter as the gateway knows it: its name, its sources, when it last spoke, how it fares."""
 
 import statistics
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,6 +8,7 @@ from smarty_gateway.outputs.output import Health
 
 #: A P1 port speaks every 10 s at least, so a plaintext meter that was silent for longer may be elsewhere.
 SILENT_SECONDS: Final = 30.0
+_INTERVALS: Final = 10
 
 
 @dataclass(slots=True, eq=False)
@@ -36,12 +36,13 @@ class Meter:
     plaintext_at: float = float("-inf")
     downgrade_said_at: float = float("-inf")
     health: Health = field(default_factory=Health)
-    _intervals: deque[float] = field(default_factory=lambda: deque(maxlen=10))
+    _intervals: list[float] = field(default_factory=list)
 
     def accept(self, source: str, now: float) -> None:
         """Record a telegram."""
         if self.last is not None:
             self._intervals.append(now - self.last)
+            del self._intervals[:-_INTERVALS]
         self.source, self.last = source, now
 
     def belongs_to(self, source: str) -> bool:

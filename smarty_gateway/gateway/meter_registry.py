@@ -322,7 +322,7 @@ class MeterRegistry:
             return identities
         is_authenticated = telegram.security is Security.AUTHENTICATED
         speaks_for = self._identities.speaks_for
-        return tuple(i for i in identities if speaks_for(title, i, is_authenticated=is_authenticated))
+        return tuple([i for i in identities if speaks_for(title, i, is_authenticated=is_authenticated)])
 
     def _configured_meters(self, sender: _Sender) -> list[Meter]:
         """Return the configured meters that a sender may be: by title, key, id or a known identity.

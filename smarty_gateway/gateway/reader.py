@@ -118,7 +118,7 @@ class SourceReader:
         self._rejections = RejectionLog(_log.warning)
         self._throttle = Throttle(self.beat)  # for all connections: closing one must not make it anew
         self._reconnects = 0
-        self._reset_advised: set[bytes] = set()
+        self._reset_advised: frozenset[bytes] = frozenset()
         self._finds_line = meters[0].line is None and self.address.kind is Kind.SERIAL
         self._attempt = 0
         self._spoke = self._proven = self._opened = self._started = self.beat
@@ -256,7 +256,7 @@ class SourceReader:
         if meter is None:
             return False
         if telegram.system_title is not None:
-            self._reset_advised.discard(telegram.system_title)
+            self._reset_advised -= {telegram.system_title}
         self.has_delivered = True
         received = meter.health.last_telegram = datetime.now(UTC)
         self._deliver(
@@ -304,7 +304,7 @@ class SourceReader:
         is_new = title not in self._reset_advised and len(self._reset_advised) < _RESETS_ADVISED
         if not is_new or now - (accepted or self._started) < _RESET_ADVISED_AFTER:
             return ""
-        self._reset_advised.add(title)
+        self._reset_advised |= {title}
         return (
             "; if the meter was replaced or its counter was set back, accept that with: "
             f"smarty-gateway reset-counter {shlex.quote(printable(name))}{self._options}"

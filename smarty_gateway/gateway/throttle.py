@@ -24,6 +24,8 @@ class Throttle:
         now: the time of the monotonic clock.
     """
 
+    __slots__ = ("_allowance", "_last", "_open", "_proven", "_unproven", "_wasted")
+
     def __init__(self, now: float) -> None:
         self._allowance = _BURST
         self._last = now

@@ -1,7 +1,7 @@
 """What an output gets, and what every output can do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -63,7 +63,17 @@ class Health:
 
     def copy(self) -> "Health":
         """Return a copy that does not change any more."""
-        return replace(self, rejected=self.rejected.copy())
+        return Health(
+            self.telegrams,
+            self.rejected.copy(),
+            self.noise_bytes,
+            self.counter_gaps,
+            self.duplicates,
+            self.elsewhere,
+            self.reconnects,
+            self.last_telegram,
+            self.is_downgraded,
+        )
 
     def as_object(self) -> dict[str, Any]:
         """Return the JSON object of `METER/health`."""

@@ -42,6 +42,7 @@ _ACCEPTED_OF_ONE: Final = 1500
 _LONGEST: Final = 96
 _IDENTITY_CODES: Final = frozenset({"0-0:42.0.0", "0-0:96.1.1", "0-0:96.1.0"})
 _IDENTITY_FIELDS: Final = ("logical_device_name", "equipment_id")
+_NO_LETTER_NOR_DIGIT: Final = re.compile(r"[\W_]")
 _SERIAL: Final = re.compile(r"[a-z]{3}[0-9]{13}")
 _TITLE: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -227,15 +228,10 @@ class Identities:
 
 def fold(identity: str) -> str:
     """Return the form in which identities are compared: letters and digits only, in lower case."""
-    return _fold(identity[:_LONGEST])
+    return _NO_LETTER_NOR_DIGIT.sub("", identity[:_LONGEST]).casefold()
 
 
-@lru_cache(maxsize=4096)
-def _fold(identity: str) -> str:
-    return re.sub(r"[\W_]", "", identity).casefold()
-
-
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _title_of(identity: str) -> bytes | None:
     """Return the title that a folded serial number or title stands for."""
     if _TITLE.fullmatch(identity):
@@ -248,7 +244,7 @@ def _title_of(identity: str) -> bytes | None:
         return None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def names_of_title(title: bytes) -> frozenset[str]:
     """Return the identities that a system title stands for by itself, in the form of `fold`."""
     serial = serial_from_system_title(title)
@@ -282,16 +278,17 @@ def names_in_header(header: str) -> tuple[str, ...]:
     return _names_in(header[:_LONGEST])
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _names_in(header: str) -> tuple[str, ...]:
     folded = fold(header)
     return (folded, *_SERIAL.findall(folded))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _folded(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return identities in the form of `fold`; a meter sends the same ones each time."""
-    return tuple(dict.fromkeys(filter(None, map(fold, texts))))
+    folded = [fold(text) for text in texts]
+    return tuple(dict.fromkeys([text for text in folded if text]))
 
 
 class _AcceptedFrames:
