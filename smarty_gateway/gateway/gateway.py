@@ -20,7 +20,7 @@ from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.service import notify, watchdog_seconds
 from smarty_gateway.outputs.output import GatewayHealth, Output, Reading
-from smarty_gateway.protocol.identities import Identities, Owner
+from smarty_gateway.protocol.identities import Identities, Owner, fold
 from smarty_gateway.sources.address import Address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.store import Holder, Store, StoredCounter
@@ -84,7 +84,7 @@ class Gateway:
                 if isinstance(owner, bytes) or owner in names
             },
             encrypted_ids=[m.id for m in meters if m.encrypted and m.id is not None],
-            reserved={m.id: {source.text for source in m.sources} for m in meters if m.id is not None},
+            reserved=_sources_of_ids(meters),
             guard=threading.Lock(),
         )
         self._registry = MeterRegistry(
@@ -316,6 +316,15 @@ class Gateway:
 
     def _owners(self) -> tuple[dict[str, Owner], dict[str, Holder]]:
         return self._identities.owners(), self._registry.holders()
+
+
+def _sources_of_ids(meters: Sequence[MeterConfig]) -> dict[str, set[str]]:
+    """Return on which sources the meter of each configured id may speak, by the form of `fold`."""
+    found: dict[str, set[str]] = {}
+    for meter in meters:
+        if meter.id is not None:
+            found.setdefault(fold(meter.id), set()).update(source.text for source in meter.sources)
+    return found
 
 
 def _with_one_name_a_source(meters: Sequence[MeterConfig]) -> list[MeterConfig]:
