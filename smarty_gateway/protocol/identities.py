@@ -42,9 +42,9 @@ _ACCEPTED_OF_ONE: Final = 1500
 _LONGEST: Final = 96
 _IDENTITY_CODES: Final = frozenset({"0-0:42.0.0", "0-0:96.1.1", "0-0:96.1.0"})
 _IDENTITY_FIELDS: Final = ("logical_device_name", "equipment_id")
-_NO_LETTER_NOR_DIGIT: Final = re.compile(r"[\W_]")
 _SERIAL: Final = re.compile(r"[a-z]{3}[0-9]{13}")
-_TITLE: Final = re.compile(r"[0-9a-f]{16}")
+#: Characters of a folded serial number, and of a folded title.
+_NAME_SIZE: Final = 16
 
 
 class Admission(Enum):
@@ -173,7 +173,7 @@ class Identities:
         owner = self.owner_of(identity)
         if is_authenticated or isinstance(owner, bytes):
             return owner == title
-        return _SERIAL.fullmatch(identity) is None
+        return not _is_serial(identity)
 
     def owner_of(self, identity: str) -> Owner | None:
         """Return the meter that an identity belongs to; None before the first that sent it."""
@@ -215,7 +215,7 @@ class Identities:
         reserved = self._reserved.get(identity)
         if reserved is not None and source not in reserved:
             return True
-        if isinstance(owner, bytes) and _SERIAL.fullmatch(identity):
+        if isinstance(owner, bytes) and _is_serial(identity):
             return _title_of(identity) not in (owner, None)
         return self.owner_of(identity) not in (owner, None)
 
@@ -228,19 +228,26 @@ class Identities:
 
 def fold(identity: str) -> str:
     """Return the form in which identities are compared: letters and digits only, in lower case."""
-    return _NO_LETTER_NOR_DIGIT.sub("", identity[:_LONGEST]).casefold()
+    return "".join([c for c in identity[:_LONGEST] if c.isalnum()]).casefold()
+
+
+def _is_serial(identity: str) -> bool:
+    return (
+        len(identity) == _NAME_SIZE
+        and identity[:3].isalpha()
+        and identity[3:].isdigit()
+        and identity.isascii()
+    )
 
 
 @lru_cache(maxsize=256)
 def _title_of(identity: str) -> bytes | None:
     """Return the title that a folded serial number or title stands for."""
-    if _TITLE.fullmatch(identity):
-        return bytes.fromhex(identity)
-    if not _SERIAL.fullmatch(identity):
+    if len(identity) != _NAME_SIZE:
         return None
     try:
-        return system_title_from_serial(identity)
-    except KeyFormatError:
+        return system_title_from_serial(identity) if _is_serial(identity) else bytes.fromhex(identity)
+    except (KeyFormatError, ValueError):
         return None
 
 
