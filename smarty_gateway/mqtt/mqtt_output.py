@@ -151,6 +151,8 @@ class MqttOutput:
         self._thread.join(seconds)
         if self._thread.is_alive():
             _log.error("the MQTT output did not end in time")
+        elif self._arrivals:
+            self._store_what_waits()  # it came when the thread had failed already
 
     @property
     def put_aside(self) -> PutAside:
