@@ -293,6 +293,8 @@ class RefusedMessages:
         on_way, trial = list(self._on_way.values()), self._on_way.get(self._trial or 0)
         self._on_way.clear()
         self._trial, self._alone_until = None, _NEVER
+        if self._connected_at is None:
+            self._doubtful.clear()  # the broker itself was away, so no message is likelier than another
         is_blamed = self._connected_at is not None and is_hang_up and now - self._last_sent <= _BLAMED_FOR
         self._connected_at = None
         self._is_quick = False

@@ -112,10 +112,6 @@ class Sender:
         if self._refused.is_searching or self._doubtful.has(Rank):
             doubtful = (self._doubtful, NAMED + OTHERS, True)
             turns.insert(0 if self._refused.puts_doubtful_first(now) else len(turns), doubtful)
-            # A backlog of telegrams must not hold up the newest states, doubtful or not.
-            for line, ranks, _ in turns:
-                while self._refused.has_room(now) and self._send_from(line, ranks, now):
-                    pass
         for line, ranks, is_doubtful in turns:
             is_turn = partial(self._is_turn, ranks, is_doubtful)
             while self._refused.has_room(now) and (
