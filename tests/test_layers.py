@@ -19,7 +19,7 @@ PURE = {
 LAYERS = (
     ("protocol", "safe_text"),
     ("capture_format", "dummies"),
-    ("hexdump", "exit_status", "small_file", "yaml_file", "logs", "telegram_redaction"),
+    ("hexdump", "exit_status", "small_file", "yaml_file", "logs", "signals", "telegram_redaction"),
     ("redaction",),
     ("sources", "keys", "outputs", "simulator"),
     ("vector_files", "config"),

@@ -202,6 +202,19 @@ def test_frame_counters_are_valid_after_a_kill(folder: Path) -> None:
         port.close()
 
 
+def test_a_signal_at_any_moment_is_heard(folder: Path) -> None:
+    """A handler that takes a lock hangs where the main thread holds it: one in a thousand signals."""
+    port = PtyPort(folder / "port")
+    try:
+        with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as running:
+            running.wait_for_port(port.name)
+            for _ in range(20_000):
+                running.send(signal.SIGHUP)
+            assert running.stop() == 0
+    finally:
+        port.close()
+
+
 def test_a_key_that_is_added_while_the_gateway_runs_is_used(folder: Path) -> None:
     keys = folder / "keys.yaml"
     good = keys.read_text("utf-8")

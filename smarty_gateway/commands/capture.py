@@ -5,12 +5,10 @@ Every chunk goes to the file as it comes, so that a capture that is killed has l
 """
 
 import argparse
-import contextlib
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -25,6 +23,7 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.redaction import Redactor
 from smarty_gateway.signal_faults import examine
+from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.sources.address import FRAMINGS, MODERN, SPEEDS, Address, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
@@ -97,8 +96,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         raise CaptureError(f"{key_path} is there already, and the dummy keys go there; name another capture")
     with _new_file(args.file) as file:
         recording = _Recording(args, address, keys, file)
+
+        def stop() -> None:
+            recording.stopping.set()
+            source.interrupt()
+
         try:
-            with _stopped_by_signals(recording.stopping, source):
+            with handling({signal.SIGINT: stop, signal.SIGTERM: stop}):
                 recording.record(source)
         finally:
             recording.finish()
@@ -117,7 +121,7 @@ class _Recording:
     """
 
     def __init__(self, args: argparse.Namespace, address: Address, keys: KeyRing, file: BinaryIO) -> None:
-        self.stopping = threading.Event()
+        self.stopping = SignalEvent()
         self.size = self._telegrams = self._without_key = self._rejected = 0
         self._args = args
         self._address = address
@@ -290,22 +294,6 @@ class _Recording:
         if self._without_key:
             counted.append(f"{self._without_key} frames without a key")
         return ", ".join([*counted, f"{self._rejected} rejected"])
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(stopping: threading.Event, source: Source) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end a capture as a limit does."""
-
-    def stop(*_: object) -> None:
-        stopping.set()
-        source.interrupt()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _fault_of(noise: bytes) -> str:

@@ -20,6 +20,7 @@ from smarty_gateway.logs import start_log
 from smarty_gateway.outputs.output import Output
 from smarty_gateway.outputs.stdout import StdoutOutput
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.signals import handling
 from smarty_gateway.state_file import FolderLock, state_folder
 from smarty_gateway.store import Store, holders_in
 
@@ -150,12 +151,10 @@ def stdout_output(form: str) -> Output:
 
 def run_until_signal(gateway: Gateway) -> ExitStatus:
     """Run, and end on SIGTERM and SIGINT; SIGHUP lets the keys be read again."""
-    before = {
-        number: signal.signal(number, lambda *_: gateway.stop()) for number in (signal.SIGTERM, signal.SIGINT)
+    handlers = {
+        signal.SIGTERM: gateway.stop,
+        signal.SIGINT: gateway.stop,
+        signal.SIGHUP: gateway.read_keys_again,
     }
-    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: gateway.read_keys_again())
-    try:
+    with handling(handlers):
         return gateway.run()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -13,12 +13,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
+from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.simulator.faults import Fault, parse_fault
 from smarty_gateway.simulator.meters import KEYS_HEAD, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import Port, PtyPort, TcpPort
@@ -125,8 +125,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             ports.append(port)
         if args.write_keys is not None:
             _write_keys(args.write_keys, meters)
-        ended = threading.Event()
-        stack.enter_context(_ending_with_signals(ended))
+        ended = SignalEvent()
+        stack.enter_context(handling({signal.SIGINT: ended.set, signal.SIGTERM: ended.set}))
         if args.replay is not None:
             print(printable(f"{args.replay}  {ports[0].name}"), flush=True)
             timer = threading.Timer(threading.TIMEOUT_MAX if seconds is None else seconds, ended.set)
@@ -220,21 +220,6 @@ def _is_ours(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(KEYS_HEAD)) == KEYS_HEAD.encode("ascii")
-
-
-@contextlib.contextmanager
-def _ending_with_signals(ended: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set an event, as long as this lasts."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _number(name: str, text: str, least: float, most: float) -> float:

@@ -21,6 +21,7 @@ from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.service import notify, watchdog_seconds
 from smarty_gateway.outputs.output import GatewayHealth, Output, Reading
 from smarty_gateway.protocol.identities import Identities, Owner, fold
+from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.store import Holder, Store, StoredCounter
@@ -66,9 +67,9 @@ class Gateway:
         self._options = options
         self._keys = keys
         self._saves_each = config.mqtt is not None and config.mqtt.durability is Durability.EACH
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
-        self._read_keys_again = threading.Event()
+        self._stopping = SignalEvent()
+        self._wake = SignalEvent()
+        self._read_keys_again = SignalEvent()
         kept, names = self._store, {meter.name or meter.id for meter in meters}
         stored = [] if kept is None else kept.all_counters()
         owners = {} if kept is None else kept.owners()
@@ -247,7 +248,8 @@ class Gateway:
 
     def _look_at_keys(self) -> None:
         asked = self._read_keys_again.is_set()
-        self._read_keys_again.clear()
+        if asked:
+            self._read_keys_again.clear()
         if self._keys.refresh(asked=asked):
             for reader in self.readers:
                 reader.stream.keys = self._keys.ring

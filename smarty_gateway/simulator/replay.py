@@ -5,13 +5,13 @@ times goes out at the speed of a P1 line. It begins when somebody listens, becau
 would be lost otherwise.
 """
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from smarty_gateway.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.signals import SignalEvent
 from smarty_gateway.simulator.ports import Port
 
 _CHUNK: Final = 65536
@@ -26,7 +26,7 @@ class ReplayError(GatewayError):
     """The recording cannot be read; the text says why."""
 
 
-def replay(path: Path, port: Port, speed: float, ended: threading.Event) -> None:
+def replay(path: Path, port: Port, speed: float, ended: SignalEvent) -> None:
     """Play a recording once.
 
     Args:

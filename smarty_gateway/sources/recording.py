@@ -7,13 +7,13 @@ then, for which a program behind it behaves as on the day of the capture.
 import os
 import select
 import sys
-import threading
 import time
 from collections import deque
 from datetime import datetime
 from typing import Final
 
 from smarty_gateway.hexdump import InputDecoder, TimedBytes
+from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.source import READ_SECONDS, SourceEnded, SourceLost
 
@@ -41,7 +41,7 @@ class RecordingSource:
         self._decoder = InputDecoder()
         self._at_end = False
         self._waiting: deque[TimedBytes] = deque()
-        self._interrupted = threading.Event()
+        self._interrupted = SignalEvent()
         self._zero = 0.0  # the moment of our clock that the times of the capture count from
         self._last_due: float | None = None
 

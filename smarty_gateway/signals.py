@@ -1,0 +1,56 @@
+"""Signals: an event that a handler may set, and handlers for as long as a block lasts.
+
+A signal handler runs in the main thread, between any two of its steps. `threading.Event.set` takes a lock;
+where the main thread is just inside `wait` or `clear`, it holds that lock itself, and the process hangs.
+"""
+
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+
+class SignalEvent:
+    """What `threading.Event` is, for one thread that waits, and safe to set in a signal handler."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        # Its `put` may interrupt its `get` in the same thread, which the standard library promises.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def is_set(self) -> bool:
+        """Return True if it was set since it was last cleared."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Set it, and wake who waits."""
+        self._is_set = True
+        self._wake.put(None)
+
+    def clear(self) -> None:
+        """Clear it. What is set meanwhile may be lost: clear first, then look at what was signalled."""
+        self._is_set = False
+        with suppress(queue.Empty):
+            while True:
+                self._wake.get_nowait()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is set, at most for a time; return True if it is set."""
+        if not self._is_set:
+            with suppress(queue.Empty):
+                self._wake.get(timeout=seconds)
+        return self._is_set
+
+
+@contextmanager
+def handling(handlers: dict[signal.Signals, Callable[[], None]]) -> Iterator[None]:
+    """Call these on these signals until the block ends."""
+    before = {
+        number: signal.signal(number, lambda *_, handle=handle: handle())
+        for number, handle in handlers.items()
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
