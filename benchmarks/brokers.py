@@ -32,7 +32,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from benchmarks.figures import LIMIT, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml, seconds_since_2020
 from smarty_gateway.simulator.ports import TcpPort
-from smarty_gateway.state_file import FILE_NAME
+from smarty_gateway.state.state_file import FILE_NAME
 
 _CATCHES_UP_WITHIN: Final = 1.0
 _SESSION: Final = "mosquitto.db"

@@ -50,7 +50,7 @@ from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
-from smarty_gateway.store import Store, StoredCounter
+from smarty_gateway.state.store import Store, StoredCounter
 
 _RATE: Final = 20.0
 _BACKLOG: Final = 10_000

@@ -32,7 +32,7 @@ from smarty_gateway.protocol.candidates import Candidate
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame
-from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Secret
+from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.telegram import parse_telegram

@@ -1,11 +1,11 @@
-"""What tests print and log in their own process is searched for keys, too; see `tests.canaries`."""
+"""What tests print and log in their own process is searched for keys, too; see `tests.support.canaries`."""
 
 import logging
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.canaries import assert_no_key
+from tests.support.canaries import assert_no_key
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.commands import LIMIT, ROOT
+from tests.support.commands import LIMIT, ROOT
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ REMOVED_CHECKS = (
     RemovedCheck("CRC that tells a wrong authentication key", "decryption.py", "telegram is not None and telegram.checksum is Checksum.RIGHT", "telegram is not None"),
     RemovedCheck("plaintext of an encrypted meter", "meter.py", "if title is not None or self._is_refused_as_plaintext(accepted, identities):", "if False:"),
     RemovedCheck("telegram inside the frame", "telegram.py", '    if text[:1] != b"/":\n        return None\n', ""),
-    RemovedCheck("key by system title", "keyring.py", "return self._by_title.get(system_title, self._others)", "return next(iter(self._by_title.values()), self._others)"),
+    RemovedCheck("key by system title", "key_ring.py", "return self._by_title.get(system_title, self._others)", "return next(iter(self._by_title.values()), self._others)"),
     RemovedCheck("order: plaintext before CRC", "meter.py", "if telegram is None or candidate.checksum is Checksum.WRONG:", "if telegram is not None and self.identities.title_behind(identities_of(self._decoder.decode(telegram)), self.keys) is not None:\n            return self._refuse(candidate, Reason.PLAINTEXT, '', genuine=True)\n        if telegram is None or candidate.checksum is Checksum.WRONG:"),
     RemovedCheck("order: CRC before counter", "meter.py", "if admission is Admission.REPLAY:", "if admission is Admission.REPLAY and telegram.checksum is Checksum.RIGHT:"),
     RemovedCheck("order: key before security byte", "meter.py", "if frame.security != AUTHENTICATED_AND_ENCRYPTED:", "if frame.security != AUTHENTICATED_AND_ENCRYPTED and self.keys.keys_for(frame.system_title):"),

@@ -1,4 +1,4 @@
-"""A key that slips out is noticed, whatever it looks like; see `tests.canaries` for where that is asked."""
+"""A key that slips out is noticed, whatever it looks like; `support/canaries.py` says where that is asked."""
 
 import importlib
 import re
@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.cli import COMMANDS
-from smarty_gateway.protocol.keyring import LUXEMBOURG_AUTHENTICATION_KEY
-from tests.canaries import KEYS, assert_no_key, assert_no_key_in_state, forms_of
-from tests.commands import ROOT, SAMPLE, SAMPLE_KEYS, as_verbose_as_it_gets, environment, smarty_gateway
-from tests.running import Running
+from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY
+from tests.support.canaries import KEYS, assert_no_key, assert_no_key_in_state, forms_of
+from tests.support.commands import (
+    ROOT,
+    SAMPLE,
+    SAMPLE_KEYS,
+    as_verbose_as_it_gets,
+    environment,
+    smarty_gateway,
+)
+from tests.support.running import Running
 
 KEY = KEYS[0]
 
@@ -34,7 +41,7 @@ def test_a_key_that_is_logged_on_purpose_turns_the_check_red(tmp_path: Path) -> 
     script = (
         "import logging, sys\n"
         "from pathlib import Path\n"
-        "from smarty_gateway.keys import load_key_ring\n"
+        "from smarty_gateway.config.key_file import load_key_ring\n"
         "from smarty_gateway.logs import start_log\n"
         "start_log(verbose=True)\n"
         "ring = load_key_ring(Path(sys.argv[1]))\n"
@@ -63,7 +70,7 @@ def test_a_key_in_an_argument_is_noticed(tmp_path: Path) -> None:
 
 TESTS_WITH_LEAKS = """
 import logging, sys
-from tests.canaries import KEYS
+from tests.support.canaries import KEYS
 
 def test_log():
     logging.getLogger("smarty_gateway.test").debug("the key is %s", KEYS[2].hex())
@@ -96,9 +103,10 @@ def test_all_keys_that_tests_use_are_looked_for() -> None:
     """Those with a name that ends in KEY, and those in key files."""
     found = set()
     for folder in ("tests", "vectors"):
-        for path in (ROOT / folder).glob("*.py"):
+        for path in (ROOT / folder).rglob("*.py"):
             names = re.findall(r"(?m)^(\w*KEY)\b.*=", path.read_text("utf-8"))
-            module = importlib.import_module(f"{folder}.{path.stem}") if names else None
+            name_of_module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            module = importlib.import_module(name_of_module) if names else None
             found |= {getattr(module, name) for name in names}
     for path in (SAMPLE_KEYS, ROOT / "keys.example.yaml"):
         digits = re.findall(r"\b[0-9A-F]{32}\b|\b(?:[0-9A-F]{8} ){3}[0-9A-F]{8}\b", path.read_text("utf-8"))

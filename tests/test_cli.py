@@ -9,8 +9,8 @@ import pytest
 
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
-from tests.commands import ROOT, environment, smarty_gateway
-from tests.running import Running
+from tests.support.commands import ROOT, environment, smarty_gateway
+from tests.support.running import Running
 
 #: Digits of a key that nobody has; those of the other tests may not even be arguments.
 TYPED = "8F1A2D3C4B5A69788796A5B4C3D2E177"
@@ -108,7 +108,7 @@ def test_what_is_no_key_is_repeated(tmp_path: Path, name: str) -> None:
     [
         "smarty_gateway.exit_status",
         "smarty_gateway.cli",
-        "smarty_gateway.config_file",
+        "smarty_gateway.config.gateway_file",
         "smarty_gateway.gateway",
     ],
 )

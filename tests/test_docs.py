@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.cli import COMMANDS
-from smarty_gateway.config import Config, MeterConfig, MqttConfig, StoreLimits
-from tests.brokers import IS_MOSQUITTO, MOSQUITTO, Broker, Subscriber
-from tests.commands import LIMIT, ROOT, environment, smarty_gateway
+from smarty_gateway.config.values import Config, MeterConfig, MqttConfig, StoreLimits
+from tests.support.brokers import IS_MOSQUITTO, MOSQUITTO, Broker, Subscriber
+from tests.support.commands import LIMIT, ROOT, environment, smarty_gateway
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
 PAGES["README.md"] = (ROOT / "README.md").read_text("utf-8")

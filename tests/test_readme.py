@@ -11,8 +11,8 @@ import pytest
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
-from tests.brokers import Broker, Subscriber
-from tests.commands import LIMIT, ROOT, environment
+from tests.support.brokers import Broker, Subscriber
+from tests.support.commands import LIMIT, ROOT, environment
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [

@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 
 from smarty_gateway.simulator.ports import PtyPort
-from tests.commands import smarty_gateway
-from tests.running import Running
+from tests.support.commands import smarty_gateway
+from tests.support.running import Running
 from vectors.building_blocks import HOUSE_KEY, HOUSE_TITLE, frame, telegram
 
 #: Commands to a terminal: ESC and BEL, CSI in one byte (U+009B), return, delete, another C1, a lone byte.

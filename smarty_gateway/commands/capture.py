@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from smarty_gateway.capture_format import CaptureWriter
+from smarty_gateway.capture.format import CaptureWriter
+from smarty_gateway.capture.redact_stream import Redactor
 from smarty_gateway.commands.key_options import add_key_options, load_keys
 from smarty_gateway.commands.terminal import StatusLine, say
+from smarty_gateway.doctor.signal_faults import examine
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
-from smarty_gateway.redaction import Redactor
-from smarty_gateway.signal_faults import examine
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.sources.address import FRAMINGS, MODERN, SPEEDS, Address, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for

@@ -9,16 +9,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from smarty_gateway.config import Config
-from smarty_gateway.config_file import find_config_file, read_config, warnings
+from smarty_gateway.config.gateway_file import find_config_file, read_config, warnings
+from smarty_gateway.config.key_file import check_key_file, find_key_file, permission_problem
+from smarty_gateway.config.values import Config
+from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import meter_registry
-from smarty_gateway.keys import check_key_file, find_key_file, permission_problem
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, without_keys
-from smarty_gateway.state_file import state_folder
-from smarty_gateway.store import holders_in
-from smarty_gateway.yaml_file import UnusableFileError
+from smarty_gateway.state.state_file import state_folder
+from smarty_gateway.state.store import holders_in
 
 
 class NothingToCheckError(GatewayError):

@@ -13,12 +13,12 @@ from contextlib import ExitStack
 from typing import Final
 
 from smarty_gateway.commands.run import run_until_signal, stdout_output
-from smarty_gateway.config import Config, MeterConfig
+from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
-from smarty_gateway.gateway.keys_in_force import KeysInForce
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.logs import start_log
-from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Secret
+from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation

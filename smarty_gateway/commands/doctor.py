@@ -14,11 +14,11 @@ from typing import Final
 
 from smarty_gateway.commands.key_options import add_key_options, load_keys_from
 from smarty_gateway.commands.terminal import StatusLine, say
-from smarty_gateway.config import Config, MeterConfig
-from smarty_gateway.config_file import find_config_file, read_config
-from smarty_gateway.diagnosis import Diagnosis
+from smarty_gateway.config.gateway_file import find_config_file, read_config
+from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.doctor.diagnosis import Diagnosis
+from smarty_gateway.doctor.findings import Finding
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.findings import Finding
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings, parse_address

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from smarty_gateway.commands.reset_counter import UnknownMeterError, require_kept
-from smarty_gateway.config import Config
-from smarty_gateway.config_file import config_from_options, find_config_file, load_config
+from smarty_gateway.config.gateway_file import config_from_options, find_config_file, load_config
+from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, topic_part
-from smarty_gateway.state_file import FolderLock, state_folder
-from smarty_gateway.store import Store
+from smarty_gateway.state.state_file import FolderLock, state_folder
+from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 _WITHIN: Final = 15.0
@@ -114,7 +114,7 @@ def _take_back(config: Config | None, topics: list[str]) -> None:
         raise BrokerNeededError(
             "the broker still holds messages of this meter: name it with --config, or with --mqtt mqtt://HOST"
         )
-    from smarty_gateway.mqtt.connection import (  # noqa: PLC0415 - only who has a broker needs its library
+    from smarty_gateway.outputs.mqtt.connection import (  # noqa: PLC0415 - only who has a broker needs its library
         Connection,
         ConnectionFailed,
         default_client_id,

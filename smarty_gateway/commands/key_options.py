@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from smarty_gateway.commands.terminal import say
-from smarty_gateway.config_file import find_config_file, load_config
-from smarty_gateway.keys import find_key_file, load_key_ring, permission_problem
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.config.gateway_file import find_config_file, load_config
+from smarty_gateway.config.key_file import find_key_file, load_key_ring, permission_problem
+from smarty_gateway.protocol.key_ring import KeyRing
 
 
 def add_key_options(parser: argparse.ArgumentParser) -> None:

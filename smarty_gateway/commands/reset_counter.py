@@ -8,13 +8,13 @@ gateway runs as well: that one finds the word that is left in the state file.
 import argparse
 from pathlib import Path
 
-from smarty_gateway.config_file import find_config_file, load_config
+from smarty_gateway.config.gateway_file import find_config_file, load_config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import printable
-from smarty_gateway.state_file import StateError, state_folder
-from smarty_gateway.store import Store, StoredCounter
+from smarty_gateway.state.state_file import StateError, state_folder
+from smarty_gateway.state.store import Store, StoredCounter
 
 
 class UnknownMeterError(GatewayError):

@@ -9,20 +9,20 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from smarty_gateway.config import Config
-from smarty_gateway.config_file import config_from_options, find_config_file, load_config, warnings
+from smarty_gateway.config.gateway_file import config_from_options, find_config_file, load_config, warnings
+from smarty_gateway.config.key_file import find_key_file
+from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import meter_registry
 from smarty_gateway.gateway.gateway import Gateway
-from smarty_gateway.gateway.keys_in_force import KeysInForce
-from smarty_gateway.keys import find_key_file
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.logs import start_log
 from smarty_gateway.outputs.output import Output
 from smarty_gateway.outputs.stdout import StdoutOutput
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.signals import handling
-from smarty_gateway.state_file import FolderLock, state_folder
-from smarty_gateway.store import Store, holders_in
+from smarty_gateway.state.state_file import FolderLock, state_folder
+from smarty_gateway.state.store import Store, holders_in
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store 
         outputs.append(stdout_output(form))
     if config.mqtt is not None and store is not None:
         # Only who has a broker needs its library.
-        from smarty_gateway.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
+        from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
 
         outputs.append(MqttOutput(config, config.mqtt, store, gateway.counters))
     return outputs

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 import smarty_gateway
+from smarty_gateway.commands.vector_files import Case, Outcome, VectorFileError, load_cases
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.safe_text import printable
-from smarty_gateway.vector_files import Case, Outcome, VectorFileError, load_cases
 
 _PACKAGE: Final = Path(smarty_gateway.__file__).resolve().parent
 #: Inside the package where it is installed, beside it in a source tree.

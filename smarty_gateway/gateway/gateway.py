@@ -13,18 +13,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from smarty_gateway.config import Config, Durability, MeterConfig, Pace
+from smarty_gateway.config.values import Config, Durability, MeterConfig, Pace
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.gateway.keys_in_force import KeysInForce
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.reader import SourceReader
-from smarty_gateway.gateway.service import notify, watchdog_seconds
+from smarty_gateway.gateway.systemd import notify, watchdog_seconds
 from smarty_gateway.outputs.output import GatewayHealth, Output, Reading
 from smarty_gateway.protocol.identities import Identities, Owner, fold
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address
 from smarty_gateway.sources.opening import source_for
-from smarty_gateway.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Holder, Store, StoredCounter
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
-from smarty_gateway.config import FORGOTTEN_SECONDS, UNNAMED_METERS, MeterConfig
+from smarty_gateway.config.values import FORGOTTEN_SECONDS, UNNAMED_METERS, MeterConfig
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
@@ -22,7 +22,7 @@ from smarty_gateway.protocol.identities import Identities, fold, forms_of, ident
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
 from smarty_gateway.safe_text import discovery_id, printable, topic_part
-from smarty_gateway.store import Holder
+from smarty_gateway.state.store import Holder
 
 #: For how long a second meter on the source of a named one is held back, if not for three of its periods.
 HELD_SECONDS: Final = 120.0

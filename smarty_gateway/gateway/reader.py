@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from smarty_gateway.config import MeterConfig
-from smarty_gateway.gateway.conditions import Condition, RejectionLog
+from smarty_gateway.config.values import MeterConfig
+from smarty_gateway.fault_log import Condition, RejectionLog
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.throttle import Throttle
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.identities import Identities, fold
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.safe_text import printable

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, GCM
 
 from smarty_gateway.protocol.frame import TAG_SIZE, Frame
-from smarty_gateway.protocol.keyring import MeterKey
+from smarty_gateway.protocol.key_ring import MeterKey
 from smarty_gateway.protocol.telegram import TEXT_BYTES, Checksum, is_text, parse_telegram
 
 #: Random bytes are text with a chance of 0.38 each; damaged text is text for the most part.

@@ -17,7 +17,7 @@ from smarty_gateway.protocol.frame import (
     cut_frame,
     read_header,
 )
-from smarty_gateway.protocol.keyring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
+from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.protocol.telegram import Checksum, checksum_of, without_parity

@@ -25,7 +25,7 @@ from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.decoder import Readings, usual_code
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.frame import Frame
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.values import read_hex_text
 

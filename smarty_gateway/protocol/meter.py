@@ -20,7 +20,7 @@ from smarty_gateway.protocol.decryption import (
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, Frame
 from smarty_gateway.protocol.identities import Admission, Identities, fold, identities_of, names_in_header
-from smarty_gateway.protocol.keyring import KeyRing, MeterKey, Verification
+from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title

@@ -14,7 +14,7 @@ from typing import Final
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, MARK, TAG_SIZE
-from smarty_gateway.protocol.keyring import KEY_SIZE, LUXEMBOURG_AUTHENTICATION_KEY
+from smarty_gateway.protocol.key_ring import KEY_SIZE, LUXEMBOURG_AUTHENTICATION_KEY
 from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.simulator.household import FIRST_SECOND, Household
 from smarty_gateway.simulator.telegrams import BelgianText, LuxembourgText

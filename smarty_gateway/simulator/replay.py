@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.simulator.ports import Port
+from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 
 _CHUNK: Final = 65536
 #: 115200 baud, ten bits a byte; and as much of it as a read of a port usually gives.

@@ -12,9 +12,9 @@ from collections import deque
 from datetime import datetime
 from typing import Final
 
-from smarty_gateway.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address, Kind
+from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.sources.source import READ_SECONDS, SourceEnded, SourceLost
 
 _CHUNK: Final = 65536

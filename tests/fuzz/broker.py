@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from smarty_gateway.config import MqttConfig
-from smarty_gateway.mqtt.connection import Connection, ConnectionFailed, Will
+from smarty_gateway.config.values import MqttConfig
+from smarty_gateway.outputs.mqtt.connection import Connection, ConnectionFailed, Will
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import PASSWORD, assert_no_secret

@@ -4,18 +4,27 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from smarty_gateway.capture_format import CaptureWriter, Chunk
-from smarty_gateway.hexdump import InputDecoder, TimedBytes
-from smarty_gateway.keys import load_key_ring
-from smarty_gateway.protocol.keyring import KeyRing
+from smarty_gateway.capture.format import CaptureWriter, Chunk
+from smarty_gateway.capture.redact_stream import Redactor
+from smarty_gateway.config.key_file import load_key_ring
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event
-from smarty_gateway.redaction import Redactor
-from tests.canaries import assert_no_key
+from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
+from tests.capture.test_redaction import (
+    BEGAN,
+    NAMES,
+    STRANGER,
+    TITLES,
+    VALUES,
+    everything_in,
+    fault_of,
+    forms,
+)
 from tests.fuzz.folder import written
 from tests.fuzz.picker import Picker
-from tests.streams import OTHER_KEY, meter_key, rejections, sample_keys
-from tests.streams import read as events_of
-from tests.test_redaction import BEGAN, NAMES, STRANGER, TITLES, VALUES, everything_in, fault_of, forms
+from tests.support.canaries import assert_no_key
+from tests.support.streams import OTHER_KEY, meter_key, rejections, sample_keys
+from tests.support.streams import read as events_of
 from vectors.building_blocks import (
     BARN_KEY,
     BARN_TITLE,

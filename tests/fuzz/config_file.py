@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.config import Config, Durability, MeterConfig, MqttConfig, Pace, Style
-from smarty_gateway.config_file import load_config, read_config, warnings
+from smarty_gateway.config.gateway_file import load_config, read_config, warnings
+from smarty_gateway.config.values import Config, Durability, MeterConfig, MqttConfig, Pace, Style
+from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.sources.address import FRAMINGS, SPEEDS, Kind
-from smarty_gateway.yaml_file import UnusableFileError
 from tests.fuzz.folder import FOLDER, written
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import assert_no_secret

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-from smarty_gateway.hexdump import InputDecoder
+from smarty_gateway.sources.hexdump import InputDecoder
 from tests.fuzz.picker import Picker
-from tests.test_hexdump import FORMS, canonical, od, squeezed, words
+from tests.sources.test_hexdump import FORMS, canonical, od, squeezed, words
 from vectors.building_blocks import belgium, frame, telegram
 
 _STREAMS: Final = (

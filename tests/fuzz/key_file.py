@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from smarty_gateway.keys import KeyFileError, check_key_file, load_key_ring, read_key_file
-from smarty_gateway.protocol.keyring import KEY_SIZE, KeyRing, MeterKey, Verification
-from smarty_gateway.yaml_file import UnusableFileError
+from smarty_gateway.config.key_file import KeyFileError, check_key_file, load_key_ring, read_key_file
+from smarty_gateway.config.yaml_file import UnusableFileError
+from smarty_gateway.protocol.key_ring import KEY_SIZE, KeyRing, MeterKey, Verification
 from tests.fuzz.folder import written
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import assert_no_secret

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from tests.canaries import KEYS, assert_no_key
+from tests.support.canaries import KEYS, assert_no_key
 
 #: As a user might choose it; every piece of it has a digit, by which a name is told from a secret.
 PASSWORD: Final = "c4n4ry7p4ssw0rd9"  # noqa: S105 - of nobody

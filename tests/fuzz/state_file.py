@@ -7,15 +7,15 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
-from smarty_gateway.config import StoreLimits
-from smarty_gateway.mqtt.outbox import Outbox
-from smarty_gateway.mqtt.published import PublishedTopics
+from smarty_gateway.config.values import StoreLimits
+from smarty_gateway.outputs.mqtt.outbox import Outbox
+from smarty_gateway.outputs.mqtt.published import PublishedTopics
 from smarty_gateway.protocol.identities import Identities
-from smarty_gateway.state_file import FILE_NAME, VERSION, StateError
-from smarty_gateway.store import Holder, Store, StoredCounter
+from smarty_gateway.state.state_file import FILE_NAME, VERSION, StateError
+from smarty_gateway.state.store import Holder, Store, StoredCounter
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
-from tests.streams import read, sample_keys
+from tests.support.streams import read, sample_keys
 from vectors.building_blocks import BARN_TITLE, HOUSE_TITLE, frame, telegram
 
 _FOLDER: Final = FOLDER / "state"

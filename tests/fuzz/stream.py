@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from smarty_gateway.protocol.keyring import KeyRing, Verification
+from smarty_gateway.protocol.key_ring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
-from tests.canaries import assert_no_key
 from tests.fuzz.picker import Picker
-from tests.streams import OTHER_KEY, meter_key, telegrams
+from tests.support.canaries import assert_no_key
+from tests.support.streams import OTHER_KEY, meter_key, telegrams
 from vectors.building_blocks import (
     BARN_KEY,
     BARN_TITLE,

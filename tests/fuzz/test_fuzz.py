@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from smarty_gateway.capture.redact_telegram import _Kind
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
-from smarty_gateway.telegram_redaction import _Kind
-from tests.commands import ROOT
 from tests.fuzz import stream
 from tests.fuzz.__main__ import DOORS, Run, random_inputs
 from tests.fuzz.picker import Picker
+from tests.support.commands import ROOT
 
 #: So many inputs take some seconds.
 EXAMPLES = {
@@ -55,11 +55,11 @@ def test_no_input_through_a_door_breaks_a_promise(door: str) -> None:
     [
         ("stream", "smarty_gateway.protocol.meter.crc_is_due", lambda _: False),
         ("stream", "smarty_gateway.protocol.extractor._TRIM", 1 << 20),
-        ("key_file", "smarty_gateway.yaml_file.shown", repr),
-        ("config_file", "smarty_gateway.yaml_file.shown", repr),
-        ("hex_dump", "smarty_gateway.hexdump._swapped", bytes),
-        ("capture", "smarty_gateway.telegram_redaction._kind_of", lambda _: _Kind.KEPT),
-        ("capture", "smarty_gateway.capture_format._LINE_MAX", 1 << 30),
+        ("key_file", "smarty_gateway.config.yaml_file.shown", repr),
+        ("config_file", "smarty_gateway.config.yaml_file.shown", repr),
+        ("hex_dump", "smarty_gateway.sources.hexdump._swapped", bytes),
+        ("capture", "smarty_gateway.capture.redact_telegram._kind_of", lambda _: _Kind.KEPT),
+        ("capture", "smarty_gateway.capture.format._LINE_MAX", 1 << 30),
     ],
 )
 def test_a_promise_that_is_broken_on_purpose_is_noticed(

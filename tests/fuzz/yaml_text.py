@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from tests.canaries import KEYS
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import PASSWORD
+from tests.support.canaries import KEYS
 
 #: Values that YAML, Python or the system take for something of their own.
 _ODD: Final = (

@@ -1,0 +1,260 @@
+"""Redacts the text of a telegram, whole or damaged, and keeps its length, its layout and its faults. Pure.
+
+What a line holds follows from its OBIS code. What no table knows is masked, because it could hold
+anything. Voltages, power factors, limits, states, tariffs, versions and types of devices stay: they
+say what a meter is, not whose. A CRC that was right is right again, a wrong one is wrong, a missing
+one is missing.
+"""
+
+import random
+import re
+from enum import Enum, auto
+from typing import Final
+
+from fastcrc.crc16 import arc
+
+from smarty_gateway.capture.pseudonyms import Dummies
+from smarty_gateway.protocol.obis import BY_CODE, HOURLY_REGISTER, MBUS_FIELDS, Form, MBusField, ObisObject
+from smarty_gateway.protocol.telegram import (
+    SLASH_WITH_PARITY,
+    Checksum,
+    checksum_of,
+    with_crlf,
+    without_parity,
+)
+
+
+class _Kind(Enum):
+    """What the values behind a code are, as far as it matters here."""
+
+    KEPT = auto()
+    IDENTIFIER = auto()
+    MESSAGE = auto()
+    TIME = auto()
+    SCALED = auto()
+    REGISTER = auto()
+    COUNT = auto()
+    LIST = auto()  #: times, values that are scaled, and what describes them
+    DATED_REGISTER = auto()  #: likewise, and the last value is a register
+    UNKNOWN = auto()
+
+
+_LINE: Final = re.compile(r"[^\r\n]+")
+_CODE: Final = re.compile(r"([0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*)(?=\()")
+_NUMBER: Final = re.compile(
+    r"([+-]?)([0-9]{1,15}|[0-9]{1,14}\.[0-9]{1,9})(\*?[A-Za-z][A-Za-z0-9\xb3]{0,5}|\*)?"
+)
+_SHORT: Final = re.compile(r"[0-9]{0,5}|[0-9]+-[0-9]+:[0-9.]+|[0-9]:[0-9.]+|(?:m3|GJ|k?Wh)")
+#: No limit, voltage, state or version is longer; what is may be anything.
+_KEPT_MAX: Final = 7
+_SCALED_CLASSES: Final = frozenset({"power", "reactive_power", "apparent_power", "current"})
+_IDENTIFIERS: Final = re.compile(r"0-[0-9]+:(?:96\.[12]\.[0-9]+|42\.0\.0)")
+#: Of a message that goes over several lines.
+_PIECE_OF_HEX: Final = re.compile(r"\(?[0-9A-Fa-f]*\)?")
+_MESSAGES: Final = re.compile(r"0-[0-9]+:96\.13\.[0-9]+")
+_VERSION: Final = "0-0:96.1.4"
+_MBUS: Final = re.compile(r"0-[1-9][0-9]?:([0-9.]+)")
+_BY_FORM: Final = {
+    Form.TEXT: _Kind.KEPT,
+    Form.HEX_TEXT: _Kind.MESSAGE,
+    Form.TIME: _Kind.TIME,
+    Form.THRESHOLD: _Kind.KEPT,
+    Form.THRESHOLD_PAIR: _Kind.KEPT,
+    Form.PEAK: _Kind.LIST,
+    Form.PEAK_HISTORY: _Kind.LIST,
+    Form.FAILURE_LOG: _Kind.LIST,
+}
+_BY_MBUS_FIELD: Final = {
+    MBusField.DEVICE_TYPE: _Kind.KEPT,
+    MBusField.ID: _Kind.IDENTIFIER,
+    MBusField.EAN: _Kind.IDENTIFIER,
+    MBusField.VALUE: _Kind.DATED_REGISTER,
+    MBusField.VALVE_STATE: _Kind.KEPT,
+}
+#: A value of the moment, whose decimals may also be any others.
+_ADJUSTABLE: Final = re.compile(rb"\([0-9]+\.([0-9]{1,3})\*(?:kW|kvar|kVA|A|V)\)")
+#: One digit fits once in 4,096 tries, and meters that write so few are few.
+_TRIES: Final = 1 << 16
+
+
+def redact_telegram(raw: bytes, dummies: Dummies) -> bytes:
+    """Redact a text from its slash to the end of its last line; parity bits and NULs stay where they are."""
+    plain = without_parity(raw) if raw.startswith(SLASH_WITH_PARITY) else raw
+    has_parity = plain is not None and plain is not raw
+    text = raw if plain is None else plain
+    bare = text.replace(b"\x00", b"").decode("latin-1")
+    end = bare.rindex("!") if "!" in bare else len(bare)
+    redacted = (_redact_body(bare[:end], dummies) + bare[end:]).encode("latin-1")
+    whole = _with_checksum(text, _with_nuls(redacted, text), dummies.rng)
+    return with_parity(whole) if has_parity else whole
+
+
+def redact_text(text: bytes, dummies: Dummies) -> bytes:
+    """Redact text that is no whole telegram, and see to it that it can be taken for none."""
+    masked = dummies.masked(text.decode("latin-1")).encode("latin-1")
+    return masked.replace(b"/", b".").replace(b"!", b".")
+
+
+def with_parity(text: bytes) -> bytes:
+    """Give text the parity bits of seven bits and even parity."""
+    return bytes(byte | 0x80 if byte.bit_count() % 2 else byte for byte in text)
+
+
+def _redact_body(body: str, dummies: Dummies) -> str:
+    """Redact line by line; a line without a code goes on with what the one before held."""
+    previous = ""
+    is_first = True
+
+    def redact(match: re.Match[str]) -> str:
+        nonlocal previous, is_first
+        line = match[0]
+        if is_first:
+            is_first = False
+            return dummies.header(line)
+        code = _CODE.match(line)
+        if code is None:
+            return _redact_continuation(previous, line, dummies)
+        previous = code[1]
+        return previous + _redact_values(previous, line[len(previous) :], dummies)
+
+    return _LINE.sub(redact, body)
+
+
+def _redact_continuation(code: str, line: str, dummies: Dummies) -> str:
+    """Redact a line without a code: in DSMR 3.0 a gas register or a message goes over several."""
+    kind = _kind_of(code) if code else _Kind.UNKNOWN
+    if kind is _Kind.DATED_REGISTER and line.startswith("("):
+        return _redact_values(code, line, dummies)
+    if kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(line):
+        return dummies.rest_of_hex(line)
+    return dummies.masked(line)
+
+
+def _redact_values(code: str, rest: str, dummies: Dummies) -> str:
+    kind = _kind_of(code)
+    if not rest.endswith(")"):
+        goes_on = kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(rest)  # in the next line
+        return dummies.rest_of_hex(rest) if goes_on else dummies.masked(rest)
+    groups = rest[1:-1].split(")(")
+    last = len(groups) - 1
+    redacted = [
+        _redact_value(code, kind, group, dummies, is_last=at == last) for at, group in enumerate(groups)
+    ]
+    return f"({')('.join(redacted)})"
+
+
+def _redact_value(code: str, kind: _Kind, text: str, dummies: Dummies, *, is_last: bool) -> str:
+    if not text:
+        return text
+    if kind is _Kind.IDENTIFIER:
+        return dummies.identifier(text)
+    if kind is _Kind.MESSAGE:
+        return dummies.message(text)
+    if kind in (_Kind.TIME, _Kind.LIST, _Kind.DATED_REGISTER) and (time := dummies.time(text)) is not None:
+        return time
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        is_kept = kind in (_Kind.LIST, _Kind.DATED_REGISTER) and _SHORT.fullmatch(text)
+        return text if is_kept else dummies.masked(text)
+    return _redact_number(code, kind, number, dummies, is_last=is_last)
+
+
+def _redact_number(code: str, kind: _Kind, number: re.Match[str], dummies: Dummies, *, is_last: bool) -> str:
+    sign, digits, unit = number[1], number[2], number[3] or ""
+    is_short = kind in (_Kind.LIST, _Kind.DATED_REGISTER) and _SHORT.fullmatch(number[0])
+    if kind is _Kind.REGISTER or (kind is _Kind.DATED_REGISTER and is_last):
+        digits = dummies.register(code, digits)
+    elif kind is _Kind.COUNT:
+        digits = dummies.count(code, digits)
+    elif kind in (_Kind.SCALED, _Kind.LIST, _Kind.DATED_REGISTER) and not is_short:
+        digits = dummies.scaled(digits)
+    elif not is_short and (kind is not _Kind.KEPT or len(digits) > _KEPT_MAX):
+        return dummies.masked(number[0])
+    return sign + digits + unit
+
+
+def _kind_of(code: str) -> _Kind:
+    usual = _usual(code)
+    found = BY_CODE.get(usual) or BY_CODE.get(re.sub(r"\A1-1:", "1-0:", usual))
+    if usual == _VERSION:
+        return _Kind.KEPT
+    if _IDENTIFIERS.fullmatch(usual) or (found is not None and found.name == "ean"):
+        return _Kind.IDENTIFIER
+    if _MESSAGES.fullmatch(usual):
+        return _Kind.MESSAGE
+    if found is not None:
+        return _kind_of_object(found)
+    mbus = _MBUS.fullmatch(usual)
+    field = MBUS_FIELDS.get(mbus[1]) if mbus else None
+    return _BY_MBUS_FIELD[field] if field is not None else _Kind.UNKNOWN
+
+
+def _kind_of_object(found: ObisObject) -> _Kind:
+    quantity = found.quantity
+    if quantity.form is Form.NUMBER:
+        if quantity.state_class in ("total", "total_increasing"):
+            return _Kind.REGISTER
+        return _Kind.SCALED if quantity.device_class in _SCALED_CLASSES else _Kind.KEPT
+    if quantity.form is Form.COUNT:
+        return _Kind.COUNT if quantity.state_class else _Kind.KEPT
+    return _BY_FORM[quantity.form]
+
+
+def _usual(code: str) -> str:
+    """Write a code as the table does: without the F group, with dots behind the medium."""
+    medium, _, value = code.partition(":")
+    return f"{medium}:{value.replace(':', '.').replace('*', '.').removesuffix('.255')}"
+
+
+def _with_nuls(bare: bytes, like: bytes) -> bytes:
+    """Put NULs where another text has them."""
+    if b"\x00" not in like:
+        return bare
+    rest = iter(bare)
+    return bytes(0 if byte == 0 else next(rest) for byte in like)
+
+
+# The checksum
+
+
+def _with_checksum(original: bytes, redacted: bytes, rng: random.Random) -> bytes:
+    """Give a redacted text a CRC that is as right or as wrong as that of the original."""
+    at = original.rfind(b"!") + 1
+    if not at:
+        return redacted
+    digits = original[at:].strip(b" \x00\r\x8d\n")  # 8D: a CR with its parity bit
+    if not digits or checksum_of(original, at) is Checksum.MISSING:
+        return redacted
+    if checksum_of(original, at) is Checksum.WRONG:
+        return _with_wrong_digits(redacted, at, digits, rng)
+    as_it_is = arc(original[:at]) == int(digits, 16)
+    changed = bytearray(redacted)
+    adjustable = [match.span(1) for match in _ADJUSTABLE.finditer(redacted)]
+    for _ in range(_TRIES):
+        body = bytes(changed[:at])
+        crc = arc(body if as_it_is else with_crlf(body.replace(b"\x00", b"")))
+        if crc < 16 ** len(digits):
+            return body + _write(crc, digits) + redacted[at + len(digits) :]
+        # Some meters leave leading zeros out, and then there is no place for four digits: other
+        # decimals of some value make a CRC that fits.
+        if not adjustable:
+            break
+        start, end = rng.choice(adjustable)
+        changed[start:end] = f"{rng.randrange(10 ** (end - start)):0{end - start}d}".encode()
+    return redacted
+
+
+def _with_wrong_digits(redacted: bytes, at: int, digits: bytes, rng: random.Random) -> bytes:
+    while True:
+        stated = _write(rng.randrange(16 ** len(digits)), digits)
+        changed = redacted[:at] + stated + redacted[at + len(digits) :]
+        if stated != digits and checksum_of(changed, at) is Checksum.WRONG:
+            return changed
+
+
+def _write(crc: int, like: bytes) -> bytes:
+    size = len(like)
+    return (f"{crc:0{size}x}" if like != like.upper() else f"{crc:0{size}X}").encode()
+
+
+assert HOURLY_REGISTER in MBUS_FIELDS  # noqa: S101 - its continuation line is known by that

@@ -1,0 +1,1 @@
+"""What the user says: gateway.yaml, keys.yaml, and what they mean."""

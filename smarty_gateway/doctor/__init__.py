@@ -1,0 +1,1 @@
+"""What `doctor` finds on a line or in a capture."""

@@ -1,0 +1,71 @@
+"""The keys that are in force: a key file that is read again when it changes.
+
+A bad new version leaves the old keys in force and is said; a meter must not go dark because somebody
+saved a file half-way.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.config.key_file import KeyFileError, load_key_ring, permission_problem
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.key_ring import KeyRing
+
+_log: Final = logging.getLogger(__name__)
+
+
+class KeysInForce:
+    """The keys of one file; where there is none, those that are given.
+
+    Args:
+        path: the key file; None where there is none yet.
+        ring: the keys without a file.
+        find: looks for a key file that came later, because a user made it as the log advised.
+
+    Raises:
+        KeyFileError: the file cannot be used, or others can read it.
+    """
+
+    def __init__(
+        self, path: Path | None, ring: KeyRing | None = None, find: Callable[[], Path | None] = lambda: None
+    ) -> None:
+        self._path = path
+        self._find = find
+        self._version = _version_of(path)
+        self.ring = (ring or KeyRing()) if path is None else _load(path)
+
+    def refresh(self, *, asked: bool = False) -> bool:
+        """Read the file again if it changed, or if somebody asked; tell whether there are new keys."""
+        if self._path is None:
+            self._path = self._find()
+        version = _version_of(self._path)
+        if self._path is None or not (asked or version != self._version):
+            return False
+        self._version = version
+        try:
+            self.ring = _load(self._path)
+        except GatewayError as error:
+            _log.error("%s; the keys that were read before stay in force", error)
+            return False
+        _log.warning("%s was read: %r", self._path, self.ring)
+        return True
+
+
+def _load(path: Path) -> KeyRing:
+    problem = permission_problem(path)
+    if problem is not None:
+        raise KeyFileError(path, None, problem.removeprefix(f"{path}: "))
+    return load_key_ring(path)
+
+
+def _version_of(path: Path | None) -> tuple[int, ...] | None:
+    """Tell one version of a file from another; None while it is not there."""
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode

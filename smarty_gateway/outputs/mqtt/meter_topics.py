@@ -1,0 +1,268 @@
+"""What one meter has to say to the broker at a given moment: pure, with time as an argument.
+
+States are the newest only: while the broker is away or slow, a new one takes the place of the old,
+because Home Assistant stamps on arrival and would write an old value as a new one.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt.device_owners import rank
+from smarty_gateway.outputs.mqtt.home_assistant import Discovery
+from smarty_gateway.outputs.mqtt.mbus_devices import MbusDevices
+from smarty_gateway.outputs.mqtt.topics import Topics, device_name
+from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.protocol.meter import Security
+
+_OFFLINE_AFTER: Final = 30.0
+_PERIODS: Final = 3
+_HEALTH_EVERY: Final = 60.0
+#: Between the removal of a meter that was replaced and the first state of the new one, which Home
+#: Assistant must not take for one of the old.
+_SWAP_PAUSE: Final = 1.0
+_SWAP_AGAIN_AFTER: Final = 60.0
+#: Seconds that a state may come before its time.
+_EARLY_MOST: Final = 1.0
+_ONLINE: Final = b"online"
+_OFFLINE: Final = b"offline"
+
+Message = tuple[str, bytes]
+
+
+class _Pace:
+    """Says when a state may be sent: at most one for each interval, without falling behind the meter.
+
+    A meter that speaks once an interval does so a little early or late. Each of its telegrams goes out
+    at once, as the times for them are a grid, which a late one does not shift.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._early = min(_EARLY_MOST, interval / 10)
+        self._next = float("-inf")  # on the grid
+        self._arrived = float("-inf")
+        self._is_hurried = False
+        self.due_at = float("-inf")
+
+    def arrive(self, now: float) -> None:
+        """Take note of a new state."""
+        self._arrived = now
+        if not self._is_hurried:
+            self.due_at = now if now > self._next - self._early else self._next
+
+    def hurry(self) -> None:
+        """Let the newest state go at once."""
+        self._is_hurried = True
+        self.due_at = float("-inf")
+
+    def note_sent(self) -> None:
+        """Take note that the newest state was sent."""
+        self._is_hurried = False
+        is_in_step = -self._early < self._arrived - self._next < self._interval
+        self._next = (self._next if is_in_step else self._arrived) + self._interval
+
+
+class MeterTopics:
+    """Newest state, availability, health and announcement of one meter.
+
+    Args:
+        interval: seconds between two states at most.
+        values: each value has a topic of its own, too.
+    """
+
+    def __init__(
+        self,
+        meter: str,
+        topics: Topics,
+        interval: float,
+        discovery: Discovery | None,
+        *,
+        values: bool = False,
+    ) -> None:
+        self.meter = meter
+        self._topics = topics
+        self._pace = _Pace(interval)
+        self._discovery = discovery
+        self._values = values
+        self._newest: Reading | None = None
+        self._names: dict[str, None] = {}  # in the order of the telegram
+        self._devices = MbusDevices()
+        self._arrived: float | None = None
+        self._period = 0.0
+        self._is_online = False
+        self._availability_due = True
+        self._state_due = False
+        self._sent = float("-inf")
+        self._announced: object = None
+        self._held_until = float("-inf")
+        self._mbus: dict[str, bytes] = {}
+        self._health: Health | None = None  # None for a meter that is gone
+        self._health_key: object = None
+        self._health_sent = float("-inf")
+
+    def take(self, reading: Reading, now: float) -> None:
+        """Take a reading."""
+        if self._arrived is not None:
+            period = now - self._arrived
+            # Rises slowly and falls at once: one telegram that was missed does not make a slow meter.
+            self._period = period if not self._period else min(period, self._period * 1.1)
+        self._arrived = now
+        if self._newest is not None and _identity_of(self._newest) != _identity_of(reading):
+            self._names.clear()  # a new meter may send less than the old
+            self._devices.clear()
+        self._newest = reading
+        self._names |= dict.fromkeys(reading.telegram.readings.fields)
+        self._devices.take(reading.telegram.readings.devices, now)
+        self._state_due = True
+        self._pace.arrive(now)
+        if not self._is_online:
+            self._is_online = self._availability_due = True
+
+    def report(self, health: Health) -> None:
+        """Take note of the health."""
+        self._health = health
+
+    def begin_anew(self) -> None:
+        """Take note of a new connection: everything that is retained is sent again."""
+        self._availability_due = True
+        self._announced = None
+        self._mbus.clear()
+        self._state_due = self._newest is not None
+        self._pace.hurry()
+        self._health_sent = float("-inf")
+
+    def announce_again(self) -> None:
+        """Take note that Home Assistant has started: announcements, then states."""
+        self._announced = None
+        self._mbus.clear()
+        self._state_due = self._newest is not None
+        self._pace.hurry()
+
+    def finish(self) -> None:
+        """Take note that the gateway stops: what is newest goes out, whatever the interval."""
+        self._pace.hurry()
+        self._held_until = self._health_sent = float("-inf")
+
+    def left_by_others(self, topics: Iterable[str]) -> list[str]:
+        """Give those of the published topics that announce the meter that was here before."""
+        if self._discovery is None or self._newest is None:
+            return []
+        return self._discovery.left_by_others(topics, self._newest)
+
+    @property
+    def rank(self) -> int:
+        """Return how much its word about the devices that it names counts."""
+        if self._newest is None:
+            return 0
+        is_authenticated = self._newest.telegram.security is Security.AUTHENTICATED
+        return rank(is_authenticated=is_authenticated, is_configured=self._newest.is_configured, is_own=False)
+
+    @property
+    def discovery_id(self) -> str | None:
+        """Return the id of the meter itself in discovery; None before it spoke, or without discovery."""
+        if self._discovery is None or self._newest is None:
+            return None
+        return self._discovery.ids(self._newest)[0]
+
+    def gone_devices(self) -> list[tuple[str, str | None]]:
+        """Return state topic and discovery id of M-Bus devices that were replaced since the last call."""
+        newest, discovery = self._newest, self._discovery
+        return [
+            (
+                self._topics.mbus(self.meter, device_name(device)),
+                None if discovery is None or newest is None else discovery.id_of(newest, device),
+            )
+            for device in self._devices.take_gone()
+        ]
+
+    def hold(self, now: float) -> None:
+        """Keep states and announcements of a new meter back until the old one is gone everywhere."""
+        if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be mute
+            self._held_until = now + _SWAP_PAUSE
+
+    @property
+    def identity(self) -> str | None:
+        """Return what identifies the meter in discovery; None before it spoke."""
+        return None if self._newest is None else _identity_of(self._newest)
+
+    @property
+    def state_due_at(self) -> float | None:
+        """Say when there will be a state to send; None where there is none."""
+        return max(self._pace.due_at, self._held_until) if self._state_due else None
+
+    @property
+    def _patience(self) -> float:
+        return max(_OFFLINE_AFTER, _PERIODS * self._period)
+
+    def due(self, now: float) -> Iterator[Message]:
+        """Give the retained messages that are due, in the order in which they should be sent."""
+        if self._is_online and self._arrived is not None and now - self._arrived >= self._patience:
+            self._is_online, self._availability_due = False, True
+        if self._availability_due:
+            self._availability_due = False
+            yield self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
+        newest = self._newest
+        if newest is not None and now >= self._held_until:
+            if self._state_due and now >= self._pace.due_at:
+                self._state_due, self._sent = False, now
+                self._pace.note_sent()
+                yield self._topics.of(self.meter, "state"), newest.json
+                yield from self._mbus_states(newest)
+            yield from self._announcements(newest)  # last: a broker may find them too long
+
+    def unsure(self, now: float) -> Iterator[Message]:
+        """Give what is due of that which may be lost: health, and single values."""
+        if self._health is not None:
+            yield from self._health_message(self._health, now)
+        if self._values and self._sent == now and self._newest is not None:
+            for name, value in self._newest.record.items():
+                if not isinstance(value, dict | list):
+                    text = value if isinstance(value, str) else to_json_bytes(value).decode()
+                    yield self._topics.of(self.meter, name), text.encode()
+
+    def _health_message(self, health: Health, now: float) -> Iterator[Message]:
+        key = (
+            health.telegrams > 0,
+            dict(health.rejected),
+            health.reconnects,
+            health.counter_gaps,
+            health.is_downgraded,
+            health.elsewhere > 0,
+        )
+        if now - self._health_sent >= _HEALTH_EVERY or key != self._health_key:
+            self._health_key, self._health_sent = key, now
+            yield self._topics.of(self.meter, "health"), to_json_bytes(health.as_object())
+
+    def offline(self) -> Message:
+        """Give the last word of a gateway that stops."""
+        return self._topics.of(self.meter, "availability"), _OFFLINE
+
+    def _announcements(self, newest: Reading) -> Iterator[Message]:
+        if self._discovery is None:
+            return
+        key = (
+            tuple(self._names),
+            _identity_of(newest),
+            newest.telegram.readings.header,
+            tuple((medium, device_name(device), tuple(device)) for medium, device in self._devices.known()),
+        )
+        if key == self._announced:
+            return
+        self._announced = key
+        for topic, payload in self._discovery.messages(newest, self._names, self._devices.known()).items():
+            yield topic, to_json_bytes(payload)
+
+    def _mbus_states(self, newest: Reading) -> Iterator[Message]:
+        for device in newest.telegram.readings.devices.values():
+            if not self._devices.has(device):
+                continue
+            topic = self._topics.mbus(self.meter, device_name(device))
+            payload = to_json_bytes(device)
+            if self._mbus.get(topic) != payload:
+                self._mbus[topic] = payload
+                yield topic, payload
+
+
+def _identity_of(reading: Reading) -> str:
+    return reading.object_id or reading.telegram.meter_id

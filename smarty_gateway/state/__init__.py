@@ -1,0 +1,1 @@
+"""What lasts: one SQLite file with counters, undelivered telegrams and retained topics."""

@@ -1,0 +1,351 @@
+"""What must outlive the process: who the meters are, and telegrams that no broker has acknowledged yet.
+
+One SQLite file in the state folder (see `state_file`), one connection, and a lock around it. It is for
+outages, not for every telegram, because an SD card wears out: whoever writes here collects first. A commit
+waits for the disk (`synchronous=FULL`), so what was written is there after `kill -9` and after a power cut.
+
+    counters      system title, key fingerprint -> the last frame counter that was accepted, on any source
+    resets        titles whose counters a user has reset, for a gateway that is running
+    identities    what a telegram calls its meter -> the meter that it belongs to
+    holders       configured name -> the meter that goes out under it
+    undelivered   topic and payload in the order of their arrival
+    published     retained topics that a broker holds, so that they can be taken back
+    put_aside     topics whose messages the broker refuses, with the size of the refused message
+    service       for how many seconds gateways have used this file
+"""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from smarty_gateway.config.values import StoreLimits
+from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
+from smarty_gateway.protocol.identities import Owner
+from smarty_gateway.state.state_file import FILE_NAME, StateFile, transaction
+
+#: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
+_SHARE_AFTER_DROP: Final = 0.95
+#: With what SQLite needs for a row beside its topic and payload.
+_ROW_SIZE: Final = "length(payload) + length(topic) + 40"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCounter:
+    """One row of `counters`.
+
+    Attributes:
+        meter: the name under which its readings go out.
+        source: where the meter was last read, in the words of the configuration.
+    """
+
+    title: bytes
+    fingerprint: str
+    counter: int
+    meter: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The meter that goes out under a configured name.
+
+    Attributes:
+        meter: the title or identity of the meter.
+        is_authenticated: its frames have verified, so only such a meter may take the name over.
+        second: the meter_id of another meter that spoke on the same source; None if there was none.
+    """
+
+    meter: str
+    is_authenticated: bool
+    second: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """One message that waits for its acknowledgement."""
+
+    id: int
+    topic: str
+    payload: bytes
+
+
+def holders_in(folder: Path) -> dict[str, Holder]:
+    """Return the meters behind configured names without changing anything; none if they cannot be read."""
+    path = folder.absolute() / FILE_NAME
+    try:
+        # SQLite leaves files behind where it reads one with a log, unless a gateway keeps them open anyway.
+        how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as connection:
+            return _holders(connection)
+    except (OSError, sqlite3.Error):
+        return {}  # there is no file yet, or it is another user's, or the gateway will say what is wrong
+
+
+def _holders(connection: sqlite3.Connection) -> dict[str, Holder]:
+    rows = connection.execute("SELECT name, holder, is_authenticated, second FROM holders").fetchall()
+    return {name: Holder(meter, bool(authenticated), second) for name, meter, authenticated, second in rows}
+
+
+class Store:
+    """The state. Every method may raise sqlite3.Error when the disk is full or broken.
+
+    Attributes:
+        path: of the file.
+        is_kept: what is written outlives the process.
+        notices: what a user should know about the file.
+
+    Raises:
+        StateError: the file cannot be used until somebody does something about it.
+        sqlite3.OperationalError: it is locked, which passes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._lock = threading.Lock()
+        file = StateFile(folder)
+        self.path, self.is_kept, self.notices = file.path, file.is_kept, file.notices
+        self._connection = file.connection
+        self._opened = time.monotonic()
+        (self._served_before,) = self._connection.execute("SELECT seconds FROM service").fetchone()
+        self._seen = self._data_version()
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    @property
+    def _service_seconds(self) -> float:
+        """Age is counted in seconds of service: the clock of a small computer is often wrong at first."""
+        return float(self._served_before) + time.monotonic() - self._opened
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    # Who is who
+
+    def counters(self) -> FrameCounters:
+        """Return the frame counters to go on from."""
+        return FrameCounters({(row.title, row.fingerprint): row.counter for row in self.all_counters()})
+
+    def all_counters(self) -> list[StoredCounter]:
+        """Return every counter there is."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT title, fingerprint, counter, meter, source FROM counters"
+            ).fetchall()
+        return [StoredCounter(*row) for row in rows]
+
+    def owners(self) -> dict[str, Owner]:
+        """Return whom identities belong to."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT identity, owner FROM identities").fetchall())
+
+    def holders(self) -> dict[str, Holder]:
+        """Return the meters behind configured names."""
+        with self._lock:
+            return _holders(self._connection)
+
+    def write(
+        self, counters: Iterable[StoredCounter] = (), undelivered: Sequence[tuple[str, bytes]] = ()
+    ) -> list[int]:
+        """Write counters and messages in one transaction, and return the ids of the messages."""
+        now = self._service_seconds
+        with self._lock, transaction(self._connection):
+            self._connection.executemany(
+                "INSERT INTO counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "counter = max(counter, excluded.counter), meter = excluded.meter, source = excluded.source "
+                "WHERE counter < excluded.counter OR meter != excluded.meter OR source != excluded.source",
+                [(c.title, c.fingerprint, c.counter, c.meter, c.source) for c in counters],
+            )
+            ids = []
+            for topic, payload in undelivered:
+                done = self._connection.execute(
+                    "INSERT INTO undelivered (topic, payload, stored) VALUES (?, ?, ?)", (topic, payload, now)
+                )
+                ids.append(int(done.lastrowid or 0))
+            self._connection.execute("UPDATE service SET seconds = ?", (now,))
+        return ids
+
+    def write_owners(self, owners: Mapping[str, Owner], holders: Mapping[str, Holder]) -> None:
+        """Write who is who; what is not in it any more is removed."""
+        rows: dict[str, list[tuple[object, ...]]] = {
+            "identities": list(owners.items()),
+            "holders": [
+                (name, held.meter, held.is_authenticated, held.second) for name, held in holders.items()
+            ],
+        }
+        with self._lock, transaction(self._connection):
+            for table, values in rows.items():
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+                places = "?, ?" if table == "identities" else "?, ?, ?, ?"
+                self._connection.executemany(f"INSERT INTO {table} VALUES ({places})", values)  # noqa: S608
+
+    def reset(self, titles: Iterable[bytes]) -> None:
+        """Let counters begin anew, and leave word for a gateway that is running."""
+        with self._lock, transaction(self._connection):
+            for title in titles:
+                self._connection.execute(
+                    "UPDATE counters SET counter = ? WHERE title = ?", (BEGINS_ANEW, title)
+                )
+                self._connection.execute("INSERT OR IGNORE INTO resets VALUES (?)", (title,))
+
+    def take_resets(self) -> list[bytes]:
+        """Return the titles that were reset since the last call; cheap if there are none."""
+        with self._lock:
+            version = self._data_version()
+            if version == self._seen:
+                return []
+            with transaction(self._connection):
+                rows = self._connection.execute("SELECT title FROM resets").fetchall()
+                if rows:
+                    self._connection.execute("DELETE FROM resets")
+            self._seen = version
+        return [title for (title,) in rows]
+
+    def forget_resets(self) -> None:
+        """Drop word that was left while no gateway ran: the counters themselves begin anew already."""
+        with self._lock:
+            self._connection.execute("DELETE FROM resets WHERE EXISTS (SELECT 1 FROM resets)")
+
+    # Undelivered messages
+
+    def undelivered_after(self, last_id: int, limit: int) -> list[Undelivered]:
+        """Return the oldest messages behind an id, in order."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT id, topic, payload FROM undelivered WHERE id > ? ORDER BY id LIMIT ?",
+                (last_id, limit),
+            ).fetchall()
+        return [Undelivered(*row) for row in rows]
+
+    def count_undelivered(self) -> int:
+        """Count the messages that wait."""
+        with self._lock:
+            return int(self._connection.execute("SELECT count(*) FROM undelivered").fetchone()[0])
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Forget messages that were acknowledged."""
+        with self._lock, transaction(self._connection):
+            self._connection.executemany("DELETE FROM undelivered WHERE id = ?", [(i,) for i in ids])
+
+    def drop_beyond(self, limits: StoreLimits) -> int:
+        """Drop the oldest messages beyond what may be kept, and return how many.
+
+        The size is that of the file, which shrinks with it. Topics that take most give up most, so that no
+        meter can push the telegrams of another one out.
+        """
+        with self._lock:
+            with transaction(self._connection):
+                dropped = self._connection.execute(
+                    "DELETE FROM undelivered WHERE stored < ?",
+                    (self._service_seconds - limits.days * 86400,),
+                ).rowcount
+                dropped += self._drop_beyond_size(limits.megabytes * 1_000_000)
+            if self._pages("page_count") > limits.megabytes * 1_000_000:
+                # By `execute` it would free one page only: it is stepped once where there are no columns.
+                self._connection.executescript("PRAGMA incremental_vacuum")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return dropped
+
+    def _pages(self, which: str) -> int:
+        """Return the size of all pages, or of the free ones, in bytes."""
+        (pages,), (size,) = (
+            self._connection.execute(f"PRAGMA {name}").fetchone() for name in (which, "page_size")
+        )
+        return int(pages) * int(size)
+
+    def _drop_beyond_size(self, most: int) -> int:
+        """Drop messages until the pages in use take no more bytes than this."""
+        used = self._pages("page_count") - self._pages("freelist_count")
+        if used <= most:
+            return 0
+        sizes = dict(
+            self._connection.execute(
+                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered GROUP BY topic"  # noqa: S608 - our own words
+            ).fetchall()
+        )
+        share = _fair_share(sizes.values(), used - most * _SHARE_AFTER_DROP)
+        return sum(self._drop_oldest(topic, size - share) for topic, size in sizes.items() if size > share)
+
+    def _drop_oldest(self, topic: str, excess: float) -> int:
+        last = 0
+        rows = self._connection.execute(
+            f"SELECT id, {_ROW_SIZE} FROM undelivered WHERE topic = ? ORDER BY id",  # noqa: S608
+            (topic,),
+        )
+        for row_id, size in rows:
+            last, excess = row_id, excess - size
+            if excess <= 0:
+                break
+        return self._connection.execute(
+            "DELETE FROM undelivered WHERE topic = ? AND id <= ?", (topic, last)
+        ).rowcount
+
+    # Retained topics, and those that the broker refuses
+
+    def published(self) -> dict[str, str]:
+        """Return the retained topics that a broker holds, with their meters; "" for one to be emptied."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT topic, meter FROM published").fetchall())
+
+    def note_published(self, topics: Iterable[str], meter: str) -> None:
+        """Record retained topics before they are sent."""
+        with self._lock, transaction(self._connection):
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO published VALUES (?, ?)", [(topic, meter) for topic in topics]
+            )
+
+    def note_taken_back(self, topics: Iterable[str]) -> None:
+        """Record retained topics that the broker has no more."""
+        with self._lock, transaction(self._connection):
+            self._connection.executemany("DELETE FROM published WHERE topic = ?", [(t,) for t in topics])
+
+    def put_aside(self) -> dict[str, int]:
+        """Return the topics whose messages the broker refuses, with the size of the refused message."""
+        with self._lock:
+            return dict(self._connection.execute("SELECT topic, size FROM put_aside").fetchall())
+
+    def note_put_aside(self, topic: str, size: int | None) -> None:
+        """Record that the broker refuses messages of this size; None if it takes them again."""
+        with self._lock, transaction(self._connection):
+            self._connection.execute("DELETE FROM put_aside WHERE topic = ?", (topic,))
+            if size is not None:
+                self._connection.execute("INSERT INTO put_aside VALUES (?, ?)", (topic, size))
+
+    def forget_meter(self, meter: str, topic_beginning: str) -> int:
+        """Forget who a meter is and the messages that wait under its topics, and count those.
+
+        Its frame counters stay, or its old frames could be replayed.
+        """
+        with self._lock, transaction(self._connection):
+            self._connection.execute("DELETE FROM holders WHERE name = ?", (meter,))
+            self._connection.execute("DELETE FROM identities WHERE owner = ?", (meter,))
+            self._connection.execute(
+                "DELETE FROM identities WHERE owner IN (SELECT title FROM counters WHERE meter = ?)", (meter,)
+            )
+            return self._connection.execute(
+                "DELETE FROM undelivered WHERE substr(topic, 1, ?) = ?",
+                (len(topic_beginning), topic_beginning),
+            ).rowcount
+
+
+def _fair_share(sizes: Iterable[int], excess: float) -> float:
+    """Return what each topic may keep at most, so that this many bytes go."""
+    ordered = sorted(sizes, reverse=True)
+    for number, (size, following) in enumerate(zip(ordered, [*ordered[1:], 0], strict=True), 1):
+        # Were the largest ones cut down to the next in size, would that do?
+        if excess <= number * (size - following):
+            return size - excess / number
+        excess -= number * (size - following)
+    return 0.0

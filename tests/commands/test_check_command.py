@@ -1,0 +1,168 @@
+"""`smarty-gateway check`: all that is wrong with both files at once, and nothing is started."""
+
+from pathlib import Path
+
+import pytest
+
+from smarty_gateway.config.gateway_file import config_from_options, load_config, warnings
+from tests.support.commands import ROOT, smarty_gateway
+
+KEY = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
+SERIAL = "SAG1030700012345"
+GATEWAY = "meters:\n  - source: /dev/ttyS0\n"
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+def check(folder: Path, *arguments: object) -> tuple[int, str, list[str]]:
+    """Give exit status, standard output, and the lines of standard error."""
+    done = smarty_gateway("check", *arguments, folder=folder)
+    return done.returncode, done.stdout.decode(), done.stderr.decode().splitlines()
+
+
+def test_the_template_for_users_is_good(tmp_path: Path) -> None:
+    template = write(tmp_path / "keys.example.yaml", (ROOT / "keys.example.yaml").read_text("utf-8"))
+    assert check(tmp_path, "--keys", template.name) == (0, "keys.example.yaml: good, 3 keys\n", [])
+
+
+def test_both_files_are_found_in_the_working_folder(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n")
+    write(tmp_path / "gateway.yaml", GATEWAY)
+    assert check(tmp_path) == (0, "gateway.yaml: good, 1 meter\nkeys.yaml: good, 1 key\n", [])
+
+
+def test_the_key_file_is_the_one_that_the_configuration_names(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", "faulty")
+    keys = write(tmp_path / "there/my.yaml", f"keys:\n  any: [{KEY}, {KEY[::-1]}]\n")
+    config = write(tmp_path / "there/gateway.yaml", "keys: my.yaml\n" + GATEWAY)
+    expected = f"{config}: good, 1 meter\n{keys}: good, 2 keys\n"
+    assert check(tmp_path, "--config", config) == (0, expected, [])
+    status, _, errors = check(tmp_path, "--config", config, "--keys", "keys.yaml")
+    assert status == 78
+    assert errors[0].startswith("keys.yaml:1: ")
+
+
+def test_every_error_of_both_files_is_shown_at_once_without_a_key(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY + "    nmae: x\n    speed: 1\nstore: {days: x}\n")
+    entries = (
+        f"{SERIAL}: {KEY[:-1]}",
+        f"5341476770003039: {KEY}",
+        f"any: [{KEY}G, {KEY}0]",
+        f"nobody: {KEY}",
+    )
+    bad = "keys:\n" + "".join(f"  {entry}\n" for entry in entries)
+    write(tmp_path / "keys.yaml", bad)
+    status, out, errors = check(tmp_path)
+    assert (status, out) == (78, "")
+    assert [line.split(" ")[0] for line in errors] == [
+        "gateway.yaml:3:", "gateway.yaml:4:", "gateway.yaml:5:",
+        "keys.yaml:2:", "keys.yaml:3:", "keys.yaml:4:", "keys.yaml:4:", "keys.yaml:5:",
+    ]  # fmt: skip
+    assert KEY[:8] not in "".join(errors)
+
+
+def test_a_key_that_stands_where_a_name_belongs_twice_is_not_shown(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", f"keys:\n  {KEY}: a\n  {KEY}: b\n")
+    status, _, errors = check(tmp_path)
+    assert (status, len(errors)) == (78, 2)
+    assert KEY[:8] not in "".join(errors)
+
+
+def test_one_good_file_is_called_good_where_the_other_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", "meters:\n")
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n")
+    status, out, errors = check(tmp_path)
+    assert (status, out, len(errors)) == (78, "keys.yaml: good, 1 key\n", 1)
+
+
+def test_warnings_do_not_change_the_exit_status(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY + "outputs: {mqtt: {url: mqtt://broker.example}}\n")
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n", 0o644)
+    status, out, errors = check(tmp_path)
+    assert status == 0
+    assert out.count("good") == 2
+    assert [line.split(" ")[0] for line in errors] == ["warning:", "warning:"]
+    assert "mqtts://" in errors[0]
+    assert "chmod 600" in errors[1]
+
+
+def test_an_encrypted_meter_without_any_key_file_is_warned_about(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY + "    encrypted: true\n")
+    status, _, errors = check(tmp_path)
+    assert (status, len(errors)) == (0, 1)
+    assert "no keys.yaml" in errors[0]
+
+
+@pytest.mark.parametrize("option", ["--config", "--keys"])
+def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path, option: str) -> None:
+    status, out, errors = check(tmp_path, option, "missing.yaml")
+    assert (status, out, len(errors)) == (78, "", 1)
+    assert errors[0].startswith("missing.yaml: ")
+    assert "No such file" in errors[0]
+
+
+def test_where_there_is_no_file_at_all_one_line_says_what_to_do(tmp_path: Path) -> None:
+    status, out, errors = check(tmp_path)
+    assert (status, out, len(errors)) == (2, "", 1)
+    assert "--config FILE" in errors[0]
+
+
+def test_a_file_of_settings_that_yaml_cannot_hold_ends_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", '"\\UFFFFFFFF"\n')
+    status, _, errors = check(tmp_path)
+    assert (status, len(errors)) == (78, 1)
+    assert "YAML" in errors[0]
+
+
+def test_readings_that_cross_the_network_in_the_clear_are_warned_about() -> None:
+    for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]"):
+        assert warnings(config_from_options("-", mqtt=f"mqtt://{host}")) == []
+    for host in ("broker.example", "10.0.0.1", "[fe80::1]"):
+        (said,) = warnings(config_from_options("-", mqtt=f"mqtt://{host}"))
+        assert "mqtts://" in said
+        assert warnings(config_from_options("-", mqtt=f"mqtts://{host}")) == []
+
+
+def test_a_port_whose_name_can_change_is_warned_about_with_its_lasting_name(tmp_path: Path) -> None:
+    config = config_from_options("/dev/ttyUSB7")
+    (said,) = warnings(config, tmp_path / "missing")
+    assert "/dev/serial/by-id/" in said
+    (tmp_path / "usb-other").symlink_to("/dev/ttyUSB8")
+    link = tmp_path / "usb-FTDI"
+    link.symlink_to("/dev/ttyUSB7")
+    (said,) = warnings(config, tmp_path)
+    assert said.endswith(f"write {link}")
+    assert len(warnings(config_from_options("/dev/ttyACM0"), tmp_path)) == 1
+    assert warnings(config_from_options("/dev/ttyS0"), tmp_path) == []
+
+
+def test_passwords_that_are_missing_or_open_to_others_are_warned_about(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("hunter2")
+    password.chmod(0o600)
+    with_user = "mqtt://me@localhost"
+    assert warnings(config_from_options("-", mqtt=with_user, password_file=password)) == []
+    password.chmod(0o644)
+    (said,) = warnings(config_from_options("-", mqtt=with_user, password_file=password))
+    assert f"chmod 600 {password}" in said
+    assert "the password" in said
+    password.chmod(0o600)
+    (said,) = warnings(config_from_options("-", mqtt=with_user))
+    assert "no password_file" in said
+    (said,) = warnings(config_from_options("-", mqtt="mqtt://localhost", password_file=password))
+    assert "mqtts://USER@HOST" in said
+    (said,) = warnings(config_from_options("-", mqtt=with_user, password_file=tmp_path / "hunter2"))
+    assert "password_file names no file" in said
+    assert "hunter2" not in said
+
+
+def test_certificates_without_tls_are_warned_about(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    text = GATEWAY + "outputs: {mqtt: {url: mqtt://localhost, ca_file: ca.pem}}\n"
+    (said,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
+    assert "mqtts://" in said

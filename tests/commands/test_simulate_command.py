@@ -1,0 +1,202 @@
+"""`simulate` as users type it: what it prints, where it sends, how it ends."""
+
+import os
+import select
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from smarty_gateway.config.key_file import load_key_ring
+from smarty_gateway.protocol.key_ring import KeyRing
+from smarty_gateway.protocol.meter import Event, MeterStream
+from tests.support.commands import LIMIT, environment, smarty_gateway
+from tests.support.streams import drain, reasons, telegrams
+
+Running = subprocess.Popen[bytes]
+
+
+@contextmanager
+def simulating(folder: Path, *arguments: object, lines: int = 1) -> Iterator[tuple[Running, list[list[str]]]]:
+    """Run the command, and wait until it has told of its meters."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smarty_gateway", "simulate", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=environment(),
+    )
+    try:
+        assert process.stdout is not None
+        yield process, [process.stdout.readline().decode().split() for _ in range(lines)]
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=LIMIT)
+
+
+def listen(descriptor: int, keys: KeyRing, enough: int) -> list[Event]:
+    """Read from a meter until there are so many events."""
+    stream = MeterStream(keys)
+    events: list[Event] = []
+    end = time.monotonic() + LIMIT
+    while len(events) < enough and time.monotonic() < end:
+        if select.select([descriptor], [], [], 0.05)[0]:
+            stream.receive_data(os.read(descriptor, 65536))
+            events += drain(stream)
+    return events
+
+
+def connect(source: str) -> socket.socket:
+    host, port = source.removeprefix("tcp://").rsplit(":", 1)
+    return socket.create_connection((host, int(port)), timeout=LIMIT)
+
+
+def wrong(folder: Path, *arguments: object) -> str:
+    """Run it with wrong arguments, and give the one line that says what is wrong."""
+    done = smarty_gateway("simulate", "--seconds", 0, *arguments, folder=folder)
+    assert done.returncode == 2
+    assert not done.stdout
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("smarty-gateway: ")
+    return line
+
+
+def test_a_luxembourg_meter_on_a_pseudo_terminal_is_read_with_the_keys_it_wrote(tmp_path: Path) -> None:
+    with simulating(tmp_path, "--write-keys", "keys.yaml", "--speed", 100) as (_, [(meter, kind, source)]):
+        assert kind == "luxembourg"
+        assert source.startswith("/dev/")
+        reader = os.open(source, os.O_RDWR | os.O_NOCTTY)
+        try:
+            events = listen(reader, load_key_ring(tmp_path / "keys.yaml"), 3)
+        finally:
+            os.close(reader)
+    assert [telegram.meter_id for telegram in telegrams(events)][:3] == [meter] * 3
+
+
+def test_mixed_meters_send_on_one_tcp_port_each(tmp_path: Path) -> None:
+    arguments = ("--kind", "mixed", "--meters", 4, "--tcp", 0, "--write-keys", "keys.yaml", "--speed", 100)
+    with simulating(tmp_path, *arguments, lines=4) as (_, lines):
+        assert [kind for _, kind, _ in lines] == ["luxembourg", "belgium"] * 2
+        keys = load_key_ring(tmp_path / "keys.yaml")
+        for meter, _, source in lines:
+            with connect(source) as client:
+                assert {found.meter_id for found in telegrams(listen(client.fileno(), keys, 2))} == {meter}
+
+
+def test_two_is_the_number_of_mixed_meters_and_one_of_others(tmp_path: Path) -> None:
+    for kind, count in (("mixed", 2), ("belgium", 1), ("luxembourg", 1)):
+        done = smarty_gateway("simulate", "--kind", kind, "--seconds", 0, folder=tmp_path)
+        assert done.returncode == 0
+        assert len(done.stdout.splitlines()) == count
+
+
+def test_meter_n_is_on_port_plus_n(tmp_path: Path) -> None:
+    for _ in range(20):  # somebody else may have the second port
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = min(probe.getsockname()[1], 65_534)
+        arguments = ("--tcp", f"localhost:{port}", "--meters", 2, "--seconds", 0)
+        done = smarty_gateway("simulate", *arguments, folder=tmp_path)
+        if done.returncode == 0:
+            break
+    sources = [line.split()[-1] for line in done.stdout.decode().splitlines()]
+    assert sources == [f"tcp://localhost:{port}", f"tcp://localhost:{port + 1}"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_well_and_its_links_are_gone(tmp_path: Path, number: signal.Signals) -> None:
+    with simulating(tmp_path, "--meters", 2, "--link", "meter", lines=2) as (process, lines):
+        assert [source for _, _, source in lines] == ["meter0", "meter1"]
+        assert (tmp_path / "meter1").resolve().is_char_device()
+        process.send_signal(number)
+        assert process.wait(LIMIT) == 0
+        assert process.stderr is not None
+        assert not process.stderr.read()
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_ends_by_itself_after_the_seconds_it_was_given(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    done = smarty_gateway("simulate", "--seconds", 0.5, folder=tmp_path)
+    assert done.returncode == 0
+    assert time.monotonic() - begin >= 0.5
+
+
+def test_faults_go_out_as_they_were_asked_for(tmp_path: Path) -> None:
+    arguments = ("--tcp", 0, "--write-keys", "keys.yaml", "--speed", 100, "--fault", "replay=1")
+    with simulating(tmp_path, *arguments) as (_, [(_, _, source)]), connect(source) as client:
+        events = listen(client.fileno(), load_key_ring(tmp_path / "keys.yaml"), 6)
+    assert set(reasons(events)) == {"replay"}
+    assert telegrams(events)
+
+
+def test_the_period_is_one_of_the_meters_clock(tmp_path: Path) -> None:
+    arguments = ("--kind", "belgium", "--tcp", 0, "--speed", 3000, "--period", 60)
+    with simulating(tmp_path, *arguments) as (_, [(_, _, source)]), connect(source) as client:
+        found = telegrams(listen(client.fileno(), KeyRing(), 3))
+    assert {telegram.as_object()["timestamp"][17:19] for telegram in found} == {
+        found[0].as_object()["timestamp"][17:19]
+    }
+    assert len({telegram.as_object()["timestamp"] for telegram in found}) == len(found)
+
+
+def test_the_key_file_is_readable_by_its_owner_only_and_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    for meters in (1, 2):
+        arguments = ("--seconds", 0, "--meters", meters, "--write-keys", path)
+        assert smarty_gateway("simulate", *arguments, folder=tmp_path).returncode == 0
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert path.read_text().count("SAG") == meters
+        path.chmod(0o644)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_key_file_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text("keys: {}\n")
+    assert "not written by simulate" in wrong(tmp_path, "--write-keys", path)
+    assert path.read_text() == "keys: {}\n"
+    link = tmp_path / "link.yaml"
+    link.symlink_to(path)
+    wrong(tmp_path, "--write-keys", link)
+    wrong(tmp_path, "--write-keys", tmp_path)
+
+
+def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"tcp://127.0.0.1:{port}: Address already in use" in wrong(tmp_path, "--tcp", port)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--kind", "dutch"), "luxembourg, belgium and mixed"),
+        (("--meters", "0"), "whole number from 1"),
+        (("--meters", "many"), "whole number from 1"),
+        (("--tcp", "localhost"), "the port of --tcp"),
+        (("--tcp", "70000"), "65535"),
+        (("--tcp", "65535", "--meters", "2"), "65536"),
+        (("--tcp", "0", "--link", "x"), "--link"),
+        (("--link", "nowhere/x"), "cannot make the link"),
+        (("--speed", "0"), "--speed"),
+        (("--speed", "nan"), "--speed"),
+        (("--period", "0.5"), "--period"),
+        (("--fault", "snow"), "noise, cut, replay, wrong-key, silence"),
+        (("--fault", "cut=2"), "from 0 to 1"),
+        (("--seed", "x"), "--seed"),
+        (("--kind", "belgium", "--write-keys", "x"), "no keys to write"),
+        (("--write-keys", "nowhere/x"), "cannot write"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in wrong(tmp_path, *arguments)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,452 @@
+"""The gateway and a real broker: what arrives there, and what a lost or late broker costs."""
+
+import json
+import signal
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from smarty_gateway.state.store import Store
+from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.commands import smarty_gateway
+from tests.support.mqtt_runs import (
+    CONFIG,
+    GAS_CONFIG,
+    configure,
+    house,
+    is_number,
+    mqtt_output,
+    reading_of,
+    second_of,
+    without_repeats,
+)
+from tests.support.running import wait_until
+from vectors.building_blocks import belgium, netherlands
+
+
+@pytest.fixture(
+    params=["", "embedded"] if IS_MOSQUITTO else ["embedded"], ids=lambda name: name or "mosquitto"
+)
+def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """Give Mosquitto if it is there, and the embedded broker in any case."""
+    with Broker(tmp_path, embedded=request.param == "embedded") as found:
+        yield found
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """Give a broker that lets everybody in."""
+    with Broker(tmp_path) as found:
+        yield found
+
+
+# What arrives
+
+
+def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
+    any_broker: Broker, tmp_path: Path
+) -> None:
+    configure(tmp_path, any_broker, "telegrams: true, home_assistant: true")
+    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+        listener.wait_for_payload("smarty/status", b"online")
+        listener.wait_for_payload("smarty/house/availability", b"offline")
+        home.send(2)
+        listener.wait_for("smarty/house/telegram", count=2)
+        listener.wait_for("smarty/house/state", is_number(1))
+        listener.wait_for_payload("smarty/house/availability", b"online")
+        health = listener.wait_for("smarty/house/health", lambda m: m.json["last_telegram"] is None)[0]
+        assert health.qos == 0
+        assert set(health.json) == {
+            "telegrams", "rejected", "noise_bytes", "counter_gaps", "duplicates", "elsewhere", "reconnects",
+            "downgraded", "last_telegram",
+        }  # fmt: skip
+        gas = listener.wait_for("smarty/house/mbus/7FLO2119000001")[0]
+        assert gas.json["value"] == 112.384
+        listener.wait_for(CONFIG)
+        listener.wait_for(GAS_CONFIG)
+        listener.wait_for("smarty/health")
+        printed = home.running.readings
+        assert [m.json for m in listener.of("smarty/house/telegram")] == printed
+        assert listener.of("smarty/house/state")[-1].json == printed[-1]
+        assert {m.qos for m in listener.messages if not m.topic.endswith("/health")} == {1}
+        held = retained(any_broker)
+        assert set(held) == {
+            "smarty/status",
+            "smarty/health",
+            "smarty/house/availability",
+            "smarty/house/state",
+            "smarty/house/health",
+            "smarty/house/mbus/7FLO2119000001",
+            "smarty/house/mbus/8SAG1234567890",
+            CONFIG,
+            GAS_CONFIG,
+            "homeassistant/device/smarty_8SAG1234567890/config",
+        }
+        assert home.running.stop() == 0
+        listener.wait_for_payload("smarty/status", b"offline")
+        assert listener.last("smarty/house/availability") == b"offline"
+
+
+def test_a_gateway_that_is_killed_is_offline_by_its_last_will(any_broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, any_broker)
+    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+        listener.wait_for_payload("smarty/status", b"online")
+        home.running.stop(signal.SIGKILL)
+        listener.wait_for_payload("smarty/status", b"offline")
+        assert retained(any_broker)["smarty/status"] == b"offline"
+
+
+def test_single_values_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "values: true")
+    with Subscriber(broker) as listener, house(tmp_path) as home:
+        home.send()
+        listener.wait_for_payload("smarty/house/energy_import_tariff_1", b"531.25")
+        listener.wait_for_payload("smarty/house/power_export", b"1.207")
+        listener.wait_for_payload("smarty/house/meter_id", b"1SAG1100000001")
+        listener.wait_for_payload("smarty/house/message", b"")
+        assert not listener.of("smarty/house/peak_demand_history")
+        assert listener.of("smarty/house/power_export")[0].qos == 0
+        assert retained(broker)["smarty/house/power_export"] == b"1.207"
+
+
+def test_a_recording_that_is_read_faster_than_the_broker_answers_arrives_whole(
+    broker: Broker, tmp_path: Path
+) -> None:
+    (tmp_path / "many.bin").write_bytes(b"".join(belgium(second % 60) for second in range(2000)))
+    (tmp_path / "gateway.yaml").write_text(
+        "meters: [{name: house, source: many.bin}]\n"
+        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true}}}}\n",
+        "utf-8",
+    )
+    with Subscriber(broker, "smarty/house/telegram") as listener:
+        done = smarty_gateway("run", "--state", tmp_path / "state", folder=tmp_path)
+        assert done.returncode == 0
+        assert all(line.endswith((b" is open", b" is closed")) for line in done.stderr.splitlines())
+        listener.wait_for("smarty/house/telegram", count=2000)
+
+
+def test_two_meters_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.bin", tmp_path / "two.bin"
+    one.write_bytes(belgium(1))
+    two.write_bytes(netherlands(2))
+    (tmp_path / "gateway.yaml").write_text(
+        "meters:\n  - {name: my/house, source: one.bin}\n  - {source: two.bin}\n"
+        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true, "
+        "home_assistant: true}}\n",
+        "utf-8",
+    )
+    with Subscriber(broker) as listener:
+        done = smarty_gateway("run", "--state", tmp_path / "state", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert listener.wait_for("smarty/my_house/state")[0].json["meter"] == "my/house"
+        assert (
+            listener.wait_for("smarty/E0044000000000001/state")[0].json["energy_import_tariff_1"] == 2130.115
+        )
+        listener.wait_for("smarty/my_house/telegram")
+        listener.wait_for("smarty/E0044000000000001/telegram")
+        ids = {
+            component["unique_id"]
+            for topic, payload in retained(broker, "homeassistant/#").items()
+            for component in json.loads(payload)["cmps"].values()
+            if topic.endswith("/config")
+        }
+        assert any("1SAG1100000001" in one for one in ids)
+        assert any("E0044000000000001" in one for one in ids)
+
+
+def test_one_meter_needs_no_configuration_file(broker: Broker, tmp_path: Path) -> None:
+    with Subscriber(broker) as listener:
+        recording = tmp_path / "one.bin"
+        recording.write_bytes(belgium(1))
+        done = smarty_gateway(
+            "run", "--source", recording, "--mqtt", f"mqtt://127.0.0.1:{broker.port}",
+            "--state", tmp_path / "state", folder=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        listener.wait_for("smarty/1SAG1100000001/state")
+        listener.wait_for(CONFIG)
+
+
+@pytest.mark.parametrize("style", ["device", "entity"])
+def test_mqtt_5_carries_the_same(any_broker: Broker, tmp_path: Path, style: str) -> None:
+    configure(
+        tmp_path,
+        any_broker,
+        f"version: '5', telegrams: true, values: true, home_assistant: {{style: {style}}}",
+    )
+    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+        home.send(60)
+        listener.wait_for("smarty/house/telegram", count=60)
+        assert [second_of(m.payload) for m in listener.of("smarty/house/telegram")] == list(range(60))
+        listener.wait_for("smarty/house/state", is_number(59))
+        listener.wait_for_payload("smarty/house/tariff", b"1")
+        assert home.running.stop() == 0
+        listener.wait_for_payload("smarty/status", b"offline")
+    assert not home.running.says("does not take")
+
+
+# The broker comes and goes
+
+
+def test_the_gateway_starts_without_a_broker_and_finds_it(broker: Broker, tmp_path: Path) -> None:
+    broker.stop()
+    configure(tmp_path, broker)
+    with house(tmp_path) as home:
+        home.running.wait_for_log("no broker answers at")
+        home.send(3)
+        broker.start()
+        home.running.wait_for_log("connected to the broker")
+        with Subscriber(broker) as listener:
+            listener.wait_for("smarty/house/state", is_number(2))
+        assert home.running.says("no broker answers at") == 1
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_after_an_outage_the_newest_state_comes_first_and_then_the_backlog_in_order(
+    any_broker: Broker, tmp_path: Path, end: str
+) -> None:
+    configure(tmp_path, any_broker, "telegrams: true, home_assistant: true")
+    with Subscriber(any_broker, "smarty/#") as listener, house(tmp_path) as home:
+        home.send(5)
+        listener.wait_for("smarty/house/telegram", is_number(4))
+        getattr(any_broker, end)()
+        home.running.wait_for_log("the broker")
+        home.send(60)
+        place = len(any_broker.log())
+        any_broker.start()
+        wait_until(lambda: "smarty/status" in any_broker.received(place), "a connection")
+        wait_until(lambda: "smarty/house/state" in any_broker.received(place), "a state", limit=1.0)
+        listener.wait_for("smarty/house/telegram", is_number(64))
+        numbers = [second_of(m.payload) for m in listener.of("smarty/house/telegram")]
+        assert without_repeats(numbers) == list(range(65))
+        topics_in_order = any_broker.received(place)
+        assert topics_in_order.index("smarty/house/state") < topics_in_order.index("smarty/house/telegram")
+        listener.wait_for("smarty/house/state", is_number(64))
+        assert home.running.says("connected to the broker") == 1
+
+
+def test_a_frozen_broker_holds_up_nothing_and_gets_everything_when_it_goes_on(
+    any_broker: Broker, tmp_path: Path
+) -> None:
+    configure(tmp_path, any_broker, "telegrams: true, values: true")
+    with Subscriber(any_broker, "smarty/#") as listener, house(tmp_path) as home:
+        home.send(2)
+        listener.wait_for("smarty/house/telegram", is_number(1))
+        any_broker.freeze()
+        home.send(200)
+        any_broker.resume()
+        listener.wait_for("smarty/house/telegram", is_number(201))
+        numbers = [second_of(m.payload) for m in listener.of("smarty/house/telegram")]
+        assert without_repeats(numbers) == list(range(202))
+        listener.wait_for("smarty/house/state", is_number(201))
+
+
+def test_what_waited_outlives_a_clean_stop_of_the_gateway(broker: Broker, tmp_path: Path) -> None:
+    broker.stop()
+    configure(tmp_path, broker, "telegrams: true")
+    with house(tmp_path) as home:
+        home.send(10)
+        assert home.running.stop() == 0
+    broker.start()
+    with Subscriber(broker, "smarty/house/telegram") as listener, house(tmp_path) as home:
+        listener.wait_for("smarty/house/telegram", count=10)
+        home.skip(10)
+        home.send()
+        listener.wait_for("smarty/house/telegram", is_number(10))
+        numbers = [second_of(m.payload) for m in listener.of("smarty/house/telegram")]
+        assert numbers == list(range(11))
+
+
+def test_with_durability_each_nothing_is_lost_when_the_gateway_is_killed(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.stop()
+    configure(tmp_path, broker, "telegrams: true, durability: each")
+    file = tmp_path / "state/smarty-gateway/gateway.sqlite3"
+    for start in (0, 5):
+        with house(tmp_path) as home:
+            home.skip(start)
+            home.send(5)
+            wait_until(lambda count=start + 5: rows_of(file) == count, "rows")  # type: ignore[misc]
+            home.running.stop(signal.SIGKILL)
+    broker.start()
+    with Subscriber(broker, "smarty/house/telegram") as listener, house(tmp_path):
+        listener.wait_for("smarty/house/telegram", count=10)
+        assert [second_of(m.payload) for m in listener.of("smarty/house/telegram")] == list(range(10))
+        wait_until(lambda: rows_of(file) == 0, "an empty store")
+
+
+def rows_of(file: Path) -> int:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as connection:
+        return int(connection.execute("SELECT count(*) FROM undelivered").fetchone()[0])
+
+
+def test_with_a_broker_there_no_telegram_is_written(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "telegrams: true")
+    with Subscriber(broker, "smarty/#") as listener, house(tmp_path) as home:
+        home.send(50)
+        listener.wait_for("smarty/house/telegram", is_number(49))
+        home.running.stop()
+    with closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection:
+        assert connection.execute("SELECT count(*) FROM undelivered").fetchone() == (0,)
+        assert connection.execute("SELECT * FROM sqlite_sequence").fetchall() == []
+
+
+def test_a_peer_that_never_answers_holds_up_neither_readings_nor_the_stop(tmp_path: Path) -> None:
+    stored = 0
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for url in (f"mqtt://127.0.0.1:{port}", f"mqtts://127.0.0.1:{port}"):
+            (tmp_path / "gateway.yaml").write_text(
+                f"meters: [{{name: house, source: {tmp_path}/port}}]\n"
+                f"outputs: {{stdout: {{format: json}}, mqtt: {{url: '{url}', telegrams: true}}}}\n",
+                "utf-8",
+            )
+            with house(tmp_path) as home:
+                home.send(3)
+                assert home.running.stop() == 0
+            file = tmp_path / "state/smarty-gateway/gateway.sqlite3"
+            stored += 3
+            assert rows_of(file) == stored
+
+
+# Home Assistant, styles, forget
+
+
+def test_when_home_assistant_starts_it_gets_announcements_and_states_again(
+    broker: Broker, tmp_path: Path
+) -> None:
+    configure(tmp_path, broker, "home_assistant: true")
+    with Subscriber(broker) as listener, house(tmp_path) as home:
+        home.send()
+        listener.wait_for("smarty/house/state")
+        listener.wait_for(CONFIG)
+        for birth in range(2, 4):
+            listener.publish("homeassistant/status", b"online")
+            for topic in (CONFIG, GAS_CONFIG, "smarty/house/state", "smarty/house/mbus/7FLO2119000001"):
+                listener.wait_for(topic, count=birth)
+
+
+def test_a_change_of_style_empties_the_topics_of_the_other(broker: Broker, tmp_path: Path) -> None:
+    other = "homeassistant/sensor/smarty_1SAG1100000001/power_import/config"
+    for style, here, gone in (
+        ("device", CONFIG, other),
+        ("entity", other, CONFIG),
+        ("device", CONFIG, other),
+    ):
+        configure(tmp_path, broker, f"home_assistant: {{style: {style}}}")
+        with Subscriber(broker) as listener, house(tmp_path) as home:
+            home.send()
+            listener.wait_for(here)
+            if style != "device" or gone in retained(broker):
+                listener.wait_for_payload(gone, b"")
+            assert home.running.stop() == 0
+        kinds = {topic.split("/")[1] for topic in retained(broker, "homeassistant/#")}
+        assert kinds == {here.split("/")[1]}
+
+
+def test_an_interrupted_change_of_style_is_done_at_the_next_start(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "home_assistant: {style: entity}")
+    with house(tmp_path) as home:
+        home.send()
+        home.running.stop()
+    # A row that came back is what a crash before the broker's answer leaves behind.
+    file = tmp_path / "state/smarty-gateway/gateway.sqlite3"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO published VALUES (?, 'house')", (CONFIG,))
+    with Subscriber(broker) as listener:
+        listener.publish(CONFIG, b"{}")
+        listener.wait_for(CONFIG)
+        with house(tmp_path) as home:
+            home.send()
+            listener.wait_for_payload(CONFIG, b"")
+
+
+def test_forget_empties_everything_the_broker_holds_of_a_meter(any_broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, any_broker, "values: true, home_assistant: true")
+    with house(tmp_path) as home:
+        home.send()
+        with Subscriber(any_broker) as listener:
+            listener.wait_for(CONFIG)
+            listener.wait_for("smarty/house/power_export")
+        assert home.running.stop() == 0
+    with Subscriber(any_broker) as listener:
+        listener.publish("other/topic", b"stays")
+    arguments = ("forget", "house", "--state", tmp_path / "state/smarty-gateway")
+    done = smarty_gateway(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(retained(any_broker)) == {"smarty/status", "smarty/health"}
+    again = smarty_gateway(*arguments, folder=tmp_path)
+    assert again.returncode != 0
+    assert b"nothing is stored of a meter named house" in again.stderr
+
+
+def test_forget_without_a_broker_forgets_nothing(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "home_assistant: true")
+    with house(tmp_path) as home:
+        home.send()
+        home.running.stop()
+    broker.stop()
+    arguments = ("forget", "house", "--state", tmp_path / "state/smarty-gateway")
+    done = smarty_gateway(*arguments, folder=tmp_path)
+    assert done.returncode != 0
+    assert b"nothing was forgotten" in done.stderr
+    broker.start()
+    assert CONFIG in retained(broker)
+    assert smarty_gateway(*arguments, folder=tmp_path).returncode == 0
+
+
+def test_forget_removes_telegrams_of_a_meter_that_never_reached_the_broker(
+    broker: Broker, tmp_path: Path
+) -> None:
+    broker.stop()
+    configure(tmp_path, broker, "telegrams: true")
+    with house(tmp_path) as home:
+        home.send(5)
+        assert home.running.stop() == 0
+    file = tmp_path / "state/smarty-gateway/gateway.sqlite3"
+    assert rows_of(file) == 5
+    arguments = ("forget", "house", "--state", file.parent)
+    done = smarty_gateway(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert b"5 waiting telegrams" in done.stdout
+    assert rows_of(file) == 0
+    again = smarty_gateway(*arguments, folder=tmp_path)
+    assert b"nothing is stored of a meter named house" in again.stderr
+
+
+def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path: Path) -> None:
+    url = f"mqtt://127.0.0.1:{broker.port}"
+    for number, name in enumerate(("old", "new")):
+        with mqtt_output(tmp_path, url, name, more="home_assistant: true") as output:
+            output.publish(reading_of(belgium(number), name))
+    held = retained(broker)
+    arguments = ("forget", "old", "--state", tmp_path / "state", "--mqtt", url)
+    done = smarty_gateway(*arguments, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left = retained(broker)
+    assert left == {topic: held[topic] for topic in held if not topic.startswith("smarty/old/")}
+    assert json.loads(left[CONFIG])["stat_t"] == "smarty/new/state"
+
+
+def test_forget_spares_the_telegrams_of_a_meter_that_is_spelled_otherwise(
+    broker: Broker, tmp_path: Path
+) -> None:
+    url = f"mqtt://127.0.0.1:{broker.port}"
+    with mqtt_output(tmp_path, url, "my house", more="values: true") as output:
+        output.publish(reading_of(belgium(0), "my house"))
+    with mqtt_output(tmp_path, url, "my_house", more="telegrams: true") as output:
+        output.publish(reading_of(belgium(1), "my_house"))
+        with Subscriber(broker) as listener:
+            listener.wait_for("smarty/my_house/state", is_number(1))
+    file = tmp_path / "state/gateway.sqlite3"
+    with Store(file.parent) as store:
+        store.write(undelivered=[("smarty/my_house/telegram", b"{}")])
+    arguments = ("forget", "my house", "--state", file.parent, "--mqtt", url)
+    assert smarty_gateway(*arguments, folder=tmp_path).returncode == 0
+    assert rows_of(file) == 1
+    assert "smarty/my_house/state" in retained(broker)

@@ -1,0 +1,406 @@
+"""Brokers for tests: Mosquitto where it is installed, else an embedded one; and who listens to them."""
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.commands import LIMIT, ROOT
+from tests.support.running import wait_until
+
+MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+_PASSWD: Final = shutil.which("mosquitto_passwd")
+#: Whether tests that need what only Mosquitto can do will find it.
+IS_MOSQUITTO: Final = MOSQUITTO is not None and _PASSWD is not None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate and its private key, as files."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """A throw-away CA."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Throw-away {name}")])
+        self.file = folder / f"{name}.pem"
+        own = self._sign(self._name, self._key, is_authority=True)
+        self.file.write_bytes(own.public_bytes(Encoding.PEM))
+
+    def issue(
+        self,
+        name: str,
+        *,
+        host: str | None = "localhost",
+        address: str = "127.0.0.1",
+        is_expired: bool = False,
+    ) -> Certificate:
+        """Issue a certificate for a host and an address, or for a client where there is no host."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = []
+        if host is not None:
+            names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address(address))]
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host or name)])
+        signed = self._sign(subject, key, names=names, is_expired=is_expired)
+        files = Certificate(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+        files.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
+        files.key.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        )
+        files.key.chmod(0o600)
+        return files
+
+    def _sign(
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        names: list[x509.GeneralName] | None = None,
+        is_authority: bool = False,
+        is_expired: bool = False,
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=3))
+            .not_valid_after(now + dt.timedelta(days=-1 if is_expired else 1))
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.KeyUsage(
+                    digital_signature=True,
+                    content_commitment=False,
+                    key_encipherment=False,
+                    data_encipherment=False,
+                    key_agreement=False,
+                    key_cert_sign=is_authority,
+                    crl_sign=is_authority,
+                    encipher_only=False,
+                    decipher_only=False,
+                ),
+                critical=True,
+            )
+        )
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(self._key, hashes.SHA256())
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Broker:
+    """A broker in a process of its own, which keeps its port and its retained messages over a restart.
+
+    Args:
+        folder: an existing one for its files.
+        users: names with passwords; without, everybody is let in.
+        server: its certificate, for TLS.
+        client_ca: demands a certificate of clients that this CA has signed.
+        acl: lines of Mosquitto's ACL file; only Mosquitto knows them.
+        options: further lines of Mosquitto's configuration.
+        embedded: use the embedded broker even where Mosquitto is installed.
+        hangs_up_on: patterns of topics; only the embedded broker knows this and the next.
+        answers: patterns of topics, with the reason code of the PUBACK (MQTT 5).
+    """
+
+    def __init__(  # noqa: PLR0913 - one for each thing that a broker may ask
+        self,
+        folder: Path,
+        *,
+        users: dict[str, str] | None = None,
+        server: Certificate | None = None,
+        client_ca: Path | None = None,
+        acl: str | None = None,
+        options: tuple[str, ...] = (),
+        embedded: bool = False,
+        hangs_up_on: tuple[str, ...] = (),
+        answers: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self.port = free_port()
+        self._folder = folder / f"broker-{self.port}"
+        self._folder.mkdir()
+        self._log = self._folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._users, self._server, self._client_ca, self._acl = users, server, client_ca, acl
+        self._options = options
+        self._hangs_up_on, self._answers = hangs_up_on, answers
+        if embedded or not IS_MOSQUITTO or hangs_up_on or answers:
+            assert acl is None, "the embedded broker has no ACL"
+            assert not options, "the embedded broker has no configuration"
+            self._command = [
+                sys.executable,
+                "-m",
+                "tests.support.embedded_broker",
+                str(self._embedded_options()),
+            ]
+        else:
+            self._command = [str(MOSQUITTO), "-c", str(self._mosquitto_options())]
+
+    def _embedded_options(self) -> Path:
+        options = {
+            "port": self.port,
+            "state": str(self._folder / "state"),
+            "users": self._users,
+            "certificate": self._server and str(self._server.certificate),
+            "key": self._server and str(self._server.key),
+            "client_ca": self._client_ca and str(self._client_ca),
+            "hangs_up_on": self._hangs_up_on,
+            "answers": dict(self._answers),
+        }
+        file = self._folder / "options.json"
+        file.write_text(json.dumps(options), "utf-8")
+        return file
+
+    def _mosquitto_options(self) -> Path:
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            f"allow_anonymous {str(self._users is None).lower()}",
+            "persistence true",
+            f"persistence_location {self._folder}/",
+            "autosave_on_changes true",
+            "autosave_interval 1",
+            "max_queued_messages 1000000",  # with 0, Mosquitto 2.0 hangs up after what it forbids
+            "log_dest stderr",
+            "log_type all",
+            *self._options,
+        ]
+        if os.geteuid() == 0:
+            lines.append("user root")
+        if self._users is not None:
+            passwords = self._folder / "passwords"
+            passwords.touch(0o600)
+            for user, password in self._users.items():
+                subprocess.run(
+                    [str(_PASSWD), "-b", str(passwords), user, password], check=True, capture_output=True
+                )
+            lines.append(f"password_file {passwords}")
+        if self._server is not None:
+            lines += [f"certfile {self._server.certificate}", f"keyfile {self._server.key}"]
+        if self._client_ca is not None:
+            lines += [f"cafile {self._client_ca}", "require_certificate true"]
+        if self._acl is not None:
+            lines.append(f"acl_file {self._write_acl(self._acl)}")
+        file = self._folder / "mosquitto.conf"
+        file.write_text("\n".join([*lines, ""]), "utf-8")
+        return file
+
+    def _write_acl(self, lines: str) -> Path:
+        acl = self._folder / "acl"
+        acl.write_text(lines, "utf-8")
+        acl.chmod(0o600)
+        return acl
+
+    def allow(self, acl: str) -> None:
+        """Put other lines in force than the ACL has."""
+        assert self._process is not None
+        self._write_acl(acl)
+        self._process.send_signal(signal.SIGHUP)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+        assert self._process is None
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT
+            )
+        self._process = process
+        wait_until(lambda: self._listens() or process.poll() is not None, "a broker")
+        assert process.poll() is None, self.log()
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, without a chance to say or save anything."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(LIMIT)
+            self._process = None
+
+    def freeze(self) -> None:
+        """Let it accept and answer nothing any more, while its connections stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """Give all that it has logged."""
+        return self._log.read_text("utf-8", "replace")
+
+    def received(self, since: int = 0) -> list[str]:
+        """Give the topics of all messages it has got, in order, from a place in its log."""
+        return re.findall(r"Received PUBLISH from .*?'([^']*)'", self.log()[since:])
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a subscriber got, and when."""
+
+    topic: str
+    payload: bytes
+    is_retained: bool
+    qos: int
+    time: float
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - whatever the payload is
+        """Give the payload's content."""
+        return json.loads(self.payload)
+
+
+class Subscriber:
+    """Collects messages; its session outlives a restart of the broker, so it misses nothing."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        *topics: str,
+        user: str | None = None,
+        password: str | None = None,
+        ca_file: Path | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self.messages: list[Message] = []
+        self._topics = topics or ("#",)
+        self._is_subscribed = threading.Event()
+        client = Client(
+            CallbackAPIVersion.VERSION2, client_id=f"subscriber-{uuid.uuid4()}", clean_session=False
+        )
+        self._client = client
+        client.reconnect_delay_set(1, 1)
+        if user is not None:
+            client.username_pw_set(user, password)
+        if ca_file is not None:
+            client.tls_set(
+                str(ca_file),
+                certfile=str(certificate.certificate) if certificate else None,
+                keyfile=str(certificate.key) if certificate else None,
+            )
+        client.on_connect = self._connected
+        client.on_disconnect = lambda *_: self._is_subscribed.clear()
+        client.on_subscribe = lambda *_: self._is_subscribed.set()
+        client.on_message = self._received
+        client.connect("localhost" if ca_file else "127.0.0.1", broker.port)
+
+    def __enter__(self) -> Self:
+        self._client.loop_start()
+        self.wait_for_connection()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connected(self, *_: object) -> None:
+        self._client.subscribe([(topic, 1) for topic in self._topics])
+
+    def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        self.messages.append(
+            Message(message.topic, bytes(message.payload), message.retain, message.qos, time.monotonic())
+        )
+
+    def wait_for_connection(self) -> None:
+        """Wait until the broker has taken the subscription."""
+        assert self._is_subscribed.wait(LIMIT), "no subscription"
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish, as other clients of the broker do."""
+        self._client.publish(topic, payload, qos=1)
+
+    def of(self, topic: str) -> list[Message]:
+        """Give the messages of a topic, or of all that begin so where it ends in a slash."""
+        return [
+            m
+            for m in list(self.messages)
+            if m.topic == topic or (topic[-1] == "/" and m.topic.startswith(topic))
+        ]
+
+    def last(self, topic: str) -> bytes | None:
+        """Give the newest payload of a topic."""
+        found = self.of(topic)
+        return found[-1].payload if found else None
+
+    def wait_for(
+        self, topic: str, condition: Callable[[Message], object] = bool, count: int = 1
+    ) -> list[Message]:
+        """Wait for so many messages of a topic that fulfil a condition, and give them."""
+        wait_until(
+            lambda: sum(bool(condition(m)) for m in self.of(topic)) >= count,
+            f"{count} messages of {topic}; there are {sorted({m.topic for m in list(self.messages)})}",
+        )
+        return [message for message in self.of(topic) if condition(message)]
+
+    def wait_for_payload(self, topic: str, payload: bytes) -> None:
+        """Wait until the newest message of a topic is this one."""
+        wait_until(lambda: self.last(topic) == payload, f"{topic} {payload!r} (it is {self.last(topic)!r})")
+
+
+def retained(broker: Broker, *topics: str) -> dict[str, bytes]:
+    """Give what a broker holds, as a newcomer gets it."""
+    with Subscriber(broker, *(topics or ("#",)), "end/of/retained") as newcomer:
+        newcomer.publish("end/of/retained", b"x")
+        newcomer.wait_for("end/of/retained")
+        return {m.topic: m.payload for m in newcomer.messages if m.is_retained}

@@ -1,0 +1,130 @@
+"""A gateway with one Belgian meter on a terminal and a broker, for tests of MQTT."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from smarty_gateway.config.gateway_file import load_config
+from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput
+from smarty_gateway.outputs.output import Reading
+from smarty_gateway.protocol.key_ring import KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.simulator.ports import PtyPort
+from smarty_gateway.state.store import Store
+from tests.support.brokers import Broker, Message
+from tests.support.running import Running
+from vectors.building_blocks import belgium
+
+CONFIG = "homeassistant/device/smarty_1SAG1100000001/config"
+GAS_CONFIG = "homeassistant/device/smarty_7FLO2119000001/config"
+
+
+class House:
+    """A gateway with one Belgian meter on a terminal, whose telegrams are numbered by their seconds."""
+
+    def __init__(self, running: Running, port: PtyPort) -> None:
+        self.running = running
+        self._port = port
+        self._next = 0
+        self.sent = 0
+        running.wait_for_port(port.name)
+
+    def send(self, count: int = 1, make: Callable[[int], bytes] = belgium) -> None:
+        """Let the meter speak, and wait until standard output has each telegram."""
+        for _ in range(count):
+            self._port.write(make(self._next))
+            self._next += 1
+            self.sent += 1
+            self.running.wait_for_readings(self.sent)
+
+    def skip(self, count: int) -> None:
+        """Let the meter's clock go on."""
+        self._next += count
+
+
+def configure(folder: Path, broker: Broker, more: str = "", url: str | None = None) -> None:
+    """Write gateway.yaml with these lines for the broker."""
+    (folder / "gateway.yaml").write_text(
+        f"meters: [{{name: house, source: {folder}/port}}]\n"
+        "outputs:\n  stdout: {format: json}\n"
+        f"  mqtt: {{url: '{url or f'mqtt://127.0.0.1:{broker.port}'}', interval: 0, {more}}}\n",
+        "utf-8",
+    )
+
+
+@contextmanager
+def house(folder: Path, *arguments: str) -> Iterator[House]:
+    """Run the gateway of a folder."""
+    port = PtyPort(folder / "port")
+    try:
+        with Running("run", *arguments, folder=folder) as running:
+            yield House(running, port)
+    finally:
+        port.close()
+
+
+class _Noting(Store):
+    """A store that tells which topics are put aside."""
+
+    def __init__(self, store: Store, note: Callable[[str, int | None], None]) -> None:
+        self.__dict__.update(store.__dict__)
+        self._note = note
+
+    def note_put_aside(self, topic: str, size: int | None) -> None:
+        self._note(topic, size)
+        super().note_put_aside(topic, size)
+
+
+@contextmanager
+def mqtt_output(
+    folder: Path,
+    url: str,
+    *names: str,
+    more: str = "interval: 0",
+    put_aside: Mapping[str, int] = MappingProxyType({}),
+    note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
+) -> Iterator[MqttOutput]:
+    """Run the MQTT output alone, in this process, for meters of these names."""
+    file = folder / "output.yaml"
+    meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
+    file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
+    config = load_config(file)
+    assert config.mqtt is not None
+    with Store(folder / "state") as store:
+        for topic, size in put_aside.items():
+            store.note_put_aside(topic, size)
+        output = MqttOutput(config, config.mqtt, _Noting(store, note_put_aside), list)
+        output.start()
+        try:
+            yield output
+        finally:
+            output.stop(10.0)
+    assert output.failure is None
+
+
+def reading_of(telegram: bytes, name: str = "house") -> Reading:
+    """Give a reading as it comes to the outputs."""
+    stream = MeterStream(KeyRing())
+    stream.receive_data(telegram)
+    event = stream.next_event()
+    assert isinstance(event, MeterTelegram)
+    return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC))
+
+
+def second_of(payload: bytes) -> int:
+    """Give the number of a telegram."""
+    at = datetime.fromisoformat(json.loads(payload)["timestamp"])
+    return at.minute % 10 * 60 + at.second
+
+
+def is_number(number: int) -> Callable[[Message], bool]:
+    """Tell telegrams of this number from others."""
+    return lambda message: second_of(message.payload) == number
+
+
+def without_repeats(numbers: list[int]) -> list[int]:
+    """Drop what came before."""
+    return list(dict.fromkeys(numbers))
