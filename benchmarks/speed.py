@@ -67,8 +67,8 @@ def moving(texts: Iterable[bytes]) -> list[bytes]:
     return moved
 
 
-class _Genuine:
-    genuine = True
+class _Verified:
+    verified = True
 
 
 def chunks_of(data: bytes, size: int) -> list[bytes]:
@@ -76,7 +76,7 @@ def chunks_of(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def feed(stream: Extractor[_Genuine] | MeterStream, chunks: list[bytes]) -> int:
+def feed(stream: Extractor[_Verified] | MeterStream, chunks: list[bytes]) -> int:
     """Feed a stream in chunks and take what comes."""
     found = 0
     for chunk in chunks:
@@ -105,10 +105,10 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
     data = b"".join(frames)
     cut: list[Frame] = []
 
-    def judge(candidate: Candidate) -> _Genuine:
+    def judge(candidate: Candidate) -> _Verified:
         if isinstance(candidate, Frame):
             cut.append(candidate)
-        return _Genuine()
+        return _Verified()
 
     large, small = chunks_of(data, 4096), chunks_of(data, 1)
     feed(Extractor(judge), large)
@@ -118,7 +118,7 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
     events = iter(stream.next_event, None)
     records = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
     found: dict[str, Callable[[], object]] = {
-        "extract": lambda: feed(Extractor(lambda _: _Genuine()), large),
+        "extract": lambda: feed(Extractor(lambda _: _Verified()), large),
         "crc": lambda: [arc(text) for text in texts],
         "lines": lambda: [parse_telegram(text) for text in texts],
         "decode": lambda: list(map(MeterDecoder().decode, parsed)),

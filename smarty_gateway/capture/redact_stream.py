@@ -35,8 +35,8 @@ from smarty_gateway.protocol.decryption import (
 )
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
+    FRAME_PREFIX,
     HEADER_MAX,
-    MARK,
     MAX_LENGTH,
     TAG_SIZE,
     FaultyHeader,
@@ -171,7 +171,7 @@ class Redactor:
     # What the parts of a stream become
 
     def _redact(self, data: bytes, event: Event) -> bytes:
-        if not data.startswith(MARK[:1]):
+        if not data.startswith(FRAME_PREFIX[:1]):
             self._dummies.changes["plaintext telegrams"] += 1
             self._note_names(data)
             return redact_telegram(data, self._dummies)
@@ -230,7 +230,7 @@ class Redactor:
         self._first_noise += noise[: _EXAMINED - len(self._first_noise)]
         start = 0
         while start < len(noise):
-            at = noise.find(MARK, start)
+            at = noise.find(FRAME_PREFIX, start)
             header = read_header(noise[at : at + HEADER_MAX]) if at >= 0 else None
             if at >= 0 and not (
                 isinstance(header, Header) and header.security == AUTHENTICATED_AND_ENCRYPTED
@@ -320,9 +320,9 @@ class Redactor:
 
 def _next_mark(data: bytes) -> int:
     """Give where in a faulty header another frame begins, whose header is worth to be kept; or its end."""
-    if not data.startswith(MARK[:1]):
+    if not data.startswith(FRAME_PREFIX[:1]):
         return len(data)
-    at = data.find(MARK, 1)
-    if at < 0 and len(data) > 1 and data.endswith(MARK[:1]):
+    at = data.find(FRAME_PREFIX, 1)
+    if at < 0 and len(data) > 1 and data.endswith(FRAME_PREFIX[:1]):
         at = len(data) - 1
     return len(data) if at < 0 else at

@@ -24,7 +24,7 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.signals import SignalEvent, handling
-from smarty_gateway.sources.address import FRAMINGS, MODERN, SPEEDS, Address, LineSettings, parse_address
+from smarty_gateway.sources.address import DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
@@ -60,8 +60,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "beside the capture",
     )
     line = parser.add_argument_group("serial ports")
-    line.add_argument("--speed", type=int, choices=SPEEDS, default=MODERN.speed, metavar="BAUD")
-    line.add_argument("--framing", choices=FRAMINGS, default=MODERN.framing)
+    line.add_argument("--speed", type=int, choices=SPEEDS, default=DSMR4_LINE.speed, metavar="BAUD")
+    line.add_argument("--framing", choices=FRAMINGS, default=DSMR4_LINE.framing)
     parser.add_argument("-v", "--verbose", action="store_true", help="say what is rejected as it comes")
     parser.set_defaults(execute=execute)
 

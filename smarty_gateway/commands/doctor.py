@@ -21,7 +21,7 @@ from smarty_gateway.doctor.findings import Finding
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.safe_text import printable
-from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings, parse_address
+from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
@@ -123,8 +123,8 @@ class _Listening:
         self._began = time.monotonic()
         self._seconds = seconds
         self._ends = self._began + seconds
-        self._line = MODERN
-        self._lines = {MODERN}  # that were tried
+        self._line = DSMR4_LINE
+        self._lines = {DSMR4_LINE}  # that were tried
         self._countdown = StatusLine()
         self._has_opened = False
 

@@ -35,9 +35,9 @@ from smarty_gateway.protocol.errors import GatewayError, KeyFormatError
 from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.safe_text import object_id, topic_part
 from smarty_gateway.sources.address import (
+    DSMR2_LINE,
+    DSMR4_LINE,
     FRAMINGS,
-    MODERN,
-    OLD,
     SPEEDS,
     Address,
     AddressError,
@@ -521,10 +521,10 @@ def _meter(values: dict[str, Any]) -> MeterConfig:
     """
     line = None
     if "speed" in values or "framing" in values:
-        is_old = values.get("speed") == OLD.speed or (
-            "speed" not in values and values["framing"] == OLD.framing
+        is_old = values.get("speed") == DSMR2_LINE.speed or (
+            "speed" not in values and values["framing"] == DSMR2_LINE.framing
         )
-        usual = OLD if is_old else MODERN
+        usual = DSMR2_LINE if is_old else DSMR4_LINE
         line = LineSettings(values.get("speed", usual.speed), values.get("framing", usual.framing))
     return MeterConfig(
         sources=values["source"],

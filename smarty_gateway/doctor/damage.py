@@ -18,7 +18,15 @@ from typing import Final
 from smarty_gateway.doctor import findings as say
 from smarty_gateway.doctor.findings import Finding
 from smarty_gateway.doctor.signal_faults import BEGINNING
-from smarty_gateway.protocol.frame import HEADER_MAX, MARK, MAX_LENGTH, Frame, Header, cut_frame, read_header
+from smarty_gateway.protocol.frame import (
+    FRAME_PREFIX,
+    HEADER_MAX,
+    MAX_LENGTH,
+    Frame,
+    Header,
+    cut_frame,
+    read_header,
+)
 from smarty_gateway.protocol.rejection import Hint, Reason
 from smarty_gateway.protocol.telegram import is_text
 
@@ -185,7 +193,7 @@ class Damage:
     def take_frame_with_another_inside(self, offset: int, size: int, title: bytes) -> bool:
         """Say whether a frame that failed holds the beginning of the next: then it is too short."""
         data = self._window.cut(offset, offset + size + HEADER_MAX)
-        at = data.find(MARK + title, _HEADER_MIN)
+        at = data.find(FRAME_PREFIX + title, _HEADER_MIN)
         if not 0 <= at < size:
             return False
         self._take_short(at, size - at)
@@ -199,7 +207,7 @@ class Damage:
 
     def _take_piece(self, data: bytes) -> None:
         """Look at what should have been one telegram."""
-        header = read_header(data[:HEADER_MAX]) if data.startswith(MARK) else None
+        header = read_header(data[:HEADER_MAX]) if data.startswith(FRAME_PREFIX) else None
         whole = max(self._sizes, default=0)
         if isinstance(header, Header):
             whole = header.size + header.length

@@ -26,7 +26,7 @@ from smarty_gateway.protocol.identities import fold
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
-from smarty_gateway.sources.address import MODERN, LineSettings
+from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 from smarty_gateway.sources.source import Cause, SourceLost
 
 #: The entries of a key file; None stands for `any`.
@@ -432,8 +432,8 @@ class Diagnosis:
         if not self._meters:
             return
         line = self._search.proven
-        if self._is_serial and line is not None and line != MODERN:
-            yield 0, say.line_settings_found(line, MODERN)
+        if self._is_serial and line is not None and line != DSMR4_LINE:
+            yield 0, say.line_settings_found(line, DSMR4_LINE)
         elif (parity := parity_of(bytes(self._search.sample))) is not None:
             yield 0, say.parity_read_as_eight_bits(parity)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import without_keys
-from smarty_gateway.sources.address import OLD, LineSettings
+from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
 
 #: Luxmetering P1 specification 1.1.3, table 1.1.
 DSO_CONTACTS: Final = (
@@ -186,7 +186,7 @@ def inverted(how: str) -> Finding:
 def line_settings_found(line: LineSettings, usual: LineSettings) -> Finding:
     """Telegrams came through at other settings than the usual ones."""
     begin = "For `run`, which does not try these settings by itself, write"
-    if line == OLD:
+    if line == DSMR2_LINE:
         begin = "Nothing needs to be done for `run`, which finds that too. To be quicker, write"
     return Finding(
         Code.LINE_SETTINGS,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from smarty_gateway.doctor.findings import Code, Finding, times
-from smarty_gateway.protocol.decoder import Readings
+from smarty_gateway.protocol.decoder import DecodedTelegram
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 
 #: What the first line of a telegram begins with: three letters that are the maker's or the country's.
@@ -66,12 +66,12 @@ class SeenMeter:
     @property
     def country(self) -> str | None:
         """Name the country, None if the telegram does not tell."""
-        return country_of(self.last.readings)
+        return country_of(self.last.decoded)
 
     @property
     def phases(self) -> int:
         """Count the phases that the telegram speaks of."""
-        return phases_of(self.last.readings)
+        return phases_of(self.last.decoded)
 
     def as_object(self) -> dict[str, Any]:
         """Give what programs may want to know."""
@@ -80,13 +80,13 @@ class SeenMeter:
             "meter_id": self.last.meter_id,
             "system_title": None if title is None else title.hex().upper(),
             "country": self.country,
-            "p1_version": self.last.readings.fields.get("p1_version"),
+            "p1_version": self.last.decoded.fields.get("p1_version"),
             "security": sorted(security.value for security in self.securities),
             "telegrams": self.count,
             "period_seconds": None if self.period is None else self.period.total_seconds(),
             "phases": self.phases or None,
-            "devices": {name: device.get("id", "") for name, device in self.last.readings.devices.items()},
-            "not_sent": missing_from(self.last.readings),
+            "devices": {name: device.get("id", "") for name, device in self.last.decoded.devices.items()},
+            "not_sent": missing_from(self.last.decoded),
         }
 
     def interrupt(self) -> None:
@@ -127,10 +127,10 @@ class SeenMeter:
 
     def _description(self, begin: str) -> str:
         """Say what this meter sends, in one sentence."""
-        readings = self.last.readings
+        decoded = self.last.decoded
         words = [
             f"{begin}: {times(self.count, 'telegram')}",
-            ", ".join(filter(None, [self.country or "country not recognised", _version(readings)])),
+            ", ".join(filter(None, [self.country or "country not recognised", _version(decoded)])),
             " and ".join(_SECURITIES[security] for security in sorted(self.securities)),
         ]
         if self.period is not None:
@@ -138,13 +138,13 @@ class SeenMeter:
         if self.phases:
             words.append(times(self.phases, "phase"))
         devices = [
-            f"{_plain(name)} {device.get('id', '')}".strip() for name, device in readings.devices.items()
+            f"{_plain(name)} {device.get('id', '')}".strip() for name, device in decoded.devices.items()
         ]
         words.append(f"M-Bus devices: {', '.join(devices)}" if devices else "no M-Bus device")
         return "; ".join(words) + "."
 
     def _advice(self, *, alone: bool) -> str:
-        missing = missing_from(self.last.readings)
+        missing = missing_from(self.last.decoded)
         words = "Nothing is wrong. Start `smarty-gateway run`." if alone else "These readings can be used."
         if not missing:
             return words
@@ -162,36 +162,36 @@ class SeenMeter:
         return f"{words} Ask your grid operator (DSO) about what you miss."
 
 
-def country_of(readings: Readings) -> str | None:
+def country_of(decoded: DecodedTelegram) -> str | None:
     """Name the country of a telegram, None if it does not tell."""
-    found = _COUNTRIES.get(readings.header[:3])
-    if found is None and readings.header.startswith("SAG5SAG-METER"):
+    found = _COUNTRIES.get(decoded.header[:3])
+    if found is None and decoded.header.startswith("SAG5SAG-METER"):
         return "Hungary"
-    version = str(readings.fields.get("p1_version", ""))
+    version = str(decoded.fields.get("p1_version", ""))
     if found is None and version in _DUTCH_VERSIONS:
         return "the Netherlands"
     return "Belgium" if found is None and version.startswith("502") and len(version) == 5 else found
 
 
-def phases_of(readings: Readings) -> int:
+def phases_of(decoded: DecodedTelegram) -> int:
     """Count the phases of which a telegram tells anything."""
-    return sum(any(f"{name}_{phase}" in readings.fields for name in _PHASE_FIELDS) for phase in _PHASES)
+    return sum(any(f"{name}_{phase}" in decoded.fields for name in _PHASE_FIELDS) for phase in _PHASES)
 
 
-def missing_from(readings: Readings) -> list[str]:
+def missing_from(decoded: DecodedTelegram) -> list[str]:
     """Name what meters of this kind can send, and this one does not."""
     wanted = {
         "voltage": "voltage_l1",
         "current": "current_l1",
         "power_per_phase": "power_import_l1",
     }
-    missing = [name for name, code in wanted.items() if code not in readings.fields]
-    return missing if "gas" in readings.devices else [*missing, "gas"]
+    missing = [name for name, code in wanted.items() if code not in decoded.fields]
+    return missing if "gas" in decoded.devices else [*missing, "gas"]
 
 
-def _version(readings: Readings) -> str:
+def _version(decoded: DecodedTelegram) -> str:
     """Write the version as the specifications name themselves."""
-    version = str(readings.fields.get("p1_version", ""))
+    version = str(decoded.fields.get("p1_version", ""))
     if len(version) == 2:
         return f"P1 version {version[0]}.{version[1]}"
     if len(version) == 5:
@@ -200,7 +200,7 @@ def _version(readings: Readings) -> str:
 
 
 def _time_of(telegram: MeterTelegram) -> datetime | None:
-    stamp = telegram.readings.fields.get("timestamp")
+    stamp = telegram.decoded.fields.get("timestamp")
     try:
         return datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
     except ValueError:

@@ -8,10 +8,10 @@ before, and says nothing.
 from typing import Final
 
 from smarty_gateway.doctor.signal_faults import BEGINNING, Kind, examine, looks_like_text
-from smarty_gateway.sources.address import MODERN, OLD, LineSettings
+from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, LineSettings
 
 #: What is tried on a serial port while only garbage comes; M-Bus readers in Austria speak 2400 8E1.
-LINES_TO_TRY: Final = (MODERN, OLD, LineSettings(19200, "8N1"), LineSettings(2400, "8E1"))
+LINES_TO_TRY: Final = (DSMR4_LINE, DSMR2_LINE, LineSettings(19200, "8N1"), LineSettings(2400, "8E1"))
 
 #: A pause on the line this long means that what came before it was all of something.
 _PAUSE: Final = 0.3
@@ -32,8 +32,8 @@ class LineSearch:
     """
 
     def __init__(self) -> None:
-        self.line = MODERN
-        self.tried = [MODERN]
+        self.line = DSMR4_LINE
+        self.tried = [DSMR4_LINE]
         self.proven: LineSettings | None = None
         self.sample = bytearray()
         self._samples: dict[LineSettings, bytes] = {}

@@ -26,9 +26,9 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Final
 
-from smarty_gateway.protocol.frame import MARK
+from smarty_gateway.protocol.frame import FRAME_PREFIX
 from smarty_gateway.protocol.telegram import TEXT_BYTES
-from smarty_gateway.sources.address import OLD, LineSettings
+from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
 
 #: More bytes make no verdict surer, only slower.
 _EXAMINED: Final = 16384
@@ -193,8 +193,8 @@ def parity_of(data: bytes) -> LineSettings | None:
         return None
     even = sum(byte.bit_count() % 2 == 0 for byte in data) / len(data)
     if even >= _MOST:
-        return LineSettings(OLD.speed, "7E1")
-    return LineSettings(OLD.speed, "7O1") if even <= 1 - _MOST else None
+        return LineSettings(DSMR2_LINE.speed, "7E1")
+    return LineSettings(DSMR2_LINE.speed, "7O1") if even <= 1 - _MOST else None
 
 
 def _wrong_parity(data: bytes) -> Signal | None:
@@ -208,7 +208,9 @@ def _slow(data: bytes) -> Signal | None:
     """Find that the line changes at most once within nearly every byte."""
     if len(data) < _ENOUGH or sum(_changes(byte) <= 1 for byte in data) < _MOST * len(data):
         return None
-    return Signal(Kind.LINE_SETTINGS, "the bytes look like those of a sender much slower than the port", OLD)
+    return Signal(
+        Kind.LINE_SETTINGS, "the bytes look like those of a sender much slower than the port", DSMR2_LINE
+    )
 
 
 def _changes(byte: int) -> int:
@@ -296,5 +298,7 @@ def _byte_of(bits: Iterable[int]) -> int:
 
 #: The first five bytes are the same in every kind of receiver; with gaps some four are.
 _INVERTED_BEGINNINGS: Final = tuple(
-    received_inverted(MARK + maker + b"\x67", idle_bits)[:5] for maker in _MAKERS for idle_bits in (0, 1, 2)
+    received_inverted(FRAME_PREFIX + maker + b"\x67", idle_bits)[:5]
+    for maker in _MAKERS
+    for idle_bits in (0, 1, 2)
 )

@@ -279,7 +279,7 @@ class Gateway:
             return
         with suppress(sqlite3.Error):  # a file that is locked for a moment is asked again in a second
             for title in self._store.take_resets():
-                self._identities.counters.begin_anew(title)
+                self._identities.counters.reset(title)
                 _log.warning("the frame counter of %s begins anew, as you asked", title.hex().upper())
         is_new = any(
             key not in self._saved_in_this_run and self._saved.get(key) != counter

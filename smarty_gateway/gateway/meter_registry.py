@@ -317,7 +317,7 @@ class MeterRegistry:
 
     def _identities_of(self, telegram: MeterTelegram) -> tuple[str, ...]:
         """Return the identities that say whose a telegram is."""
-        identities, title = identities_of(telegram.readings), telegram.system_title
+        identities, title = identities_of(telegram.decoded), telegram.system_title
         if title is None:
             return identities
         is_authenticated = telegram.security is Security.AUTHENTICATED
@@ -538,4 +538,4 @@ def _key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) -
     # What is not proven never looks like a title.
     if title is not None and not identities:
         return f"id {title.hex()}"
-    return f"id {identities[0]}" if identities else f"header {fold(telegram.readings.header)} on {source}"
+    return f"id {identities[0]}" if identities else f"header {fold(telegram.decoded.header)} on {source}"

@@ -26,7 +26,7 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.safe_text import printable
-from smarty_gateway.sources.address import MODERN, OLD, Address, Kind, LineSettings
+from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, Address, Kind, LineSettings
 from smarty_gateway.sources.source import READ_SECONDS, Source, SourceEnded, SourceLost
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class SourceReader:
         self._identities = identities
         self._registry = registry
         self._make_source = make_source
-        self._line = meters[0].line or MODERN
+        self._line = meters[0].line or DSMR4_LINE
         self._source = make_source(meters[0].line)
         self._deliver = deliver
         self._ended = ended
@@ -321,7 +321,7 @@ class SourceReader:
             advice = f"; write `speed: {self._line.speed}` and `framing: {self._line.framing}` to its entry"
             at = f" at {self._line}" if self._finds_line else ""
             self._garbage.end(
-                f"telegrams come through from {self.address}{at}{'' if self._line == MODERN else advice}"
+                f"telegrams come through from {self.address}{at}{'' if self._line == DSMR4_LINE else advice}"
             )
 
     def _is_back(self) -> None:
@@ -362,7 +362,7 @@ class SourceReader:
                 "speed right?"
             )
             return
-        other = OLD if self._line == MODERN else MODERN
+        other = DSMR2_LINE if self._line == DSMR4_LINE else DSMR4_LINE
         self._garbage.begin(
             f"only garbage comes from {self.address} at {self._line}; trying {other}. If that does not help "
             "either, look at the cable: P1 needs an inverted signal"

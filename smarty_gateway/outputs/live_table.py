@@ -60,7 +60,7 @@ class _Block:
         table.add_column(no_wrap=True, overflow="ellipsis")
         table.add_column(justify="right", no_wrap=True, min_width=12)
         table.add_column(no_wrap=True, width=5)
-        for words, value, unit in _rows(telegram.readings.fields, telegram.readings.devices):
+        for words, value, unit in _rows(telegram.decoded.fields, telegram.decoded.devices):
             table.add_row(words, value, unit)
         status = Text.assemble((telegram.security.value, SECURITY_STYLE[telegram.security]))
         age = (datetime.now(UTC) - self.reading.received).total_seconds()

@@ -94,7 +94,7 @@ def print_table(console: Console, telegram: MeterTelegram) -> None:
 
 
 def _title(telegram: MeterTelegram) -> Text:
-    time = _time(str(telegram.readings.fields.get("timestamp", "without a time")))
+    time = _time(str(telegram.decoded.fields.get("timestamp", "without a time")))
     title = Text.assemble(
         (printable(telegram.meter_id), "bold"),
         "  ",
@@ -108,7 +108,7 @@ def _title(telegram: MeterTelegram) -> Text:
 
 
 def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
-    readings = telegram.readings
+    readings = telegram.decoded
     yield _Row(_METER, "Header", readings.header, "", "")
     if telegram.system_title is not None:
         yield _Row(_METER, "System title", telegram.system_title.hex().upper(), "", "")
@@ -127,7 +127,7 @@ def _rows(telegram: MeterTelegram) -> Iterator[_Row]:
 
 
 def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
-    readings = telegram.readings
+    readings = telegram.decoded
     for name, value in readings.fields.items():
         found = BY_NAME[name]
         code = readings.codes[name]

@@ -8,7 +8,7 @@ from smarty_gateway.protocol.telegram import Checksum
 
 
 @dataclass(frozen=True, slots=True)
-class PlainTelegram:
+class PlainText:
     """A text from a slash to an end line, as it stood in the stream."""
 
     offset: int
@@ -26,14 +26,14 @@ class Malformed:
     words: str
 
 
-Candidate = Frame | PlainTelegram | Malformed
+Candidate = Frame | PlainText | Malformed
 
 
 class Verdict(Protocol):
     """What a judge says of a candidate."""
 
     @property
-    def genuine(self) -> bool:
+    def verified(self) -> bool:
         """Whether it has verified; then its bytes are consumed, whatever else is thought of it."""
         ...
 

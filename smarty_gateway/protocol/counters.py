@@ -51,7 +51,7 @@ class FrameCounters:
         self.last[key] = counter
         self._titles.add(system_title)
 
-    def begin_anew(self, system_title: bytes) -> None:
+    def reset(self, system_title: bytes) -> None:
         """Accept any counter of this meter next, but remember which keys have verified its frames.
 
         May be called by another thread than the one that reads.

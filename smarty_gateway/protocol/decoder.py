@@ -25,7 +25,7 @@ from smarty_gateway.protocol.obis import (
     MBusField,
     ObisObject,
 )
-from smarty_gateway.protocol.telegram import Telegram
+from smarty_gateway.protocol.telegram import ParsedTelegram
 from smarty_gateway.protocol.values import (
     UnreadableError,
     read_count,
@@ -49,7 +49,7 @@ _OTHER_IDENTITY: Final = "0-0:96.1.0"
 _IDENTITIES: Final = ("logical_device_name", "equipment_id")
 
 
-class Readings(NamedTuple):
+class DecodedTelegram(NamedTuple):
     """What one telegram says.
 
     Attributes:
@@ -69,18 +69,18 @@ class Readings(NamedTuple):
     identity: str | None
 
 
-def decode(telegram: Telegram) -> Readings:
+def decode(telegram: ParsedTelegram) -> DecodedTelegram:
     """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
     header, lines = telegram.split()
-    readings = _decode_lines(header, lines)
-    if "" in readings.unknown:
+    decoded = _decode_lines(header, lines)
+    if "" in decoded.unknown:
         joined = _with_continuations(lines)
         if len(joined) != len(lines):
             return _decode_lines(header, joined)
-    return readings
+    return decoded
 
 
-def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
+def _decode_lines(header: str, lines: Sequence[str]) -> DecodedTelegram:
     fields: dict[str, Value] = {}
     codes: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
@@ -113,7 +113,7 @@ def _decode_lines(header: str, lines: Sequence[str]) -> Readings:
             if usual_code(code) == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(found.rest[1:-1])
     identity = next((fields[name] for name in _IDENTITIES if fields.get(name)), other_identity)
-    return Readings(
+    return DecodedTelegram(
         header=header,
         fields=fields,
         codes=codes,

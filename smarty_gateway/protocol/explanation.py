@@ -48,7 +48,7 @@ def explain(event: Event, data: bytes, keys: KeyRing) -> Iterator[Explained]:
     else:
         yield from _explain_text(event.offset, data, is_shown=isinstance(event, MeterTelegram))
     if isinstance(event, MeterTelegram):
-        fields = len(event.readings.fields) + len(event.readings.devices)
+        fields = len(event.decoded.fields) + len(event.decoded.devices)
         words = f"accepted, {event.security}: {fields} fields of meter {event.meter_id}"
     else:
         words = str(event)

@@ -25,14 +25,14 @@ from smarty_gateway.protocol.candidates import (
     FalseCandidate,
     Malformed,
     OpenFrame,
-    PlainTelegram,
+    PlainText,
     V,
     start_of,
 )
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
+    FRAME_PREFIX,
     HEADER_MAX,
-    MARK,
     MAX_LENGTH,
     FaultyHeader,
     Header,
@@ -211,7 +211,7 @@ class Extractor(Generic[V]):
             return False
         if self._starts:
             frame = self._starts[0][1]
-        elif self._buffer.startswith(MARK, start - self._base):
+        elif self._buffer.startswith(FRAME_PREFIX, start - self._base):
             header = self._header(start)
             if not isinstance(header, Header) or header.security != AUTHENTICATED_AND_ENCRYPTED:
                 return False
@@ -248,7 +248,7 @@ class Extractor(Generic[V]):
         first, body_size = begun[0], bang - begun[0]
         text = bytes(self._buffer[first - self._base : end - self._base])
         if text[0] == ord("/") and checksum_of(text, body_size) is Checksum.RIGHT:
-            self._take(PlainTelegram(first, len(text), text, Checksum.RIGHT), only_if_due=False)
+            self._take(PlainText(first, len(text), text, Checksum.RIGHT), only_if_due=False)
         else:
             self._judge_doubtful(first, text, [start - first for start in begun], body_size)
 
@@ -269,13 +269,13 @@ class Extractor(Generic[V]):
         )
         if not (only_if_due and checksum is Checksum.MISSING):
             offset = first + len(text) - len(chosen)
-            self._take(PlainTelegram(offset, len(chosen), chosen, checksum), only_if_due=only_if_due)
+            self._take(PlainText(offset, len(chosen), chosen, checksum), only_if_due=only_if_due)
 
     def _take(self, candidate: Candidate, *, only_if_due: bool) -> None:
         """Ask the judge; consume what is genuine, and keep what is false until its turn comes."""
         verdict = self._judge(candidate)
         start, end = candidate.offset, candidate.offset + candidate.size
-        if verdict.genuine:
+        if verdict.verified:
             self._consume(candidate, verdict)
         elif start >= self._settled:
             # What begins inside another false one and ends behind it can never be reported: either
@@ -324,7 +324,7 @@ class Extractor(Generic[V]):
             return
         buffer, base = self._buffer, self._base
         stop = limit
-        at = buffer.find(MARK, first - base, limit + 1 - base)
+        at = buffer.find(FRAME_PREFIX, first - base, limit + 1 - base)
         while at >= 0:
             header = self._header(base + at)
             if header is None:
@@ -332,8 +332,8 @@ class Extractor(Generic[V]):
                 break
             if isinstance(header, Header) and header.security == AUTHENTICATED_AND_ENCRYPTED:
                 self._add_open(base + at, header)
-            at = buffer.find(MARK, at + 1, limit + 1 - base)
-        if buffer[-1:] == MARK[:1]:
+            at = buffer.find(FRAME_PREFIX, at + 1, limit + 1 - base)
+        if buffer[-1:] == FRAME_PREFIX[:1]:
             stop = min(stop, self._end - 1)
         stop = self._search_slashes(first, stop)
         self._searched = stop
@@ -383,7 +383,7 @@ class Extractor(Generic[V]):
             first = self._buffer[at - self._base]
             if first in _SLASHES:
                 self._add_slashes([at])
-            elif first == MARK[0]:
+            elif first == FRAME_PREFIX[0]:
                 header = self._header(at)
                 if header is None:
                     waiting.append(at)

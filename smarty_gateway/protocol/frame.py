@@ -21,7 +21,7 @@ MAX_LENGTH: Final = 16384
 #: Suite 0, authenticated and encrypted, unicast key: the one security byte of a P1 port.
 AUTHENTICATED_AND_ENCRYPTED: Final = 0x30
 #: How every frame begins.
-MARK: Final = b"\xdb\x08"
+FRAME_PREFIX: Final = b"\xdb\x08"
 #: The longest header, with the security byte.
 HEADER_MAX: Final = 14
 

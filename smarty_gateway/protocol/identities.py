@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Final
 
 from smarty_gateway.protocol.counters import FrameCounters
-from smarty_gateway.protocol.decoder import Readings, usual_code
+from smarty_gateway.protocol.decoder import DecodedTelegram, usual_code
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.key_ring import KeyRing
@@ -265,16 +265,16 @@ def forms_of(identity: str) -> frozenset[str]:
     return frozenset({folded}) if title is None else frozenset({folded}) | names_of_title(title)
 
 
-def identities_of(readings: Readings) -> tuple[str, ...]:
+def identities_of(decoded: DecodedTelegram) -> tuple[str, ...]:
     """Return every identity in a telegram, in the form of `fold`, the one that names the meter first.
 
     All lines with one of these codes count, so that an empty or odd one in front hides nothing.
     """
-    fields = readings.fields
+    fields = decoded.fields
     found = [str(fields[name]) for name in _IDENTITY_FIELDS if name in fields]
-    if readings.identity is not None:
-        found.append(readings.identity)
-    for code, lines in readings.unknown.items():
+    if decoded.identity is not None:
+        found.append(decoded.identity)
+    for code, lines in decoded.unknown.items():
         if usual_code(code) in _IDENTITY_CODES:
             found += [read_hex_text(rest[1:-1]) for rest in lines]
     return _folded(tuple([text[:_LONGEST] for text in found]))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainTelegram
-from smarty_gateway.protocol.decoder import Readings
+from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainText
+from smarty_gateway.protocol.decoder import DecodedTelegram
 from smarty_gateway.protocol.decryption import (
     decrypt,
     fits_encryption_key,
@@ -50,7 +50,7 @@ class MeterTelegram(NamedTuple):
     offset: int
     size: int
     raw: bytes
-    readings: Readings
+    decoded: DecodedTelegram
     security: Security
     system_title: bytes | None = None
     frame_counter: int | None = None
@@ -59,16 +59,16 @@ class MeterTelegram(NamedTuple):
     @property
     def meter_id(self) -> str:
         """Name the meter by what the telegram says, else by its system title or header."""
-        if self.readings.identity is not None and not self.has_foreign_identity:
-            return self.readings.identity
+        if self.decoded.identity is not None and not self.has_foreign_identity:
+            return self.decoded.identity
         if self.system_title is not None:
             return self.system_title.hex().upper()
-        return self.readings.header
+        return self.decoded.header
 
     @property
     def is_header_only(self) -> bool:
         """True if nothing but the header tells this meter from others, which names a model."""
-        return self.readings.identity is None and self.system_title is None
+        return self.decoded.identity is None and self.system_title is None
 
     def as_object(self, meter: str | None = None) -> dict[str, Any]:
         """Give the flat JSON object of the contract.
@@ -76,8 +76,8 @@ class MeterTelegram(NamedTuple):
         Args:
             meter: the configured name; the meter's own identity where there is none.
         """
-        readings, meter_id = self.readings, self.meter_id
-        fields = readings.fields
+        decoded, meter_id = self.decoded, self.meter_id
+        fields = decoded.fields
         result: dict[str, Any] = {"meter": meter or meter_id, "meter_id": meter_id}
         if self.system_title is not None:
             result["system_title"] = self.system_title.hex().upper()
@@ -86,11 +86,11 @@ class MeterTelegram(NamedTuple):
         result["security"] = self.security.value
         if self.frame_counter is not None:
             result["frame_counter"] = self.frame_counter
-        result["header"] = readings.header
+        result["header"] = decoded.header
         result |= fields
-        result |= readings.devices
-        if readings.unknown:
-            result["unknown"] = readings.unknown
+        result |= decoded.devices
+        if decoded.unknown:
+            result["unknown"] = decoded.unknown
         return result
 
 
@@ -113,7 +113,7 @@ class _FailedTag:
 class _Verdict(NamedTuple):
     """Whether a candidate is genuine, and what becomes of it; of a duplicate nothing does."""
 
-    genuine: bool
+    verified: bool
     event: Event | _FailedTag | None
 
 
@@ -180,10 +180,10 @@ class MeterStream:
     def _judge(self, candidate: Candidate) -> _Verdict:
         if isinstance(candidate, Malformed):
             return _Verdict(
-                genuine=False,
+                verified=False,
                 event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.words),
             )
-        if isinstance(candidate, PlainTelegram):
+        if isinstance(candidate, PlainText):
             return self._judge_plaintext(candidate)
         return self._judge_frame(candidate)
 
@@ -208,7 +208,7 @@ class MeterStream:
                 return self._judge_verified(frame, key, plaintext)
         if keys[0].verification is Verification.REQUIRED:
             before = any(self._has_verified_before(frame, key) for key in keys)
-            return _Verdict(genuine=False, event=_FailedTag(frame, before))
+            return _Verdict(verified=False, event=_FailedTag(frame, before))
         return self._refuse_without_tag(frame, keys)
 
     def _judge_verified(self, frame: Frame, key: MeterKey, plaintext: bytes) -> _Verdict:
@@ -225,30 +225,30 @@ class MeterStream:
             return self._duplicate(frame)
         if telegram is None:
             words = "the frame is authentic, but what it holds is no P1 telegram"
-            return self._refuse(frame, Reason.MALFORMED, words, genuine=True)
+            return self._refuse(frame, Reason.MALFORMED, words, verified=True)
         if admission is Admission.REPLAY:
-            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key), genuine=True)
+            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key), verified=True)
         if telegram.checksum is not Checksum.RIGHT:
             words = f"the frame is authentic, but the CRC of its telegram is {telegram.checksum.value}"
-            return self._refuse(frame, Reason.CHECKSUM, words, genuine=True)
+            return self._refuse(frame, Reason.CHECKSUM, words, verified=True)
         authenticated = key.verification is Verification.REQUIRED
-        readings = self._decoder.decode(telegram)
+        decoded = self._decoder.decode(telegram)
         accepted = MeterTelegram(
             offset=frame.offset,
             size=frame.size,
             raw=telegram.raw,
-            readings=readings,
+            decoded=decoded,
             security=Security.AUTHENTICATED if authenticated else Security.UNAUTHENTICATED,
             system_title=frame.system_title,
             frame_counter=frame.frame_counter,
             has_foreign_identity=self._has_foreign_identity(
-                frame.system_title, readings, authenticated=authenticated
+                frame.system_title, decoded, authenticated=authenticated
             ),
         )
-        return _Verdict(genuine=True, event=accepted)
+        return _Verdict(verified=True, event=accepted)
 
-    def _has_foreign_identity(self, title: bytes, readings: Readings, *, authenticated: bool) -> bool:
-        identities = identities_of(readings)
+    def _has_foreign_identity(self, title: bytes, decoded: DecodedTelegram, *, authenticated: bool) -> bool:
+        identities = identities_of(decoded)
         if authenticated:
             return not self.identities.claim(title, identities, self._source)
         # Without a tag nothing is proven, so such a frame gains no identity of its own.
@@ -258,9 +258,9 @@ class MeterStream:
 
     def _duplicate(self, frame: Frame) -> _Verdict:
         self._on_duplicate(frame)
-        return _Verdict(genuine=True, event=None)
+        return _Verdict(verified=True, event=None)
 
-    def _judge_plaintext(self, candidate: PlainTelegram) -> _Verdict:
+    def _judge_plaintext(self, candidate: PlainText) -> _Verdict:
         telegram = parse_telegram(candidate.text)
         if telegram is None or candidate.checksum is Checksum.WRONG:
             return self._refuse(candidate, Reason.CHECKSUM, "the CRC of this plaintext telegram is wrong")
@@ -271,14 +271,14 @@ class MeterStream:
             if not is_text(candidate.text):
                 words = "this plaintext telegram has no CRC, and bytes in it that are no text"
                 return self._refuse(candidate, Reason.CHECKSUM, words)
-        readings = self._decoder.decode(telegram)
-        accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, readings, Security.PLAINTEXT)
-        identities = identities_of(readings) + names_in_header(readings.header)
+        decoded = self._decoder.decode(telegram)
+        accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, decoded, Security.PLAINTEXT)
+        identities = identities_of(decoded) + names_in_header(decoded.header)
         title = self.identities.title_behind(identities, self.keys)
         if title is not None or self._is_refused_as_plaintext(accepted, identities):
             words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
-            return self._refuse(candidate, Reason.PLAINTEXT, words, genuine=True, title=title)
-        return _Verdict(genuine=True, event=accepted)
+            return self._refuse(candidate, Reason.PLAINTEXT, words, verified=True, title=title)
+        return _Verdict(verified=True, event=accepted)
 
     def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: tuple[str, ...]) -> bool:
         if self.identities.is_never_plaintext(identities):
@@ -292,16 +292,16 @@ class MeterStream:
 
     def _refuse(
         self,
-        candidate: Frame | PlainTelegram,
+        candidate: Frame | PlainText,
         reason: Reason,
         words: str,
         *,
-        genuine: bool = False,
+        verified: bool = False,
         title: bytes | None = None,
     ) -> _Verdict:
-        if isinstance(candidate, PlainTelegram):
+        if isinstance(candidate, PlainText):
             rejection = Rejection(reason, candidate.offset, candidate.size, words, system_title=title)
-            return _Verdict(genuine, rejection)
+            return _Verdict(verified, rejection)
         rejection = Rejection(
             reason,
             candidate.offset,
@@ -310,7 +310,7 @@ class MeterStream:
             system_title=candidate.system_title,
             frame_counter=candidate.frame_counter,
         )
-        return _Verdict(genuine, rejection)
+        return _Verdict(verified, rejection)
 
     def _refuse_without_tag(self, frame: Frame, keys: tuple[MeterKey, ...]) -> _Verdict:
         """Refuse a frame under crc-only, where no tag says what is wrong."""

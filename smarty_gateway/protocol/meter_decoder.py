@@ -17,9 +17,9 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final
 
-from smarty_gateway.protocol.decoder import Readings, Value, decode, find_object
+from smarty_gateway.protocol.decoder import DecodedTelegram, Value, decode, find_object
 from smarty_gateway.protocol.obis import Form, Quantity
-from smarty_gateway.protocol.telegram import Telegram
+from smarty_gateway.protocol.telegram import ParsedTelegram
 from smarty_gateway.protocol.values import read_number, read_time
 
 #: A line with one value that is a time, or digits and what follows them. What `decode` would drop on its
@@ -35,26 +35,26 @@ _Read = Callable[[bytes], Value | None]
 class MeterDecoder:
     """Gives what `decode` gives, and sooner if telegrams of the same meter follow each other.
 
-    The readings of consecutive telegrams share what did not change, so nobody may write into them.
+    The results of consecutive telegrams share what did not change, so nobody may write into them.
     """
 
     def __init__(self) -> None:
         self._layout: _Layout | None = None
         self._meter: tuple[str, str | None] | None = None
 
-    def decode(self, telegram: Telegram) -> Readings:
+    def decode(self, telegram: ParsedTelegram) -> DecodedTelegram:
         """Read every line of a telegram, see the function of this name."""
         body = telegram.body
         if self._layout is not None:
-            readings = self._layout.read_next(body)
-            if readings is not None:
-                return readings
-        readings = decode(telegram)
-        meter = readings.header, readings.identity
+            decoded = self._layout.read_next(body)
+            if decoded is not None:
+                return decoded
+        decoded = decode(telegram)
+        meter = decoded.header, decoded.identity
         # Where meters take turns, a layout would never fit.
-        self._layout = _Layout(body, readings) if self._meter in (None, meter) else None
+        self._layout = _Layout(body, decoded) if self._meter in (None, meter) else None
         self._meter = meter
-        return readings
+        return decoded
 
 
 class _Layout:
@@ -65,10 +65,10 @@ class _Layout:
         readings: what it says.
     """
 
-    __slots__ = ("_cut", "_fixed", "_names", "_numbers", "_readers", "_readings", "_shape")
+    __slots__ = ("_cut", "_decoded", "_fixed", "_names", "_numbers", "_readers", "_shape")
 
-    def __init__(self, body: bytes, readings: Readings) -> None:
-        self._readings = readings
+    def __init__(self, body: bytes, decoded: DecodedTelegram) -> None:
+        self._decoded = decoded
         moving: dict[str, _Read] = {}
         sizes: list[int] = []
         end = 0
@@ -77,10 +77,10 @@ class _Layout:
             code = sent_code.decode()
             found = find_object(code)
             # Lines that repeat a code are rare, and only one of them has given the field.
-            if found is None or readings.codes.get(found.name) != code or code in readings.unknown:
+            if found is None or decoded.codes.get(found.name) != code or code in decoded.unknown:
                 continue
             read = _reader_of(found.quantity, number, unit)
-            if read is not None and read(number or time) == readings.fields[found.name]:
+            if read is not None and read(number or time) == decoded.fields[found.name]:
                 start, stop = match.span(2 if number else 4)
                 sizes += [start - end, stop - start]
                 end = stop
@@ -92,7 +92,7 @@ class _Layout:
         self._numbers = parts[1::2]
         self._shape = _shape_of(self._numbers)
 
-    def read_next(self, body: bytes) -> Readings | None:
+    def read_next(self, body: bytes) -> DecodedTelegram | None:
         """Read a telegram that differs from the last by digits of its numbers only; None for any other."""
         if len(body) != self._cut.size:
             return None
@@ -100,7 +100,7 @@ class _Layout:
         numbers = parts[1::2]
         if b"".join(parts[::2]) != self._fixed or _shape_of(numbers) != self._shape:
             return None
-        last = self._readings
+        last = self._decoded
         fields = last.fields.copy()
         for name, read, digits, before in zip(
             self._names, self._readers, numbers, self._numbers, strict=True
@@ -111,8 +111,10 @@ class _Layout:
                     return None
                 fields[name] = value
         self._numbers = numbers
-        self._readings = Readings(last.header, fields, last.codes, last.devices, last.unknown, last.identity)
-        return self._readings
+        self._decoded = DecodedTelegram(
+            last.header, fields, last.codes, last.devices, last.unknown, last.identity
+        )
+        return self._decoded
 
 
 @lru_cache(maxsize=64)

@@ -119,7 +119,7 @@ def crc_is_due(text: bytes) -> bool:
     return _CRC_IS_DUE.search(text.replace(b"\x00", b"").replace(b"\r", b"")) is not None
 
 
-class Telegram(NamedTuple):
+class ParsedTelegram(NamedTuple):
     """One telegram as the meter wrote it.
 
     Attributes:
@@ -150,7 +150,7 @@ class Telegram(NamedTuple):
         return lines[0][1:], list(filter(None, lines[1:]))
 
 
-def parse_telegram(text: bytes) -> Telegram | None:
+def parse_telegram(text: bytes) -> ParsedTelegram | None:
     """Cut a text into a telegram; None if it does not begin with a slash or never ends.
 
     Line breaks before the slash are skipped (some senders write one), and so is whatever follows
@@ -167,4 +167,4 @@ def parse_telegram(text: bytes) -> Telegram | None:
             return None
         end = END_LINE.match(text, at - 1) or END_LINE_AT_END.match(text, at - 1)
     raw = text[: end.end()]
-    return Telegram(raw, at + 1, checksum_of(raw, at + 1))
+    return ParsedTelegram(raw, at + 1, checksum_of(raw, at + 1))

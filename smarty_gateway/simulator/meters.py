@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, MARK, TAG_SIZE
+from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, FRAME_PREFIX, TAG_SIZE
 from smarty_gateway.protocol.key_ring import KEY_SIZE, LUXEMBOURG_AUTHENTICATION_KEY
 from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.simulator.household import FIRST_SECOND, Household
@@ -101,7 +101,7 @@ class _Sealing:
         # This cipher writes a tag of 16 bytes only; a shorter tag is its beginning (SP 800-38D, 7.1).
         sealed = self._cipher.encrypt(self._title + counter, plaintext, _AAD)[: TAG_SIZE - 16]
         content = _SECURITY + counter + sealed
-        return MARK + self._title + b"\x82" + len(content).to_bytes(2, "big") + content
+        return FRAME_PREFIX + self._title + b"\x82" + len(content).to_bytes(2, "big") + content
 
 
 def dummy_key(number: int) -> bytes:

@@ -42,8 +42,8 @@ class LineSettings:
         return f"{self.speed} {self.framing}"
 
 
-MODERN: Final = LineSettings()
-OLD: Final = LineSettings(9600, "7E1")
+DSMR4_LINE: Final = LineSettings()
+DSMR2_LINE: Final = LineSettings(9600, "7E1")
 FRAMINGS: Final = ("8N1", "7E1", "8E1", "7N1", "8O1", "7O1", "8N2", "7E2")
 SPEEDS: Final = (300, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400)
 

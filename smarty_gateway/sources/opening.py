@@ -1,6 +1,6 @@
 """Which source reads which address."""
 
-from smarty_gateway.sources.address import MODERN, Address, Kind, LineSettings
+from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind, LineSettings
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Source
 from smarty_gateway.sources.tcp import TcpSource
@@ -20,5 +20,5 @@ def source_for(address: Address, line: LineSettings | None = None, *, recorded_p
         # Only who has a serial port needs its library.
         from smarty_gateway.sources.serial_port import SerialSource  # noqa: PLC0415
 
-        return SerialSource(address, line or MODERN)
+        return SerialSource(address, line or DSMR4_LINE)
     return RecordingSource(address, recorded_pace=recorded_pace)

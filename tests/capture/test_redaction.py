@@ -216,9 +216,9 @@ def everything_in(data: bytes, keys: KeyRing) -> bytes:
 def names_of(event: MeterTelegram) -> list[str]:
     """Give the names of all fields, also within devices and lists."""
     found = sorted(event.as_object())
-    for name, device in event.readings.devices.items():
+    for name, device in event.decoded.devices.items():
         found += [f"{name}.{field}" for field in sorted(device)]
-    return [*found, *sorted(event.readings.unknown)]
+    return [*found, *sorted(event.decoded.unknown)]
 
 
 def outline(events: Iterable[Event]) -> list[tuple[object, ...]]:
@@ -280,7 +280,7 @@ def test_the_same_original_gets_the_same_dummy(tmp_path: Path) -> None:
     found = telegrams(read(joined(chunks), dummy_keys))
     assert len({event.meter_id for event in found[:5]}) == 1
     assert len({event.system_title for event in found[:5]}) == 1
-    assert len({event.readings.header for event in found[:5]}) == 1
+    assert len({event.decoded.header for event in found[:5]}) == 1
     assert found[0].meter_id != found[5].meter_id
 
 
@@ -293,9 +293,9 @@ def test_registers_and_times_move_together(tmp_path: Path) -> None:
     assert shift.days % 7 == 0
     assert shift < timedelta(days=-300)
     for was, now in zip(before, after, strict=True):
-        moment = datetime.fromisoformat(str(was.readings.fields["timestamp"])) + shift
-        assert now.readings.fields["timestamp"] == moment.isoformat()
-    steps = [float(str(event.readings.fields["energy_import"])) for event in after]
+        moment = datetime.fromisoformat(str(was.decoded.fields["timestamp"])) + shift
+        assert now.decoded.fields["timestamp"] == moment.isoformat()
+    steps = [float(str(event.decoded.fields["energy_import"])) for event in after]
     widths = [later - earlier for earlier, later in pairwise(steps)]
     assert max(widths) - min(widths) < 0.01
     assert 7 * 0.39 < min(widths) < 7 * 0.81
@@ -305,16 +305,16 @@ def test_no_reading_that_tells_how_people_live_is_what_it_was(tmp_path: Path) ->
     stream = frame(luxembourg(1), counter=1) + belgium(1) + netherlands(1)
     chunks, dummy_keys, _ = redacted(stream, sample_keys(), tmp_path)
     for was, now in zip(telegrams(read(stream)), telegrams(read(joined(chunks), dummy_keys)), strict=True):
-        for name, value in was.readings.fields.items():
+        for name, value in was.decoded.fields.items():
             is_personal = name.startswith(
                 ("energy", "power_import", "power_export", "peak", "long_", "reactive")
             )
             if is_personal and value not in (0, 0.0):
-                assert now.readings.fields[name] != value, name
-        for name, device in was.readings.devices.items():
-            assert now.readings.devices[name]["id"] != device["id"]
-            assert now.readings.devices[name]["value"] != device["value"]
-            assert now.readings.devices[name]["timestamp"] != device["timestamp"]
+                assert now.decoded.fields[name] != value, name
+        for name, device in was.decoded.devices.items():
+            assert now.decoded.devices[name]["id"] != device["id"]
+            assert now.decoded.devices[name]["value"] != device["value"]
+            assert now.decoded.devices[name]["timestamp"] != device["timestamp"]
 
 
 def test_a_serial_number_and_its_system_title_stay_the_same_meter(tmp_path: Path) -> None:

@@ -331,8 +331,8 @@ def test_every_value_is_in_the_table_however_narrow_the_terminal(width: int) -> 
         console = Console(width=width, file=io.StringIO())
         print_table(console, telegram)
         shown = console.file.getvalue()  # type: ignore[attr-defined]
-        values = [v for v in telegram.readings.fields.values() if isinstance(v, int | float)]
-        values += [device["value"] for device in telegram.readings.devices.values()]
+        values = [v for v in telegram.decoded.fields.values() if isinstance(v, int | float)]
+        values += [device["value"] for device in telegram.decoded.devices.values()]
         assert [value for value in values if f" {value} " not in shown] == []
         assert max(map(len, shown.splitlines())) <= width
 

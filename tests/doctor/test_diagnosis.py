@@ -9,10 +9,10 @@ from smarty_gateway.doctor.findings import Code
 from smarty_gateway.doctor.healthy_meter import country_of, missing_from, phases_of
 from smarty_gateway.doctor.line_search import LINES_TO_TRY
 from smarty_gateway.doctor.signal_faults import Kind, Signal, examine, parity_of, received_inverted
-from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decoder import DecodedTelegram, decode
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.telegram import parse_telegram
-from smarty_gateway.sources.address import MODERN, OLD
+from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE
 from smarty_gateway.sources.source import Cause, SourceLost
 from tests.support.uart import at_other_speed, inverted, line, receive
 from vectors.building_blocks import (
@@ -46,7 +46,7 @@ def kind_of(signal: Signal | None) -> Kind | None:
     return None if signal is None else signal.kind
 
 
-def readings_of(text: bytes) -> Readings:
+def readings_of(text: bytes) -> DecodedTelegram:
     telegram = parse_telegram(text)
     assert telegram is not None
     return decode(telegram)
@@ -122,19 +122,19 @@ def test_garbage_on_a_serial_port_makes_it_try_other_settings() -> None:
     diagnosis.begin_listening(0.0)
     diagnosis.receive(random.Random(1).randbytes(600), 5.0)
     assert diagnosis.next_line(5.1) is None
-    assert diagnosis.next_line(6.0) == OLD
+    assert diagnosis.next_line(6.0) == DSMR2_LINE
 
 
 def test_all_settings_are_tried_and_then_the_usual_ones_again() -> None:
     diagnosis = new_diagnosis(is_live=True, is_serial=True)
-    tried = [MODERN]
+    tried = [DSMR4_LINE]
     for number in range(len(LINES_TO_TRY)):
         diagnosis.begin_listening(number * 10.0)
         diagnosis.receive(random.Random(number).randbytes(600), number * 10.0 + 5)
         found = diagnosis.next_line(number * 10.0 + 6)
         assert found is not None
         tried.append(found)
-    assert tried == [*LINES_TO_TRY, MODERN]
+    assert tried == [*LINES_TO_TRY, DSMR4_LINE]
 
 
 def test_the_rest_of_a_telegram_that_began_before_changes_no_settings() -> None:

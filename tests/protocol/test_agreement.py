@@ -11,7 +11,7 @@ import pytest
 from dsmr_parser import telegram_specifications
 from dsmr_parser.parsers import TelegramParser
 
-from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decoder import DecodedTelegram, decode
 from smarty_gateway.protocol.telegram import parse_telegram
 from smarty_gateway.protocol.values import read_hex_text
 from vectors.layouts import LAYOUTS, PLAIN_LAYOUTS, QUIRKS
@@ -83,7 +83,7 @@ def their_values(text: bytes, specification: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def our_names(specification: dict[str, Any], readings: Readings) -> dict[str, str]:
+def our_names(specification: dict[str, Any], readings: DecodedTelegram) -> dict[str, str]:
     """Find, by the OBIS codes, which of our fields each of dsmr_parser's names stands for."""
     by_code = {}
     for name, code in readings.codes.items():

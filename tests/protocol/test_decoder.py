@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decoder import DecodedTelegram, decode
 from smarty_gateway.protocol.telegram import parse_telegram
 from vectors.building_blocks import belgium, hex_text, luxembourg, netherlands, telegram
 
 
-def decoded(*lines: str) -> Readings:
+def decoded(*lines: str) -> DecodedTelegram:
     found = parse_telegram(telegram("FLU5\\253000003_A", *lines))
     assert found is not None
     return decode(found)

@@ -207,7 +207,7 @@ def test_every_line_with_an_identity_counts() -> None:
         "FLU5\\1", "0-0:96.1.1(E1)", "0-0:96.1.1(E2)", "0-0:96.1.0.255(E3)", f"0-0:42.0.0({hex_text('E-4')})"
     )
     (found,) = telegrams(at(stream, text))
-    assert set(identities_of(found.readings)) == {"e1", "e2", "e3", "e4"}
+    assert set(identities_of(found.decoded)) == {"e1", "e2", "e3", "e4"}
     assert names_in_header("Lux5 SAG1030700012345") == ("lux5sag1030700012345", "sag1030700012345")
 
 

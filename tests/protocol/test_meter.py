@@ -130,9 +130,9 @@ def test_a_key_stays_retired_when_the_counters_are_taken_up_again() -> None:
 def test_a_key_stays_retired_when_the_counter_begins_anew_and_no_gap_is_counted() -> None:
     counters, keys = FrameCounters(), ring(OTHER_KEY, HOUSE_KEY)
     read(frame(TEXT, counter=900, key=OTHER_KEY), keys, counters=counters)
-    counters.begin_anew(b"another!")
+    counters.reset(b"another!")
     assert reasons(read(frame(TEXT, counter=50, key=OTHER_KEY), keys, counters=counters)) == ["replay"]
-    counters.begin_anew(HOUSE_TITLE)
+    counters.reset(HOUSE_TITLE)
     assert reasons(read(frame(TEXT, counter=901), keys, counters=counters)) == ["authentication"]
     assert len(telegrams(read(frame(TEXT, counter=50, key=OTHER_KEY), keys, counters=counters))) == 1
     assert counters.gaps == 0
@@ -251,7 +251,7 @@ def test_a_plaintext_telegram_of_a_newer_kind_needs_a_right_crc() -> None:
 def test_an_old_plaintext_telegram_passes_without_a_crc() -> None:
     text = b"/ISk5\\2MT382-1003\r\n\r\n1-0:1.8.1(16719.940*kWh)\r\n!\r\n"
     (found,) = telegrams(read(text))
-    assert found.readings.fields == {"energy_import_tariff_1": 16719.94}
+    assert found.decoded.fields == {"energy_import_tariff_1": 16719.94}
 
 
 def test_a_telegram_without_a_crc_and_with_damaged_bytes_is_refused() -> None:

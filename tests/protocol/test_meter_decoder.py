@@ -6,13 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.outputs.json_lines import to_json
-from smarty_gateway.protocol.decoder import Readings, decode
+from smarty_gateway.protocol.decoder import DecodedTelegram, decode
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.telegram import parse_telegram
 from vectors.building_blocks import belgium, luxembourg, luxembourg_of_2018, netherlands, telegram
 
 
-def decoded(decoder: MeterDecoder, text: bytes) -> Readings:
+def decoded(decoder: MeterDecoder, text: bytes) -> DecodedTelegram:
     """Decode a telegram, and check that it comes out as it does without memory."""
     found = parse_telegram(text)
     assert found is not None

@@ -30,7 +30,7 @@ class GatewayTopic:
         self._sent: object = None
         self._next = 0.0
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Send it again: there is a new connection."""
         self._sent = None
 

@@ -93,7 +93,7 @@ class Discovery:
         """Return the ids of a meter and of the devices that a reading names."""
         return [
             _id_of(reading),
-            *(_id_of(reading, device) for device in reading.telegram.readings.devices.values()),
+            *(_id_of(reading, device) for device in reading.telegram.decoded.devices.values()),
         ]
 
     def left_by_others(self, topics: Iterable[str], reading: Reading) -> list[str]:
@@ -154,7 +154,7 @@ class Discovery:
         device = {
             "ids": [_id_of(reading)],
             "name": reading.meter,
-            "mdl": telegram.readings.header,
+            "mdl": telegram.decoded.header,
         }
         if not telegram.is_header_only:
             device["sn"] = telegram.meter_id

@@ -112,8 +112,8 @@ class MeterTopics:
             self._names.clear()  # a new meter may send less than the old
             self._devices.clear()
         self._newest = reading
-        self._names |= dict.fromkeys(reading.telegram.readings.fields)
-        self._devices.take(reading.telegram.readings.devices, now)
+        self._names |= dict.fromkeys(reading.telegram.decoded.fields)
+        self._devices.take(reading.telegram.decoded.devices, now)
         self._state_due = True
         self._pace.arrive(now)
         if not self._is_online:
@@ -123,7 +123,7 @@ class MeterTopics:
         """Take note of the health."""
         self._health = health
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Take note of a new connection: everything that is retained is sent again."""
         self._availability_due = True
         self._announced = None
@@ -244,7 +244,7 @@ class MeterTopics:
         key = (
             tuple(self._names),
             _identity_of(newest),
-            newest.telegram.readings.header,
+            newest.telegram.decoded.header,
             tuple((medium, device_name(device), tuple(device)) for medium, device in self._devices.known()),
         )
         if key == self._announced:
@@ -254,7 +254,7 @@ class MeterTopics:
             yield topic, to_json_bytes(payload)
 
     def _mbus_states(self, newest: Reading) -> Iterator[Message]:
-        for device in newest.telegram.readings.devices.values():
+        for device in newest.telegram.decoded.devices.values():
             if not self._devices.has(device):
                 continue
             topic = self._topics.mbus(self.meter, device_name(device))

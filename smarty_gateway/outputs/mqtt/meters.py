@@ -116,10 +116,10 @@ class Meters:
         """Return after how many seconds there is something to do, a second at most."""
         return min(_ROUND_EVERY, max(0.0, self._alarms[0][0] - now)) if self._alarms else _ROUND_EVERY
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Let everything that is retained be sent again: there is a new connection."""
         for meter in self._meters.values():
-            meter.begin_anew()
+            meter.reset()
         self._touched.update(self._meters)
 
     def announce_again(self) -> None:

@@ -336,8 +336,8 @@ class MqttOutput:
             connection.subscribe(self._discovery.birth_topic)
             self._published.retire(self._discovery.in_other_style(self._published.topics))
         self._meters.empty(sender, self._published.retired, Rank.FIRST)
-        self._gateway_topic.begin_anew()
-        self._meters.begin_anew()
+        self._gateway_topic.reset()
+        self._meters.reset()
         self._take_arrivals()
         self._send(sender, time.monotonic())
 

@@ -102,7 +102,7 @@ def announce(
     reading: Reading, style: Style = Style.DEVICE, prefix: str = "homeassistant"
 ) -> dict[str, dict[str, Any]]:
     discovery = Discovery(HomeAssistantConfig(prefix, style), Topics("smarty"), 120)
-    readings = reading.telegram.readings
+    readings = reading.telegram.decoded
     return discovery.messages(reading, readings.fields, readings.devices.items())
 
 

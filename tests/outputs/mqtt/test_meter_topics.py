@@ -181,7 +181,7 @@ def test_everything_retained_is_sent_again_on_a_new_connection() -> None:
     meter = topics(home_assistant=True, values=True)
     meter.take(reading(), 0)
     before = [*meter.due(0), *meter.unsure(0)]
-    meter.begin_anew()
+    meter.reset()
     assert [*meter.due(0.1), *meter.unsure(0.1)] == before
 
 
@@ -223,6 +223,6 @@ def test_a_state_that_a_new_connection_asks_for_does_not_wait_for_a_telegram_tha
     meter = topics(interval=10)
     meter.take(reading(0), 0)
     assert len(due(meter, 0, "state")) == 1
-    meter.begin_anew()
+    meter.reset()
     meter.take(reading(1), 3)
     assert len(due(meter, 3, "state")) == 1
