@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from smarty_gateway.config.gateway_file import find_config_file, read_config, warnings
-from smarty_gateway.config.key_file import check_key_file, find_key_file, permission_problem
+from smarty_gateway.config.gateway_file import find_config_file, read_config
+from smarty_gateway.config.key_file import find_key_file, permission_problem, read_key_file
 from smarty_gateway.config.values import Config
+from smarty_gateway.config.warnings import warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import meter_registry
@@ -64,10 +65,10 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         all_good = _report(config_path, errors, _count(meters, "meter"))
     key_path: Path | None = args.keys or (config.keys if config else None) or find_key_file()
     if key_path is not None:
-        number, errors = check_key_file(key_path)
+        ring, errors = read_key_file(key_path)
         problem = permission_problem(key_path)
         _say([f"warning: {problem}"] if problem else [])
-        all_good &= _report(key_path, errors, _count(number, "key"))
+        all_good &= _report(key_path, errors, _count(sum(map(len, ring.entries().values())), "key"))
     elif config_path is None:
         raise NothingToCheckError(
             "there is no gateway.yaml and no keys.yaml here or in /etc/smarty-gateway; name them: "

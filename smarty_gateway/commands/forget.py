@@ -92,7 +92,7 @@ def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> 
     own = f"/{topic_part(name)}/"
     if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
         return [f"\0{name}"]  # no topic begins so: they are those of a meter that is spelled otherwise
-    roots = {"smarty" if config is None or config.mqtt is None else config.mqtt.topic}
+    roots = {"smarty" if config is None or config.outputs.mqtt is None else config.outputs.mqtt.topic}
     roots |= {
         topic.removesuffix(f"{own}availability")
         for topic, owner in published.items()
@@ -110,7 +110,8 @@ def _config(args: argparse.Namespace) -> Config | None:
 
 def _take_back(config: Config | None, topics: list[str]) -> None:
     """Empty retained topics, and wait until the broker has taken note."""
-    if config is None or config.mqtt is None:
+    mqtt = None if config is None else config.outputs.mqtt
+    if mqtt is None:
         raise BrokerNeededError(
             "the broker still holds messages of this meter: name it with --config, or with --mqtt mqtt://HOST"
         )
@@ -121,9 +122,7 @@ def _take_back(config: Config | None, topics: list[str]) -> None:
     )
 
     try:
-        connection = Connection(
-            config.mqtt, None, lambda *_: None, f"{default_client_id(config.mqtt)}-forget"
-        )
+        connection = Connection(mqtt, None, lambda *_: None, f"{default_client_id(mqtt)}-forget")
         try:
             until = time.monotonic() + _WITHIN
             while not connection.is_ready and time.monotonic() < until:

@@ -9,9 +9,10 @@ import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from smarty_gateway.config.gateway_file import config_from_options, find_config_file, load_config, warnings
+from smarty_gateway.config.gateway_file import config_from_options, find_config_file, load_config
 from smarty_gateway.config.key_file import find_key_file
 from smarty_gateway.config.values import Config
+from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import meter_registry
 from smarty_gateway.gateway.gateway import Gateway
@@ -78,7 +79,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         _log.warning("warning: %s", warning)
     with ExitStack() as stack:
         store = None
-        if config.mqtt is not None or any(meter.is_live for meter in config.meters):
+        if config.outputs.mqtt is not None or any(meter.is_live for meter in config.meters):
             stack.callback(FolderLock(folder).release)
             store = stack.enter_context(Store(folder))
             store.forget_resets()
@@ -124,16 +125,16 @@ def load_run_config(args: argparse.Namespace) -> Config:
 def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store | None) -> list[Output]:
     """Make the outputs that are configured; standard output if there is none."""
     outputs: list[Output] = []
-    form = form or config.stdout
-    if form is None and config.mqtt is None:
+    form = form or (config.outputs.stdout.format if config.outputs.stdout else None)
+    if form is None and config.outputs.mqtt is None:
         form = "table" if sys.stdout.isatty() else "json"
     if form is not None:
         outputs.append(stdout_output(form))
-    if config.mqtt is not None and store is not None:
+    if config.outputs.mqtt is not None and store is not None:
         # Only who has a broker needs its library.
         from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
 
-        outputs.append(MqttOutput(config, config.mqtt, store, gateway.counters))
+        outputs.append(MqttOutput(config, config.outputs.mqtt, store, gateway.counters))
     return outputs
 
 

@@ -1,7 +1,7 @@
-"""keys.yaml: the keys that grid operators gave to people, as people type them.
+"""Reads keys.yaml: the keys that grid operators sent to their customers.
 
-A key stays the text that stands in the file (see `yaml_file`), and may be written in all the ways that
-letters, web pages and other programs have. No message ever shows a part of a key.
+`key_text` reads a single key; here are the entries, their permissions and where a key file is looked for. No
+message shows a part of a key.
 """
 
 import contextlib
@@ -9,15 +9,22 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-from smarty_gateway.config.yaml_file import UnusableFileError, YamlReader, first_existing, line_of
+from smarty_gateway.config.settings import Form, Section, choice, setting
+from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
 from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret, Verification
+from smarty_gateway.protocol.key_ring import (
+    LUXEMBOURG_AUTHENTICATION_KEY,
+    KeyRing,
+    MeterKey,
+    Secret,
+    Verification,
+)
 from smarty_gateway.protocol.key_text import HEX_SEPARATORS, key_from_text, system_title_from_text
 
 DEFAULT_KEY_FILES: Final = (Path("keys.yaml"), Path("/etc/smarty-gateway/keys.yaml"))
@@ -28,18 +35,18 @@ class KeyFileError(UnusableFileError):
 
 
 def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None:
-    """Give the first key file that is there, None if there is none.
+    """Return the first key file that exists, None if none does.
 
-    One that the service manager handed over (`LoadCredential=keys.yaml:…`) comes first.
+    One from the service manager (`LoadCredential=keys.yaml:…`) comes first.
     """
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     return first_existing([*([Path(folder) / "keys.yaml"] if folder else []), *candidates])
 
 
 def permission_problem(path: Path, content: str = "the keys") -> str | None:
-    """Say that others can read a file of secrets, and how to end that; None where all is well.
+    """Return a warning with the line to type if others can read a file of secrets, else None.
 
-    Credentials of a service manager or a container are exempt: they are guarded by their folder.
+    Credentials of a service manager or a container are exempt: their folder protects them.
 
     Args:
         path: the file.
@@ -48,9 +55,9 @@ def permission_problem(path: Path, content: str = "the keys") -> str | None:
     try:
         mode = path.stat().st_mode
     except OSError:
-        return None  # reading it will say what is wrong
+        return None  # reading it will show what is wrong
     if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-        return None  # likewise, and nobody should change the mode of a device
+        return None  # likewise; the mode of a device is not to be changed
     folders = [Path("/run/secrets"), *map(Path, filter(None, [os.environ.get("CREDENTIALS_DIRECTORY")]))]
     resolved = path.resolve()
     if not mode & (stat.S_IRWXG | stat.S_IRWXO) or any(resolved.is_relative_to(f.resolve()) for f in folders):
@@ -63,7 +70,7 @@ def load_key_ring(path: Path) -> KeyRing:
     """Read a key file.
 
     Raises:
-        KeyFileError: it cannot be read, or anything in it is not as it should be; the first fault.
+        KeyFileError: it has a fault; the first one.
     """
     ring, errors = read_key_file(path)
     if errors:
@@ -72,130 +79,112 @@ def load_key_ring(path: Path) -> KeyRing:
 
 
 def read_key_file(path: Path) -> tuple[KeyRing, list[UnusableFileError]]:
-    """Read a key file, and find all that is wrong with it.
+    """Read a key file and find all its faults.
 
-    Of a file with faults the ring holds the entries without; only `check` has a use for that.
+    The ring holds the entries without a fault, for `check`.
     """
-    file = _read(path)
-    return KeyRing(file.by_title, file.others), file.errors
+    file = YamlFile(path, "key file", KeyFileError)
+    content = None
+    with file.collected():
+        content = Section(file, file.compose(), _KeyFile, "the file").build()
+    return KeyRing() if content is None else content.keys, file.errors
 
 
-def check_key_file(path: Path) -> tuple[int, list[UnusableFileError]]:
-    """Count the encryption keys in a key file, and find all that is wrong with it."""
-    file = _read(path)
-    return len(file.others) + sum(map(len, file.by_title.values())), file.errors
-
-
-def _read(path: Path) -> "_KeyReader":
-    reader = _KeyReader(path)
-    with reader.collected():
-        reader.read()
-    return reader
-
-
-class _KeyReader(YamlReader):
-    """Reads one key file.
-
-    Attributes:
-        by_title: the keys of each meter that has an entry of its own.
-        others: those under `any`.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "key file", KeyFileError)
-        self.by_title: dict[bytes, tuple[MeterKey, ...]] = {}
-        self.others: tuple[MeterKey, ...] = ()
-        self._lines: dict[bytes | None, int] = {}
-
-    def read(self) -> None:
-        """Read all entries.
-
-        Raises:
-            KeyFileError: there are none; what is wrong with one of them is collected.
-        """
-        root = self.compose()
-        if root is None:
-            self.fail(1, "the file is empty; keys.example.yaml shows how it is written")
-        for _, node in self.mapping(root, "the file", ("keys",)):
-            if not isinstance(node, yaml.MappingNode) or not node.value:
-                self.fail(
-                    node, "no key is in it; write one line per meter: its serial number, a colon, the key"
-                )
-            for name, value in self.pairs(node):
-                with self.collected():
-                    self._add(name, value)
-        if not self._lines and not self.errors:
-            self.fail(1, "no key is in it; begin with a line `keys:`")
-
-    def _add(self, name: yaml.ScalarNode, value: yaml.Node) -> None:
-        with self._key_errors_at(name):
+def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        file.fail(node, "there is no key; write one line per meter: its serial number, a colon, the key")
+    entries: dict[bytes | None, tuple[MeterKey, ...]] = {}
+    lines: dict[bytes | None, int] = {}
+    for name, value in file.pairs(node):
+        with file.collected(), _key_errors(file, name):
             title = system_title_from_text(name.value)
-        if title in self._lines:
-            self.fail(
-                name, f"this meter already has an entry in line {self._lines[title]}; keep one of the two"
-            )
-        self._lines[title] = line_of(name)
-        keys = self.entry(value)
-        if title is None:
-            self.others = keys
-        else:
-            self.by_title[title] = keys
+            if title in lines:
+                file.fail(
+                    name, f"this meter already has an entry in line {lines[title]}; keep one of the two"
+                )
+            lines[title] = line_of(name)
+            entries[title] = _read_entry(file, value)
+    others = entries.pop(None, ())
+    return KeyRing({title: keys for title, keys in entries.items() if title is not None}, others)
 
-    def entry(self, node: yaml.Node) -> tuple[MeterKey, ...]:
-        """Read the keys of one meter, the newest first."""
-        if not isinstance(node, yaml.MappingNode):
-            return tuple(self.encryption_keys(node))
-        found = self.section(
-            node,
-            "an entry",
-            {
-                "encryption_key": self.encryption_keys,
-                "authentication_key": self._authentication_key,
-                "verification": self.verification,
-            },
-        )
-        if "encryption_key" not in found.nodes:
-            self.fail(node, "the encryption_key is missing in this entry")
-        encryption = found.values.pop("encryption_key", [])
-        return tuple(replace(key, **found.values) for key in encryption)
 
-    def encryption_keys(self, node: yaml.Node) -> list[MeterKey]:
-        """Read one key, or a list of them; a list of sixteen bytes is one key."""
-        if not isinstance(node, yaml.SequenceNode):
-            return [self._encryption_key(node, self._text(node))]
-        if not node.value:
-            self.fail(node, "no key is written here")
-        texts = [self._text(item) for item in node.value]
-        if len(texts) > 1 and all(len(HEX_SEPARATORS.sub("", text)) <= 2 for text in texts):
-            return [self._encryption_key(node, " ".join(texts))]
-        found: list[MeterKey] = []
-        for item, text in zip(node.value, texts, strict=True):
-            with self.collected():
-                found.append(self._encryption_key(item, text))
-        return found
+def _read_entry(file: YamlFile, node: yaml.Node) -> tuple[MeterKey, ...]:
+    if not isinstance(node, yaml.MappingNode):
+        return _read_encryption_keys(file, node, "")
+    entry = Section(file, node, _Entry, "an entry").build()
+    if entry is None:
+        return ()
+    return tuple(
+        replace(key, authentication_key=entry.authentication_key, verification=entry.verification)
+        for key in entry.encryption_key
+    )
 
-    def _encryption_key(self, node: yaml.Node, text: str) -> MeterKey:
-        with self._key_errors_at(node):
-            return MeterKey(Secret(key_from_text(text)))
 
-    def _authentication_key(self, node: yaml.Node) -> Secret:
-        with self._key_errors_at(node):
-            return Secret(key_from_text(self._text(node)))
+def _read_encryption_keys(file: YamlFile, node: yaml.Node, _: str) -> tuple[MeterKey, ...]:
+    """Read one key, or a list of them; a list of sixteen bytes is one key."""
+    if not isinstance(node, yaml.SequenceNode):
+        return (_read_encryption_key(file, node, _text(file, node)),)
+    if not node.value:
+        file.fail(node, "no key is written here")
+    texts = [_text(file, item) for item in node.value]
+    if len(texts) > 1 and all(len(HEX_SEPARATORS.sub("", text)) <= 2 for text in texts):
+        return (_read_encryption_key(file, node, " ".join(texts)),)
+    keys: list[MeterKey] = []
+    for item, text in zip(node.value, texts, strict=True):
+        with file.collected():
+            keys.append(_read_encryption_key(file, item, text))
+    return tuple(keys)
 
-    def _text(self, node: yaml.Node) -> str:
-        if not isinstance(node, yaml.ScalarNode):
-            self.fail(node, "a key is needed here: 32 hex digits in one line")
-        if node.value in ("~", "null"):
-            self.fail(node, "no key is written here")
-        return str(node.value)
 
-    @contextlib.contextmanager
-    def _key_errors_at(self, node: yaml.Node) -> Iterator[None]:
-        try:
-            yield
-        except KeyFormatError as error:
-            self.fail(node, str(error))
+def _read_encryption_key(file: YamlFile, node: yaml.Node, text: str) -> MeterKey:
+    with _key_errors(file, node):
+        return MeterKey(Secret(key_from_text(text)))
 
-    def verification(self, node: yaml.Node) -> Verification:
-        """Read the policy of verification."""
-        return Verification(self.choice(node, "verification", [policy.value for policy in Verification]))
+
+def _read_authentication_key(file: YamlFile, node: yaml.Node, _: str) -> Secret:
+    with _key_errors(file, node):
+        return Secret(key_from_text(_text(file, node)))
+
+
+def _text(file: YamlFile, node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        file.fail(node, "a key is needed here: 32 hex digits in one line")
+    if node.value in ("~", "null"):
+        file.fail(node, "no key is written here")
+    return str(node.value)
+
+
+@contextlib.contextmanager
+def _key_errors(file: YamlFile, node: yaml.Node) -> Iterator[None]:
+    try:
+        yield
+    except KeyFormatError as error:
+        file.fail(node, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """The long form of an entry."""
+
+    encryption_key: tuple[MeterKey, ...] = setting(
+        Form("a key or a list of keys", _read_encryption_keys),
+        "from the grid operator; while a key changes two, the newest first",
+        example="0F1E…",
+    )
+    authentication_key: Secret = setting(
+        Form("a key", _read_authentication_key),
+        "the same for every Luxembourg meter",
+        default=Secret(LUXEMBOURG_AUTHENTICATION_KEY),
+    )
+    verification: Verification = setting(
+        choice(Verification), "what must hold before a telegram counts", default=Verification.REQUIRED
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyFile:
+    """All of keys.yaml."""
+
+    keys: KeyRing = setting(
+        Form("an entry for each meter", _read_entries), "the keys of each meter", example="{any: 0F1E…}"
+    )

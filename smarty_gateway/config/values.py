@@ -1,20 +1,42 @@
-"""gateway.yaml, and the options for a single meter, as frozen and checked values.
+"""What gateway.yaml and the options for a single meter can say: every key, its range and its default.
 
-What a frame is (encrypted or plain, of which country) is found from the bytes and never configured.
+docs/gateway-yaml.md is made from this file. What a frame is (encrypted or plain, of which country) is found
+from the bytes and never configured.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from smarty_gateway.sources.address import Address, LineSettings
+from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.settings import (
+    BOOLEAN,
+    Form,
+    SettingError,
+    choice,
+    folder,
+    list_of,
+    number,
+    parsed,
+    path,
+    seconds,
+    section,
+    setting,
+    switch,
+)
+from smarty_gateway.config.source import SOURCES
+from smarty_gateway.safe_text import topic_part
+from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings
 
 #: On one source; an attacker on it can invent no more.
 UNNAMED_METERS: Final = 50
 #: Seconds of silence after which a meter that nobody configured is forgotten.
 FORGOTTEN_SECONDS: Final = 86_400.0
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
+#: What the gateway itself publishes beside the meters.
+_TAKEN_NAMES: Final = ("status", "health")
 
 
 class Pace(StrEnum):
@@ -24,47 +46,11 @@ class Pace(StrEnum):
     RECORDED = "recorded"
 
 
-@dataclass(frozen=True, slots=True)
-class MeterConfig:
-    """One entry of `meters`.
-
-    Attributes:
-        sources: where it is read; several bridges may lead to one meter.
-        name: under which its readings go out; None where the meter's own identity names it.
-        id: of the meter, where several share a source: its meter_id, serial number or system title.
-        encrypted: its plaintext is refused.
-        line: of a serial port; None where the usual ones are to be found out.
-        pace: of a capture file.
-        unnamed: how many meters that no entry names and no key authenticates each source may bring.
-    """
-
-    sources: tuple[Address, ...]
-    name: str | None = None
-    id: str | None = None
-    encrypted: bool = False
-    line: LineSettings | None = None
-    pace: Pace = Pace.FULL
-    unnamed: int = UNNAMED_METERS
-
-    @property
-    def is_live(self) -> bool:
-        """True if it is read from a port, and not from a recording."""
-        return any(source.is_live for source in self.sources)
-
-
 class Style(StrEnum):
-    """How Home Assistant is told of entities: one payload a device, or one an entity (Domoticz)."""
+    """How Home Assistant learns of entities: one payload a device, or one an entity (Domoticz)."""
 
     DEVICE = "device"
     ENTITY = "entity"
-
-
-@dataclass(frozen=True, slots=True)
-class HomeAssistantConfig:
-    """Discovery by Home Assistant and those that speak its language."""
-
-    prefix: str = "homeassistant"
-    style: Style = Style.DEVICE
 
 
 class Durability(StrEnum):
@@ -74,49 +60,182 @@ class Durability(StrEnum):
     EACH = "each"
 
 
+def _meter_name(text: str) -> str:
+    if (taken := topic_part(text).casefold()) in _TAKEN_NAMES:
+        raise SettingError(f"the name {taken} is reserved for the gateway; write another name")
+    return text
+
+
+def _topic(text: str) -> str:
+    if re.search(r"[+#]", text) or text.startswith("/") or text.endswith("/"):
+        raise SettingError("a topic has no + and no #, and no / at its beginning or end; write `smarty`")
+    return text
+
+
+_FILE: Final = path("the path of a file")
+_TOPIC: Final = parsed("a topic", _topic, may_be_hex=True)
+#: Sets host, port, tls and user.
+_BROKER: Final[Form[Any]] = parsed("the url of the broker", parse_broker_url)
+
+
+@dataclass(frozen=True, slots=True)
+class MeterConfig:
+    """One entry of `meters`."""
+
+    sources: tuple[Address, ...] = setting(
+        SOURCES, "where the meter is read", key="source", example="/dev/ttyUSB0"
+    )
+    name: str | None = setting(
+        parsed("a name", _meter_name), "names the readings; without it the meter's id does", default=None
+    )
+    id: str | None = setting(
+        parsed("a meter_id, serial number or system title", str, may_be_hex=True),
+        "identifies the meter; needed only where several share a source",
+        default=None,
+    )
+    encrypted: bool = setting(BOOLEAN, "refuse plaintext from this meter", default=False)
+    speed: int | None = setting(
+        choice(SPEEDS), "the baud rate of a serial port or `rfc2217://`; detected by default", default=None
+    )
+    framing: str | None = setting(
+        choice(FRAMINGS),
+        "data bits, parity and stop bits of a serial port or `rfc2217://`; detected by default",
+        default=None,
+    )
+    pace: Pace = setting(choice(Pace), "how fast a recording is replayed", default=Pace.FULL)
+    unnamed: int = setting(
+        number(0, 10_000),
+        "maximum number of meters on this source that have neither an entry here nor a key",
+        default=UNNAMED_METERS,
+    )
+
+    @property
+    def is_live(self) -> bool:
+        """True if it is read from a port, and not from a recording."""
+        return any(source.is_live for source in self.sources)
+
+    @property
+    def line(self) -> LineSettings | None:
+        """Settings of the serial port, None where they are to be found out.
+
+        With only a speed or a framing, the other is that of the meters which use it.
+        """
+        if self.speed is None and self.framing is None:
+            return None
+        is_old = DSMR2_LINE.speed == self.speed or (self.speed is None and DSMR2_LINE.framing == self.framing)
+        usual = DSMR2_LINE if is_old else DSMR4_LINE
+        return LineSettings(self.speed or usual.speed, self.framing or usual.framing)
+
+
+@dataclass(frozen=True, slots=True)
+class StdoutConfig:
+    """What standard output gets."""
+
+    format: str = setting(
+        choice(("json", "table", "telegram")),
+        "a JSON object a line, a table, or telegrams byte for byte",
+        default="json",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAssistantConfig:
+    """Discovery by Home Assistant and other programs that understand it."""
+
+    prefix: str = setting(
+        _TOPIC,
+        "the discovery prefix set in Home Assistant",
+        default="homeassistant",
+    )
+    style: Style = setting(
+        choice(Style), "one message a device, or one an entity (for Domoticz)", default=Style.DEVICE
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
-    """The broker, and what it gets. All files are absolute paths."""
+    """The broker, and what it gets. All paths are absolute."""
 
-    host: str
+    host: str = setting(
+        _BROKER,
+        "`mqtt://HOST` or, with TLS, `mqtts://USER@HOST:PORT`; never with a password",
+        key="url",
+        example="mqtt://localhost",
+    )
     port: int = 1883
     tls: bool = False
     user: str | None = None
-    password_file: Path | None = None
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    version: str = "3.1.1"
-    client_id: str | None = None
-    topic: str = "smarty"
-    interval: float = 10.0
-    telegrams: bool = False
-    values: bool = False
-    durability: Durability = Durability.BATCH
-    home_assistant: HomeAssistantConfig | None = None
+    password_file: Path | None = setting(_FILE, "a file with the password of the user", default=None)
+    ca_file: Path | None = setting(
+        _FILE,
+        "certificates that sign the broker's; the system's by default",
+        default=None,
+    )
+    cert_file: Path | None = setting(_FILE, "the gateway's own certificate; needs `key_file`", default=None)
+    key_file: Path | None = setting(_FILE, "the private key of `cert_file`", default=None)
+    version: str = setting(choice(("3.1.1", "5")), "the version of MQTT", default="3.1.1")
+    client_id: str | None = setting(
+        parsed("a client id", str, may_be_hex=True), "names the gateway to the broker", default=None
+    )
+    topic: str = setting(
+        _TOPIC,
+        "the first level of all topics; two gateways on one broker need two",
+        default="smarty",
+    )
+    interval: float = setting(
+        seconds(86_400),
+        "shortest time between two states of a meter; 0 publishes every telegram",
+        default=10,
+    )
+    telegrams: bool = setting(
+        BOOLEAN, "publish every telegram too, kept until the broker has acknowledged it", default=False
+    )
+    values: bool = setting(BOOLEAN, "publish each value to a topic of its own too", default=False)
+    durability: Durability = setting(
+        choice(Durability),
+        "write undelivered telegrams to disk in batches, or each before it is sent",
+        default=Durability.BATCH,
+    )
+    home_assistant: HomeAssistantConfig | None = setting(
+        switch(HomeAssistantConfig), "announce the meters to Home Assistant; off by default", default=None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where readings go."""
+
+    stdout: StdoutConfig | None = setting(section(StdoutConfig), "standard output", default=None)
+    mqtt: MqttConfig | None = setting(section(MqttConfig), "an MQTT broker", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """How much of what could not be delivered is kept: the oldest goes first."""
+    """How much of what could not be delivered is kept; the oldest is deleted first."""
 
-    megabytes: int = 200
-    days: int = 30
+    megabytes: int = setting(number(1, 1_000_000), "maximum disk space", default=200)
+    days: int = setting(number(1, 36_500), "maximum age", default=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that `run` needs to know but the keys themselves.
+    """Everything that `run` needs to know except the keys themselves."""
 
-    Attributes:
-        keys: the key file, if one is named.
-        state: the folder for frame counters and undelivered telegrams, if one is named.
-        stdout: the format, None where standard output gets nothing.
-    """
-
-    meters: tuple[MeterConfig, ...]
-    keys: Path | None = None
-    state: Path | None = None
-    stdout: str | None = None
-    mqtt: MqttConfig | None = None
-    limits: StoreLimits = StoreLimits()
+    meters: tuple[MeterConfig, ...] = setting(
+        list_of(section(MeterConfig), "meter", "source: /dev/ttyUSB0"),
+        "the meters to read",
+        example="[{source: /dev/ttyUSB0}]",
+    )
+    keys: Path | None = setting(path("the path of the key file"), "the key file", default=None)
+    state: Path | None = setting(
+        folder("the path of a folder"),
+        "the folder for frame counters and undelivered telegrams",
+        default=None,
+    )
+    outputs: Outputs = setting(section(Outputs), "where readings go", default=Outputs())
+    limits: StoreLimits = setting(
+        section(StoreLimits),
+        "limits for telegrams that could not be delivered; the oldest are deleted first",
+        key="store",
+        default=StoreLimits(),
+    )

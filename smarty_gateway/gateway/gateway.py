@@ -66,7 +66,8 @@ class Gateway:
         self._store = store if any(meter.is_live for meter in meters) else None
         self._options = options
         self._keys = keys
-        self._saves_each = config.mqtt is not None and config.mqtt.durability is Durability.EACH
+        mqtt = config.outputs.mqtt
+        self._saves_each = mqtt is not None and mqtt.durability is Durability.EACH
         self._stopping = SignalEvent()
         self._wake = SignalEvent()
         self._read_keys_again = SignalEvent()
@@ -92,7 +93,7 @@ class Gateway:
             meters,
             self._identities,
             lambda line: _log.warning("%s", line),
-            topic="smarty" if config.mqtt is None else config.mqtt.topic,
+            topic="smarty" if mqtt is None else mqtt.topic,
             holders={name: held for name, held in holders.items() if name in names},
             titles={row.title: row.source for row in stored},
             started=time.monotonic(),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.config.gateway_file import config_from_options, load_config, warnings
+from smarty_gateway.config.gateway_file import config_from_options, load_config
+from smarty_gateway.config.warnings import warnings
 from tests.support.commands import ROOT, smarty_gateway
 
 KEY = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"

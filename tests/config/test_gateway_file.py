@@ -8,19 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.config.gateway_file import (
-    OptionError,
     config_from_options,
     find_config_file,
     load_config,
     read_config,
 )
 from smarty_gateway.config.key_file import read_key_file
+from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import (
     Config,
     Durability,
     HomeAssistantConfig,
     MqttConfig,
     Pace,
+    StdoutConfig,
     StoreLimits,
     Style,
 )
@@ -84,20 +85,20 @@ def error(path: Path, text: str) -> str:
 
 def mqtt(path: Path, lines: str, url: str = "mqtt://localhost") -> MqttConfig:
     found = load(path, MQTT + f"    url: {url}\n" + "".join(f"    {line}\n" for line in lines.splitlines()))
-    assert found.mqtt is not None
-    return found.mqtt
+    assert found.outputs.mqtt is not None
+    return found.outputs.mqtt
 
 
 def test_the_example_of_the_contract_is_read(config_file: Path) -> None:
     config = load(config_file, EXAMPLE)
     assert config.keys == config_file.parent / "keys.yaml"
     assert config.state == Path("/var/lib/smarty-gateway")
-    assert config.stdout == "json"
+    assert config.outputs.stdout == StdoutConfig("json")
     assert config.limits == StoreLimits()
     house, barn = config.meters
     assert (house.name, house.sources[0].kind, house.line, house.id) == ("house", Kind.SERIAL, None, None)
     assert (barn.name, barn.sources[0].text, barn.id) == ("barn", "tcp://192.168.1.20:2001", SERIAL)
-    assert config.mqtt == MqttConfig(
+    assert config.outputs.mqtt == MqttConfig(
         host="broker.example",
         port=8883,
         tls=True,
@@ -110,7 +111,7 @@ def test_the_example_of_the_contract_is_read(config_file: Path) -> None:
 
 def test_one_meter_with_a_source_is_enough(config_file: Path) -> None:
     config = load(config_file, PORT)
-    assert (config.keys, config.state, config.stdout, config.mqtt) == (None, None, None, None)
+    assert (config.keys, config.state, config.outputs.stdout, config.outputs.mqtt) == (None, None, None, None)
     assert len(config.meters) == 1
 
 
@@ -129,8 +130,9 @@ def test_relative_paths_count_from_the_folder_of_the_file(
     assert (config.keys, config.state) == (folder / "sub/keys.yaml", folder / "state")
     assert config.meters[0].sources[0].path == folder / "monday.bin"
     assert config.meters[0].pace is Pace.RECORDED
-    assert config.mqtt is not None
-    assert (config.mqtt.cert_file, config.mqtt.key_file) == (folder / "a.pem", folder / "b.pem")
+    assert config.outputs.mqtt is not None
+    assert config.outputs.mqtt.cert_file == folder / "a.pem"
+    assert config.outputs.mqtt.key_file == folder / "b.pem"
 
 
 def test_all_settings_of_the_broker_are_read(config_file: Path) -> None:
@@ -150,8 +152,8 @@ def test_all_settings_of_the_broker_are_read(config_file: Path) -> None:
 def test_the_store_and_the_format_of_standard_output_are_read(config_file: Path) -> None:
     config = load(config_file, PORT + "store: {megabytes: 50, days: 7}\noutputs: {stdout: {format: table}}\n")
     assert config.limits == StoreLimits(50, 7)
-    assert config.stdout == "table"
-    assert load(config_file, PORT + "outputs: {stdout: {}}\n").stdout == "json"
+    assert config.outputs.stdout == StdoutConfig("table")
+    assert load(config_file, PORT + "outputs: {stdout: {}}\n").outputs.stdout == StdoutConfig("json")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(config_file: Path, ur
     assert "password_file" in said
     assert "hun" not in said
     assert "me:" not in said
-    with pytest.raises(OptionError, match="--mqtt-password-file") as caught:
+    with pytest.raises(SettingError, match="--mqtt-password-file") as caught:
         config_from_options("-", mqtt=url)
     assert "hun" not in str(caught.value)
 
@@ -202,14 +204,14 @@ def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_fil
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", ["1: ", "empty", "meters:"]),
-        ("keys: a.yaml\n", ["1: ", "no meters"]),
+        ("", ["1: ", "meters is missing", "`meters: "]),
+        ("keys: a.yaml\n", ["1: ", "meters is missing"]),
         ("meters:\n", ["1: ", "is a list"]),
-        ("meters: []\n", ["1: ", "no meters"]),
+        ("meters: []\n", ["1: ", "is a list", "`- source: "]),
         ("meters: {source: -}\n", ["1: ", "`- `"]),
         ("- a\n", ["1: ", "`name: value`", "meters"]),
         ("meters:\n  - house\n", ["2: ", "source"]),
-        ("meters:\n  - name: house\n", ["2: ", "no source"]),
+        ("meters:\n  - name: house\n", ["2: ", "source is missing", "`source: "]),
         ("meters:\n  - source:\n", ["2: ", "nothing is written here"]),
         ("meters:\n  - source: ftp://x\n", ["2: ", "tcp://"]),
         ("meters:\n  - source: tcp://host\n", ["2: ", "port"]),
@@ -219,8 +221,8 @@ def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_fil
         (PORT + "    name: ''\n", ["3: ", "name"]),
         (PORT + "    name: '  '\n", ["3: ", "name"]),
         (PORT + '    name: "a\\nb"\n', ["3: ", "line breaks"]),
-        (PORT + "    name: status\n", ["3: ", "status is taken"]),
-        (PORT + "    name: Health\n", ["3: ", "health is taken"]),
+        (PORT + "    name: status\n", ["3: ", "status is reserved"]),
+        (PORT + "    name: Health\n", ["3: ", "health is reserved"]),
         (PORT + "    nmae: a\n", ["3: ", "'nmae'", "did you mean 'name'"]),
         (PORT + "    source: /dev/ttyS1\n", ["3: ", "already in line 2"]),
         (PORT + "    encrypted: maybe\n", ["3: ", "true or false"]),
@@ -298,11 +300,11 @@ def test_no_hint_leads_to_a_setting_that_is_not_alike(config_file: Path) -> None
     assert [str(one) for one in found] == [f"{keys}:2: verification is one of: required, crc-only"]
 
 
-def test_a_source_that_is_a_circle_of_links_ends_in_no_traceback(config_file: Path) -> None:
+def test_a_source_that_is_a_loop_of_links_ends_in_no_traceback(config_file: Path) -> None:
     loop = config_file.with_name("loop")
     loop.symlink_to(loop)
     said = errors(config_file, "meters:\n  - source: loop\n")
-    assert said in ([], ["2: this path leads in a circle of links"])  # Python 3.13 follows it no further
+    assert said in ([], ["2: this path is a loop of symbolic links"])  # Python 3.13 follows it no further
 
 
 def test_all_that_is_wrong_is_found_at_once(config_file: Path) -> None:
@@ -469,7 +471,7 @@ def test_any_file_content_loads_or_is_an_error_of_ours(
 @given(url=st.text(max_size=50), source=st.text(max_size=50))
 def test_any_option_gives_a_configuration_or_an_error_of_ours(url: str, source: str) -> None:
     for text in (url, f"mqtt://{url}"):
-        with contextlib.suppress(OptionError):
+        with contextlib.suppress(SettingError):
             config_from_options("-", mqtt=text)
     for text in (source, f"tcp://{source}"):
         with contextlib.suppress(GatewayError):
@@ -480,12 +482,12 @@ def test_one_meter_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     config = config_from_options("/dev/ttyS0", mqtt="mqtt://me@localhost", password_file=Path("password"))
     assert [meter.sources[0].text for meter in config.meters] == ["/dev/ttyS0"]
-    assert config.mqtt == MqttConfig(
+    assert config.outputs.mqtt == MqttConfig(
         "localhost", user="me", password_file=tmp_path / "password", home_assistant=HomeAssistantConfig()
     )
-    assert config_from_options("-", stdout="json").stdout == "json"
-    assert config_from_options("-").mqtt is None
-    with pytest.raises(OptionError, match="--mqtt"):
+    assert config_from_options("-", stdout="json").outputs.stdout == StdoutConfig("json")
+    assert config_from_options("-").outputs.mqtt is None
+    with pytest.raises(SettingError, match="--mqtt"):
         config_from_options("-", password_file=Path("password"))
 
 

@@ -4,8 +4,17 @@ import re
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.config.gateway_file import load_config, read_config, warnings
-from smarty_gateway.config.values import Config, Durability, MeterConfig, MqttConfig, Pace, Style
+from smarty_gateway.config.gateway_file import load_config, read_config
+from smarty_gateway.config.values import (
+    Config,
+    Durability,
+    MeterConfig,
+    MqttConfig,
+    Pace,
+    StdoutConfig,
+    Style,
+)
+from smarty_gateway.config.warnings import warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.sources.address import FRAMINGS, SPEEDS, Kind
 from tests.fuzz.folder import FOLDER, written
@@ -64,7 +73,7 @@ def check_one(data: bytes) -> None:
     config, errors = read_config(path)
     for error in errors:
         assert str(error).isprintable(), "an error is more than one line"
-        assert_no_secret(error.words)
+        assert_no_secret(error.message)
     if config is not None:
         _check(config)
         for warning in warnings(config, FOLDER):
@@ -115,16 +124,16 @@ def _section(picker: Picker, names: dict[str, tuple[str, ...]], indent: str) -> 
 
 
 def _check(config: Config) -> None:
-    """Raise an exception if a value is none that the rest of the program can use."""
+    """Raise an exception if the rest of the program cannot use a value."""
     for meter in config.meters:
         _check_meter(meter)
     for path in (config.keys, config.state):
         assert path is None or path.is_absolute()
-    assert config.stdout in (None, "json", "table", "telegram")
+    assert config.outputs.stdout in (None, *map(StdoutConfig, ("json", "table", "telegram")))
     assert config.limits.megabytes > 0
     assert config.limits.days > 0
-    if config.mqtt is not None:
-        _check_broker(config.mqtt)
+    if config.outputs.mqtt is not None:
+        _check_broker(config.outputs.mqtt)
 
 
 def _check_meter(meter: MeterConfig) -> None:

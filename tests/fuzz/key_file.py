@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smarty_gateway.config.key_file import KeyFileError, check_key_file, load_key_ring, read_key_file
+from smarty_gateway.config.key_file import KeyFileError, load_key_ring, read_key_file
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.protocol.key_ring import KEY_SIZE, KeyRing, MeterKey, Verification
 from tests.fuzz.folder import written
@@ -29,9 +29,6 @@ def check_one(data: bytes) -> None:
     for error in errors:
         _check_error(error, content)
     _check_ring(ring, may_be_empty=bool(errors))
-    count, same = check_key_file(path)
-    assert [str(error) for error in same] == [str(error) for error in errors]
-    assert count == sum(map(len, ring.entries().values()))
     try:
         loaded = load_key_ring(path)
     except KeyFileError as error:
@@ -80,7 +77,7 @@ def _key(picker: Picker) -> str:
 def _check_error(error: UnusableFileError, content: bytes) -> None:
     assert isinstance(error, KeyFileError)
     assert str(error).isprintable(), "an error is more than one line"
-    assert_no_secret(error.words)
+    assert_no_secret(error.message)
     # YAML ends lines at more places than others do.
     lines = content.decode("utf-8", "replace").splitlines() if b"\x00" not in content[:4] else []
     assert error.line is None or not lines or 1 <= error.line <= len(lines) + 1, "there is no such line"

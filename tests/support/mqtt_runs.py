@@ -92,11 +92,11 @@ def mqtt_output(
     meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
     file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
     config = load_config(file)
-    assert config.mqtt is not None
+    assert config.outputs.mqtt is not None
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.mqtt, _Noting(store, note_put_aside), list)
+        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside), list)
         output.start()
         try:
             yield output

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from smarty_gateway.config.gateway_file import OptionError, config_from_options
+from smarty_gateway.config.gateway_file import config_from_options
+from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs.mqtt import mqtt_output as module
 from smarty_gateway.outputs.mqtt import outbox
@@ -202,7 +203,7 @@ def test_waking_after_the_end_writes_into_nothing_else() -> None:
 
 @pytest.mark.parametrize("host", ["broker..lan", ".lan", f"{'x' * 64}.lan"])
 def test_what_can_be_no_host_is_refused_when_it_is_read_and_said_when_it_is_used(host: str) -> None:
-    with pytest.raises(OptionError, match=r"mqtt://HOST.*between two dots") as caught:
+    with pytest.raises(SettingError, match=r"mqtt://HOST.*between dots") as caught:
         config_from_options("-", mqtt=f"mqtt://{host}")
     assert host not in str(caught.value)
     with pytest.raises(ConnectionFailed, match="no host is known as"):
@@ -473,7 +474,7 @@ def test_no_more_than_a_broker_of_mqtt_5_allows_is_on_its_way() -> None:
 
         peer = threading.Thread(target=allow_three)
         peer.start()
-        config = config_from_options("-", mqtt=url).mqtt
+        config = config_from_options("-", mqtt=url).outputs.mqtt
         assert config is not None
         connection = Connection(replace(config, version="5"), None, lambda *_: None, "us")
         while not connection.is_ready:

@@ -1,0 +1,60 @@
+"""The table of all keys of gateway.yaml.
+
+`python -m smarty_gateway.config.reference >docs/gateway-yaml.md` writes the page.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, is_dataclass
+from typing import Final
+
+from smarty_gateway.config.settings import settings_of
+from smarty_gateway.config.values import Config
+
+_HEAD: Final = """\
+# All keys of gateway.yaml
+
+Made by `python -m smarty_gateway.config.reference` from `smarty_gateway/config/values.py`. A dot leads to
+a key one level below, `[]` to the items of a list. Relative paths count from the folder of the file.
+
+| key | value | default | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One key: where it is, what may be written, what holds without it, and what it means."""
+
+    path: str
+    values: str
+    default: str
+    meaning: str
+
+
+def rows(kind: type = Config, above: str = "") -> Iterator[Row]:
+    """Yield all keys of a dataclass of settings and those below them."""
+    for key, setting in settings_of(kind).items():
+        section = setting.form.section
+        yield Row(above + key, setting.form.description, _shown(setting.default), setting.meaning)
+        if section is not None:
+            yield from rows(section, f"{above}{key}{'[]' if setting.form.is_list else ''}.")
+
+
+def _shown(default: object) -> str:
+    if default is MISSING:
+        return "required"
+    if default is None or is_dataclass(default):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def page() -> str:
+    """Return the table with its heading, as Markdown."""
+    return _HEAD + "".join(
+        f"| `{row.path}` | {row.values} | {row.default} | {row.meaning} |\n" for row in rows()
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,322 @@
+"""Settings: fields of dataclasses that say what may be written in a file and what it means.
+
+    days: int = setting(number(1, 36_500), "delete undelivered messages after this many days", default=30)
+
+Such a field is all there is to a new key: from it come its reading, its errors (see `Section`) and its row
+in docs/gateway-yaml.md (see `reference`).
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar, overload
+
+import yaml
+
+from smarty_gateway.config.yaml_file import YamlFile, line_of, shown
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import looks_like_key
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+_NULL: Final = "tag:yaml.org,2002:null"
+
+
+class SettingError(GatewayError):
+    """A setting or an option cannot be used; the text says what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T_co]):
+    """What may be written for a key; the type is that of the field.
+
+    Attributes:
+        description: of the permitted values, for messages and the reference.
+        read: returns the value of a node with the given name, or its Section; raises UnusableFileError.
+        section: the dataclass of the keys below this one, if there are any.
+        is_list: they are those of each item of a list.
+    """
+
+    description: str
+    read: Callable[[YamlFile, yaml.Node, str], object]
+    section: type | None = None
+    is_list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key of a file.
+
+    Attributes:
+        field: the name of the dataclass field that takes the value.
+        default: of the field; MISSING where the key is required.
+        example: a value to show where a required key is missing.
+    """
+
+    field: str
+    form: Form[object]
+    meaning: str
+    default: object
+    example: str
+
+
+@overload
+def setting(form: Form[T], meaning: str, *, key: str = ..., example: str) -> T: ...
+@overload
+def setting(form: Form[T], meaning: str, *, default: None) -> T | None: ...
+@overload
+def setting(form: Form[T], meaning: str, *, key: str = ..., default: T) -> T: ...
+def setting(
+    form: Form[object], meaning: str, *, key: str = "", default: object = MISSING, example: str = ""
+) -> object:
+    """Declare a field that is read from a file.
+
+    Args:
+        form: what may be written.
+        meaning: one line for the reference.
+        key: its name in the file, if that is not the name of the field.
+        default: the value where the key is missing; without a default it is required.
+        example: a value to show where a required key is missing.
+    """
+    metadata = {"key": key, "form": form, "meaning": meaning, "example": example}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def settings_of(kind: type) -> dict[str, Setting]:
+    """Return the settings of a dataclass by their keys in the file."""
+    return {
+        field.metadata["key"] or field.name: Setting(
+            field.name,
+            field.metadata["form"],
+            field.metadata["meaning"],
+            field.default,
+            field.metadata["example"],
+        )
+        for field in dataclasses.fields(kind)
+        if "form" in field.metadata
+    }
+
+
+class Section(Generic[T]):
+    """The keys of one dataclass as they are in the file.
+
+    They become the dataclass only after the checks between settings, which need the lines.
+
+    Attributes:
+        values: by key, those without a fault; sections inside are Section objects.
+        nodes: by key, also those with a fault.
+    """
+
+    def __init__(self, file: YamlFile, node: yaml.Node, kind: type[T], what: str) -> None:
+        self.node = node
+        self.values: dict[str, Any] = {}
+        self.nodes: dict[str, yaml.Node] = {}
+        self._kind = kind
+        known = settings_of(kind)
+        if not isinstance(node, yaml.MappingNode):
+            file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
+        for name, value in file.pairs(node):
+            if name.value not in known:
+                near = difflib.get_close_matches(name.value[:100].lower(), known, n=1, cutoff=0.0)
+                file.note(name, f"{shown(name.value)} is not a known key; did you mean {near[0]!r}?")
+                continue
+            self.nodes[name.value] = value
+            with file.collected():
+                self.values[name.value] = known[name.value].form.read(file, value, name.value)
+        for key, one in known.items():
+            if one.default is MISSING and key not in self.nodes:
+                file.note(node, f"{key} is missing; add a line such as `{key}: {one.example}`")
+
+    def line(self, key: str) -> int:
+        """Return the line of a key that is there, counted from 1."""
+        return line_of(self.nodes[key])
+
+    def build(self) -> T | None:
+        """Return the dataclass, None where a required value is missing or faulty.
+
+        A value that is a mapping sets the fields it names, as the URL of a broker does.
+        """
+        known = settings_of(self._kind)
+        arguments: dict[str, Any] = {}
+        for key, value in self.values.items():
+            built = _built(value)
+            if isinstance(built, Mapping):
+                arguments |= built
+            elif built is not None:
+                arguments[known[key].field] = built
+        if any(one.default is MISSING and one.field not in arguments for one in known.values()):
+            return None
+        return self._kind(**arguments)
+
+
+def _built(value: object) -> object:
+    if isinstance(value, Section):
+        return value.build()
+    if isinstance(value, list):
+        return tuple(built for built in map(_built, value) if built is not None)
+    return value
+
+
+# The forms.
+
+
+def read_text(file: YamlFile, node: yaml.Node, what: str, *, may_be_hex: bool = False) -> str:
+    """Return a text that is not empty.
+
+    Args:
+        file: that holds it.
+        node: where it is.
+        what: what is needed, for the message.
+        may_be_hex: accept a text that looks like a key.
+
+    Raises:
+        UnusableFileError: it is something else, or looks like a key in the wrong place.
+    """
+    if not isinstance(node, yaml.ScalarNode):
+        file.fail(node, f"{what} is needed here, in one line")
+    value = str(node.value)
+    if not value.strip() or (node.tag == _NULL and node.style is None):
+        file.fail(node, f"nothing is written here; {what} is needed")
+    if not value.isprintable():
+        file.fail(node, f"{what} is needed here, without line breaks and invisible characters")
+    if not may_be_hex and looks_like_key(value):
+        file.fail(node, f"this looks like a key, which belongs in keys.yaml; {what} is needed here")
+    return value
+
+
+def parsed(what: str, parse: Callable[[str], T], *, may_be_hex: bool = False) -> Form[T]:
+    """Return the form of a text that a function turns into a value or refuses with a SettingError."""
+
+    def read(file: YamlFile, node: yaml.Node, _: str) -> T:
+        try:
+            return parse(read_text(file, node, what, may_be_hex=may_be_hex))
+        except SettingError as error:
+            file.fail(node, str(error))
+
+    return Form(what, read)
+
+
+def choice(options: Iterable[T]) -> Form[T]:
+    """Return the form of one of a few words, numbers or members of an enumeration."""
+    by_word = {str(getattr(option, "value", option)): option for option in options}
+    listed = ", ".join(by_word)
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> T:
+        word = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+        if word not in by_word:
+            # Only a similar word: no hint may lead to a setting that was not meant.
+            near = difflib.get_close_matches(word[:100].lower(), by_word, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            file.fail(node, f"{name} is one of: {listed}{hint}")
+        return by_word[word]
+
+    return Form(f"one of {listed}", read)
+
+
+def number(low: int, high: int) -> Form[int]:
+    """Return the form of a whole number."""
+    description = f"a whole number from {low} to {high}"
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> int:
+        digits = node.value if isinstance(node, yaml.ScalarNode) else ""
+        if not re.fullmatch(r"[0-9]{1,9}", digits) or not low <= int(digits) <= high:
+            file.fail(node, f"{name} is {description}")
+        return int(digits)
+
+    return Form(description, read)
+
+
+def seconds(high: int) -> Form[float]:
+    """Return the form of a time in seconds, which may have decimals."""
+    description = f"a number of seconds from 0 to {high}"
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> float:
+        digits = node.value if isinstance(node, yaml.ScalarNode) else ""
+        value = float(digits) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", digits) else math.nan
+        if not value <= high:
+            file.fail(node, f"{name} is {description}")
+        return value
+
+    return Form(description, read)
+
+
+def _read_boolean(file: YamlFile, node: yaml.Node, name: str) -> bool:
+    word = node.value.lower() if isinstance(node, yaml.ScalarNode) else ""
+    if word not in ("true", "yes", "on", "false", "no", "off"):
+        file.fail(node, f"write true or false for {name}")
+    return word in ("true", "yes", "on")
+
+
+BOOLEAN: Final[Form[bool]] = Form("true or false", _read_boolean)
+
+
+def _read_path(file: YamlFile, node: yaml.Node, what: str) -> Path:
+    try:
+        return file.folder / Path(read_text(file, node, what)).expanduser()
+    except RuntimeError:
+        file.fail(node, "there is no such user as the one after `~`; write the path in full")
+
+
+def path(what: str) -> Form[Path]:
+    """Return the form of a path; a relative one counts from the folder of the file."""
+    return Form(what, lambda file, node, _: _read_path(file, node, what))
+
+
+def folder(what: str) -> Form[Path]:
+    """Return the form of the path of a folder, which need not exist."""
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> Path:
+        found = _read_path(file, node, what)
+        with contextlib.suppress(OSError):  # `run` reports why the folder cannot be used
+            if found.is_file():
+                file.fail(node, f"{name} names a folder, and this is a file")
+        return found
+
+    return Form(what, read)
+
+
+def section(kind: type[T]) -> Form[T]:
+    """Return the form of a mapping with the settings of a dataclass."""
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> Section[T]:
+        return Section(file, node, kind, name)
+
+    return Form("", read, kind)
+
+
+def switch(kind: type[T]) -> Form[T | None]:
+    """Return the form of a section that `true` stands for with all its defaults, and `false` for none."""
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> Section[T] | T | None:
+        if isinstance(node, yaml.MappingNode):
+            return Section(file, node, kind, name)
+        return kind() if _read_boolean(file, node, name) else None
+
+    return Form("true or false, or its settings", read, kind)
+
+
+def list_of(item: Form[T], one: str, example: str) -> Form[tuple[T, ...]]:
+    """Return the form of a list that is not empty.
+
+    Args:
+        item: the form of each item.
+        one: what an item is called in messages.
+        example: the first line of an item.
+    """
+    description = f"a list; begin each {one} with `- `, as in `- {example}`"
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> list[object]:
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            file.fail(node, f"{name} is {description}")
+        found = []
+        for each in node.value:
+            with file.collected():
+                found.append(item.read(file, each, f"a {one}"))
+        return found
+
+    return Form(description, read, item.section, is_list=True)

@@ -1,0 +1,75 @@
+"""Finds in a configuration what is permitted but unwise."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.config.key_file import permission_problem
+from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.sources.address import Address
+
+_BY_ID: Final = Path("/dev/serial/by-id")
+
+
+def warnings(config: Config, ports: Path = _BY_ID) -> list[str]:
+    """Return the warnings, one line each.
+
+    Args:
+        config: what was read.
+        ports: the folder in which the system names ports by the device on them.
+    """
+    sources = dict.fromkeys(source for meter in config.meters for source in meter.sources)
+    found = [
+        f"{source}: {_lasting_name(source, ports)}"
+        for source in sources
+        if re.match(r"/dev/tty(USB|ACM)", str(source.path))
+    ]
+    mqtt = config.outputs.mqtt
+    return found if mqtt is None else [*found, *_broker_warnings(mqtt)]
+
+
+def _lasting_name(source: Address, ports: Path) -> str:
+    try:
+        links = [link for link in sorted(ports.iterdir()) if link.resolve() == source.path.resolve()]
+    except OSError:
+        links = []
+    better = links[0] if links else f"{_BY_ID}/… (see `ls {_BY_ID}`)"
+    return f"this name may belong to another port after a restart; write {better}"
+
+
+def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
+    if not mqtt.tls and not _is_local(mqtt.host):
+        secrets = "readings and password" if mqtt.password_file else "readings"
+        yield f"mqtt: {secrets} go to {mqtt.host} unencrypted; write mqtts:// if the broker has TLS"
+    if not mqtt.tls and (mqtt.ca_file or mqtt.cert_file):
+        yield "mqtt: certificates are used only with TLS; write mqtts://"
+    if mqtt.user is not None and mqtt.password_file is None:
+        yield "mqtt: there is a user but no password_file; most brokers require both"
+    if mqtt.user is None and mqtt.password_file is not None:
+        yield "mqtt: a password_file needs a user; write mqtts://USER@HOST"
+    for name in ("password_file", "ca_file", "cert_file", "key_file"):
+        path = getattr(mqtt, name)
+        if path is not None and not _is_readable_file(path):
+            # Without the path, which may be the password itself in the wrong place.
+            yield f"mqtt: {name} names no file that can be read"
+    secret_files = ((mqtt.password_file, "the password"), (mqtt.key_file, "the private key"))
+    for path, content in secret_files:
+        problem = None if path is None else permission_problem(path, content)
+        if problem is not None:
+            yield problem
+
+
+def _is_local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_readable_file(path: Path) -> bool:
+    return os.access(path, os.R_OK) and not path.is_dir()  # not opened: it may be a pipe
