@@ -55,8 +55,8 @@ def test_no_input_through_a_door_breaks_a_promise(door: str) -> None:
     [
         ("stream", "smarty_gateway.protocol.meter.crc_is_due", lambda _: False),
         ("stream", "smarty_gateway.protocol.extractor._TRIM", 1 << 20),
-        ("key_file", "smarty_gateway.config.yaml_file.shown", repr),
-        ("config_file", "smarty_gateway.config.yaml_file.shown", repr),
+        ("key_file", "smarty_gateway.config.settings.shown", repr),
+        ("config_file", "smarty_gateway.config.settings.shown", repr),
         ("hex_dump", "smarty_gateway.sources.hexdump._swapped", bytes),
         ("capture", "smarty_gateway.capture.redact_telegram._kind_of", lambda _: _Kind.KEPT),
         ("capture", "smarty_gateway.capture.format._LINE_MAX", 1 << 30),
