@@ -1,1 +1,1 @@
-"""What the user says: gateway.yaml, keys.yaml, and what they mean."""
+"""gateway.yaml, keys.yaml and the options that replace them."""

@@ -50,19 +50,19 @@ class Form(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One key of a file.
+    """One key of a file; see `setting`.
 
     Attributes:
-        field: the name of the dataclass field that takes the value.
         default: of the field; MISSING where the key is required.
-        example: a value to show where a required key is missing.
+        field: the name of the dataclass field that takes the value.
     """
 
-    field: str
+    key: str
     form: Form[object]
     meaning: str
     default: object
     example: str
+    field: str = ""
 
 
 @overload
@@ -83,22 +83,16 @@ def setting(
         default: the value where the key is missing; without a default it is required.
         example: a value to show where a required key is missing.
     """
-    metadata = {"key": key, "form": form, "meaning": meaning, "example": example}
-    return dataclasses.field(default=default, metadata=metadata)
+    found = Setting(key, form, meaning, default, example)
+    return dataclasses.field(default=default, metadata={"setting": found})
 
 
 def settings_of(kind: type) -> dict[str, Setting]:
     """Return the settings of a dataclass by their keys in the file."""
     return {
-        field.metadata["key"] or field.name: Setting(
-            field.name,
-            field.metadata["form"],
-            field.metadata["meaning"],
-            field.default,
-            field.metadata["example"],
-        )
+        found.key or field.name: dataclasses.replace(found, field=field.name)
         for field in dataclasses.fields(kind)
-        if "form" in field.metadata
+        if (found := field.metadata.get("setting")) is not None
     }
 
 
@@ -113,7 +107,6 @@ class Section(Generic[T]):
     """
 
     def __init__(self, file: YamlFile, node: yaml.Node, kind: type[T], what: str) -> None:
-        self.node = node
         self.values: dict[str, Any] = {}
         self.nodes: dict[str, yaml.Node] = {}
         self._kind = kind

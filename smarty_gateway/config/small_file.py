@@ -1,7 +1,7 @@
 """Reads a small file that a user named: keys, settings or a password.
 
-What was named may be something else: a device, a whole disk, a pipe that nobody writes to. None of them
-may hold up the program or fill its memory. A pipe is allowed, as in `--keys <(gpg -d keys.yaml.gpg)`.
+The name may belong to something else: a device, a whole disk, a pipe that nobody writes to. None of them may
+block the program or fill its memory. A pipe is allowed, as in `--keys <(gpg -d keys.yaml.gpg)`.
 """
 
 import os
@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
-#: Such a file is a few pages at most; whatever is larger was named by mistake.
+#: Bytes. Such a file has a few pages; a larger one was named by mistake.
 _MAX_SIZE: Final = 1_000_000
 _PIPE_SECONDS: Final = 5.0
 
@@ -21,26 +22,28 @@ _PIPE_SECONDS: Final = 5.0
 class UnreadableFileError(GatewayError):
     """A file cannot be read; the text says why, without its name."""
 
+    exit_status = ExitStatus.UNUSABLE_FILE
+
 
 def read_small_file(path: Path) -> bytes:
-    """Return what a file holds, or what comes out of a pipe until its end.
+    """Return the content of a file, or of a pipe until its end.
 
     Raises:
-        UnreadableFileError: it cannot be opened, is no file, is too large, or has no end.
+        UnreadableFileError: it cannot be opened, is not a file, is too large, or has no end.
     """
     try:
-        mode = path.stat().st_mode  # before it is opened, which some devices feel
+        mode = path.stat().st_mode  # before opening, to which some devices react
         if stat.S_ISDIR(mode):
             raise UnreadableFileError("it is a directory, not a file")
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
             raise UnreadableFileError("it is a device, not a file")
-        # Without O_NONBLOCK a pipe opens only when somebody writes to it.
+        # Without O_NONBLOCK, opening a pipe waits for a writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             data = _read_pipe(file.fileno()) if stat.S_ISFIFO(mode) else file.read(_MAX_SIZE + 1)
     except OSError as error:
         raise UnreadableFileError(error.strerror or str(error)) from None
     if len(data) > _MAX_SIZE:
-        raise UnreadableFileError("it is far too large")
+        raise UnreadableFileError("it is too large")
     return data
 
 

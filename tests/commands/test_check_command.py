@@ -1,4 +1,4 @@
-"""`smarty-gateway check`: all that is wrong with both files at once, and nothing is started."""
+"""`smarty-gateway check`: all faults of both files at once, and nothing is started."""
 
 from pathlib import Path
 
@@ -21,12 +21,12 @@ def write(path: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def check(folder: Path, *arguments: object) -> tuple[int, str, list[str]]:
-    """Give exit status, standard output, and the lines of standard error."""
+    """Return exit status, standard output and the lines of standard error."""
     done = smarty_gateway("check", *arguments, folder=folder)
     return done.returncode, done.stdout.decode(), done.stderr.decode().splitlines()
 
 
-def test_the_template_for_users_is_good(tmp_path: Path) -> None:
+def test_the_template_for_users_has_no_fault(tmp_path: Path) -> None:
     template = write(tmp_path / "keys.example.yaml", (ROOT / "keys.example.yaml").read_text("utf-8"))
     assert check(tmp_path, "--keys", template.name) == (0, "keys.example.yaml: good, 3 keys\n", [])
 
@@ -48,6 +48,15 @@ def test_the_key_file_is_the_one_that_the_configuration_names(tmp_path: Path) ->
     assert errors[0].startswith("keys.yaml:1: ")
 
 
+def test_the_key_file_that_a_faulty_configuration_names_is_checked_too(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", "keys: my.yaml\nmeters: /dev/ttyS0\n")
+    write(tmp_path / "my.yaml", "keys:\n  any: x\n")
+    status, out, errors = check(tmp_path)
+    assert (status, out) == (78, "")
+    places = [line.split(" ")[0] for line in errors]
+    assert places == ["gateway.yaml:2:", f"{tmp_path}/my.yaml:2:"]
+
+
 def test_every_error_of_both_files_is_shown_at_once_without_a_key(tmp_path: Path) -> None:
     write(tmp_path / "gateway.yaml", GATEWAY + "    nmae: x\n    speed: 1\nstore: {days: x}\n")
     entries = (
@@ -67,7 +76,7 @@ def test_every_error_of_both_files_is_shown_at_once_without_a_key(tmp_path: Path
     assert KEY[:8] not in "".join(errors)
 
 
-def test_a_key_that_stands_where_a_name_belongs_twice_is_not_shown(tmp_path: Path) -> None:
+def test_a_key_in_the_place_of_two_names_is_not_shown(tmp_path: Path) -> None:
     write(tmp_path / "keys.yaml", f"keys:\n  {KEY}: a\n  {KEY}: b\n")
     status, _, errors = check(tmp_path)
     assert (status, len(errors)) == (78, 2)
@@ -107,37 +116,37 @@ def test_a_file_that_is_named_and_not_there_is_an_error(tmp_path: Path, option: 
     assert "No such file" in errors[0]
 
 
-def test_where_there_is_no_file_at_all_one_line_says_what_to_do(tmp_path: Path) -> None:
+def test_without_any_file_one_line_says_what_to_do(tmp_path: Path) -> None:
     status, out, errors = check(tmp_path)
     assert (status, out, len(errors)) == (2, "", 1)
     assert "--config FILE" in errors[0]
 
 
-def test_a_file_of_settings_that_yaml_cannot_hold_ends_in_one_line(tmp_path: Path) -> None:
+def test_an_escape_that_python_cannot_represent_is_reported_in_one_line(tmp_path: Path) -> None:
     write(tmp_path / "keys.yaml", '"\\UFFFFFFFF"\n')
     status, _, errors = check(tmp_path)
     assert (status, len(errors)) == (78, 1)
     assert "YAML" in errors[0]
 
 
-def test_readings_that_cross_the_network_in_the_clear_are_warned_about() -> None:
+def test_unencrypted_readings_on_the_network_are_warned_about() -> None:
     for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]"):
         assert warnings(config_from_options("-", mqtt=f"mqtt://{host}")) == []
     for host in ("broker.example", "10.0.0.1", "[fe80::1]"):
-        (said,) = warnings(config_from_options("-", mqtt=f"mqtt://{host}"))
-        assert "mqtts://" in said
+        (message,) = warnings(config_from_options("-", mqtt=f"mqtt://{host}"))
+        assert "mqtts://" in message
         assert warnings(config_from_options("-", mqtt=f"mqtts://{host}")) == []
 
 
 def test_a_port_whose_name_can_change_is_warned_about_with_its_lasting_name(tmp_path: Path) -> None:
     config = config_from_options("/dev/ttyUSB7")
-    (said,) = warnings(config, tmp_path / "missing")
-    assert "/dev/serial/by-id/" in said
+    (message,) = warnings(config, tmp_path / "missing")
+    assert "/dev/serial/by-id/" in message
     (tmp_path / "usb-other").symlink_to("/dev/ttyUSB8")
     link = tmp_path / "usb-FTDI"
     link.symlink_to("/dev/ttyUSB7")
-    (said,) = warnings(config, tmp_path)
-    assert said.endswith(f"write {link}")
+    (message,) = warnings(config, tmp_path)
+    assert message.endswith(f"write {link}")
     assert len(warnings(config_from_options("/dev/ttyACM0"), tmp_path)) == 1
     assert warnings(config_from_options("/dev/ttyS0"), tmp_path) == []
 
@@ -149,21 +158,21 @@ def test_passwords_that_are_missing_or_open_to_others_are_warned_about(tmp_path:
     with_user = "mqtt://me@localhost"
     assert warnings(config_from_options("-", mqtt=with_user, password_file=password)) == []
     password.chmod(0o644)
-    (said,) = warnings(config_from_options("-", mqtt=with_user, password_file=password))
-    assert f"chmod 600 {password}" in said
-    assert "the password" in said
+    (message,) = warnings(config_from_options("-", mqtt=with_user, password_file=password))
+    assert f"chmod 600 {password}" in message
+    assert "the password" in message
     password.chmod(0o600)
-    (said,) = warnings(config_from_options("-", mqtt=with_user))
-    assert "no password_file" in said
-    (said,) = warnings(config_from_options("-", mqtt="mqtt://localhost", password_file=password))
-    assert "mqtts://USER@HOST" in said
-    (said,) = warnings(config_from_options("-", mqtt=with_user, password_file=tmp_path / "hunter2"))
-    assert "password_file names no file" in said
-    assert "hunter2" not in said
+    (message,) = warnings(config_from_options("-", mqtt=with_user))
+    assert "no password_file" in message
+    (message,) = warnings(config_from_options("-", mqtt="mqtt://localhost", password_file=password))
+    assert "mqtts://USER@HOST" in message
+    (message,) = warnings(config_from_options("-", mqtt=with_user, password_file=tmp_path / "hunter2"))
+    assert "password_file names no file" in message
+    assert "hunter2" not in message
 
 
 def test_certificates_without_tls_are_warned_about(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").touch()
     text = GATEWAY + "outputs: {mqtt: {url: mqtt://localhost, ca_file: ca.pem}}\n"
-    (said,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
-    assert "mqtts://" in said
+    (message,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
+    assert "mqtts://" in message

@@ -1,4 +1,4 @@
-"""gateway.yaml says what it means, and what is wrong is said with its line and what to write instead."""
+"""gateway.yaml is read as written, and every fault is reported with its line and what to write instead."""
 
 import contextlib
 from pathlib import Path
@@ -66,16 +66,16 @@ def load(path: Path, text: str) -> Config:
 
 
 def errors(path: Path, text: str) -> list[str]:
-    """Give all that is wrong, each as `line: words`."""
+    """Return all faults, each as `line: message`."""
     path.write_text(text, "utf-8")
     _, found = read_config(path)
-    said = [str(error) for error in found]
-    assert all("\n" not in line for line in said)
+    messages = [str(error) for error in found]
+    assert all("\n" not in line for line in messages)
     if found:
         with pytest.raises(UnusableFileError) as caught:
             load_config(path)
-        assert str(caught.value) == said[0]
-    return [line.removeprefix(f"{path}:") for line in said]
+        assert str(caught.value) == messages[0]
+    return [line.removeprefix(f"{path}:") for line in messages]
 
 
 def error(path: Path, text: str) -> str:
@@ -179,11 +179,11 @@ def test_a_broker_is_named_by_its_url(
      "mqtts://me:hunter/2@localhost", "http://me:hunter2@localhost", "mqtt://me:hunter#2@h"],
 )  # fmt: skip
 def test_a_password_in_the_url_is_refused_and_not_repeated(config_file: Path, url: str) -> None:
-    said = error(config_file, MQTT + f'    url: "{url}"\n')
-    assert said.startswith("5: ")
-    assert "password_file" in said
-    assert "hun" not in said
-    assert "me:" not in said
+    message = error(config_file, MQTT + f'    url: "{url}"\n')
+    assert message.startswith("5: ")
+    assert "password_file" in message
+    assert "hun" not in message
+    assert "me:" not in message
     with pytest.raises(SettingError, match="--mqtt-password-file") as caught:
         config_from_options("-", mqtt=url)
     assert "hun" not in str(caught.value)
@@ -195,14 +195,16 @@ def test_a_password_in_the_url_is_refused_and_not_repeated(config_file: Path, ur
      "mqtt://me:hunter2", "mqtt://localhost/topic", "mqtt://localhost?x=1", "mqtt://a b", "mqtt://@localhost",
      "me:hunter2@localhost", "mqtt://[::1", "mqtt://%00@localhost"],
 )  # fmt: skip
-def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_file: Path, url: str) -> None:
-    said = error(config_file, MQTT + f'    url: "{url}"\n')
-    assert "mqtt://HOST" in said
-    assert "hunter" not in said
+def test_anything_but_the_url_of_a_broker_is_refused_with_the_form_to_write(
+    config_file: Path, url: str
+) -> None:
+    message = error(config_file, MQTT + f'    url: "{url}"\n')
+    assert "mqtt://HOST" in message
+    assert "hunter" not in message
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "parts"),
     [
         ("", ["1: ", "meters is missing", "`meters: "]),
         ("keys: a.yaml\n", ["1: ", "meters is missing"]),
@@ -248,17 +250,17 @@ def test_what_is_no_url_of_a_broker_is_refused_with_the_form_to_write(config_fil
         (PORT + "\tkeys: x\n", ["3: ", "YAML"]),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line_and_what_to_write(
-    config_file: Path, text: str, words: list[str]
+def test_a_fault_is_reported_with_its_line_and_what_to_write(
+    config_file: Path, text: str, parts: list[str]
 ) -> None:
-    said = error(config_file, text)
-    assert said.startswith(words[0]), said
-    for word in words[1:]:
-        assert word in said
+    message = error(config_file, text)
+    assert message.startswith(parts[0]), message
+    for part in parts[1:]:
+        assert part in message
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "part"),
     [
         ("topic: ''", "a topic"),
         ("topic: a/+", "no +"),
@@ -283,16 +285,14 @@ def test_what_is_wrong_is_said_with_its_line_and_what_to_write(
         ("password_file: [hunter2]", "path"),
     ],
 )
-def test_what_is_wrong_with_the_broker_is_said_with_its_line(
-    config_file: Path, line: str, words: str
-) -> None:
-    said = error(config_file, MQTT + f"    url: mqtt://localhost\n    {line}\n")
-    assert said.startswith("6: ")
-    assert words in said
-    assert "hunter" not in said
+def test_a_fault_of_the_broker_is_reported_with_its_line(config_file: Path, line: str, part: str) -> None:
+    message = error(config_file, MQTT + f"    url: mqtt://localhost\n    {line}\n")
+    assert message.startswith("6: ")
+    assert part in message
+    assert "hunter" not in message
 
 
-def test_no_hint_leads_to_a_setting_that_is_not_alike(config_file: Path) -> None:
+def test_no_hint_names_a_setting_that_is_not_similar(config_file: Path) -> None:
     assert "did you mean" not in error(config_file, PORT + "outputs: {stdout: {format: csv}}\n")
     keys = config_file.with_name("keys.yaml")
     keys.write_text(f"keys:\n  any: {{encryption_key: {KEY}, verification: none}}\n")
@@ -303,11 +303,11 @@ def test_no_hint_leads_to_a_setting_that_is_not_alike(config_file: Path) -> None
 def test_a_source_that_is_a_loop_of_links_ends_in_no_traceback(config_file: Path) -> None:
     loop = config_file.with_name("loop")
     loop.symlink_to(loop)
-    said = errors(config_file, "meters:\n  - source: loop\n")
-    assert said in ([], ["2: this path is a loop of symbolic links"])  # Python 3.13 follows it no further
+    message = errors(config_file, "meters:\n  - source: loop\n")
+    assert message in ([], ["2: this path is a loop of symbolic links"])  # Python 3.13 follows it no further
 
 
-def test_all_that_is_wrong_is_found_at_once(config_file: Path) -> None:
+def test_all_faults_are_found_at_once(config_file: Path) -> None:
     text = (
         "kees: x\nmeters:\n  - name: status\n    sorce: /dev/ttyS0\n  - source: ftp://h\n    speed: 1\n"
         "outputs:\n  mqtt: {url: h, interval: x}\n  sdout: {}\nstore: {days: x}\n"
@@ -340,9 +340,9 @@ def two_meters(first: str, second: str) -> str:
 def test_two_meters_that_would_share_their_topics_are_refused(
     config_file: Path, first: str, second: str
 ) -> None:
-    said = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS1, {second}"))
-    assert said.startswith("3: ")
-    assert "line 2" in said
+    message = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS1, {second}"))
+    assert message.startswith("3: ")
+    assert "line 2" in message
 
 
 @pytest.mark.parametrize(
@@ -351,9 +351,9 @@ def test_two_meters_that_would_share_their_topics_are_refused(
 def test_two_meters_on_one_source_that_would_share_their_topics_are_refused(
     config_file: Path, first: str, second: str
 ) -> None:
-    said = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS0, {second}"))
-    assert said.startswith("3: this id")
-    assert "line 2" in said
+    message = error(config_file, two_meters(f"source: /dev/ttyS0, {first}", f"source: /dev/ttyS0, {second}"))
+    assert message.startswith("3: this id")
+    assert "line 2" in message
 
 
 def test_meters_on_one_source_need_an_id_each(config_file: Path, tmp_path: Path) -> None:
@@ -372,12 +372,12 @@ def test_meters_on_one_source_need_an_id_each(config_file: Path, tmp_path: Path)
 
 
 def test_one_port_has_one_protocol_one_speed_and_one_framing(config_file: Path) -> None:
-    said = error(config_file, two_meters("source: tcp://h:1, id: a", "source: rfc2217://H:1, id: b"))
-    assert said.startswith("3: this is the same host and port as in line 2")
+    message = error(config_file, two_meters("source: tcp://h:1, id: a", "source: rfc2217://H:1, id: b"))
+    assert message.startswith("3: this is the same host and port as in line 2")
     first, second = "source: /dev/ttyS7, id: a", "source: /dev/ttyS7, id: b"
     for one, other in (("speed: 9600", "speed: 115200"), ("framing: 7E1", "framing: 8N1")):
-        said = error(config_file, two_meters(f"{first}, {one}", f"{second}, {other}"))
-        assert said.startswith("3: line 2 has another")
+        message = error(config_file, two_meters(f"{first}, {one}", f"{second}, {other}"))
+        assert message.startswith("3: line 2 has another")
     both = load(config_file, two_meters(f"{first}, speed: 9600, framing: 8N1", second)).meters
     assert [meter.line for meter in both] == [LineSettings(9600, "8N1")] * 2
 
@@ -392,7 +392,7 @@ def test_one_port_has_one_protocol_one_speed_and_one_framing(config_file: Path) 
         ("speed: 2400, framing: 8E1", LineSettings(2400, "8E1")),
     ],
 )
-def test_what_a_serial_line_does_not_say_is_as_usual(
+def test_a_missing_speed_or_framing_is_that_of_meters_with_the_other(
     config_file: Path, setting: str, line: LineSettings
 ) -> None:
     config = load(config_file, f"meters: [{{source: 'rfc2217://host:1', {setting}}}]\n")
@@ -415,8 +415,8 @@ def test_what_a_serial_line_does_not_say_is_as_usual(
     ],
 )
 def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(config_file: Path, text: str) -> None:
-    for said in errors(config_file, text):
-        assert KEY[:8] not in said
+    for message in errors(config_file, text):
+        assert KEY[:8] not in message
     assert errors(config_file, text)
 
 
@@ -424,24 +424,24 @@ def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(config_file: Path,
     "source", [f"/{KEY}.txt", f"mqtt://me:{KEY}", f"tcp://{KEY}", f"~nobody-of-that-name/{KEY}"]
 )
 def test_a_source_that_holds_a_key_is_refused_and_not_repeated(config_file: Path, source: str) -> None:
-    said = error(config_file, f"meters:\n  - source: {source}\n")
-    assert said.startswith("2: source")
-    assert KEY[:8] not in said
+    message = error(config_file, f"meters:\n  - source: {source}\n")
+    assert message.startswith("2: source")
+    assert KEY[:8] not in message
 
 
 def test_a_source_with_user_and_password_is_refused_and_not_repeated(config_file: Path) -> None:
-    said = error(config_file, "meters:\n  - source: tcp://me:hunter2@host:x\n")
-    assert "tcp://HOST:PORT" in said
-    assert "hunter2" not in said
+    message = error(config_file, "meters:\n  - source: tcp://me:hunter2@host:x\n")
+    assert "tcp://HOST:PORT" in message
+    assert "hunter2" not in message
     with pytest.raises(AddressError, match="HOST:PORT"):
         config_from_options("mqtt://me:hunter2@host")
 
 
-def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
-    for path, words in ((tmp_path, "directory"), (tmp_path / "missing.yaml", "No such file")):
+def test_a_file_that_cannot_be_read_is_a_gateway_error(tmp_path: Path) -> None:
+    for path, message in ((tmp_path, "directory"), (tmp_path / "missing.yaml", "No such file")):
         config, found = read_config(path)
         assert config is None
-        assert [words in str(one) for one in found] == [True]
+        assert [message in str(one) for one in found] == [True]
     path = tmp_path / "gateway.yaml"
     for content in (
         b"\xff\xfe\x00",
@@ -458,7 +458,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
 @given(
     content=st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "ignore"))
 )
-def test_any_file_content_loads_or_is_an_error_of_ours(
+def test_any_file_content_loads_or_is_a_gateway_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "gateway.yaml"
@@ -469,7 +469,7 @@ def test_any_file_content_loads_or_is_an_error_of_ours(
 
 
 @given(url=st.text(max_size=50), source=st.text(max_size=50))
-def test_any_option_gives_a_configuration_or_an_error_of_ours(url: str, source: str) -> None:
+def test_any_option_gives_a_configuration_or_a_gateway_error(url: str, source: str) -> None:
     for text in (url, f"mqtt://{url}"):
         with contextlib.suppress(SettingError):
             config_from_options("-", mqtt=text)
