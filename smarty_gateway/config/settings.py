@@ -197,7 +197,8 @@ def parsed(what: str, parse: Callable[[str], T], *, may_be_hex: bool = False) ->
 def choice(options: Iterable[T]) -> Form[T]:
     """Return the form of one of a few words, numbers or members of an enumeration."""
     by_word = {str(getattr(option, "value", option)): option for option in options}
-    listed = ", ".join(by_word)
+    # Not with commas, or ten baud rates would look like a key, which `check` hides.
+    listed = " or ".join(by_word)
 
     def read(file: YamlFile, node: yaml.Node, name: str) -> T:
         word = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
@@ -205,10 +206,10 @@ def choice(options: Iterable[T]) -> Form[T]:
             # Only a similar word: no hint may lead to a setting that was not meant.
             near = difflib.get_close_matches(word[:100].lower(), by_word, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            file.fail(node, f"{name} is one of: {listed}{hint}")
+            file.fail(node, f"{name} is {listed}{hint}")
         return by_word[word]
 
-    return Form(f"one of {listed}", read)
+    return Form(listed, read)
 
 
 def number(low: int, high: int) -> Form[int]:

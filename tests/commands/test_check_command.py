@@ -76,6 +76,13 @@ def test_every_error_of_both_files_is_shown_at_once_without_a_key(tmp_path: Path
     assert KEY[:8] not in "".join(errors)
 
 
+def test_the_permitted_baud_rates_are_not_hidden_as_a_key(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY + "    speed: 1\n")
+    _, _, errors = check(tmp_path)
+    assert errors[0].startswith("gateway.yaml:3: speed is 300 or 1200 or ")
+    assert "115200" in errors[0]
+
+
 def test_a_key_in_the_place_of_two_names_is_not_shown(tmp_path: Path) -> None:
     write(tmp_path / "keys.yaml", f"keys:\n  {KEY}: a\n  {KEY}: b\n")
     status, _, errors = check(tmp_path)

@@ -276,7 +276,7 @@ def test_a_fault_is_reported_with_its_line_and_what_to_write(
         ("interval: .nan", "number of seconds"),
         ("interval: 999999999", "86400"),
         ("version: 3.1", "did you mean '3.1.1'"),
-        ("version: 4", "3.1.1, 5"),
+        ("version: 4", "3.1.1 or 5"),
         ("durability: bach", "did you mean 'batch'"),
         ("telegrams: 1", "true or false"),
         ("cert_file: a.pem", "key_file"),
@@ -297,7 +297,7 @@ def test_no_hint_names_a_setting_that_is_not_similar(config_file: Path) -> None:
     keys = config_file.with_name("keys.yaml")
     keys.write_text(f"keys:\n  any: {{encryption_key: {KEY}, verification: none}}\n")
     _, found = read_key_file(keys)
-    assert [str(one) for one in found] == [f"{keys}:2: verification is one of: required, crc-only"]
+    assert [str(one) for one in found] == [f"{keys}:2: verification is required or crc-only"]
 
 
 def test_a_source_that_is_a_loop_of_links_ends_in_no_traceback(config_file: Path) -> None:
