@@ -66,7 +66,7 @@ _HEADS: Final = ("meters:", "meters:", "meters:", "Meters:", "meters: []", "")
 
 
 def check_one(data: bytes) -> None:
-    """Raise an exception if a configuration made of this is not read as it should be."""
+    """Raise an exception if a configuration made of this is read wrongly."""
     picker = Picker(data)
     content = picker.take(600) if picker.one_in(20) else finished(picker, _file(picker))
     path = written(content, "gateway.yaml")
@@ -91,7 +91,7 @@ def check_one(data: bytes) -> None:
 
 
 def _file(picker: Picker) -> str:
-    """Return a configuration as people write it, and as they should not."""
+    """Return a configuration with the mistakes that people make."""
     lines = picker.items(2, lambda: _top(picker)) if picker.one_in(2) else []
     lines.append(picker.choice(_HEADS))
     for meter in picker.items(4, lambda: _section(picker, _METERS, "    ")):
@@ -111,7 +111,7 @@ def _top(picker: Picker) -> str:
 
 
 def _section(picker: Picker, names: dict[str, tuple[str, ...]], indent: str) -> list[str]:
-    """Return lines with names and values, the first name in front, for it must be there."""
+    """Return lines with names and values, the required name first."""
     known = list(names)
     first = list(names)[1] if "source" in names else known[0]
     lines = [f"{indent}{first}: {scalar(picker, names[first])}"]

@@ -21,7 +21,7 @@ _AUTHENTICATION_KEY: Final = "00112233445566778899AABBCCDDEEFF"
 
 
 def check_one(data: bytes) -> None:
-    """Raise an exception if a key file made of this is not read as it should be."""
+    """Raise an exception if a key file made of this is read wrongly."""
     picker = Picker(data)
     content = picker.take(600) if picker.one_in(20) else finished(picker, _file(picker))
     path = written(content, "keys.yaml")
@@ -41,7 +41,7 @@ def check_one(data: bytes) -> None:
 
 
 def _file(picker: Picker) -> str:
-    """Return a key file as people write it, and as they should not."""
+    """Return a key file with the mistakes that people make."""
     lines = [
         picker.choice(("keys:", "keys:", "keys:", "Keys:", "---\nkeys:", "# keys\nkeys: ", "", "- keys:"))
     ]

@@ -1,4 +1,4 @@
-"""YAML as people write it and as they do not: nested at random, misspelt, damaged."""
+"""YAML with the mistakes that people make, and others: random nesting, misspelt names, damage."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,7 +7,7 @@ from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import PASSWORD
 from tests.support.canaries import KEYS
 
-#: Values that YAML, Python or the system take for something of their own.
+#: Values with a special meaning to YAML, Python or the system.
 _ODD: Final = (
     "", "~", "null", "true", "1e10", "0x10", "-1", "99999999999999999999", ".inf", "2026-01-30", "é",
     "'\x07'",
@@ -20,7 +20,7 @@ _ODD: Final = (
 
 
 def key_text(picker: Picker) -> str:
-    """Return a canary in a form that users have, or nearly so."""
+    """Return a canary in a form that users have, or a similar one."""
     digits = picker.choice(KEYS).hex()
     if picker.one_in(2):
         digits = digits.upper()
@@ -53,7 +53,7 @@ def scalar(picker: Picker, usual: Sequence[str]) -> str:
 
 
 def finished(picker: Picker, text: str) -> bytes:
-    """Return the bytes of a file, damaged once in a while."""
+    """Return the bytes of a file, sometimes damaged."""
     data = text.encode("utf-8", "surrogatepass")
     if picker.one_in(3):
         data = picker.damaged(data, edits=4)
