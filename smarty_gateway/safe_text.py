@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
+from smarty_gateway.protocol.key_text import HEX_SEPARATORS
+
 #: MQTT 3.1.1, 4.7 and 1.5.3: the separator, the wildcards and `$`, then control characters, surrogates and
 #: non-characters, at which a broker may hang up. Blanks are legal, but most tools split at them.
 _NEVER_IN_TOPICS: Final = r"+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(
@@ -21,9 +23,6 @@ _LONGEST_ID: Final = 96
 #: MQTT writes the length of a topic with two bytes.
 _LONGEST_TOPIC: Final = 65535
 
-#: What may stand between hex digits: white space of any kind, also what PDF files and web pages put
-#: there unseen, and the marks people and programming languages separate bytes with.
-HEX_SEPARATORS: Final = re.compile(r"(?:[\s\u200b-\u200d\u2060\ufeff:,;.\-\u2010-\u2015\u2212_]|0[xX]|\\x)+")
 #: A key has 32 digits; somebody who types one may miss some, or double some.
 _KEY_DIGITS: Final = re.compile(r"[0-9A-Fa-f]{24,40}")
 #: What is none: a longer number, such as a hash, an IPv6 address, and the serial number in the name of a port

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smarty_gateway.safe_text import HEX_SEPARATORS, object_id, printable, topic_part, without_keys
+from smarty_gateway.protocol.key_text import HEX_SEPARATORS
+from smarty_gateway.safe_text import object_id, printable, topic_part, without_keys
 
 #: Any text, with surrogates, and with what hypothesis would seldom try.
 TEXTS = st.text(

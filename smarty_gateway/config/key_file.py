@@ -4,11 +4,12 @@ A key stays the text that stands in the file (see `yaml_file`), and may be writt
 letters, web pages and other programs have. No message ever shows a part of a key.
 """
 
+import contextlib
 import os
-import re
 import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,22 +17,10 @@ import yaml
 
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlReader, first_existing, line_of
 from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.key_ring import (
-    KEY_SIZE,
-    LUXEMBOURG_AUTHENTICATION_KEY,
-    KeyRing,
-    MeterKey,
-    Secret,
-    Verification,
-)
-from smarty_gateway.protocol.system_title import system_title_from_serial
-from smarty_gateway.safe_text import HEX_SEPARATORS
+from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret, Verification
+from smarty_gateway.protocol.key_text import HEX_SEPARATORS, key_from_text, system_title_from_text
 
 DEFAULT_KEY_FILES: Final = (Path("keys.yaml"), Path("/etc/smarty-gateway/keys.yaml"))
-
-_HEX: Final = re.compile(r"[0-9A-Fa-f]*")
-_TITLE: Final = re.compile(r"[0-9A-Fa-f]{16}")
-_ANY: Final = "any"
 
 
 class KeyFileError(UnusableFileError):
@@ -139,7 +128,8 @@ class _KeyReader(YamlReader):
             self.fail(1, "no key is in it; begin with a line `keys:`")
 
     def _add(self, name: yaml.ScalarNode, value: yaml.Node) -> None:
-        title = self.meter(name)
+        with self._key_errors_at(name):
+            title = system_title_from_text(name.value)
         if title in self._lines:
             self.fail(
                 name, f"this meter already has an entry in line {self._lines[title]}; keep one of the two"
@@ -151,23 +141,10 @@ class _KeyReader(YamlReader):
         else:
             self.by_title[title] = keys
 
-    def meter(self, node: yaml.ScalarNode) -> bytes | None:
-        """Read the name of an entry: the system title it stands for, None for `any`."""
-        text = HEX_SEPARATORS.sub("", node.value)
-        if text.lower() == _ANY:
-            return None
-        if _TITLE.fullmatch(text):
-            return bytes.fromhex(text)
-        try:
-            return system_title_from_serial(text)
-        except KeyFormatError:
-            words = "an entry begins with the serial number on the meter (such as SAG1030700012345), "
-            self.fail(node, f"{words}its system title (16 hex digits) or the word any")
-
     def entry(self, node: yaml.Node) -> tuple[MeterKey, ...]:
         """Read the keys of one meter, the newest first."""
         if not isinstance(node, yaml.MappingNode):
-            return tuple(MeterKey(secret) for secret in self.encryption_keys(node))
+            return tuple(self.encryption_keys(node))
         found = self.section(
             node,
             "an entry",
@@ -180,53 +157,44 @@ class _KeyReader(YamlReader):
         if "encryption_key" not in found.nodes:
             self.fail(node, "the encryption_key is missing in this entry")
         encryption = found.values.pop("encryption_key", [])
-        return tuple(MeterKey(secret, **found.values) for secret in encryption)
+        return tuple(replace(key, **found.values) for key in encryption)
 
-    def encryption_keys(self, node: yaml.Node) -> list[Secret]:
+    def encryption_keys(self, node: yaml.Node) -> list[MeterKey]:
         """Read one key, or a list of them; a list of sixteen bytes is one key."""
-        if isinstance(node, yaml.SequenceNode):
-            if not node.value:
-                self.fail(node, "no key is written here")
-            texts = [self._text(item) for item in node.value]
-            if len(texts) > 1 and all(len(HEX_SEPARATORS.sub("", text)) <= 2 for text in texts):
-                return [self._encryption_key(node, " ".join(texts))]
-            found: list[Secret] = []
-            for item, text in zip(node.value, texts, strict=True):
-                with self.collected():
-                    found.append(self._encryption_key(item, text))
-            return found
-        return [self._encryption_key(node, self._text(node))]
+        if not isinstance(node, yaml.SequenceNode):
+            return [self._encryption_key(node, self._text(node))]
+        if not node.value:
+            self.fail(node, "no key is written here")
+        texts = [self._text(item) for item in node.value]
+        if len(texts) > 1 and all(len(HEX_SEPARATORS.sub("", text)) <= 2 for text in texts):
+            return [self._encryption_key(node, " ".join(texts))]
+        found: list[MeterKey] = []
+        for item, text in zip(node.value, texts, strict=True):
+            with self.collected():
+                found.append(self._encryption_key(item, text))
+        return found
 
-    def _encryption_key(self, node: yaml.Node, text: str) -> Secret:
-        secret = self._secret(node, text)
-        if secret.reveal() == LUXEMBOURG_AUTHENTICATION_KEY:
-            self.fail(
-                node,
-                "this is the authentication key, which is public and the same for every meter; "
-                "the encryption key comes from your grid operator (DSO)",
-            )
-        return secret
+    def _encryption_key(self, node: yaml.Node, text: str) -> MeterKey:
+        with self._key_errors_at(node):
+            return MeterKey(Secret(key_from_text(text)))
 
     def _authentication_key(self, node: yaml.Node) -> Secret:
-        return self._secret(node, self._text(node))
+        with self._key_errors_at(node):
+            return Secret(key_from_text(self._text(node)))
 
     def _text(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
             self.fail(node, "a key is needed here: 32 hex digits in one line")
+        if node.value in ("~", "null"):
+            self.fail(node, "no key is written here")
         return str(node.value)
 
-    def _secret(self, node: yaml.Node, text: str) -> Secret:
-        digits = HEX_SEPARATORS.sub("", text)
-        if not digits or digits in ("~", "null"):
-            self.fail(node, "no key is written here")
-        if not _HEX.fullmatch(digits):
-            hint = " (the letter O for a zero?)" if "o" in digits.lower() else ""
-            self.fail(
-                node, f"a key holds the digits 0 to 9 and the letters A to F only, this one has others{hint}"
-            )
-        if len(digits) != 2 * KEY_SIZE:
-            self.fail(node, f"a key has {2 * KEY_SIZE} hex digits, here are {len(digits)}")
-        return Secret(bytes.fromhex(digits))
+    @contextlib.contextmanager
+    def _key_errors_at(self, node: yaml.Node) -> Iterator[None]:
+        try:
+            yield
+        except KeyFormatError as error:
+            self.fail(node, str(error))
 
     def verification(self, node: yaml.Node) -> Verification:
         """Read the policy of verification."""

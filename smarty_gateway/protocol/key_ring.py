@@ -67,6 +67,11 @@ class MeterKey:
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.encryption_key.reveal() == LUXEMBOURG_AUTHENTICATION_KEY:
+            raise KeyFormatError(
+                "this is the authentication key, which is public and the same for every meter; "
+                "the encryption key comes from your grid operator (DSO)"
+            )
         # The library that decrypts has it; hashlib would load a second one of four megabytes.
         digest = Hash(SHA256())
         digest.update(b"smarty-gateway fingerprint" + self.encryption_key.reveal())

@@ -150,7 +150,7 @@ def test_a_key_file_that_cannot_be_used_is_exit_status_78_with_one_line(keys: Pa
     keys.write_text("keys:\n  SAG1030700012345: 1234\n")
     done = smarty_gateway("decode", "--keys", keys, SAMPLE)
     assert (done.returncode, done.stdout) == (78, b"")
-    assert done.stderr.decode() == f"smarty-gateway: {keys}:2: a key has 32 hex digits, here are 4\n"
+    assert done.stderr.decode() == f"smarty-gateway: {keys}:2: a key has 32 hex digits, this one has 4\n"
     missing = smarty_gateway("decode", "--keys", keys.with_name("missing"), SAMPLE)
     assert missing.returncode == 78
     assert len(missing.stderr.splitlines()) == 1
