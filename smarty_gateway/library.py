@@ -126,8 +126,9 @@ class InputReader(Iterator[MeterTelegram]):
         yield from self._events()
 
     def _receive(self, data: bytes) -> Iterator[MeterTelegram]:
-        self._on_bytes(data)
-        self._stream.receive_data(data)
+        if data:  # the first lines of a hex dump wait for the next chunk, and no bytes would end the stream
+            self._on_bytes(data)
+            self._stream.receive_data(data)
         return self._events()
 
     def _events(self) -> Iterator[MeterTelegram]:
