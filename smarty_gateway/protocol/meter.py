@@ -5,7 +5,6 @@ Nothing of a refused plaintext leaves this module.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -113,13 +112,19 @@ class MeterTelegram(Mapping[str, Any]):
         return self.as_object()
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a value of JSON
-        return deepcopy(self._object[name])
+        return _copy_of(self._object[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._object)
 
     def __len__(self) -> int:
         return len(self._object)
+
+
+def _copy_of(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
+    if isinstance(value, Mapping):
+        return {name: _copy_of(inner) for name, inner in value.items()}
+    return [_copy_of(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 Event = MeterTelegram | Rejection
