@@ -11,7 +11,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 FOLDERS = (ROOT, ROOT / "smarty_gateway", ROOT / "smarty_gateway/gateway", ROOT / "smarty_gateway/protocol")
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:[a-z_.]+/)+(?:[a-z_.]+)?)`", PAGE))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`((?:[a-z_]+/)+(?:[a-z_.]+)?)`", PAGE))))
 def test_every_file_that_is_named_is_there(name: str) -> None:
     assert any((folder / name).exists() for folder in FOLDERS)
 
