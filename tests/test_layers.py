@@ -9,8 +9,8 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "decimal", "enum",
-    "fastcrc",
+    "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime", "decimal",
+    "enum", "fastcrc",
     "functools", "hashlib", "heapq",
     "re", "struct", "types", "typing",
 }  # fmt: skip
@@ -22,7 +22,7 @@ LAYERS = (
     ("capture",),
     ("sources",),
     ("config",),
-    ("state",),
+    ("state", "library"),
     ("outputs",),
     ("gateway",),
     ("doctor", "simulator"),
@@ -68,3 +68,10 @@ def test_the_core_opens_and_prints_nothing() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"open", "print", "input", "exec", "eval"}, path.name
+
+
+def test_the_core_asks_no_clock() -> None:
+    for path in (PACKAGE / "protocol").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"now", "today", "utcnow"}, path.name

@@ -1,37 +1,32 @@
-"""`decode`: a capture or a live stream goes in, verified readings come out.
+"""`decode`: prints the verified readings of a capture or a live stream.
 
-It uses no clock: the same bytes always give the same output. Readings go to standard output, all
-else to standard error.
+It uses no clock: the same bytes always give the same output. Readings go to standard output,
+everything else to standard error.
 """
 
 import argparse
 import os
-import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
+from io import FileIO
 from typing import Final
 
 from smarty_gateway.commands.key_options import add_key_options, load_keys
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.doctor.damage import Window
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.library import InputError, InputReader, chunks_of_file, open_input
 from smarty_gateway.outputs.fields import print_fields
-from smarty_gateway.outputs.json_lines import to_json
-from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.explanation import explain
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
-from smarty_gateway.sources.hexdump import InputDecoder
+from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.rejection import Rejection
 
-_CHUNK: Final = 65536
 #: A file is worth a progress bar from here on; it takes some seconds.
 _LARGE: Final = 10_000_000
 _PLAIN_WIDTH: Final = 120
-
-
-class InputError(GatewayError):
-    """There is no such input, or it cannot be read."""
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -62,171 +57,115 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """Decode one input.
 
     Raises:
-        InputError: the input is not there, or cannot be read.
+        InputError: the input does not exist or cannot be read.
         UnusableFileError: the configuration or the key file cannot be used.
     """
-    form = "explain" if args.explain else args.format or ("table" if sys.stdout.isatty() else "json")
-    decoding = _Decoding(load_keys(args), form)
-    with _open_input(args.input) as source:
-        for chunk in source:
-            decoding.take(chunk)
-    decoding.finish()
-    if args.verbose:
-        say(decoding.summary)
-    if not decoding.accepted and not decoding.rejected:
-        say(_nothing_found(decoding.size))
-    return ExitStatus.REJECTED if decoding.rejected or not decoding.accepted else ExitStatus.GOOD
+    keys = load_keys(args)
+    with _open_input(args.input) as chunks:
+        if args.explain:
+            reader, write = _explaining(chunks, keys)
+        else:
+            form = args.format or ("table" if sys.stdout.isatty() else "json")
+            reader, write = InputReader(_flushing(chunks), keys, _say_rejection), _writer(form)
+        for telegram in reader:
+            write(telegram)
+    sys.stdout.flush()
+    _report(reader, is_verbose=args.verbose)
+    return ExitStatus.REJECTED if reader.rejected or not reader.accepted else ExitStatus.GOOD
 
 
-class _Decoding:
-    """One input on its way from bytes to what is printed of it."""
+def _explaining(
+    chunks: Iterator[bytes], keys: KeyRing
+) -> tuple[InputReader, Callable[[MeterTelegram], None]]:
+    """Return a reader that shows each rejection field by field, and the function that shows a telegram."""
+    recent = Window()
 
-    def __init__(self, keys: KeyRing, form: str) -> None:
-        self.accepted = self.rejected = self.size = 0
-        self._keys = keys
-        self._stream = MeterStream(keys)
-        self._decoder = InputDecoder()
-        self._recent = Window() if form == "explain" else None
-        self._write = _writer(form)
+    def show(event: Event) -> None:
+        print_fields(explain(event, recent.cut(event.offset, event.offset + event.size), keys))
 
-    def take(self, chunk: bytes) -> None:
-        """Take a chunk of the input, and print what is complete with it."""
-        self.size += len(chunk)
-        self._receive(self._decoder.feed(chunk))
+    def show_rejection(rejection: Rejection) -> None:
+        show(rejection)
+        _say_rejection(rejection)
 
-    def finish(self) -> None:
-        """Take note of the end of the input, and print what was held back."""
-        self._receive(self._decoder.finish())
-        self._stream.receive_silence()
-        self._hand_on()
-        if skipped := self._decoder.unreadable_lines:
-            say(f"warning: {self._unreadable(skipped)} and {'was' if skipped == 1 else 'were'} skipped")
+    return InputReader(_flushing(chunks), keys, show_rejection, recent.add), show
 
-    def _unreadable(self, count: int) -> str:
-        lines = f"{count} line{'' if count == 1 else 's'}"
-        if self._decoder.capture is None:
-            return f"{lines} of this hex dump cannot be read"
-        return (
-            f"{lines} of this capture cannot be read (has a mail program wrapped them? use the file itself)"
-        )
 
-    @property
-    def summary(self) -> str:
-        """Tell in one line what there was."""
-        noise = f"{self._stream.noise_bytes} of {self.size} bytes were noise"
-        return f"{self.accepted} telegrams, {self.rejected} rejected, {noise}"
+def _say_rejection(rejection: Rejection) -> None:
+    say(str(rejection))
 
-    def _receive(self, data: bytes) -> None:
-        if self._recent is not None:
-            self._recent.add(data)
-        if self._stream.receive_data(data):
-            self._hand_on()
 
-    def _hand_on(self) -> None:
-        while (event := self._stream.next_event()) is not None:
-            if self._recent is not None:
-                print_fields(
-                    explain(event, self._recent.cut(event.offset, event.offset + event.size), self._keys)
-                )
-            if isinstance(event, MeterTelegram):
-                self.accepted += 1
-                self._write(event)
-            else:
-                self.rejected += 1
-                say(str(event))
+def _flushing(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Print everything that is known before the input is waited for again."""
+    for chunk in chunks:
+        yield chunk
         sys.stdout.flush()
 
 
+def _report(reader: InputReader, *, is_verbose: bool) -> None:
+    if count := reader.unreadable_lines:
+        lines, were = (f"{count} lines", "were") if count > 1 else ("1 line", "was")
+        what = "hex dump cannot be read"
+        if not reader.is_hex_dump:
+            what = "capture cannot be read (has a mail program wrapped them? use the file itself)"
+        say(f"warning: {lines} of this {what} and {were} skipped")
+    rejected = reader.rejected.total()
+    if is_verbose:
+        noise = f"{reader.noise_bytes} of {reader.size} bytes were noise"
+        say(f"{reader.accepted} telegrams, {rejected} rejected, {noise}")
+    if not reader.accepted and not rejected:
+        say(_nothing_found(reader.size))
+
+
 def _writer(form: str) -> Callable[[MeterTelegram], None]:
-    """Give the function that prints one telegram in the form that was asked for."""
-    if form == "explain":
-        return lambda _: None
+    """Return the function that prints one telegram in this form."""
     if form == "telegram":
+        return lambda telegram: _write(telegram.raw)
+    if form == "json":
+        return lambda telegram: _write(to_json_bytes(telegram.as_object()) + b"\n")
+    # Drawing tables takes a library that takes a while to load; the other forms do without.
+    from smarty_gateway.outputs.table import PipeConsole, print_table  # noqa: PLC0415
 
-        def write_telegram(telegram: MeterTelegram) -> None:
-            sys.stdout.buffer.write(telegram.raw)
-
-        return write_telegram
-    if form == "table":
-        # Drawing tables takes a library that takes a while to load; the other forms do without.
-        from smarty_gateway.outputs.table import PipeConsole, print_table  # noqa: PLC0415
-
-        console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-
-        def write_table(telegram: MeterTelegram) -> None:
-            print_table(console, telegram)
-
-        return write_table
-
-    def write_json(telegram: MeterTelegram) -> None:
-        sys.stdout.buffer.write(to_json(telegram.as_object()).encode() + b"\n")
-
-    return write_json
+    console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    return lambda telegram: print_table(console, telegram)
 
 
-def _open_input(name: str) -> AbstractContextManager[Iterator[bytes]]:
+def _write(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+
+
+@contextmanager
+def _open_input(name: str) -> Iterator[Iterator[bytes]]:
     """Open a file, or standard input for `-`, as an iterator over what has arrived.
 
     Raises:
-        InputError: it is not there, is a folder, or may not be read.
+        InputError: it does not exist, is a folder, or cannot be read.
     """
-    if name == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise InputError("standard input is closed; name a file")
-        os.set_blocking(sys.stdin.fileno(), True)  # whoever started us may have left it otherwise
-        if sys.stdin.isatty():
-            say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
-        return nullcontext(_chunks(sys.stdin.fileno(), name))
-    try:
-        descriptor = os.open(name, os.O_RDONLY)
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from None
-    status = os.fstat(descriptor)
-    if stat.S_ISDIR(status.st_mode):
-        os.close(descriptor)
-        raise InputError(f"{name} is a folder; name a recording in it")
-    return _File(descriptor, name, status.st_size)
+    if name != "-":
+        with open_input(name) as file:
+            chunks = chunks_of_file(file, name)
+            # On a terminal where the readings themselves run by, a bar would only be in their way.
+            has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
+            size = os.fstat(file.fileno()).st_size
+            yield _with_progress(chunks, name, size) if has_bar and size >= _LARGE else chunks
+        return
+    if sys.stdin is None or sys.stdin.closed:
+        raise InputError("standard input is closed; name a file")
+    os.set_blocking(sys.stdin.fileno(), True)  # the process that started us may have left it otherwise
+    if sys.stdin.isatty():
+        say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
+    yield chunks_of_file(FileIO(sys.stdin.fileno(), closefd=False), name)
 
 
-class _File:
-    """A file that is closed behind its last chunk, with a progress bar if it is large."""
+def _with_progress(chunks: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
+    from rich.console import Console  # noqa: PLC0415 - only large files on a terminal need it
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
 
-    def __init__(self, descriptor: int, name: str, size: int) -> None:
-        self._descriptor = descriptor
-        self._name = name
-        self._size = size
-        # On a terminal where the readings themselves run by, a bar would only be in their way.
-        self._shows_progress = size >= _LARGE and sys.stderr.isatty() and not sys.stdout.isatty()
-
-    def __enter__(self) -> Iterator[bytes]:
-        chunks = _chunks(self._descriptor, self._name)
-        return self._with_progress(chunks) if self._shows_progress else chunks
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
-
-    def _with_progress(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        from rich.console import Console  # noqa: PLC0415 - only large files on a terminal need it
-        from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-        columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(self._name, total=self._size)
-            for chunk in chunks:
-                yield chunk
-                progress.advance(task, len(chunk))
-
-
-def _chunks(descriptor: int, name: str) -> Iterator[bytes]:
-    """Yield what has arrived as soon as it has, so that a live stream is read live."""
-    while True:
-        try:
-            chunk = os.read(descriptor, _CHUNK)
-        except OSError as error:
-            raise InputError(f"{name}: reading failed: {error.strerror}") from None
-        if not chunk:
-            return
-        yield chunk
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=size)
+        for chunk in chunks:
+            yield chunk
+            progress.advance(task, len(chunk))
 
 
 def _nothing_found(size: int) -> str:

@@ -1,18 +1,19 @@
-"""The keys of the meters: values that cannot be printed, found by system title.
+"""The keys of the meters, by system title.
 
-A key has no repr, no str and no pickle that shows it, so that no log line, traceback or state file
-can contain it by accident.
+No repr, str or pickle of a key shows its value, so that no log line, traceback or state file can contain
+it by accident.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.protocol.key_text import key_from_text, system_title_from_text
+from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
 
 KEY_SIZE: Final = 16
 #: "The same for all metering devices", and public: Luxmetering P1 specification 1.1.3, clause 3.4.1.
@@ -20,24 +21,24 @@ LUXEMBOURG_AUTHENTICATION_KEY: Final = bytes.fromhex("00112233445566778899AABBCC
 
 
 class Verification(Enum):
-    """What must hold before a decrypted telegram counts."""
+    """What must be right before a decrypted telegram is accepted."""
 
-    REQUIRED = "required"  #: the GCM tag, then the telegram's CRC
-    CRC_ONLY = "crc-only"  #: the CRC alone, for a meter whose authentication key is not known
+    REQUIRED = "required"  #: the GCM tag and the telegram's CRC
+    CRC_ONLY = "crc-only"  #: the CRC alone, for a meter whose authentication key is unknown
 
 
 class Secret:
-    """Sixteen bytes that show themselves to nobody who does not ask for them by name."""
+    """The 16 bytes of a key, which only `reveal` returns."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: bytes) -> None:
         if len(value) != KEY_SIZE:
-            raise KeyFormatError(f"a key has {KEY_SIZE * 2} hex digits, this one has {len(value) * 2}")
+            raise KeyFormatError(f"a key has {KEY_SIZE} bytes, this one has {len(value)}")
         self._value = bytes(value)
 
     def reveal(self) -> bytes:
-        """Give the bytes themselves; only the decryption stage has a reason to call this."""
+        """Return the bytes of the key; only decryption has a reason to call this."""
         return self._value
 
     def __repr__(self) -> str:
@@ -55,10 +56,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class MeterKey:
-    """One encryption key with the authentication key and the policy that go with it.
+    """One encryption key with its authentication key and verification policy.
 
     Attributes:
-        fingerprint: names the encryption key without telling it, so that counters can be kept per key.
+        fingerprint: identifies the encryption key without revealing it; frame counters are kept per key.
     """
 
     encryption_key: Secret
@@ -78,34 +79,60 @@ class MeterKey:
         object.__setattr__(self, "fingerprint", digest.finalize().hex()[:16])
 
 
+#: The keys of one meter: hex text as in keys.yaml, 16 bytes, or several of these, the newest first.
+KeyEntry = str | bytes | MeterKey | Iterable[str | bytes | MeterKey]
+_Name = TypeVar("_Name", str, bytes)
+#: The keys of each meter, by its serial number or system title.
+KeyMapping = Mapping[_Name, KeyEntry]
+
+
 class KeyRing:
-    """All keys of one keys.yaml: those of named meters, and those for any other.
+    """The keys of all meters.
 
     Args:
-        by_title: the keys of each meter that has an entry of its own, the newest first.
-        others: the keys for every system title without such an entry.
+        keys: the keys of each meter, by the serial number printed on it or by its system title (hex text or
+            8 bytes), and under `any` those for every other meter. The tolerance and the refusals are those
+            of keys.yaml (docs/reference.md, "keys.yaml").
+        others: the same as an entry `any`.
+
+    Raises:
+        KeyFormatError: a key, a serial number or a system title is malformed, or a meter has two entries.
+        TypeError: something else than text, bytes or keys was passed.
     """
 
     def __init__(
-        self, by_title: Mapping[bytes, Iterable[MeterKey]] | None = None, others: Iterable[MeterKey] = ()
+        self,
+        keys: KeyMapping[_Name] | None = None,
+        others: Iterable[MeterKey] = (),
     ) -> None:
-        self._by_title = {title: tuple(keys) for title, keys in (by_title or {}).items()}
+        if keys is not None and not isinstance(keys, Mapping):
+            raise TypeError(f"keys are a mapping of serial numbers to keys, not {type(keys).__name__}")
+        self._by_title: dict[bytes, tuple[MeterKey, ...]] = {}
         self._others = tuple(others)
+        for name, entry in (keys or {}).items():
+            title = _system_title(name)
+            if title in self._by_title or (title is None and self._others):
+                raise KeyFormatError(f"{_shown(title)} has two entries; keep one of them")
+            found = _meter_keys(title, entry)
+            if title is None:
+                self._others = found
+            else:
+                self._by_title[title] = found
         self._serials = {serial_from_system_title(title) for title in self._by_title} - {None}
 
     def keys_for(self, system_title: bytes) -> tuple[MeterKey, ...]:
-        """Give the keys to try for a frame, the newest first; none if the meter is not known."""
+        """Return the keys to try for a frame, the newest first; empty for an unknown meter."""
         return self._by_title.get(system_title, self._others)
 
     def entries(self) -> dict[bytes | None, tuple[MeterKey, ...]]:
-        """Give the keys of each system title that has an entry, those for any other under None."""
+        """Return the keys of each system title that has an entry, and under None those for any other."""
         found: dict[bytes | None, tuple[MeterKey, ...]] = dict(self._by_title.items())
         if self._others:
             found[None] = self._others
         return found
 
     def has_entry_for(self, logical_device_name: str) -> bool:
-        """Tell whether the meter of this COSEM logical device name has an entry of its own."""
+        """True if the meter of this COSEM logical device name has an entry of its own."""
         return logical_device_name.upper() in self._serials
 
     def has_entry_of(self, system_title: bytes) -> bool:
@@ -117,3 +144,40 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"KeyRing({len(self._by_title)} meters, {len(self._others)} keys for any other)"
+
+
+def _system_title(name: object) -> bytes | None:
+    if isinstance(name, str):
+        return system_title_from_text(name)
+    if not isinstance(name, bytes):
+        raise TypeError(f"a meter is named by text or by 8 bytes, not by {type(name).__name__}")
+    if len(name) != SYSTEM_TITLE_SIZE:
+        raise KeyFormatError(f"a system title has {SYSTEM_TITLE_SIZE} bytes, this one has {len(name)}")
+    return name
+
+
+def _meter_keys(title: bytes | None, entry: KeyEntry) -> tuple[MeterKey, ...]:
+    if isinstance(entry, Mapping):
+        raise TypeError("authentication_key and verification are set in keys.yaml, which load_keys reads")
+    if not isinstance(entry, Iterable) or isinstance(entry, str | bytes):
+        entry = (entry,)
+    try:
+        return tuple(map(_meter_key, entry))
+    except KeyFormatError as error:
+        raise KeyFormatError(f"{_shown(title)}: {error}") from None
+
+
+def _meter_key(key: object) -> MeterKey:
+    if isinstance(key, MeterKey):
+        return key
+    if isinstance(key, str):
+        return MeterKey(Secret(key_from_text(key)))
+    if isinstance(key, bytes):
+        return MeterKey(Secret(key))
+    raise TypeError(f"a key is hex text or {KEY_SIZE} bytes, not {type(key).__name__}")
+
+
+def _shown(title: bytes | None) -> str:
+    if title is None:
+        return "the entry `any`"
+    return f"meter {serial_from_system_title(title) or title.hex().upper()}"

@@ -4,9 +4,11 @@ The checks run in the order of the contract, and the first that fails is the rea
 Nothing of a refused plaintext leaves this module.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainText
@@ -35,14 +37,20 @@ class Security(StrEnum):
     PLAINTEXT = "plaintext"  #: never encrypted
 
 
-class MeterTelegram(NamedTuple):
-    """A telegram that passed every check, with its readings.
+@dataclass(frozen=True)
+class MeterTelegram(Mapping[str, Any]):
+    """A telegram that passed every check.
+
+    As a mapping it is the JSON object (docs/reference.md, "The JSON object"): `telegram["energy_import"]`,
+    `dict(telegram)`. What it hands out is a copy, so nothing can change a telegram.
 
     Attributes:
         offset: where its frame begins, in bytes from the start of the input.
-        size: of the frame, or of the text where it came as plaintext.
+        size: the size of the frame, or of the text of a plaintext telegram.
         raw: the plaintext as the meter wrote it, from the slash to the end of the last line.
-        system_title: of the frame that carried it, None where it came as plaintext.
+        decoded: the values and their OBIS codes, for this project's own modules.
+        security: how the telegram was verified.
+        system_title: of the frame that carried it; None for a plaintext telegram.
         frame_counter: likewise.
         has_foreign_identity: the identity in it belongs to another meter, so it does not name this one.
     """
@@ -58,7 +66,7 @@ class MeterTelegram(NamedTuple):
 
     @property
     def meter_id(self) -> str:
-        """Name the meter by what the telegram says, else by its system title or header."""
+        """The identity in the telegram, else the system title, else the header."""
         if self.decoded.identity is not None and not self.has_foreign_identity:
             return self.decoded.identity
         if self.system_title is not None:
@@ -66,15 +74,21 @@ class MeterTelegram(NamedTuple):
         return self.decoded.header
 
     @property
+    def timestamp(self) -> datetime | None:
+        """The meter's own time with its offset; None if the clock is unset or the meter sends no time."""
+        text = self.decoded.fields.get("timestamp")
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+    @property
     def is_header_only(self) -> bool:
-        """True if nothing but the header tells this meter from others, which names a model."""
+        """True if only the header, which names a model, tells this meter from others."""
         return self.decoded.identity is None and self.system_title is None
 
     def as_object(self, meter: str | None = None) -> dict[str, Any]:
-        """Give the flat JSON object of the contract.
+        """Return the JSON object; its inner objects are shared with other telegrams and must not be changed.
 
         Args:
-            meter: the configured name; the meter's own identity where there is none.
+            meter: the configured name; the meter_id where there is none.
         """
         decoded, meter_id = self.decoded, self.meter_id
         fields = decoded.fields
@@ -92,6 +106,25 @@ class MeterTelegram(NamedTuple):
         if decoded.unknown:
             result["unknown"] = decoded.unknown
         return result
+
+    @cached_property
+    def _object(self) -> dict[str, Any]:
+        return self.as_object()
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - a value of JSON
+        return _copy_of(self._object[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._object)
+
+    def __len__(self) -> int:
+        return len(self._object)
+
+
+def _copy_of(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
+    if isinstance(value, Mapping):
+        return {name: _copy_of(inner) for name, inner in value.items()}
+    return [_copy_of(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 Event = MeterTelegram | Rejection

@@ -1,0 +1,197 @@
+"""Reads whole recordings: the part of the public Python API that touches files (docs/python.md).
+
+`decode` reads its input with the same classes.
+"""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Final, TypeVar
+
+from smarty_gateway.config.key_file import load_key_ring, permission_problem
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.key_ring import KeyMapping, KeyRing
+from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.rejection import Reason, Rejection
+from smarty_gateway.sources.hexdump import InputDecoder
+
+_CHUNK: Final = 65536
+
+_Name = TypeVar("_Name", str, bytes)
+KeySource = str | os.PathLike[str] | KeyRing | KeyMapping[_Name]
+InputSource = str | os.PathLike[str] | bytes | bytearray | memoryview | Iterable[bytes]
+
+
+class InputError(GatewayError):
+    """The input does not exist or cannot be read."""
+
+
+def load_keys(path: str | os.PathLike[str]) -> KeyRing:
+    """Return the keys of a keys.yaml, and warn if others can read the file.
+
+    Raises:
+        KeyFileError: it cannot be read, or something in it is wrong; the text names file and line.
+    """
+    file = Path(path)
+    problem = permission_problem(file) if file.is_file() else None
+    if problem is not None:
+        warnings.warn(problem, stacklevel=2)
+    return load_key_ring(file)
+
+
+def read(
+    source: InputSource,
+    /,
+    keys: KeySource[_Name] | None = None,
+    on_rejection: Callable[[Rejection], object] | None = None,
+) -> "InputReader":
+    """Return an iterator over the telegrams of a recording: raw bytes, a hex dump or a capture.
+
+    Args:
+        source: the path of a file, its content, or an iterable of bytes.
+        keys: the path of a keys.yaml, or the keys themselves; plaintext meters need none.
+        on_rejection: is called with each rejection, in the order of the input.
+
+    Raises:
+        KeyFileError: the key file cannot be used.
+        KeyFormatError: a key is malformed.
+        TypeError: an argument is of a wrong type.
+        InputError: the file cannot be read; raised by the iterator.
+    """
+    if on_rejection is not None and not callable(on_rejection):
+        raise TypeError(f"on_rejection is a function, not {type(on_rejection).__name__}")
+    return InputReader(_chunks_of(source), _key_ring(keys), on_rejection)
+
+
+class InputReader(Iterator[MeterTelegram]):
+    """Reads an input telegram by telegram, and never more of it than the next telegram needs.
+
+    Args:
+        chunks: the input, in pieces of any size.
+        keys: of the meters.
+        on_rejection: is called with each rejection.
+        on_bytes: is called with the meter's bytes, decoded from hex, before their events.
+
+    Attributes:
+        accepted: the number of telegrams so far.
+        rejected: the number of rejections so far, by reason.
+        size: the number of bytes of the input so far.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[bytes],
+        keys: KeyRing,
+        on_rejection: Callable[[Rejection], object] | None = None,
+        on_bytes: Callable[[bytes], object] = lambda _: None,
+    ) -> None:
+        self.accepted = 0
+        self.rejected: Counter[Reason] = Counter()
+        self.size = 0
+        self._input_decoder = InputDecoder()
+        self._on_rejection = on_rejection
+        self._on_bytes = on_bytes
+        self._stream = MeterStream(keys)
+        self._telegrams = self._read(chunks)
+
+    @property
+    def noise_bytes(self) -> int:
+        """The number of bytes so far that belong to no frame and no telegram."""
+        return self._stream.noise_bytes
+
+    @property
+    def unreadable_lines(self) -> int:
+        """The number of lines of a hex dump or capture that were skipped so far."""
+        return self._input_decoder.unreadable_lines
+
+    @property
+    def is_hex_dump(self) -> bool:
+        """True if the input is a hex dump; False too until its first lines have been read."""
+        return bool(self._input_decoder.is_hex)
+
+    def __next__(self) -> MeterTelegram:
+        return next(self._telegrams)
+
+    def _read(self, chunks: Iterable[bytes]) -> Iterator[MeterTelegram]:
+        for chunk in chunks:
+            if not isinstance(chunk, bytes):
+                raise TypeError(f"the input yields bytes, not {type(chunk).__name__}")
+            self.size += len(chunk)
+            yield from self._receive(self._input_decoder.feed(chunk))
+        yield from self._receive(self._input_decoder.finish())
+        self._stream.receive_silence()
+        yield from self._events()
+
+    def _receive(self, data: bytes) -> Iterator[MeterTelegram]:
+        if data:  # the first lines of a hex dump wait for the next chunk, and no bytes would end the stream
+            self._on_bytes(data)
+            self._stream.receive_data(data)
+        return self._events()
+
+    def _events(self) -> Iterator[MeterTelegram]:
+        while (event := self._stream.next_event()) is not None:
+            if isinstance(event, MeterTelegram):
+                self.accepted += 1
+                yield event
+            else:
+                self.rejected[event.reason] += 1
+                if self._on_rejection is not None:
+                    self._on_rejection(event)
+
+
+def open_input(path: str | os.PathLike[str]) -> FileIO:
+    """Open a file without a buffer, so that what arrives in a pipe is read at once.
+
+    Raises:
+        InputError: it does not exist, is a folder, or cannot be read.
+    """
+    try:
+        return FileIO(path)
+    except IsADirectoryError:
+        raise InputError(f"{os.fspath(path)} is a folder; name a recording in it") from None
+    except OSError as error:
+        raise InputError(f"{os.fspath(path)}: {error.strerror}") from None
+
+
+def chunks_of_file(file: FileIO, name: str) -> Iterator[bytes]:
+    """Yield what has arrived as soon as it has, so that a live stream is read live.
+
+    Raises:
+        InputError: reading failed.
+    """
+    while True:
+        try:
+            chunk = file.read(_CHUNK)
+        except OSError as error:
+            raise InputError(f"{name}: reading failed: {error.strerror}") from None
+        if not chunk:
+            return
+        yield chunk
+
+
+def _chunks_of(source: InputSource) -> Iterable[bytes]:
+    if isinstance(source, str | os.PathLike):
+        return _chunks_at(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return (bytes(source),)
+    if isinstance(source, Iterable):
+        return source
+    raise TypeError(f"the input is a path, bytes or an iterable of bytes, not {type(source).__name__}")
+
+
+def _chunks_at(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    with open_input(path) as file:
+        yield from chunks_of_file(file, os.fspath(path))
+
+
+def _key_ring(keys: KeySource[_Name] | None) -> KeyRing:
+    if isinstance(keys, KeyRing):
+        return keys
+    if isinstance(keys, str | os.PathLike):
+        return load_keys(keys)
+    if keys is None or isinstance(keys, Mapping):
+        return KeyRing(keys)
+    raise TypeError(f"keys are a path, a KeyRing or a mapping, not {type(keys).__name__}")
