@@ -4,10 +4,12 @@ import logging
 import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.brokers import WITH_MOSQUITTO, Broker
 from tests.support.canaries import assert_no_key
 
 #: What decides how a program looks and where it keeps its files. A developer's machine sets some of these,
@@ -41,6 +43,19 @@ def most_verbose_log() -> Iterator[None]:
     _log.setLevel(logging.DEBUG)
     yield
     _log.setLevel(before)
+
+
+@pytest.fixture(params=["embedded", pytest.param("mosquitto", marks=[pytest.mark.slow, WITH_MOSQUITTO])])
+def each_broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test on the embedded broker and, as a slow test, on Mosquitto."""
+    monkeypatch.setattr(Broker, "is_mosquitto", request.param == "mosquitto")
+
+
+@pytest.fixture
+def broker(each_broker: None, tmp_path: Path) -> Iterator[Broker]:  # noqa: ARG001 - decides which one it is
+    """Start a broker that lets everybody in."""
+    with Broker(tmp_path) as found:
+        yield found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,7 +15,7 @@ import pytest
 
 from smarty_gateway.cli import COMMANDS
 from smarty_gateway.config.values import Config, MeterConfig, MqttConfig, StoreLimits
-from tests.support.brokers import IS_MOSQUITTO, MOSQUITTO, Broker, Subscriber
+from tests.support.brokers import MOSQUITTO, Broker, Subscriber, needs_mosquitto
 from tests.support.commands import LIMIT, ROOT, environment, smarty_gateway
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
@@ -221,12 +221,6 @@ class RecipeBroker(Broker):
         lines = ["log_dest stderr", "log_type all", *["user root"] * (os.geteuid() == 0)]
         (etc / "mosquitto.conf").write_text("\n".join([*lines, f"include_dir {etc}/conf.d", ""]), "ascii")
         self._command = [str(MOSQUITTO), "-c", str(etc / "mosquitto.conf")]
-
-
-needs_mosquitto = pytest.mark.skipif(
-    not IS_MOSQUITTO or shutil.which("openssl") is None,
-    reason="Mosquitto and OpenSSL are not on this machine; .ci/run installs Mosquitto",
-)
 
 
 @needs_mosquitto

@@ -1,4 +1,8 @@
-"""Brokers for tests: Mosquitto where it is installed, else an embedded one; and who listens to them."""
+"""Brokers for tests, the embedded one or Mosquitto, and a client that listens to them.
+
+The embedded one is quick and always there. A test with the fixture `each_broker` or `broker` runs on both,
+in the second case as a slow test.
+"""
 
 import datetime as dt
 import ipaddress
@@ -17,8 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,10 +35,19 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.commands import LIMIT, ROOT
 from tests.support.running import wait_until
 
+Test = TypeVar("Test", bound=Callable[..., None])
+
 MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 _PASSWD: Final = shutil.which("mosquitto_passwd")
-#: Whether tests that need what only Mosquitto can do will find it.
-IS_MOSQUITTO: Final = MOSQUITTO is not None and _PASSWD is not None
+WITH_MOSQUITTO: Final = pytest.mark.skipif(
+    MOSQUITTO is None or _PASSWD is None, reason="Mosquitto is not installed; .ci/run installs it"
+)
+
+
+def needs_mosquitto(test: Test) -> Test:
+    """Mark a test that needs what only Mosquitto can do."""
+    marked: Test = pytest.mark.slow(WITH_MOSQUITTO(test))
+    return marked
 
 
 @dataclass(frozen=True)
@@ -136,12 +150,16 @@ class Broker:
         users: names with passwords; without, everybody is let in.
         server: its certificate, for TLS.
         client_ca: demands a certificate of clients that this CA has signed.
-        acl: lines of Mosquitto's ACL file; only Mosquitto knows them.
-        options: further lines of Mosquitto's configuration.
-        embedded: use the embedded broker even where Mosquitto is installed.
-        hangs_up_on: patterns of topics; only the embedded broker knows this and the next.
+        acl: lines of Mosquitto's ACL file. Only Mosquitto has this and the next.
+        options: further lines of its configuration.
+        hangs_up_on: patterns of topics. Only the embedded broker has this and the next.
         answers: patterns of topics, with the reason code of the PUBACK (MQTT 5).
+
+    Attributes:
+        is_mosquitto: true while a test runs on Mosquitto.
     """
+
+    is_mosquitto = False
 
     def __init__(  # noqa: PLR0913 - one for each thing that a broker may ask
         self,
@@ -152,7 +170,6 @@ class Broker:
         client_ca: Path | None = None,
         acl: str | None = None,
         options: tuple[str, ...] = (),
-        embedded: bool = False,
         hangs_up_on: tuple[str, ...] = (),
         answers: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
@@ -164,17 +181,11 @@ class Broker:
         self._users, self._server, self._client_ca, self._acl = users, server, client_ca, acl
         self._options = options
         self._hangs_up_on, self._answers = hangs_up_on, answers
-        if embedded or not IS_MOSQUITTO or hangs_up_on or answers:
-            assert acl is None, "the embedded broker has no ACL"
-            assert not options, "the embedded broker has no configuration"
-            self._command = [
-                sys.executable,
-                "-m",
-                "tests.support.embedded_broker",
-                str(self._embedded_options()),
-            ]
-        else:
+        if acl is not None or options or (self.is_mosquitto and not hangs_up_on and not answers):
             self._command = [str(MOSQUITTO), "-c", str(self._mosquitto_options())]
+        else:
+            server_of_ours = [sys.executable, "-m", "tests.support.embedded_broker"]
+            self._command = [*server_of_ours, str(self._embedded_options())]
 
     def _embedded_options(self) -> Path:
         options = {

@@ -16,12 +16,11 @@ from smarty_gateway.outputs.mqtt import refused_messages
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.simulator.ports import PtyPort
-from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.mqtt_runs import CONFIG, configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.support.running import Running, wait_until
 from vectors.building_blocks import belgium, hex_text, telegram
 
-needs_mosquitto = pytest.mark.skipif(not IS_MOSQUITTO, reason="only Mosquitto has this setting")
 PASSWORD = "pass"  # noqa: S105 - of a throw-away broker
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,13 +17,6 @@ CONFIG_A, CONFIG_B = (f"homeassistant/device/smarty_{name}/config" for name in (
 GAS = "homeassistant/device/smarty_GFLO2133031470/config"
 BELGIAN = "homeassistant/device/smarty_1SAG1100000001/config"
 STATE = "smarty/house/state"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 def url(broker: Broker) -> str:
