@@ -5,9 +5,10 @@ import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import WITH_MOSQUITTO, Broker
 from tests.support.canaries import assert_no_key
@@ -26,8 +27,21 @@ for _number, _handler in ((signal.SIGHUP, lambda *_: None), (signal.SIGINT, sign
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 
+# A test may not depend on the machine's speed, nor fail once in a hundred runs: examples are the same in
+# every run, and other ones only in CI (HYPOTHESIS_PROFILE=thorough).
+_ANY_SPEED: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("quick", max_examples=50, derandomize=True, **_ANY_SPEED)
+settings.register_profile("thorough", max_examples=500, **_ANY_SPEED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
 _log = logging.getLogger("smarty_gateway")
 _LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start two workers for each core: many tests wait for a process or a broker most of their time."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -142,7 +142,7 @@ def test_a_new_meter_takes_the_name_when_the_old_one_was_silent_for_two_minutes(
     place.hear(meter("OLD"), "/a", 0)
     heard = [place.hear(meter("NEW"), "/a", 10 + now) for now in range(0, 131, 10)]
     assert heard == [None] * 12 + ["house"] * 2
-    assert place.says("house is now the meter NEW (was DSMR2_LINE)") == 1
+    assert place.says("house is now the meter NEW (was OLD)") == 1
     assert place.hear(meter("OLD"), "/a", 150) is None
 
 

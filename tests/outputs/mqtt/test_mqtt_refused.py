@@ -21,6 +21,7 @@ from tests.support.mqtt_runs import CONFIG, configure, house, is_number, mqtt_ou
 from tests.support.running import Running, wait_until
 from vectors.building_blocks import belgium, hex_text, telegram
 
+REFUSED_TOO = ("telegram", "health", "power_import", "availability")
 PASSWORD = "pass"  # noqa: S105 - of a throw-away broker
 
 
@@ -112,7 +113,10 @@ def test_a_meter_whose_messages_the_broker_refuses_delays_no_other(small: Broker
 
 
 @pytest.mark.usefixtures("quick_search")
-@pytest.mark.parametrize("refused", ["state", "telegram", "health", "power_import", "availability"])
+@pytest.mark.parametrize(
+    "refused",
+    ["state", *(pytest.param(name, marks=pytest.mark.slow) for name in REFUSED_TOO)],
+)
 def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, refused: str
 ) -> None:
