@@ -177,10 +177,10 @@ class _Client:
 
     def _welcome(self) -> bool:
         kind, data = self._receive()
-        if kind >> 4 != _CONNECT:
-            return False
         body = _Body(data)
-        body.text()
+        if kind >> 4 != _CONNECT or body.text() != b"MQTT":
+            self._broker.say("Client <unknown> disconnected due to protocol error.")
+            return False
         self._is_v5 = body.byte() == 5
         self._no_properties = b"\0" if self._is_v5 else b""
         flags = body.byte()
@@ -208,6 +208,7 @@ class _Client:
             broker.say(f"New client connected as {self._name}")
             before = broker.clients.get(self._name)
             if before is not None:
+                broker.say(f"Client {self._name} already connected, closing old connection.")
                 before._connection.shutdown(socket.SHUT_RDWR)
             if not self._keeps_session:
                 broker.sessions.pop(self._name, None)
