@@ -1,4 +1,4 @@
-"""The same surroundings for every test, the search for keys in what tests print, and the slow ones' count."""
+"""Equal surroundings for every test, the search for keys in what tests print, and the count of slow tests."""
 
 import logging
 import os
@@ -106,7 +106,7 @@ def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - of pytest-xdist, w
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which tests did not run."""
+    """Print how many slow tests did not run, and how to run them."""
     if count := terminalreporter.config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
             f"{count} slow tests were left out: they take real time or a real broker; "

@@ -115,7 +115,7 @@ def _section(picker: Picker, names: dict[str, tuple[str, ...]], indent: str) -> 
 
 
 def _check(config: Config) -> None:
-    """Raise an exception if a value is none that the rest of the program can use."""
+    """Raise an exception for a value that the rest of the program cannot use."""
     for meter in config.meters:
         _check_meter(meter)
     for path in (config.keys, config.state):

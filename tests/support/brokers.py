@@ -138,7 +138,7 @@ class Authority:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -244,7 +244,7 @@ class Broker:
         return acl
 
     def allow(self, acl: str) -> None:
-        """Put other lines in force than the ACL has."""
+        """Replace the lines of the ACL in the running broker."""
         assert self._process is not None
         self._write_acl(acl)
         self._process.send_signal(signal.SIGHUP)
@@ -275,11 +275,11 @@ class Broker:
         return True
 
     def stop(self) -> None:
-        """Ask it to end, and wait."""
+        """Terminate it, and wait."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once, without a chance to say or save anything."""
+        """Kill it: it can neither log nor save anything."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -290,27 +290,27 @@ class Broker:
             self._process = None
 
     def freeze(self) -> None:
-        """Let it accept and answer nothing any more, while its connections stay open."""
+        """Suspend it: it accepts and answers nothing, and its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """Give all that it has logged."""
+        """Return its whole log."""
         return self._log.read_text("utf-8", "replace")
 
     def received(self, since: int = 0) -> list[str]:
-        """Give the topics of all messages it has got, in order, from a place in its log."""
+        """Return the topics of the messages that it received, in order, from a position in its log."""
         return re.findall(r"Received PUBLISH from .*?'([^']*)'", self.log()[since:])
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a subscriber got, and when."""
+    """A message that a subscriber received, and when."""
 
     topic: str
     payload: bytes
@@ -319,8 +319,8 @@ class Message:
     time: float
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the payload is
-        """Give the payload's content."""
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Return the parsed payload."""
         return json.loads(self.payload)
 
 
@@ -376,15 +376,15 @@ class Subscriber:
         )
 
     def wait_for_connection(self) -> None:
-        """Wait until the broker has taken the subscription."""
+        """Wait until the broker has acknowledged the subscription."""
         assert self._is_subscribed.wait(LIMIT), "no subscription"
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish, as other clients of the broker do."""
+        """Publish a message, as other clients of the broker do."""
         self._client.publish(topic, payload, qos=1)
 
     def of(self, topic: str) -> list[Message]:
-        """Give the messages of a topic, or of all that begin so where it ends in a slash."""
+        """Return the messages of a topic; of all topics below it if it ends in a slash."""
         return [
             m
             for m in list(self.messages)
@@ -392,14 +392,14 @@ class Subscriber:
         ]
 
     def last(self, topic: str) -> bytes | None:
-        """Give the newest payload of a topic."""
+        """Return the newest payload of a topic."""
         found = self.of(topic)
         return found[-1].payload if found else None
 
     def wait_for(
         self, topic: str, condition: Callable[[Message], object] = bool, count: int = 1
     ) -> list[Message]:
-        """Wait for so many messages of a topic that fulfil a condition, and give them."""
+        """Wait for this many messages of a topic that meet a condition, and return them."""
         wait_until(
             lambda: sum(bool(condition(m)) for m in self.of(topic)) >= count,
             f"{count} messages of {topic}; there are {sorted({m.topic for m in list(self.messages)})}",
@@ -412,7 +412,7 @@ class Subscriber:
 
 
 def retained(broker: Broker, *topics: str) -> dict[str, bytes]:
-    """Give what a broker holds, as a newcomer gets it."""
+    """Return the retained messages of a broker, as a new subscriber receives them."""
     with Subscriber(broker, *(topics or ("#",)), "end/of/retained") as newcomer:
         newcomer.publish("end/of/retained", b"x")
         newcomer.wait_for("end/of/retained")

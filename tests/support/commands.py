@@ -1,7 +1,7 @@
 """Runs the command, in this process where its output and exit status are what a test wants to see.
 
-`smarty_gateway_process` and `tests.support.running.Running` start a process of its own: for signals, closed
-pipes, terminals, the environment and whatever else only a process has.
+`smarty_gateway_process` and `tests.support.running.Running` start a process, for what only a process has:
+signals, closed pipes, a terminal, an environment.
 """
 
 import logging
