@@ -109,6 +109,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many slow tests did not run, and how to run them."""
     if count := terminalreporter.config.stash.get(_LEFT_OUT, 0):
         terminalreporter.write_line(
-            f"{count} slow tests were left out: they take real time or a real broker; "
+            f"{count} slow tests were left out: they take real time, a real broker or much work; "
             "`pytest -m slow` runs them, and so does `.ci/run`"
         )
