@@ -1,4 +1,4 @@
-"""A key that slips out is noticed, whatever it looks like; `support/canaries.py` says where that is asked."""
+"""A key that slips out is noticed in any form; `support/canaries.py` says where it is looked for."""
 
 import importlib
 import re

@@ -9,7 +9,14 @@ import pytest
 
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
-from tests.support.commands import ROOT, environment, smarty_gateway
+from tests.support.commands import (
+    ROOT,
+    SAMPLE,
+    SAMPLE_KEYS,
+    environment,
+    smarty_gateway,
+    smarty_gateway_process,
+)
 from tests.support.running import Running
 
 #: Digits of a key that nobody has; those of the other tests may not even be arguments.
@@ -123,6 +130,36 @@ def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
         running.wait_for_log(module)
         assert running.stop() == 0
     assert not running.says("Traceback")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("demo", "--seconds", "0"),
+        ("run", "--source", SAMPLE, "--keys", SAMPLE_KEYS),
+        ("check", "--keys", SAMPLE_KEYS),
+        ("doctor", SAMPLE, "--keys", SAMPLE_KEYS),
+        ("decode", SAMPLE, "--keys", SAMPLE_KEYS),
+        ("verify", ROOT / "vectors/refused.json"),
+        ("capture", SAMPLE, "a.capture"),
+        ("simulate", "--link", "p1", "--seconds", "0"),
+        ("reset-counter", "nobody", "--state", "state"),
+        ("forget", "nobody", "--state", "state"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_process_ends_as_the_command_does_within_the_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")  # or lines of the log begin with the time
+    results = []
+    for number, start in enumerate((smarty_gateway, smarty_gateway_process)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = start(*arguments, folder=folder)
+        results.append((done.returncode, done.stdout, done.stderr))
+    assert results[0] == results[1]
 
 
 def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:

@@ -1,4 +1,4 @@
-"""What the recipes in docs/ and deploy/ say is true of the program."""
+"""The recipes in docs/ and deploy/ are true of the program."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ import pytest
 
 from smarty_gateway.cli import COMMANDS
 from smarty_gateway.config.values import Config, MeterConfig, MqttConfig, StoreLimits
-from tests.support.brokers import IS_MOSQUITTO, MOSQUITTO, Broker, Subscriber
+from tests.support.brokers import MOSQUITTO, Broker, Subscriber, needs_mosquitto
 from tests.support.commands import LIMIT, ROOT, environment, smarty_gateway
 
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))}
@@ -29,7 +29,7 @@ ALLOWED_WARNING = "go to homeassistant.local unencrypted"
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """Give the code blocks of a language, those in lists without their indentation."""
+    """Return the code blocks of a language, those in lists without their indentation."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", PAGES[page], re.DOTALL | re.MULTILINE)
     return [re.sub(rf"^{indent}", "", block, flags=re.MULTILINE) for indent, block in found]
 
@@ -54,7 +54,7 @@ CONFIGURATIONS = [
 
 
 def check(text: str, folder: Path) -> tuple[int, list[str]]:
-    """Check a gateway.yaml whose files are all there; give the exit status and what was complained of."""
+    """Check a gateway.yaml whose files all exist; return the exit status and the complaints."""
 
     def put_there(match: re.Match[str]) -> str:
         file = folder / Path(match[2]).name
@@ -100,7 +100,7 @@ def test_the_example_explains_every_setting() -> None:
 
 
 def anchor(heading: str) -> str:
-    """Give what GitHub makes of a heading."""
+    """Return the anchor that GitHub makes of a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -122,7 +122,7 @@ def test_every_recipe_says_at_its_top_what_was_tried() -> None:
 
 
 def commands_in(text: str) -> Iterator[list[str]]:
-    """Give what is typed behind `smarty-gateway` in lines of a shell."""
+    """Yield the arguments of `smarty-gateway` in lines of a shell."""
     for part in re.split(r"&&|\|\||[|;\n]", text.replace("\\\n", " ")):
         words = shlex.split(part, comments=True) if "smarty-gateway" in part else []
         words = words[1:] if words[:1] == ["sudo"] else words
@@ -149,7 +149,7 @@ TYPED = [
 
 @pytest.fixture(scope="module")
 def parser() -> argparse.ArgumentParser:
-    """Give the command line with all of its commands."""
+    """Return the parser of the command line, with all commands."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--version", action="store_true")
     commands = parser.add_subparsers()
@@ -221,12 +221,6 @@ class RecipeBroker(Broker):
         lines = ["log_dest stderr", "log_type all", *["user root"] * (os.geteuid() == 0)]
         (etc / "mosquitto.conf").write_text("\n".join([*lines, f"include_dir {etc}/conf.d", ""]), "ascii")
         self._command = [str(MOSQUITTO), "-c", str(etc / "mosquitto.conf")]
-
-
-needs_mosquitto = pytest.mark.skipif(
-    not IS_MOSQUITTO or shutil.which("openssl") is None,
-    reason="Mosquitto and OpenSSL are not on this machine; .ci/run installs Mosquitto",
-)
 
 
 @needs_mosquitto

@@ -1,4 +1,4 @@
-"""What the README tells to type works as it stands there."""
+"""The commands in the README work as they stand there."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ PLAIN = [command for command in COMMANDS if command not in SET_UP + ON_A_PORT]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with what lies beside the README."""
+    """Return a folder with the files beside the README."""
     shutil.copytree(ROOT / "vectors", tmp_path / "vectors")
     shutil.copy(ROOT / "keys.example.yaml", tmp_path)
     return tmp_path
@@ -50,7 +50,7 @@ def test_each_command_works_as_it_stands_there(command: str, folder: Path) -> No
 
 @pytest.fixture
 def port(folder: Path) -> Iterator[PtyPort]:
-    """Give a meter that sends encrypted telegrams all the time, and a key file that fits."""
+    """Return a port with a meter that sends encrypted telegrams, and write its key file."""
     meter = SimulatedMeter(MeterKind.LUXEMBOURG, 1)
     meter.period = 1.0
     (folder / "keys.yaml").write_text(keys_yaml([meter]), "ascii")

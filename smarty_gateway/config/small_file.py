@@ -25,7 +25,7 @@ class UnreadableFileError(GatewayError):
     exit_status = ExitStatus.UNUSABLE_FILE
 
 
-def read_small_file(path: Path) -> bytes:
+def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
     """Return the content of a file, or of a pipe until its end.
 
     Raises:
@@ -39,7 +39,8 @@ def read_small_file(path: Path) -> bytes:
             raise UnreadableFileError("it is a device, not a file")
         # Without O_NONBLOCK, opening a pipe waits for a writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
-            data = _read_pipe(file.fileno()) if stat.S_ISFIFO(mode) else file.read(_MAX_SIZE + 1)
+            is_pipe = stat.S_ISFIFO(mode)
+            data = _read_pipe(file.fileno(), pipe_seconds) if is_pipe else file.read(_MAX_SIZE + 1)
     except OSError as error:
         raise UnreadableFileError(error.strerror or str(error)) from None
     if len(data) > _MAX_SIZE:
@@ -47,14 +48,14 @@ def read_small_file(path: Path) -> bytes:
     return data
 
 
-def _read_pipe(descriptor: int) -> bytes:
-    deadline = time.monotonic() + _PIPE_SECONDS
+def _read_pipe(descriptor: int, seconds: float) -> bytes:
+    deadline = time.monotonic() + seconds
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     data = b""
     while len(data) <= _MAX_SIZE:
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise UnreadableFileError(f"it is a pipe that has not ended within {_PIPE_SECONDS:.0f} s")
+            raise UnreadableFileError(f"it is a pipe that has not ended within {seconds:g} s")
         chunk = os.read(descriptor, _MAX_SIZE)
         if not chunk:
             break

@@ -66,6 +66,7 @@ class SourceReader:
         deliver: takes each reading.
         ended: is called when the thread ends.
         options: that `reset-counter` needs to find the same state file.
+        garbage_seconds: after how long without a telegram other line settings are tried.
 
     Attributes:
         beat: when the thread last showed a sign of life, by the monotonic clock.
@@ -85,6 +86,7 @@ class SourceReader:
         deliver: Callable[[Reading], None],
         ended: Callable[[], None] = lambda: None,
         options: str = "",
+        garbage_seconds: float = _GARBAGE_SECONDS,
     ) -> None:
         self.address = address
         self.stream = MeterStream(
@@ -111,6 +113,7 @@ class SourceReader:
         self._deliver = deliver
         self._ended = ended
         self._options = options
+        self._garbage_seconds = garbage_seconds
         self._stopping = threading.Event()
         self._lost = Condition(self._say)
         self._silent = Condition(self._say)
@@ -351,7 +354,7 @@ class SourceReader:
             )
 
     def _look_at_garbage(self, now: float) -> None:
-        if now - self._proven < _GARBAGE_SECONDS:
+        if now - self._proven < self._garbage_seconds:
             return
         if self.stream.noise_bytes - self._noise_before < _GARBAGE_BYTES:
             return

@@ -489,6 +489,7 @@ def test_a_peer_that_floods_garbage_does_not_hold_up_the_other_meters(
         port.close()
 
 
+@pytest.mark.slow
 def test_a_port_with_another_speed_is_found_out_and_said(folder: Path) -> None:
     port = PtyPort(folder / "port")
     stop = threading.Event()

@@ -28,7 +28,7 @@ _LONGEST: Final = 600
 
 
 class Run:
-    """Gives inputs to a door, and counts what becomes of them."""
+    """Feeds inputs to a door, and counts the failures."""
 
     def __init__(self, name: str, check_one: Callable[[bytes], None], inputs: float, seconds: float) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What a broker sends: whatever it answers, a connection goes on or ends with its one error."""
+"""What a broker sends: a connection survives any answer or ends with its one error."""
 
 import socket
 from dataclasses import replace
@@ -174,7 +174,7 @@ class _Dialogue:
         self._sent += 1
 
     def hear(self, packet: bytes) -> None:
-        """Let the broker send a packet, and the connection read it."""
+        """Send a packet from the broker, and read it."""
         self._peer.sendall(packet)
         for _ in range(3):  # it reads a packet at a time, answers it, and sends what that allows
             self.connection.wait(0.0)

@@ -27,7 +27,7 @@ class Picker:
         return self._at < len(self._data)
 
     def take(self, count: int) -> bytes:
-        """Return the next bytes, fewer where there are not so many."""
+        """Return the next bytes, or as many as there are."""
         taken = self._data[self._at : self._at + count]
         self._at += count
         return taken
@@ -39,7 +39,7 @@ class Picker:
         return low + int.from_bytes(taken, "little") % span
 
     def one_in(self, count: int) -> bool:
-        """Return True once in so many times."""
+        """True once in this many times."""
         return self.number(1, count) == count
 
     def choice(self, options: Sequence[T]) -> T:

@@ -7,7 +7,7 @@ from tests.support.canaries import KEYS, assert_no_key
 
 #: As a user might choose it; every piece of it has a digit, by which a name is told from a secret.
 PASSWORD: Final = "c4n4ry7p4ssw0rd9"  # noqa: S105 - of nobody
-#: A part of a secret as long as this would help whoever reads it.
+#: A part of a secret that is this long helps an attacker.
 _PART: Final = 8
 _PARTS: Final = frozenset(
     text[at : at + _PART]

@@ -197,7 +197,7 @@ def _check_topic(topic: object) -> None:
     """Raise an exception if a broker would hang up on this."""
     assert isinstance(topic, str)
     assert topic
-    assert not re.search("[+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", topic), "a topic that is none"
+    assert not re.search("[+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", topic), "not a valid topic"
     assert len(topic.encode()) < 1 << 16
 
 

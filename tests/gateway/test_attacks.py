@@ -16,11 +16,11 @@ from typing import Final
 import pytest
 
 from smarty_gateway.simulator.ports import TcpPort
-from tests.support.brokers import Broker, Subscriber, retained
+from tests.support.brokers import WITH_MOSQUITTO, Broker, Subscriber, retained
 from tests.support.running import Running, wait_until
 from vectors.building_blocks import HOUSE_KEY, frame, hex_text, luxembourg, telegram
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, WITH_MOSQUITTO]
 
 SERIAL: Final = "SAG1030700012345"
 _READINGS: Final = 16

@@ -60,6 +60,8 @@ FLOODS_OF_HEADERS = {
     + bytes(8500),
 }
 ALL_FLOODS = FLOODS | FLOODS_OF_HEADERS
+#: Their memory is measured in every run, that of the others in slow ones: tracing it takes long.
+QUICK = ("noise", "a telegram that never ends", "headers with false lengths", "end lines")
 
 
 def pieces(flood: bytes, count: int) -> Iterator[bytes]:
@@ -105,7 +107,9 @@ def test_each_byte_of_a_flood_costs_a_bounded_number_of_calls(name: str) -> None
     assert calls_made(ALL_FLOODS[name]) < 50 * len(ALL_FLOODS[name])
 
 
-@pytest.mark.parametrize("name", ALL_FLOODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in ALL_FLOODS]
+)
 def test_the_memory_does_not_grow_with_the_flood(name: str) -> None:
     def peak(count: int) -> int:
         stream = MeterStream(KEYS)
@@ -134,6 +138,7 @@ def test_a_good_frame_behind_a_flood_is_found(name: str) -> None:
     assert len(telegrams(found + drain(stream))) == 1
 
 
+@pytest.mark.slow
 def test_a_flood_in_one_piece_needs_no_more_memory_than_the_piece() -> None:
     flood = ALL_FLOODS["headers with false lengths"] * 30
     stream = MeterStream(KEYS)

@@ -1,4 +1,8 @@
-"""Brokers for tests: Mosquitto where it is installed, else an embedded one; and who listens to them."""
+"""Brokers for tests, the embedded one or Mosquitto, and a client that listens to them.
+
+The embedded one is quick and always there. A test with the fixture `each_broker` or `broker` runs on both,
+in the second case as a slow test.
+"""
 
 import datetime as dt
 import ipaddress
@@ -17,8 +21,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -30,10 +35,21 @@ from paho.mqtt.enums import CallbackAPIVersion
 from tests.support.commands import LIMIT, ROOT
 from tests.support.running import wait_until
 
-MOSQUITTO: Final = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+Test = TypeVar("Test", bound=Callable[..., None])
+
+_PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+#: `.ci/run` hides it from the tests that must do without.
+MOSQUITTO: Final = None if "SMARTY_TEST_NO_MOSQUITTO" in os.environ else shutil.which("mosquitto", path=_PATH)
 _PASSWD: Final = shutil.which("mosquitto_passwd")
-#: Whether tests that need what only Mosquitto can do will find it.
-IS_MOSQUITTO: Final = MOSQUITTO is not None and _PASSWD is not None
+WITH_MOSQUITTO: Final = pytest.mark.skipif(
+    MOSQUITTO is None or _PASSWD is None, reason="Mosquitto is not installed; .ci/run installs it"
+)
+
+
+def needs_mosquitto(test: Test) -> Test:
+    """Mark a test that needs what only Mosquitto can do."""
+    marked: Test = pytest.mark.slow(WITH_MOSQUITTO(test))
+    return marked
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,7 @@ class Authority:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -136,12 +152,16 @@ class Broker:
         users: names with passwords; without, everybody is let in.
         server: its certificate, for TLS.
         client_ca: demands a certificate of clients that this CA has signed.
-        acl: lines of Mosquitto's ACL file; only Mosquitto knows them.
-        options: further lines of Mosquitto's configuration.
-        embedded: use the embedded broker even where Mosquitto is installed.
-        hangs_up_on: patterns of topics; only the embedded broker knows this and the next.
+        acl: lines of Mosquitto's ACL file. Only Mosquitto has this and the next.
+        options: further lines of its configuration.
+        hangs_up_on: patterns of topics. Only the embedded broker has this and the next.
         answers: patterns of topics, with the reason code of the PUBACK (MQTT 5).
+
+    Attributes:
+        is_mosquitto: true while a test runs on Mosquitto.
     """
+
+    is_mosquitto = False
 
     def __init__(  # noqa: PLR0913 - one for each thing that a broker may ask
         self,
@@ -152,7 +172,6 @@ class Broker:
         client_ca: Path | None = None,
         acl: str | None = None,
         options: tuple[str, ...] = (),
-        embedded: bool = False,
         hangs_up_on: tuple[str, ...] = (),
         answers: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
@@ -164,17 +183,11 @@ class Broker:
         self._users, self._server, self._client_ca, self._acl = users, server, client_ca, acl
         self._options = options
         self._hangs_up_on, self._answers = hangs_up_on, answers
-        if embedded or not IS_MOSQUITTO or hangs_up_on or answers:
-            assert acl is None, "the embedded broker has no ACL"
-            assert not options, "the embedded broker has no configuration"
-            self._command = [
-                sys.executable,
-                "-m",
-                "tests.support.embedded_broker",
-                str(self._embedded_options()),
-            ]
-        else:
+        if acl is not None or options or (self.is_mosquitto and not hangs_up_on and not answers):
             self._command = [str(MOSQUITTO), "-c", str(self._mosquitto_options())]
+        else:
+            server_of_ours = [sys.executable, "-m", "tests.support.embedded_broker"]
+            self._command = [*server_of_ours, str(self._embedded_options())]
 
     def _embedded_options(self) -> Path:
         options = {
@@ -231,7 +244,7 @@ class Broker:
         return acl
 
     def allow(self, acl: str) -> None:
-        """Put other lines in force than the ACL has."""
+        """Replace the lines of the ACL in the running broker."""
         assert self._process is not None
         self._write_acl(acl)
         self._process.send_signal(signal.SIGHUP)
@@ -262,11 +275,11 @@ class Broker:
         return True
 
     def stop(self) -> None:
-        """Ask it to end, and wait."""
+        """Terminate it, and wait."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once, without a chance to say or save anything."""
+        """Kill it: it can neither log nor save anything."""
         self._end(signal.SIGKILL)
 
     def _end(self, number: signal.Signals) -> None:
@@ -277,27 +290,27 @@ class Broker:
             self._process = None
 
     def freeze(self) -> None:
-        """Let it accept and answer nothing any more, while its connections stay open."""
+        """Suspend it: it accepts and answers nothing, and its connections stay open."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """Give all that it has logged."""
+        """Return its whole log."""
         return self._log.read_text("utf-8", "replace")
 
     def received(self, since: int = 0) -> list[str]:
-        """Give the topics of all messages it has got, in order, from a place in its log."""
+        """Return the topics of the messages that it received, in order, from a position in its log."""
         return re.findall(r"Received PUBLISH from .*?'([^']*)'", self.log()[since:])
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a subscriber got, and when."""
+    """A message that a subscriber received, and when."""
 
     topic: str
     payload: bytes
@@ -306,8 +319,8 @@ class Message:
     time: float
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the payload is
-        """Give the payload's content."""
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Return the parsed payload."""
         return json.loads(self.payload)
 
 
@@ -363,15 +376,15 @@ class Subscriber:
         )
 
     def wait_for_connection(self) -> None:
-        """Wait until the broker has taken the subscription."""
+        """Wait until the broker has acknowledged the subscription."""
         assert self._is_subscribed.wait(LIMIT), "no subscription"
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish, as other clients of the broker do."""
+        """Publish a message, as other clients of the broker do."""
         self._client.publish(topic, payload, qos=1)
 
     def of(self, topic: str) -> list[Message]:
-        """Give the messages of a topic, or of all that begin so where it ends in a slash."""
+        """Return the messages of a topic; of all topics below it if it ends in a slash."""
         return [
             m
             for m in list(self.messages)
@@ -379,14 +392,14 @@ class Subscriber:
         ]
 
     def last(self, topic: str) -> bytes | None:
-        """Give the newest payload of a topic."""
+        """Return the newest payload of a topic."""
         found = self.of(topic)
         return found[-1].payload if found else None
 
     def wait_for(
         self, topic: str, condition: Callable[[Message], object] = bool, count: int = 1
     ) -> list[Message]:
-        """Wait for so many messages of a topic that fulfil a condition, and give them."""
+        """Wait for this many messages of a topic that meet a condition, and return them."""
         wait_until(
             lambda: sum(bool(condition(m)) for m in self.of(topic)) >= count,
             f"{count} messages of {topic}; there are {sorted({m.topic for m in list(self.messages)})}",
@@ -399,7 +412,7 @@ class Subscriber:
 
 
 def retained(broker: Broker, *topics: str) -> dict[str, bytes]:
-    """Give what a broker holds, as a newcomer gets it."""
+    """Return the retained messages of a broker, as a new subscriber receives them."""
     with Subscriber(broker, *(topics or ("#",)), "end/of/retained") as newcomer:
         newcomer.publish("end/of/retained", b"x")
         newcomer.wait_for("end/of/retained")

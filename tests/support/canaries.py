@@ -1,8 +1,7 @@
-"""The keys of all tests are canaries: no form of them may appear in anything that the program puts out.
+"""The keys of all tests are canaries: no form of them may appear in any output of the program.
 
-`commands` and `running` beside this ask here about the output, the log, the state and the arguments of
-every process that a test starts, and `tests.conftest` about what the tests' own process prints and logs:
-the whole suite is the test.
+`commands` and `running` check the output, the log, the state and the arguments of every command that a test
+runs, and `tests.conftest` checks what the tests' own process prints and logs: the whole suite is the test.
 """
 
 import base64
@@ -14,7 +13,7 @@ from smarty_gateway.simulator.meters import dummy_key
 from tests.support.streams import OTHER_KEY
 from vectors.building_blocks import BARN_KEY, HOUSE_KEY
 
-#: All but the public authentication key of Luxembourg; a test finds out whether one is missing.
+#: All keys but the public authentication key of Luxembourg; a test checks that none is missing.
 KEYS: Final = (
     HOUSE_KEY,
     BARN_KEY,
@@ -28,7 +27,7 @@ KEYS: Final = (
 
 
 def forms_of(key: bytes) -> set[bytes]:
-    """Give the ways in which a key could be written, each in lower case; raw bytes as they are."""
+    """Return the ways in which a key could be written, in lower case; the raw bytes unchanged."""
     hexed = key.hex()
     pairs = [hexed[at : at + 2] for at in range(0, len(hexed), 2)]
     texts = {hexed, *(mark.join(pairs) for mark in (" ", ":", "-", ",", ", ", "_")), "\\x".join(pairs)}

@@ -1,4 +1,4 @@
-"""Ports, recordings and key files for the tests of `doctor`, and what one run of it said."""
+"""Ports, recordings and key files for the tests of `doctor`, and the result of a run."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ from vectors.building_blocks import (
 
 #: Generous: it only ends a test that would never end.
 LIMIT: Final = 60.0
-#: How often the meters of these tests speak; real ones every 1 or 10 s.
+#: Seconds between the telegrams of these tests' meters; real ones send every 1 or 10 s.
 PERIOD: Final = 0.5
 HOUSE: Final = "SAG1030700012345"
 BARN: Final = "SAG1030700012352"
@@ -79,7 +79,7 @@ def key_file(folder: Path, **entries: bytes | str) -> Path:
 
 
 class Run:
-    """What one run of doctor said."""
+    """The report of one run of doctor."""
 
     def __init__(self, *arguments: object, folder: Path, data: bytes | None = None) -> None:
         done = smarty_gateway("doctor", *arguments, "--format", "json", data=data, folder=folder)
@@ -94,10 +94,10 @@ class Run:
 
 @contextlib.contextmanager
 def port_sending(telegrams: Callable[[int, int], bytes]) -> Iterator[str]:
-    """Lend a pseudo-terminal on which a meter speaks while somebody listens.
+    """Open a pseudo-terminal on which a meter sends while somebody reads.
 
     Args:
-        telegrams: gives what goes out; it is told the number of the telegram and the port's speed.
+        telegrams: returns the bytes to send, given the number of the telegram and the port's speed.
     """
     master, slave = os.openpty()
     tty.setraw(slave)
@@ -129,7 +129,7 @@ def port_sending(telegrams: Callable[[int, int], bytes]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def tcp_sending(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """Lend a TCP port that treats each client in this way, one after the other."""
+    """Open a TCP port that serves its clients like this, one after the other."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)

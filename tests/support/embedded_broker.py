@@ -1,8 +1,7 @@
 """A broker for machines without Mosquitto: MQTT 3.1.1 and 5, QoS 0 and 1, retained messages, last wills.
 
-A process of its own, so that tests can kill and freeze it as they do Mosquitto. Its log has
-Mosquitto's words. What it holds (retained messages, and sessions with what they wait for) is in a
-file and outlives it.
+It is a process, so that tests can kill and suspend it like Mosquitto. It logs what Mosquitto logs. Retained
+messages and sessions, with what these wait for, are in a file and survive it.
 """
 
 import contextlib
@@ -95,7 +94,7 @@ class _Message(NamedTuple):
 
 @dataclass
 class _Session:
-    """What a client asked for, and by packet id what it has not acknowledged."""
+    """The subscriptions of a client, and by packet id what it has not acknowledged."""
 
     filters: set[str] = field(default_factory=set)
     waiting: dict[int, _Message] = field(default_factory=dict)
@@ -177,10 +176,10 @@ class _Client:
 
     def _welcome(self) -> bool:
         kind, data = self._receive()
-        if kind >> 4 != _CONNECT:
-            return False
         body = _Body(data)
-        body.text()
+        if kind >> 4 != _CONNECT or body.text() != b"MQTT":
+            self._broker.say("Client <unknown> disconnected due to protocol error.")
+            return False
         self._is_v5 = body.byte() == 5
         self._no_properties = b"\0" if self._is_v5 else b""
         flags = body.byte()
@@ -208,6 +207,7 @@ class _Client:
             broker.say(f"New client connected as {self._name}")
             before = broker.clients.get(self._name)
             if before is not None:
+                broker.say(f"Client {self._name} already connected, closing old connection.")
                 before._connection.shutdown(socket.SHUT_RDWR)
             if not self._keeps_session:
                 broker.sessions.pop(self._name, None)

@@ -33,7 +33,7 @@ class House:
         running.wait_for_port(port.name)
 
     def send(self, count: int = 1, make: Callable[[int], bytes] = belgium) -> None:
-        """Let the meter speak, and wait until standard output has each telegram."""
+        """Send telegrams, and wait for each on standard output."""
         for _ in range(count):
             self._port.write(make(self._next))
             self._next += 1
@@ -41,7 +41,7 @@ class House:
             self.running.wait_for_readings(self.sent)
 
     def skip(self, count: int) -> None:
-        """Let the meter's clock go on."""
+        """Advance the meter's clock."""
         self._next += count
 
 
@@ -67,7 +67,7 @@ def house(folder: Path, *arguments: str) -> Iterator[House]:
 
 
 class _Noting(Store):
-    """A store that tells which topics are put aside."""
+    """A store that reports which topics are put aside."""
 
     def __init__(self, store: Store, note: Callable[[str, int | None], None]) -> None:
         self.__dict__.update(store.__dict__)
@@ -106,7 +106,7 @@ def mqtt_output(
 
 
 def reading_of(telegram: bytes, name: str = "house") -> Reading:
-    """Give a reading as it comes to the outputs."""
+    """Return the reading of a telegram, as outputs receive it."""
     stream = MeterStream(KeyRing())
     stream.receive_data(telegram)
     event = stream.next_event()
@@ -115,16 +115,16 @@ def reading_of(telegram: bytes, name: str = "house") -> Reading:
 
 
 def second_of(payload: bytes) -> int:
-    """Give the number of a telegram."""
+    """Return the number of a telegram."""
     at = datetime.fromisoformat(json.loads(payload)["timestamp"])
     return at.minute % 10 * 60 + at.second
 
 
 def is_number(number: int) -> Callable[[Message], bool]:
-    """Tell telegrams of this number from others."""
+    """Return a condition that is true for the telegram of this number."""
     return lambda message: second_of(message.payload) == number
 
 
 def without_repeats(numbers: list[int]) -> list[int]:
-    """Drop what came before."""
+    """Drop the numbers that came before."""
     return list(dict.fromkeys(numbers))

@@ -1,4 +1,4 @@
-"""A gateway in a process of its own, and what it says, line by line, as it says it."""
+"""A gateway in a process of its own, and its output and log, line by line as they appear."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.support.commands import LIMIT, as_verbose_as_it_gets, environment
 
 
 def wait_until(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
-    """Wait for a condition, which is looked at often."""
+    """Wait for a condition, which is checked often."""
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for: {what}"
@@ -78,40 +78,40 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Name the process."""
+        """Return the id of the process."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether it has not ended yet."""
+        """True if it still runs."""
         return self._process.poll() is None
 
     @property
     def readings(self) -> list[dict[str, Any]]:
-        """Give what was printed so far."""
+        """Return the readings on standard output so far."""
         return [json.loads(line) for line in list(self.lines)]
 
     def of(self, meter: str) -> list[dict[str, Any]]:
-        """Give the readings of one meter so far."""
+        """Return the readings of one meter so far."""
         return [reading for reading in self.readings if reading["meter"] == meter]
 
     def says(self, words: str) -> int:
-        """Count the lines of the log with these words."""
+        """Count the lines of the log that contain this text."""
         return sum(words in line for line in list(self.log))
 
     def wait_for_log(self, words: str, times: int = 1) -> None:
-        """Wait until so many lines of the log hold these words."""
+        """Wait until this many lines of the log contain this text."""
         wait_until(lambda: self.says(words) >= times, f"{words!r} in {self.log}")
 
     def wait_for_readings(self, count: int, meter: str | None = None) -> None:
-        """Wait until so many readings were printed."""
+        """Wait for this many readings on standard output."""
         wait_until(
             lambda: len(self.of(meter) if meter else self.lines) >= count,
             f"{count} readings of {meter}; log: {self.log}",
         )
 
     def wait_for_port(self, port: str) -> None:
-        """Wait until a port is open and emptied, so that nothing that is sent now is lost."""
+        """Wait until a port is open and flushed, so that nothing that is sent now is lost."""
         opened, closed = f"{port} is open", f"{port} is closed"
 
         def reads() -> bool:
@@ -125,12 +125,12 @@ class Running:
         self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, and give the exit status."""
+        """Send a signal, and return the exit status."""
         self.send(number)
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the end, and give the exit status."""
+        """Wait for the end, and return the exit status."""
         status = self._process.wait(LIMIT)
         for thread in self._threads:
             thread.join(LIMIT)
@@ -138,7 +138,7 @@ class Running:
 
 
 def is_read(port: Path | str, pid: int) -> bool:
-    """Tell whether a process has a terminal open."""
+    """True if a process has a terminal open."""
     target = os.path.realpath(port)
     try:
         return any(os.path.realpath(entry) == target for entry in Path(f"/proc/{pid}/fd").iterdir())
@@ -148,7 +148,7 @@ def is_read(port: Path | str, pid: int) -> bool:
 
 @contextmanager
 def plugged_in(link: Path) -> Iterator[PtyPort]:
-    """Plug an adapter in: a new terminal under a name that stays the same."""
+    """Plug in an adapter: a new terminal under a name that stays the same."""
     port = PtyPort(link)
     try:
         yield port

@@ -1,4 +1,4 @@
-"""What the tests of the core share: feeding a stream in chunks, and building its parts."""
+"""Helpers for tests of the core: read a stream in chunks, and sort its events."""
 
 from collections.abc import Iterable
 
@@ -28,7 +28,7 @@ def meter_key(
 
 
 def sample_keys() -> KeyRing:
-    """Give the keys of the two meters of the sample recording."""
+    """Return the keys of the two meters in the sample recording."""
     return KeyRing({HOUSE_TITLE: [meter_key()], BARN_TITLE: [meter_key(BARN_KEY)]})
 
 
@@ -65,15 +65,15 @@ def read(
 
 
 def telegrams(events: Iterable[Event]) -> list[MeterTelegram]:
-    """Pick the telegrams."""
+    """Return the telegrams among events."""
     return [event for event in events if isinstance(event, MeterTelegram)]
 
 
 def rejections(events: Iterable[Event]) -> list[Rejection]:
-    """Pick the rejections."""
+    """Return the rejections among events."""
     return [event for event in events if isinstance(event, Rejection)]
 
 
 def reasons(events: Iterable[Event]) -> list[str]:
-    """Name the reasons of all rejections, in order."""
+    """Return the reasons of all rejections, in order."""
     return [rejection.reason.value for rejection in rejections(events)]

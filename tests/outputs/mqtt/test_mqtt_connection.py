@@ -26,20 +26,13 @@ from smarty_gateway.outputs.mqtt.opening import Opening
 from smarty_gateway.outputs.mqtt.refused_messages import HangUp, Sent
 from smarty_gateway.outputs.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health
-from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.commands import LIMIT
 from tests.support.mqtt_runs import configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.support.running import wait_until
 from vectors.building_blocks import belgium
 
 HANGS = "hangs.test"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture
@@ -345,7 +338,7 @@ def test_two_clients_with_one_id_are_said_once_and_throw_each_other_out_ever_les
     assert clock.log.next_delay() < 1.3
 
 
-@pytest.mark.skipif(not IS_MOSQUITTO, reason="the embedded broker has no ACL")
+@needs_mosquitto
 def test_without_the_right_to_write_there_is_one_line_and_the_connection_lasts(tmp_path: Path) -> None:
     acl = "user me\ntopic read #\ntopic write smarty/status\n"
     with Broker(tmp_path, users={"me": "pass"}, acl=acl) as strict:
@@ -363,7 +356,7 @@ def test_without_the_right_to_write_there_is_one_line_and_the_connection_lasts(t
             assert strict.log().count("New client connected") == 1
 
 
-@pytest.mark.parametrize("version", ["3.1.1", "5"])
+@pytest.mark.parametrize("version", ["3.1.1", pytest.param("5", marks=pytest.mark.slow)])
 def test_two_gateways_with_one_client_id_say_so_once(broker: Broker, tmp_path: Path, version: str) -> None:
     folders = tmp_path / "a", tmp_path / "b"
     for folder in folders:

@@ -76,6 +76,8 @@ def test_where_all_are_named_the_oldest_reading_goes() -> None:
     assert [arrivals.take() for _ in range(3)] == readings[2:]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("each_broker")
 def test_a_flood_of_meters_that_nobody_named_delays_no_named_one(tmp_path: Path) -> None:
     with (
         Broker(tmp_path) as broker,

@@ -4,14 +4,13 @@ import json
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.state.store import Store
-from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.commands import smarty_gateway
 from tests.support.mqtt_runs import (
     CONFIG,
@@ -27,31 +26,12 @@ from tests.support.mqtt_runs import (
 from tests.support.running import wait_until
 from vectors.building_blocks import belgium, netherlands
 
-
-@pytest.fixture(
-    params=["", "embedded"] if IS_MOSQUITTO else ["embedded"], ids=lambda name: name or "mosquitto"
-)
-def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    """Give Mosquitto if it is there, and the embedded broker in any case."""
-    with Broker(tmp_path, embedded=request.param == "embedded") as found:
-        yield found
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
-
-
 # What arrives
 
 
-def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
-    any_broker: Broker, tmp_path: Path
-) -> None:
-    configure(tmp_path, any_broker, "telegrams: true, home_assistant: true")
-    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+def test_topics_payloads_qos_and_retention_are_those_of_the_contract(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "telegrams: true, home_assistant: true")
+    with Subscriber(broker) as listener, house(tmp_path) as home:
         listener.wait_for_payload("smarty/status", b"online")
         listener.wait_for_payload("smarty/house/availability", b"offline")
         home.send(2)
@@ -73,7 +53,7 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
         assert [m.json for m in listener.of("smarty/house/telegram")] == printed
         assert listener.of("smarty/house/state")[-1].json == printed[-1]
         assert {m.qos for m in listener.messages if not m.topic.endswith("/health")} == {1}
-        held = retained(any_broker)
+        held = retained(broker)
         assert set(held) == {
             "smarty/status",
             "smarty/health",
@@ -91,13 +71,13 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(
         assert listener.last("smarty/house/availability") == b"offline"
 
 
-def test_a_gateway_that_is_killed_is_offline_by_its_last_will(any_broker: Broker, tmp_path: Path) -> None:
-    configure(tmp_path, any_broker)
-    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+def test_a_gateway_that_is_killed_is_offline_by_its_last_will(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker)
+    with Subscriber(broker) as listener, house(tmp_path) as home:
         listener.wait_for_payload("smarty/status", b"online")
         home.running.stop(signal.SIGKILL)
         listener.wait_for_payload("smarty/status", b"offline")
-        assert retained(any_broker)["smarty/status"] == b"offline"
+        assert retained(broker)["smarty/status"] == b"offline"
 
 
 def test_single_values_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> None:
@@ -172,13 +152,13 @@ def test_one_meter_needs_no_configuration_file(broker: Broker, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("style", ["device", "entity"])
-def test_mqtt_5_carries_the_same(any_broker: Broker, tmp_path: Path, style: str) -> None:
+def test_mqtt_5_carries_the_same(broker: Broker, tmp_path: Path, style: str) -> None:
     configure(
         tmp_path,
-        any_broker,
+        broker,
         f"version: '5', telegrams: true, values: true, home_assistant: {{style: {style}}}",
     )
-    with Subscriber(any_broker) as listener, house(tmp_path) as home:
+    with Subscriber(broker) as listener, house(tmp_path) as home:
         home.send(60)
         listener.wait_for("smarty/house/telegram", count=60)
         assert [second_of(m.payload) for m in listener.of("smarty/house/telegram")] == list(range(60))
@@ -207,38 +187,38 @@ def test_the_gateway_starts_without_a_broker_and_finds_it(broker: Broker, tmp_pa
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_after_an_outage_the_newest_state_comes_first_and_then_the_backlog_in_order(
-    any_broker: Broker, tmp_path: Path, end: str
+    broker: Broker, tmp_path: Path, end: str
 ) -> None:
-    configure(tmp_path, any_broker, "telegrams: true, home_assistant: true")
-    with Subscriber(any_broker, "smarty/#") as listener, house(tmp_path) as home:
+    configure(tmp_path, broker, "telegrams: true, home_assistant: true")
+    with Subscriber(broker, "smarty/#") as listener, house(tmp_path) as home:
         home.send(5)
         listener.wait_for("smarty/house/telegram", is_number(4))
-        getattr(any_broker, end)()
+        getattr(broker, end)()
         home.running.wait_for_log("the broker")
         home.send(60)
-        place = len(any_broker.log())
-        any_broker.start()
-        wait_until(lambda: "smarty/status" in any_broker.received(place), "a connection")
-        wait_until(lambda: "smarty/house/state" in any_broker.received(place), "a state", limit=1.0)
+        place = len(broker.log())
+        broker.start()
+        wait_until(lambda: "smarty/status" in broker.received(place), "a connection")
+        wait_until(lambda: "smarty/house/state" in broker.received(place), "a state", limit=1.0)
         listener.wait_for("smarty/house/telegram", is_number(64))
         numbers = [second_of(m.payload) for m in listener.of("smarty/house/telegram")]
         assert without_repeats(numbers) == list(range(65))
-        topics_in_order = any_broker.received(place)
+        topics_in_order = broker.received(place)
         assert topics_in_order.index("smarty/house/state") < topics_in_order.index("smarty/house/telegram")
         listener.wait_for("smarty/house/state", is_number(64))
         assert home.running.says("connected to the broker") == 1
 
 
 def test_a_frozen_broker_holds_up_nothing_and_gets_everything_when_it_goes_on(
-    any_broker: Broker, tmp_path: Path
+    broker: Broker, tmp_path: Path
 ) -> None:
-    configure(tmp_path, any_broker, "telegrams: true, values: true")
-    with Subscriber(any_broker, "smarty/#") as listener, house(tmp_path) as home:
+    configure(tmp_path, broker, "telegrams: true, values: true")
+    with Subscriber(broker, "smarty/#") as listener, house(tmp_path) as home:
         home.send(2)
         listener.wait_for("smarty/house/telegram", is_number(1))
-        any_broker.freeze()
+        broker.freeze()
         home.send(200)
-        any_broker.resume()
+        broker.resume()
         listener.wait_for("smarty/house/telegram", is_number(201))
         numbers = [second_of(m.payload) for m in listener.of("smarty/house/telegram")]
         assert without_repeats(numbers) == list(range(202))
@@ -366,20 +346,20 @@ def test_an_interrupted_change_of_style_is_done_at_the_next_start(broker: Broker
             listener.wait_for_payload(CONFIG, b"")
 
 
-def test_forget_empties_everything_the_broker_holds_of_a_meter(any_broker: Broker, tmp_path: Path) -> None:
-    configure(tmp_path, any_broker, "values: true, home_assistant: true")
+def test_forget_empties_everything_the_broker_holds_of_a_meter(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker, "values: true, home_assistant: true")
     with house(tmp_path) as home:
         home.send()
-        with Subscriber(any_broker) as listener:
+        with Subscriber(broker) as listener:
             listener.wait_for(CONFIG)
             listener.wait_for("smarty/house/power_export")
         assert home.running.stop() == 0
-    with Subscriber(any_broker) as listener:
+    with Subscriber(broker) as listener:
         listener.publish("other/topic", b"stays")
     arguments = ("forget", "house", "--state", tmp_path / "state/smarty-gateway")
     done = smarty_gateway(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert set(retained(any_broker)) == {"smarty/status", "smarty/health"}
+    assert set(retained(broker)) == {"smarty/status", "smarty/health"}
     again = smarty_gateway(*arguments, folder=tmp_path)
     assert again.returncode != 0
     assert b"nothing is stored of a meter named house" in again.stderr

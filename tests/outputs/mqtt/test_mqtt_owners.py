@@ -1,7 +1,6 @@
 """What one meter has announced nobody else announces, and what a meter may announce is bounded."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from vectors.building_blocks import belgium, hex_text, telegram
 GAS = "7FLO2119000001"
 GAS_CONFIG = f"homeassistant/device/smarty_{GAS}/config"
 MORE = "interval: 0, home_assistant: true"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 def url(broker: Broker) -> str:

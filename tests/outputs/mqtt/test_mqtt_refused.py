@@ -16,12 +16,12 @@ from smarty_gateway.outputs.mqtt import refused_messages
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.simulator.ports import PtyPort
-from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.mqtt_runs import CONFIG, configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.support.running import Running, wait_until
 from vectors.building_blocks import belgium, hex_text, telegram
 
-needs_mosquitto = pytest.mark.skipif(not IS_MOSQUITTO, reason="only Mosquitto has this setting")
+REFUSED_TOO = ("telegram", "health", "power_import", "availability")
 PASSWORD = "pass"  # noqa: S105 - of a throw-away broker
 
 
@@ -113,7 +113,10 @@ def test_a_meter_whose_messages_the_broker_refuses_delays_no_other(small: Broker
 
 
 @pytest.mark.usefixtures("quick_search")
-@pytest.mark.parametrize("refused", ["state", "telegram", "health", "power_import", "availability"])
+@pytest.mark.parametrize(
+    "refused",
+    ["state", *(pytest.param(name, marks=pytest.mark.slow) for name in REFUSED_TOO)],
+)
 def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, refused: str
 ) -> None:

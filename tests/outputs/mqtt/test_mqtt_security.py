@@ -1,24 +1,15 @@
 """Wrong passwords and certificates: no reading leaves, one line says why, and reading goes on."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import IS_MOSQUITTO, Authority, Broker, Certificate, Subscriber
+from tests.support.brokers import Authority, Broker, Certificate, Subscriber, needs_mosquitto
 from tests.support.mqtt_runs import configure, house, is_number
 from tests.support.running import wait_until
 
 PASSWORD = "correct horse"  # noqa: S105 - a dummy that no log may show
-needs_mosquitto = pytest.mark.skipif(not IS_MOSQUITTO, reason="the embedded broker has no ACL")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +46,7 @@ def attempts_of(broker: Broker) -> int:
     return len(re.findall(r"(?i)not authorised|OpenSSL Error|Client .* disconnected[ :.]|SSL", broker.log()))
 
 
-@pytest.mark.parametrize("embedded", [False, True])
+@pytest.mark.usefixtures("each_broker")
 @pytest.mark.parametrize(
     ("user", "password", "words"),
     [
@@ -69,9 +60,8 @@ def test_without_the_right_password_nothing_leaves(
     user: str,
     password: str | None,
     words: str,
-    embedded: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    with Broker(tmp_path, users={"me": PASSWORD}, embedded=embedded) as broker:
+    with Broker(tmp_path, users={"me": PASSWORD}) as broker:
         more = "telegrams: true"
         if password is not None:
             (tmp_path / "password").write_text(f"{password}\n", "utf-8")
@@ -101,12 +91,12 @@ def test_with_the_right_password_it_does_and_the_password_is_in_no_log(tmp_path:
             assert file.is_dir() or PASSWORD.encode() not in file.read_bytes()
 
 
-@pytest.mark.parametrize("embedded", [False, True])
+@pytest.mark.usefixtures("each_broker")
 def test_tls_with_a_trusted_ca_and_a_client_certificate(
-    tmp_path: Path, authority: Authority, server: Certificate, *, embedded: bool
+    tmp_path: Path, authority: Authority, server: Certificate
 ) -> None:
     mine = authority.issue("client", host=None)
-    with Broker(tmp_path, server=server, client_ca=authority.file, embedded=embedded) as broker:
+    with Broker(tmp_path, server=server, client_ca=authority.file) as broker:
         configure(
             tmp_path, broker,
             f"telegrams: true, ca_file: {authority.file}, "

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from smarty_gateway.outputs.mqtt.published import NOBODY
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
+from tests.support.running import wait_until
 from vectors.building_blocks import belgium, luxembourg
 
 A, B = "SAG1030700012345", "SAG1030700012352"
@@ -18,13 +18,6 @@ CONFIG_A, CONFIG_B = (f"homeassistant/device/smarty_{name}/config" for name in (
 GAS = "homeassistant/device/smarty_GFLO2133031470/config"
 BELGIAN = "homeassistant/device/smarty_1SAG1100000001/config"
 STATE = "smarty/house/state"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 def url(broker: Broker) -> str:
@@ -95,6 +88,7 @@ def test_two_meters_that_change_places_keep_an_announcement_each(broker: Broker,
         with mqtt_output(tmp_path, url(broker), *places, more=more) as output:
             for name, meter_id in places.items():
                 output.publish(reading_of(luxembourg(1, name=meter_id), name))
+            wait_until(lambda: not output.is_busy, "an idle output")
         found = configs(broker)
         assert {
             f"homeassistant/device/smarty_{meter_id}/config": f"smarty/{name}/state"
@@ -108,6 +102,7 @@ def test_a_start_without_telegrams_and_a_telegram_of_the_same_meter_take_nothing
     more = "interval: 0, home_assistant: true"
     with mqtt_output(tmp_path, url(broker), more=more) as output:
         output.publish(reading_of(luxembourg(1)))
+        wait_until(lambda: not output.is_busy, "an idle output")
     before = configs(broker)
     assert {CONFIG_A, GAS} <= before.keys()
     with Subscriber(broker) as listener:
@@ -115,6 +110,7 @@ def test_a_start_without_telegrams_and_a_telegram_of_the_same_meter_take_nothing
             listener.wait_for_payload("smarty/status", b"online")
         with mqtt_output(tmp_path, url(broker), more=more) as output:
             output.publish(reading_of(luxembourg(2)))
+            wait_until(lambda: not output.is_busy, "an idle output")
         assert all(m.payload for m in listener.messages)
     assert configs(broker) == before
 
@@ -123,6 +119,7 @@ def test_an_interrupted_swap_is_done_at_the_next_start(broker: Broker, tmp_path:
     more = "interval: 0, home_assistant: true"
     with mqtt_output(tmp_path, url(broker), more=more) as output:
         output.publish(reading_of(luxembourg(1)))
+        wait_until(lambda: not output.is_busy, "an idle output")
     # This is what a crash before the broker's answer leaves behind.
     with closing(sqlite3.connect(tmp_path / "state/gateway.sqlite3")) as connection, connection:
         connection.execute("UPDATE published SET meter = ? WHERE topic = ?", (NOBODY, CONFIG_A))

@@ -489,6 +489,7 @@ def test_nothing_is_sent_twice_over_one_connection(store: Store) -> None:
 # Bounds
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_an_outage_of_50000_telegrams(store: Store) -> None:
     outbox = outbox_of(store)
     payload = b"x" * 1500
