@@ -340,6 +340,7 @@ class MqttOutput:
         """Send what is newest, and that nobody is there any more, as far as the time for a stop allows."""
         while self._arrivals:
             self._take_arrivals()
+        self._send(sender, time.monotonic())  # a meter that was replaced is taken away before `finish`
         self._meters.finish()
         self._finish(connection, sender, self._stop_by - _GOODBYE)
         self._meters.go_offline(sender)

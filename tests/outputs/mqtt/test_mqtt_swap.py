@@ -2,15 +2,18 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.outputs.mqtt.published import NOBODY
+from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
+from tests.support.running import wait_until
 from vectors.building_blocks import belgium, luxembourg
 
 A, B = "SAG1030700012345", "SAG1030700012352"
@@ -100,6 +103,41 @@ def test_two_meters_that_change_places_keep_an_announcement_each(broker: Broker,
             f"homeassistant/device/smarty_{meter_id}/config": f"smarty/{name}/state"
             for name, meter_id in places.items()
         }.items() <= found.items()
+
+
+class _Health(dict[str, Health]):
+    """The health of no meter; does something when the output asks for it, which it does as it sends."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        super().__init__()
+        self._action: Callable[[], None] | None = action
+
+    def __contains__(self, _meter: object) -> bool:
+        action, self._action = self._action, None
+        if action is not None:
+            action()
+        return False
+
+
+def test_a_meter_that_replaces_another_while_the_gateway_stops_is_announced(
+    broker: Broker, tmp_path: Path
+) -> None:
+    more = "interval: 0, home_assistant: true"
+    with mqtt_output(tmp_path, url(broker), more=more) as output:
+        output.publish(reading_of(luxembourg(1, name=A)))
+    with mqtt_output(tmp_path, url(broker), more=more) as output:
+        stop = threading.Thread(target=output.stop, args=(10.0,))
+
+        def publish_and_stop() -> None:
+            output.publish(reading_of(luxembourg(1, name=B)))
+            stop.start()
+            wait_until(output._stopping.is_set, "the stop")
+
+        output.report(_Health(publish_and_stop), GatewayHealth(counters_kept=True, outputs={}))
+        wait_until(lambda: stop.ident is not None, "the next look at the health")
+        stop.join()
+    assert configs(broker)[CONFIG_B] == STATE
+    assert CONFIG_A not in configs(broker)
 
 
 def test_a_start_without_telegrams_and_a_telegram_of_the_same_meter_take_nothing_away(
