@@ -131,7 +131,7 @@ def outputs_of(config: Config, form: str | None, store: Store | None) -> list[Ou
         outputs.append(stdout_output(form))
     if config.mqtt is not None and store is not None:
         # Only who has a broker needs its library.
-        from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
+        from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415
 
         outputs.append(MqttOutput(config, config.mqtt, store))
     return outputs

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from smarty_gateway.config.gateway_file import load_config
-from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput
+from smarty_gateway.outputs.mqtt.output import MqttOutput
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram

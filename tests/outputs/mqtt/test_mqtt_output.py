@@ -186,7 +186,7 @@ def test_mqtt_5_carries_the_same(any_broker: Broker, tmp_path: Path, style: str)
         listener.wait_for_payload("smarty/house/tariff", b"1")
         assert home.running.stop() == 0
         listener.wait_for_payload("smarty/status", b"offline")
-    assert not home.running.says("does not take")
+    assert not home.running.says("does not accept")
 
 
 # The broker comes and goes

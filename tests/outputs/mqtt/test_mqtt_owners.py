@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.device_owners import DeviceOwners, rank
-from smarty_gateway.outputs.mqtt.mbus_devices import DEVICES_MAX, MbusDevices
+from smarty_gateway.outputs.mqtt.devices import DEVICES_MAX, DeviceOwners, MbusDevices, rank
 from smarty_gateway.outputs.output import GatewayHealth, Reading
 from smarty_gateway.state.store import Store
 from tests.support.brokers import Broker, Subscriber, retained

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt import mqtt_output as module
+from smarty_gateway.outputs.mqtt import output as module
 from smarty_gateway.outputs.mqtt import refused_messages
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.output import GatewayHealth, Health
@@ -132,19 +132,19 @@ def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
             output.publish(reading_of(belgium(number), "house"))
             output.publish(reading_of(belgium(number), "evil"))
             listener.wait_for("smarty/house/state", is_number(number))
-            if output.put_aside.topics and number > 30:
+            if output.refused.topics and number > 30:
                 break
         wait_until(lambda: changes, "a topic that is put aside")
         ((found, size),) = changes
         assert found == topic
         assert size
-        assert output.put_aside.topics == 1
+        assert output.refused.topics == 1
         listener.wait_for("smarty/house/telegram", is_number(number))
         for name in {"state", "telegram", "health", "power_import", "availability"} - {refused}:
             listener.wait_for(f"smarty/house/{name}")
             listener.wait_for(f"smarty/evil/{name}")
         wait_until(lambda: not output.is_busy, "an idle output")
-    assert caplog.text.count(f"hangs up on the message to {topic}") == 1
+    assert caplog.text.count(f"closes the connection after the message to {topic}") == 1
     assert rows(tmp_path) == []
 
 
@@ -163,16 +163,16 @@ def test_what_an_earlier_run_has_put_aside_is_tried_alone_and_taken_again(
         ) as output,
     ):
         output.publish(reading_of(belgium(0)))
-        wait_until(lambda: output.put_aside.dropped >= 3, "three that are dropped")
-        assert output.put_aside.topics == 3
+        wait_until(lambda: output.refused.dropped >= 3, "three that are dropped")
+        assert output.refused.topics == 3
         wait_until(lambda: len(changes) == 2, "a try of what is retained, without a new reading")
         listener.wait_for("smarty/house/state", is_number(0))
         assert not listener.of("smarty/house/telegram")
         output.publish(reading_of(belgium(1)))
         listener.wait_for("smarty/house/telegram", is_number(1))
-        wait_until(lambda: output.put_aside.topics == 0, "an empty table")
+        wait_until(lambda: output.refused.topics == 0, "an empty table")
     assert dict(changes) == dict.fromkeys(put_aside)
-    assert caplog.text.count("takes messages to smarty/house/state again") == 1
+    assert caplog.text.count("accepts messages to smarty/house/state again") == 1
 
 
 # MQTT 5: a broker that says what it wants
@@ -196,12 +196,12 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
         listener.wait_for("smarty/house/state", is_number(4))
         listener.wait_for("smarty/evil/availability")
         wait_until(lambda: not output.is_busy, "an idle output")
-        assert output.put_aside.topics == 3  # with the announcement of the house
-        assert output.put_aside.dropped >= 6
+        assert output.refused.topics == 3  # with the announcement of the house
+        assert output.refused.dropped >= 6
     assert rows(tmp_path) == []
     for topic in ("smarty/evil/state", "smarty/evil/telegram", CONFIG):
         (line,) = [r.message for r in caplog.records if f"the message to {topic} " in r.message]
-        assert "takes 2000 at most: it is not sent" in line
+        assert "accepts at most 2000: it is not sent" in line
     assert small.log().count("as smarty-") == 1  # one connection
 
 
@@ -225,7 +225,7 @@ def test_a_puback_that_is_final_puts_its_message_aside_at_once(
             listener.wait_for("smarty/house/state", is_number(number))
         wait_until(lambda: not output.is_busy, "an idle output")
         assert {topic for topic, _ in changes} == set(answers)
-        assert output.put_aside.topics == 3
+        assert output.refused.topics == 3
         assert broker.log().count("New client connected as smarty") == 1
         assert broker.received().count("smarty/evil/telegram") == 1
     assert rows(tmp_path) == []
@@ -258,7 +258,7 @@ def test_a_puback_that_may_pass_loses_no_telegram_and_makes_no_hot_loop(
         assert broker.log().count("New client connected as smarty") == 1
         wait_until(lambda: not output.is_busy, "an output that waits for nothing")
     assert rows(tmp_path) == ["smarty/barn/telegram"] * 60
-    said = [record.message for record in caplog.records if "does not take the message" in record.message]
+    said = [record.message for record in caplog.records if "does not accept the message" in record.message]
     assert len(said) == 1
     assert ("allow anonymous clients to write below smarty/" in said[0]) == (code == 0x87)
 
@@ -291,7 +291,7 @@ def test_a_right_that_is_given_later_is_used_without_a_new_connection(
         listener.wait_for("smarty/barn/state", is_number(4))
         wait_until(lambda: not output.is_busy, "an idle output")
         assert strict.log().count("as smarty-") == 1
-    said = [record.message for record in caplog.records if "does not take the message" in record.message]
+    said = [record.message for record in caplog.records if "does not accept the message" in record.message]
     assert len(said) == 1
     assert "allow me to write below smarty/" in said[0]
     assert "smarty/barn/" in said[0]
@@ -365,7 +365,7 @@ def test_under_mqtt_3_a_broker_that_refuses_the_last_will_is_said_with_what_help
             home.running.wait_for_log(option.partition(" ")[0])
             home.running.wait_for_log('version: "5"')
             wait_until(lambda: broker.log().count("New connection") >= 5, "further attempts")
-            assert home.running.says("hangs up before it lets us in") == 1
+            assert home.running.says("closes the connection before it accepts it") == 1
             assert home.running.says("client id") == 0
 
 
@@ -382,7 +382,7 @@ def test_an_announcement_that_is_too_long_costs_no_state(tmp_path: Path) -> None
     ):
         output.publish(reading_of(belgium(0)))
         listener.wait_for("smarty/house/state", is_number(0))
-        wait_until(lambda: output.put_aside.topics == 1, "an announcement that is put aside")
+        wait_until(lambda: output.refused.topics == 1, "an announcement that is put aside")
         output.publish(reading_of(belgium(1)))
         listener.wait_for("smarty/house/state", is_number(1))
         assert not listener.of(CONFIG)

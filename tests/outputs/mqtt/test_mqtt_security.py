@@ -61,7 +61,7 @@ def attempts_of(broker: Broker) -> int:
     [
         ("me@", "wrong horse", "refuses user me: check the user and its password file"),
         ("me@", None, "refuses user me"),
-        ("", None, "wants a user and a password"),
+        ("", None, "requires a user name and a password"),
     ],
 )
 def test_without_the_right_password_nothing_leaves(
@@ -183,7 +183,7 @@ def test_a_broker_that_does_not_let_us_write_is_said_under_mqtt_5(tmp_path: Path
         with house(tmp_path) as home:
             home.running.wait_for_log("allow me to write below smarty/")
             home.send(3)
-            assert home.running.says("does not take the message") == 1
+            assert home.running.says("does not accept the message") == 1
             assert not retained_of(strict, "reader")
 
 

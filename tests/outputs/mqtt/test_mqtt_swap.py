@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.published import NOBODY
+from smarty_gateway.outputs.mqtt.retained import NOBODY
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
@@ -131,7 +131,7 @@ def test_a_meter_that_replaces_another_while_the_gateway_stops_is_announced(
         def publish_and_stop() -> None:
             output.publish(reading_of(luxembourg(1, name=B)))
             stop.start()
-            wait_until(output._stopping.is_set, "the stop")
+            wait_until(lambda: output._stop.is_requested, "the stop")
 
         output.report(_Health(publish_and_stop), GatewayHealth(counters_kept=True, outputs={}))
         wait_until(lambda: stop.ident is not None, "the next look at the health")
