@@ -19,14 +19,14 @@ second takes what has arrived, writes what has waited too long, and shows the su
 - Arrivals: 5,000 readings, those of unnamed meters are dropped first. Shared by the readers and the thread.
 - MeterTopics: the newest reading of each meter, until its interval is over.
 - SendQueue: the newest message of each retained topic, by rank: named meters before others, states before
-  announcements. A message that the broker refuses for now waits beside it in the sender, one for each topic.
-- Outbox: 10 s of telegrams and one page of the store in memory; the store is bounded in bytes and days. With
-  a full disk, 20,000 telegrams stay in memory.
+  announcements. A message that the broker refuses for now waits beside it in the sender, one a topic.
+- Outbox: 10 s of telegrams and one page of the store in memory; the store is bounded in bytes and days.
+  With a full disk, 20,000 telegrams stay in memory.
 - paho: what is in flight, and nothing else.
 
-**The window.** 120 messages, or what a broker of MQTT 5 allows, may wait for their acknowledgement. A sixth of
-it is for telegrams: without, the states of a thousand meters would starve them; with more, a new state would
-queue behind the backlog on a slow link.
+**The window.** 120 messages, or what a broker of MQTT 5 allows, may wait for their acknowledgement. A sixth
+of it is for telegrams: without, the states of a thousand meters would starve them; with more, a new state
+would queue behind the backlog on a slow link.
 
 **What the broker refuses.** refused_messages finds the message that made the broker close the connection, puts
 it aside and tries it again; broker_status logs it, and how the connection fares; broker_errors says what
