@@ -245,8 +245,8 @@ class Store:
     def drop_beyond(self, limits: StoreLimits) -> int:
         """Drop the oldest messages beyond the limits, and return how many.
 
-        The size is that of the file, which shrinks with it. The largest topics lose most, so that no meter can
-        push out the telegrams of another one.
+        The size is that of the file, which shrinks with it. The largest topics lose most, so that no meter
+        can push out the telegrams of another one.
         """
         with self._lock:
             with transaction(self._connection):

@@ -28,8 +28,8 @@ second takes what has arrived, writes what has waited too long, and shows the su
 of it is for telegrams: without, the states of a thousand meters would starve them; with more, a new state
 would queue behind the backlog on a slow link.
 
-**What the broker refuses.** refused_messages finds the message that made the broker close the connection, puts
-it aside and tries it again; broker_status logs it, and how the connection fares; broker_errors says what
+**What the broker refuses.** refused_messages finds the message that made the broker close the connection,
+puts it aside and tries it again; broker_status logs it, and how the connection fares; broker_errors says what
 errors and reason codes mean.
 
 **The rest.** meters decides what is due of all meters; devices decides which M-Bus devices are published, and
