@@ -1,8 +1,8 @@
-"""Standard output: JSON lines, the plaintext telegrams, or a table that moves.
+"""Standard output: JSON lines, the plaintext telegrams, or one table after the other.
 
-A thread of its own writes, because a terminal that was stopped with Ctrl-S, or a slow reader of the
-pipe, must not hold up the meters. What it cannot take in time is dropped, the oldest first, and
-counted; a recording waits instead.
+A thread of its own writes, because a terminal that was stopped with Ctrl-S, or a slow reader of the pipe,
+must not delay the meters. What it cannot write in time is dropped, the oldest first, and counted; a recording
+waits instead.
 """
 
 import logging
@@ -23,7 +23,7 @@ _QUEUE_SIZE: Final = 1000
 
 
 class StdoutOutput:
-    """Writes each reading as it comes.
+    """Writes each reading as it arrives.
 
     Args:
         form: `json` or `telegram`; `table` prints one table after the other, for files and pipes.
@@ -36,20 +36,20 @@ class StdoutOutput:
         self._thread = threading.Thread(target=self._run, name="standard output", daemon=True)
         self._dropped = 0
         self.name = "stdout"
-        self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
+        self.beat = None  # a terminal that was stopped with Ctrl-S is not a fault
         self.is_over = False
         self.failure: str | None = None
 
     @property
     def state(self) -> str:
-        """Return in one word how it fares."""
+        """Its state in one word."""
         return self.failure or ("slow" if self._dropped else "ok")
 
     def forget(self, meter: str) -> None:
-        """Nothing is held of a meter."""
+        """Do nothing: nothing is kept of a meter."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def publish(self, reading: Reading) -> None:
@@ -64,10 +64,10 @@ class StdoutOutput:
                 return
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
-        """Nothing is said of health here; it goes to the log."""
+        """Do nothing: standard output is for readings."""
 
     def stop(self, seconds: float) -> None:
-        """Write what is still here."""
+        """Write what waits."""
         try:
             self._queue.put(None, timeout=seconds)
         except queue.Full:
@@ -76,7 +76,7 @@ class StdoutOutput:
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether readings wait for whoever takes them."""
+        """True while readings wait to be written."""
         return self._queue.unfinished_tasks > 0 and not self.is_over
 
     def _drop_oldest(self) -> None:

@@ -266,6 +266,11 @@ class Broker:
         return True
 
     @property
+    def url(self) -> str:
+        """The address for the configuration."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
     def is_running(self) -> bool:
         """True if it was started and has not ended."""
         return self._process is not None

@@ -50,7 +50,7 @@ def configure(folder: Path, broker: Broker, more: str = "", url: str | None = No
     (folder / "gateway.yaml").write_text(
         f"meters: [{{name: house, source: {folder}/port}}]\n"
         "outputs:\n  stdout: {format: json}\n"
-        f"  mqtt: {{url: '{url or f'mqtt://127.0.0.1:{broker.port}'}', interval: 0, {more}}}\n",
+        f"  mqtt: {{url: '{url or broker.url}', interval: 0, {more}}}\n",
         "utf-8",
     )
 

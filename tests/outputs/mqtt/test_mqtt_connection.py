@@ -35,13 +35,6 @@ HANGS = "hangs.test"
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
 def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Let the name server answer for one name only when the event is set."""
     answers = threading.Event()
@@ -121,7 +114,7 @@ def test_a_name_server_that_hangs_is_said_once(
 def test_a_stop_writes_what_the_broker_has_not_acknowledged(broker: Broker, tmp_path: Path, end: str) -> None:
     with (
         Subscriber(broker, "smarty/#") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="telegrams: true") as output,
+        mqtt_output(tmp_path, broker.url, more="telegrams: true") as output,
     ):
         output.publish(reading_of(belgium(0)))
         listener.wait_for("smarty/house/telegram")
@@ -170,7 +163,7 @@ def test_a_connection_that_nobody_wants_any_more_is_closed(*, is_late: bool) -> 
 
 
 def test_many_connections_leave_no_descriptor_behind(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
 
     def count() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only how many
@@ -383,7 +376,7 @@ def test_two_gateways_with_one_client_id_say_so_once(broker: Broker, tmp_path: P
 def test_at_the_end_the_newest_state_and_the_last_counts_go_out(broker: Broker, tmp_path: Path) -> None:
     with (
         Subscriber(broker, "smarty/#") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 3600") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 3600") as output,
     ):
         for number in range(3):
             output.publish(reading_of(belgium(number)))
@@ -402,7 +395,7 @@ def test_a_state_that_must_wait_goes_out_at_its_time(broker: Broker, tmp_path: P
     late = []
     with (
         Subscriber(broker, "smarty/house/state") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 0.2") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0.2") as output,
     ):
         for number in range(0, 14, 2):
             output.publish(reading_of(belgium(number)))
@@ -414,7 +407,7 @@ def test_a_state_that_must_wait_goes_out_at_its_time(broker: Broker, tmp_path: P
 
 
 def test_an_old_name_is_offline_and_has_no_health(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     for name in ("old", "new"):
         with Subscriber(broker) as listener, mqtt_output(tmp_path, url, name) as output:
             output.publish(reading_of(belgium(0), name))
@@ -425,7 +418,7 @@ def test_an_old_name_is_offline_and_has_no_health(broker: Broker, tmp_path: Path
 
 
 def test_a_name_that_is_only_spelled_otherwise_stays_online(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     with Subscriber(broker, "smarty/#") as listener:
         with mqtt_output(tmp_path, url, "my house", more="values: true") as output:
             output.publish(reading_of(belgium(0), "my house"))

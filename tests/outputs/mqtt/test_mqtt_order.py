@@ -80,9 +80,7 @@ def test_a_flood_of_meters_that_nobody_named_delays_no_named_one(tmp_path: Path)
     with (
         Broker(tmp_path) as broker,
         Subscriber(broker, "smarty/house/#") as listener,
-        mqtt_output(
-            tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 0, telegrams: true, values: true"
-        ) as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0, telegrams: true, values: true") as output,
     ):
         output.publish(reading_of(belgium(0), "house"))
         listener.wait_for("smarty/house/telegram")

@@ -4,14 +4,13 @@ import json
 import signal
 import socket
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.state.store import Store
-from tests.support.brokers import IS_MOSQUITTO, Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.commands import smarty_gateway
 from tests.support.mqtt_runs import (
     CONFIG,
@@ -26,23 +25,6 @@ from tests.support.mqtt_runs import (
 )
 from tests.support.running import wait_until
 from vectors.building_blocks import belgium, netherlands
-
-
-@pytest.fixture(
-    params=["", "embedded"] if IS_MOSQUITTO else ["embedded"], ids=lambda name: name or "mosquitto"
-)
-def any_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    """Give Mosquitto if it is there, and the embedded broker in any case."""
-    with Broker(tmp_path, embedded=request.param == "embedded") as found:
-        yield found
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
-
 
 # What arrives
 
@@ -119,7 +101,7 @@ def test_a_recording_that_is_read_faster_than_the_broker_answers_arrives_whole(
     (tmp_path / "many.bin").write_bytes(b"".join(belgium(second % 60) for second in range(2000)))
     (tmp_path / "gateway.yaml").write_text(
         "meters: [{name: house, source: many.bin}]\n"
-        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true}}}}\n",
+        f"outputs: {{mqtt: {{url: '{broker.url}', telegrams: true}}}}\n",
         "utf-8",
     )
     with Subscriber(broker, "smarty/house/telegram") as listener:
@@ -135,7 +117,7 @@ def test_two_meters_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> 
     two.write_bytes(netherlands(2))
     (tmp_path / "gateway.yaml").write_text(
         "meters:\n  - {name: my/house, source: one.bin}\n  - {source: two.bin}\n"
-        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true, "
+        f"outputs: {{mqtt: {{url: '{broker.url}', telegrams: true, "
         "home_assistant: true}}\n",
         "utf-8",
     )
@@ -163,7 +145,7 @@ def test_one_meter_needs_no_configuration_file(broker: Broker, tmp_path: Path) -
         recording = tmp_path / "one.bin"
         recording.write_bytes(belgium(1))
         done = smarty_gateway(
-            "run", "--source", recording, "--mqtt", f"mqtt://127.0.0.1:{broker.port}",
+            "run", "--source", recording, "--mqtt", broker.url,
             "--state", tmp_path / "state", folder=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -420,7 +402,7 @@ def test_forget_removes_telegrams_of_a_meter_that_never_reached_the_broker(
 
 
 def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     for number, name in enumerate(("old", "new")):
         with mqtt_output(tmp_path, url, name, more="home_assistant: true") as output:
             output.publish(reading_of(belgium(number), name))
@@ -436,7 +418,7 @@ def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path:
 def test_forget_spares_the_telegrams_of_a_meter_that_is_spelled_otherwise(
     broker: Broker, tmp_path: Path
 ) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     with mqtt_output(tmp_path, url, "my house", more="values: true") as output:
         output.publish(reading_of(belgium(0), "my house"))
     with mqtt_output(tmp_path, url, "my_house", more="telegrams: true") as output:

@@ -49,10 +49,6 @@ def small(tmp_path: Path) -> Iterator[Broker]:
         yield found
 
 
-def url(broker: Broker, user: str = "") -> str:
-    return f"mqtt://{user}127.0.0.1:{broker.port}"
-
-
 def rows(folder: Path) -> list[str]:
     """Give the topics of the telegrams in the state file."""
     with closing(sqlite3.connect(folder / "state/gateway.sqlite3", timeout=30)) as connection:
@@ -68,7 +64,7 @@ def test_a_meter_whose_messages_the_broker_refuses_delays_no_other(small: Broker
         f"meters:\n  - {{name: house, source: {tmp_path}/house}}\n"
         f"  - {{name: evil, source: {tmp_path}/evil}}\n"
         "outputs:\n  stdout: {format: json}\n"
-        f"  mqtt: {{url: '{url(small)}', interval: 0, telegrams: true, values: true}}\n",
+        f"  mqtt: {{url: '{small.url}', interval: 0, telegrams: true, values: true}}\n",
         "utf-8",
     )
     good, evil = PtyPort(tmp_path / "house"), PtyPort(tmp_path / "evil")
@@ -124,7 +120,7 @@ def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
         Broker(tmp_path, hangs_up_on=(topic,)) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "house", "evil", more=more, note_put_aside=lambda *c: changes.append(c)
+            tmp_path, broker.url, "house", "evil", more=more, note_put_aside=lambda *c: changes.append(c)
         ) as output,
     ):
         output.report({"house": Health(), "evil": Health()}, GatewayHealth(counters_kept=True, outputs={}))
@@ -159,7 +155,7 @@ def test_what_an_earlier_run_has_put_aside_is_tried_alone_and_taken_again(
         Broker(tmp_path) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), more=more, put_aside=put_aside, note_put_aside=lambda *c: changes.append(c)
+            tmp_path, broker.url, more=more, put_aside=put_aside, note_put_aside=lambda *c: changes.append(c)
         ) as output,
     ):
         output.publish(reading_of(belgium(0)))
@@ -185,7 +181,7 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
     with (
         Subscriber(small, "#") as listener,
         mqtt_output(
-            tmp_path, url(small), "house", "evil",
+            tmp_path, small.url, "house", "evil",
             more="version: '5', interval: 0, telegrams: true, home_assistant: true",
         ) as output,
     ):  # fmt: skip
@@ -214,7 +210,7 @@ def test_a_puback_that_is_final_puts_its_message_aside_at_once(
         Broker(tmp_path, answers=answers) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "house", "evil", more="version: '5', interval: 0, telegrams: true",
+            tmp_path, broker.url, "house", "evil", more="version: '5', interval: 0, telegrams: true",
             note_put_aside=lambda *c: changes.append(c),
         ) as output,
     ):  # fmt: skip
@@ -245,7 +241,7 @@ def test_a_puback_that_may_pass_loses_no_telegram_and_makes_no_hot_loop(
         Broker(tmp_path, answers={"smarty/barn/+": code}) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "barn", "house", more="version: '5', interval: 0, telegrams: true"
+            tmp_path, broker.url, "barn", "house", more="version: '5', interval: 0, telegrams: true"
         ) as output,
     ):
         for number in range(60):
@@ -275,7 +271,7 @@ def test_a_right_that_is_given_later_is_used_without_a_new_connection(
         Broker(tmp_path, users=users, acl=acl) as strict,
         Subscriber(strict, "smarty/#", user="reader", password=PASSWORD) as listener,
         mqtt_output(
-            tmp_path, url(strict, "me@"), "barn", "house",
+            tmp_path, strict.url.replace("127", "me@127"), "barn", "house",
             more=f"version: '5', interval: 0, telegrams: true, password_file: {tmp_path}/password",
         ) as output,
     ):  # fmt: skip
@@ -328,7 +324,7 @@ def test_a_broker_of_mqtt_5_that_takes_qos_0_only_gets_everything_with_that(tmp_
             listener.wait_for("smarty/house/state", is_number(2))
             listener.wait_for("smarty/house/telegram", is_number(2))
             listener.wait_for(CONFIG)
-            assert home.running.says("takes QoS 0 only") == 1
+            assert home.running.says("accepts QoS 0 only") == 1
             home.running.stop(signal.SIGKILL)
             listener.wait_for_payload("smarty/status", b"offline")
         with Subscriber(broker, "smarty/house/state") as newcomer:
@@ -339,7 +335,7 @@ def test_a_broker_of_mqtt_5_that_takes_qos_0_only_gets_everything_with_that(tmp_
 def test_with_qos_0_a_telegram_is_delivered_only_when_the_broker_has_answered(tmp_path: Path) -> None:
     with Broker(tmp_path, options=("max_qos 0",)) as broker:
         more = "version: '5', interval: 0, telegrams: true"
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+        with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=more) as output:
             output.publish(reading_of(belgium(0)))
             listener.wait_for("smarty/house/telegram", is_number(0))
             wait_until(lambda: not output.is_busy, "an idle output")
@@ -348,7 +344,7 @@ def test_with_qos_0_a_telegram_is_delivered_only_when_the_broker_has_answered(tm
             output.stop(2.0)
             assert rows(tmp_path) == ["smarty/house/telegram"]
         broker.resume()
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+        with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=more) as output:
             listener.wait_for("smarty/house/telegram", is_number(1))
             wait_until(lambda: not output.is_busy, "an idle output")
         assert rows(tmp_path) == []
@@ -378,7 +374,7 @@ def test_an_announcement_that_is_too_long_costs_no_state(tmp_path: Path) -> None
     with (
         Broker(tmp_path, options=("max_packet_size 2000",)) as broker,
         Subscriber(broker) as listener,
-        mqtt_output(tmp_path, url(broker), more="interval: 0, home_assistant: true") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0, home_assistant: true") as output,
     ):
         output.publish(reading_of(belgium(0)))
         listener.wait_for("smarty/house/state", is_number(0))

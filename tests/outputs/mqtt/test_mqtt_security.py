@@ -1,7 +1,6 @@
 """Wrong passwords and certificates: no reading leaves, one line says why, and reading goes on."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,6 @@ from tests.support.running import wait_until
 
 PASSWORD = "correct horse"  # noqa: S105 - a dummy that no log may show
 needs_mosquitto = pytest.mark.skipif(not IS_MOSQUITTO, reason="the embedded broker has no ACL")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that lets everybody in."""
-    with Broker(tmp_path) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
