@@ -185,7 +185,7 @@ class Load:
         return self._most is not None and len(self.sent) >= self._most
 
     def close(self) -> None:
-        """End."""
+        """Close it."""
         self._stopping.set()
         self._thread.join()
         for port in self.ports:
@@ -301,7 +301,7 @@ class SlowAnswers:
         self._loop.call_later(seconds, writer.close)
 
     def close(self) -> None:
-        """End."""
+        """Close it."""
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join()
 

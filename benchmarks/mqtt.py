@@ -107,7 +107,7 @@ class Rig:
 def kills(
     name: str, number: int, durability: str, span: tuple[float, float], outages: Callable[..., Outages] | None
 ) -> list[Figure]:
-    """Kill the gateway so many times, each after a random time."""
+    """Kill the gateway this many times, each after a random time."""
     begin, rng = time.monotonic(), random.Random(name)  # noqa: S311 - repeatable, no secret
     stored: set[Key] = set()
     ends: list[float] = []
@@ -149,7 +149,7 @@ def kills(
 
 
 def losses(name: str, rig: Rig, arrived: set[Key], ends: list[float]) -> list[Figure]:
-    """Tell what was sent to a gateway and did not arrive: gaps, and what a kill cut off."""
+    """Return what was sent to a gateway and did not arrive: gaps, and what a kill cut off."""
     runs: dict[tuple[str, int], list[tuple[Key, float]]] = defaultdict(list)
     for key, life, at in rig.load.sent:
         runs[key.meter, life].append((key, at))
@@ -268,7 +268,7 @@ def backlog(durability: str) -> list[Figure]:
 
 
 def seconds_from_now() -> Iterator[datetime]:
-    """Give one moment after the other, so that the frame counter rises."""
+    """Yield one moment after the other, so that the frame counter rises."""
     now = datetime.now(UTC)
     return (now + timedelta(seconds=number) for number in count())
 

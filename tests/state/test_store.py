@@ -42,7 +42,7 @@ def counter(
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Give an empty store."""
+    """Open an empty store."""
     with Store(tmp_path) as found:
         yield found
 

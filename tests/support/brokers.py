@@ -123,7 +123,7 @@ class Authority:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -302,11 +302,11 @@ class Broker:
         self._process.send_signal(signal.SIGCONT)
 
     def log(self) -> str:
-        """Give all that it has logged."""
+        """Return all that it has logged."""
         return self._log.read_text("utf-8", "replace")
 
     def received(self, since: int = 0) -> list[str]:
-        """Give the topics of all messages it has got, in order, from a place in its log."""
+        """Return the topics of all messages it has got, in order, from a place in its log."""
         return re.findall(r"Received PUBLISH from .*?'([^']*)'", self.log()[since:])
 
 
@@ -322,7 +322,7 @@ class Message:
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - whatever the payload is
-        """Give the payload's content."""
+        """Return the payload's content."""
         return json.loads(self.payload)
 
 
@@ -397,7 +397,7 @@ class Subscriber:
         self._client.publish(topic, payload, qos=1)
 
     def of(self, topic: str) -> list[Message]:
-        """Give the messages of a topic, or of all that begin so where it ends in a slash."""
+        """Return the messages of a topic, or of all that begin so where it ends in a slash."""
         return [
             m
             for m in list(self.messages)
@@ -405,14 +405,14 @@ class Subscriber:
         ]
 
     def last(self, topic: str) -> bytes | None:
-        """Give the newest payload of a topic."""
+        """Return the newest payload of a topic."""
         found = self.of(topic)
         return found[-1].payload if found else None
 
     def wait_for(
         self, topic: str, condition: Callable[[Message], object] = bool, count: int = 1
     ) -> list[Message]:
-        """Wait for so many messages of a topic that fulfil a condition, and give them."""
+        """Wait for this many messages of a topic that fulfil a condition, and return them."""
         wait_until(
             lambda: sum(bool(condition(m)) for m in self.of(topic)) >= count,
             f"{count} messages of {topic}; there are {sorted({m.topic for m in list(self.messages)})}",
@@ -425,7 +425,7 @@ class Subscriber:
 
 
 def retained(broker: Broker, *topics: str) -> dict[str, bytes]:
-    """Give what a broker holds, as a newcomer gets it."""
+    """Return what a broker holds, as a newcomer gets it."""
     with Subscriber(broker, *(topics or ("#",)), "end/of/retained") as newcomer:
         newcomer.publish("end/of/retained", b"x")
         newcomer.wait_for("end/of/retained")

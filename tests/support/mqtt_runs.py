@@ -106,7 +106,7 @@ def mqtt_output(
 
 
 def reading_of(telegram: bytes, name: str = "house") -> Reading:
-    """Give a reading as it comes to the outputs."""
+    """Return a reading as it comes to the outputs."""
     stream = MeterStream(KeyRing())
     stream.receive_data(telegram)
     event = stream.next_event()
@@ -115,7 +115,7 @@ def reading_of(telegram: bytes, name: str = "house") -> Reading:
 
 
 def second_of(payload: bytes) -> int:
-    """Give the number of a telegram."""
+    """Return the number of a telegram."""
     at = datetime.fromisoformat(json.loads(payload)["timestamp"])
     return at.minute % 10 * 60 + at.second
 

@@ -52,7 +52,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def rows(folder: Path) -> list[int]:
-    """Give the numbers of the telegrams in the state file."""
+    """Return the numbers of the telegrams in the state file."""
     with closing(sqlite3.connect(folder / "state/gateway.sqlite3", timeout=30)) as connection:
         return [
             second_of(payload)
@@ -134,7 +134,7 @@ class Late:
         self.is_closed = False
 
     def close(self) -> None:
-        """Note it."""
+        """Record it."""
         self.is_closed = True
 
 
@@ -218,7 +218,7 @@ class Deaf:
         self.topics: list[str] = []
 
     def publish(self, topic: str, _payload: bytes, *, qos: int = 1, **_: object) -> None:
-        """Note it."""
+        """Record it."""
         self.in_flight += qos
         self.topics.append(topic)
 

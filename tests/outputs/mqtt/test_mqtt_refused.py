@@ -44,13 +44,13 @@ def quick_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that takes packets of 2000 bytes at most."""
+    """Run a broker that takes packets of 2000 bytes at most."""
     with Broker(tmp_path, options=("max_packet_size 2000",)) as found:
         yield found
 
 
 def rows(folder: Path) -> list[str]:
-    """Give the topics of the telegrams in the state file."""
+    """Return the topics of the telegrams in the state file."""
     with closing(sqlite3.connect(folder / "state/gateway.sqlite3", timeout=30)) as connection:
         return [topic for (topic,) in connection.execute("SELECT topic FROM undelivered ORDER BY id")]
 

@@ -15,13 +15,13 @@ needs_mosquitto = pytest.mark.skipif(not IS_MOSQUITTO, reason="the embedded brok
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Give a CA."""
+    """Make a CA."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Certificate:
-    """Give a certificate for localhost."""
+    """Issue a certificate for localhost."""
     return authority.issue("server")
 
 

@@ -24,7 +24,7 @@ STATE = "smarty/house/state"
 
 
 def configs(broker: Broker) -> dict[str, str]:
-    """Give the announcements that a broker holds, with the topic that each reads."""
+    """Return the announcements that a broker holds, with the topic that each reads."""
     found = retained(broker, "homeassistant/#")
     return {topic: json.loads(payload)["stat_t"] for topic, payload in found.items()}
 

@@ -25,7 +25,7 @@ WINDOW = 20
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Give an empty store."""
+    """Open an empty store."""
     with Store(tmp_path) as found:
         yield found
 
