@@ -8,38 +8,31 @@ none: it hands a message to the subscriber's socket before it acknowledges it to
 import asyncio
 import contextlib
 import json
-import math
 import os
 import random
 import shutil
 import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, NamedTuple
 
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
-
-from benchmarks.figures import LIMIT, wait_until
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml, seconds_since_2020
 from smarty_gateway.simulator.ports import TcpPort
 from smarty_gateway.state.state_file import FILE_NAME
+from tests.support.brokers import Broker, Subscriber
+from tests.support.running import Running
 
 _CATCHES_UP_WITHIN: Final = 1.0
 _SESSION: Final = "mosquitto.db"
 
 
 class Key(NamedTuple):
-    """What tells one telegram from another: whose it is, and which second since 2020 it speaks of."""
+    """What identifies a telegram: its meter, and its time in seconds since 2020."""
 
     meter: str
     second: int
@@ -53,125 +46,66 @@ class Sent(NamedTuple):
     at: float
 
 
-def key_of(payload: bytes) -> Key:
-    """Find out which telegram a JSON object was."""
+def key_of(payload: bytes | str) -> Key:
+    """Return which telegram a JSON object was."""
     reading = json.loads(payload)
     return Key(reading["meter_id"], seconds_since_2020(datetime.fromisoformat(reading["timestamp"])))
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a folder that is gone afterwards; TMPDIR decides on which disk."""
+    """Make a folder that is removed afterwards; TMPDIR decides on which disk."""
     with tempfile.TemporaryDirectory(prefix="smarty-benchmark-") as folder:
         yield Path(folder)
 
 
-class Broker:
-    """A Mosquitto on a free port of this machine."""
+class Mosquitto(Broker):
+    """A Mosquitto without limits and without a log; it keeps sessions over a kill."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        folder.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = int(listener.getsockname()[1])
-        (folder / "mosquitto.conf").write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
-            f"persistence_location {folder}/\nautosave_interval 0\nuser root\n"
-            f"max_inflight_messages 0\nmax_queued_messages 0\nlog_dest none\n"
+        super().__init__(
+            folder,
+            options=(
+                "log_dest none",
+                "autosave_on_changes false",
+                "autosave_interval 0",
+                "max_inflight_messages 0",
+                "max_queued_messages 0",
+            ),
         )
-        self._process: subprocess.Popen[bytes] | None = None
         self.start()
-
-    @property
-    def is_running(self) -> bool:
-        """Tell whether it was started and not stopped again."""
-        return self._process is not None
-
-    def start(self) -> None:
-        """Start, and wait until it listens."""
-        command = [
-            shutil.which("mosquitto") or "/usr/sbin/mosquitto",
-            "-c",
-            str(self._folder / "mosquitto.conf"),
-        ]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wait_until(self._listens, "the broker")
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, if it runs; after a kill it starts with the sessions of the last `remember_sessions`."""
-        if self._process is None:
-            return
-        self._process.send_signal(number)
-        self._process.wait(LIMIT)
-        self._process = None
-        remembered = self._folder / "sessions"
-        if number == signal.SIGKILL and remembered.exists():
-            shutil.copy(remembered, self._folder / _SESSION)
+        was_running = self.is_running
+        super().end(number)
+        remembered = self.folder / "sessions"
+        if was_running and number == signal.SIGKILL and remembered.exists():
+            shutil.copy(remembered, self.folder / _SESSION)
 
     def remember_sessions(self) -> None:
         """Restart, and keep the database with the sessions that there are now."""
         self.end()
-        shutil.copy(self._folder / _SESSION, self._folder / "sessions")
+        shutil.copy(self.folder / _SESSION, self.folder / "sessions")
         self.start()
 
 
-class Subscriber:
-    """Collects what arrives, in a session that outlives its connection.
+def has_what_waited(subscriber: Subscriber) -> bool:
+    """True if a subscriber has had the time to receive what the broker held for it."""
+    return time.monotonic() > subscriber.connected_at + _CATCHES_UP_WITHIN
 
-    Attributes:
-        arrived: time, topic and payload of each message.
-    """
 
-    def __init__(self, broker: Broker, topic: str) -> None:
-        self.arrived: list[tuple[float, str, bytes]] = []
-        self._subscribed = threading.Event()
-        client = Client(CallbackAPIVersion.VERSION2, client_id="benchmark", clean_session=False)
-        client.reconnect_delay_set(1, 1)
-        client.on_message = self._take
-        client.on_connect = self._note_connection
-        self._connected = math.inf
-        client.on_subscribe = lambda *_: self._subscribed.set()
-        client.connect("127.0.0.1", broker.port)
-        self.client = client
-        client.loop_start()
-        client.subscribe(topic, qos=1)
-        if not self._subscribed.wait(LIMIT):
-            raise TimeoutError("waited in vain for the subscription")
-
-    def _take(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        self.arrived.append((time.monotonic(), message.topic, bytes(message.payload)))
-
-    def _note_connection(self, *_: object) -> None:
-        self._connected = time.monotonic()
-
-    @property
-    def has_what_waited(self) -> bool:
-        """Tell whether it is connected, and has had the time to take what the broker held for it."""
-        return self.client.is_connected() and time.monotonic() > self._connected + _CATCHES_UP_WITHIN
-
-    def keys(self) -> list[Key]:
-        """Tell which telegrams arrived, in order and with all repeats."""
-        return [key_of(payload) for _, _, payload in list(self.arrived)]
-
-    def close(self) -> None:
-        """Part."""
-        self.client.disconnect()
-        self.client.loop_stop()
+def keys_of(subscriber: Subscriber) -> list[Key]:
+    """Return the telegrams that arrived, in order and with all repeats."""
+    return [key_of(message.payload) for message in list(subscriber.messages)]
 
 
 class Outages:
-    """Lets a broker come and go: killed or stopped, for a random time, after a random time."""
+    """Kills or stops a broker after a random time, for a random time."""
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Mosquitto,
         subscriber: Subscriber,
         rng: random.Random,
         there: tuple[float, float],
@@ -187,7 +121,7 @@ class Outages:
         if time.monotonic() < self._next:
             return
         if self._broker.is_running:
-            if not self._subscriber.has_what_waited:
+            if not has_what_waited(self._subscriber):
                 return  # a kill would cost what Mosquitto holds for it in memory
             self._broker.end(self._rng.choice((signal.SIGKILL, signal.SIGTERM)))
             self.count += 1
@@ -198,7 +132,7 @@ class Outages:
 
 
 class _LifePort(TcpPort):
-    """A port whose clients can be sent away, those that still wait at the door as well."""
+    """A port whose clients can be disconnected, also those that wait to be accepted."""
 
     def part(self) -> None:
         self._welcome()
@@ -212,7 +146,7 @@ class _LifePort(TcpPort):
 
 
 class Load:
-    """Meters of both kinds on TCP ports, which send in turn, so many telegrams a second in all.
+    """Meters of both kinds on TCP ports, which send in turn, at a rate for all of them together.
 
     Nothing is sent while no life is on. A life is one gateway process; what was sent in it was sent to
     that process, whether or not that ever read it.
@@ -234,24 +168,24 @@ class Load:
         self._thread.start()
 
     def begin_life(self, number: int | None) -> None:
-        """Part from the last gateway; None for one that is to be sent nothing."""
+        """Disconnect the last gateway; with None the next one gets nothing."""
         with self._lock:
             for port in self.ports:
                 port.part()
             self._life = number
 
     def limit(self, most: int) -> None:
-        """Send so many from now on, and no more."""
+        """Send this many from now on, and no more."""
         with self._lock:
             self._most = len(self.sent) + most
 
     @property
     def is_done(self) -> bool:
-        """Tell whether the limit is reached."""
+        """True if the limit is reached."""
         return self._most is not None and len(self.sent) >= self._most
 
     def close(self) -> None:
-        """End."""
+        """Close it."""
         self._stopping.set()
         self._thread.join()
         for port in self.ports:
@@ -271,21 +205,17 @@ class Load:
             number, due = number + 1, due + 1 / self._rate
 
 
-class GatewayProcess:
+class GatewayProcess(Running):
     """`run` with a gateway.yaml of its own.
 
     Args:
         sources: the meters' names and where they send.
         mqtt: the options of the output.
-
-    Attributes:
-        lines: of standard output, with the time of each, where it is configured.
     """
 
     def __init__(
         self, folder: Path, sources: dict[str, str], meters: list[SimulatedMeter], mqtt: dict[str, object]
     ) -> None:
-        self.lines: list[tuple[float, bytes]] = []
         self.state = folder / "state"
         config: dict[str, object] = {
             "state": "state",
@@ -297,65 +227,36 @@ class GatewayProcess:
             keys.touch(0o600)
             keys.write_text(keys_yaml(meters), "ascii")
             config["keys"] = str(keys)
-        (folder / "gateway.yaml").write_text(json.dumps(config), "utf-8")  # which is YAML as well
-        self._log = folder / "log"
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "smarty_gateway", "run", "--config", str(folder / "gateway.yaml")],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-            )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def _read(self) -> None:
-        if self._process.stdout is None:
-            return
-        with self._process.stdout as stream:
-            for line in stream:
-                self.lines.append((time.monotonic(), line))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-        self._reader.join()
-        if error is not None:
-            error.add_note(f"the gateway said:\n{self._log.read_text('utf-8')[-2000:]}")
+        file = folder / "gateway.yaml"
+        file.write_text(json.dumps(config), "utf-8")  # which is YAML as well
+        super().__init__("run", "--config", file, folder=folder)
 
     def end(self, number: signal.Signals) -> int:
-        """Send a signal, and give the bytes that it had written to disk when it had ended."""
-        if self._process.poll() is not None:
-            raise RuntimeError(f"the gateway ended by itself:\n{self._log.read_text('utf-8')[-2000:]}")
-        self._process.send_signal(number)
-        # Not waited for in earnest yet, so that its figures can still be read.
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        """Send a signal, and return the bytes that it had written to disk when it had ended."""
+        if not self.is_alive:
+            raise RuntimeError(f"the gateway ended by itself: {self.log[-10:]}")
+        self.send(number)
+        # Not reaped yet, so that its figures can still be read.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         written = self.written()
-        status = self._process.wait()
-        self._reader.join()
+        status = self.wait()
         if status != (-number if number == signal.SIGKILL else 0):
-            raise RuntimeError(f"the gateway ended with {status}:\n{self._log.read_text('utf-8')[-2000:]}")
+            raise RuntimeError(f"the gateway ended with {status}: {self.log[-10:]}")
         return written
 
     def written(self) -> int:
-        """Give the bytes that it has put on the disk so far (write_bytes)."""
-        lines = Path(f"/proc/{self._process.pid}/io").read_text("ascii").splitlines()
+        """Return the bytes that it has put on the disk so far (write_bytes)."""
+        lines = Path(f"/proc/{self.pid}/io").read_text("ascii").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
 
     def megabytes(self) -> float:
-        """Give the memory that is resident now (VmRSS)."""
-        lines = Path(f"/proc/{self._process.pid}/status").read_text("ascii", "replace").splitlines()
+        """Return the memory that is resident now (VmRSS)."""
+        lines = Path(f"/proc/{self.pid}/status").read_text("ascii", "replace").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def undelivered(state: Path) -> list[Key]:
-    """Tell which telegrams wait in a state file that no gateway uses; the file stays as it is."""
+    """Return which telegrams wait in a state file that no gateway uses; the file stays as it is."""
     if not (state / FILE_NAME).exists():
         return []
     with temporary_folder() as folder:
@@ -371,7 +272,7 @@ def undelivered(state: Path) -> list[Key]:
 
 
 class SlowAnswers:
-    """Stands between a gateway and a broker, and holds up what the broker says for so many seconds."""
+    """A proxy between a gateway and a broker that delays what the broker sends."""
 
     def __init__(self, broker_port: int, seconds: float) -> None:
         self._broker_port, self._seconds = broker_port, seconds
@@ -400,7 +301,7 @@ class SlowAnswers:
         self._loop.call_later(seconds, writer.close)
 
     def close(self) -> None:
-        """End."""
+        """Close it."""
         self._loop.call_soon_threadsafe(self._end)
         self._thread.join()
 

@@ -14,7 +14,7 @@ disk          write_bytes of a day, from some minutes in real time, one save of 
 backlog       10,000 telegrams while the broker is away. The second time with `durability: each`.
 latency       from the last byte of a frame on a pseudo-terminal to the subscriber's callback.
 slow-answers  all that the broker says comes 5 s late, for some minutes: standard output, memory, disk.
-              Twenty telegrams are on their way at once, so at more than 4 a second the disk is used.
+              Twenty telegrams are in flight at once, so at more than 4 a second the disk is used.
 
 The folders are made in TMPDIR, which must be on a disk: in memory nothing is written. With --json the
 figures come as one JSON object.
@@ -35,14 +35,14 @@ from types import TracebackType
 from typing import Final, Self
 
 from benchmarks.brokers import (
-    Broker,
     GatewayProcess,
     Key,
     Load,
+    Mosquitto,
     Outages,
     SlowAnswers,
-    Subscriber,
     key_of,
+    keys_of,
     temporary_folder,
     undelivered,
 )
@@ -51,6 +51,7 @@ from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
 from smarty_gateway.state.store import Store, StoredCounter
+from tests.support.brokers import Subscriber
 
 _RATE: Final = 20.0
 _BACKLOG: Final = 10_000
@@ -70,10 +71,9 @@ class Rig:
     def __init__(self, folder: Path, rate: float, mqtt: dict[str, object]) -> None:
         self.folder = folder
         self._stack = contextlib.ExitStack()
-        self.broker = Broker(folder / "broker")
+        self.broker = Mosquitto(folder)
         self._stack.callback(self.broker.end, signal.SIGKILL)
-        self.subscriber = Subscriber(self.broker, "smarty/+/telegram")
-        self._stack.callback(self.subscriber.close)
+        self.subscriber = self._stack.enter_context(Subscriber(self.broker, "smarty/+/telegram"))
         self.broker.remember_sessions()
         self.load = Load(rate)
         self._stack.callback(self.load.close)
@@ -98,16 +98,16 @@ class Rig:
         """Wait until all these have arrived, or the time is over."""
         deadline, missing, seen = time.monotonic() + limit, set(keys), 0
         while missing and time.monotonic() < deadline:
-            new = self.subscriber.arrived[seen:]
+            new = self.subscriber.messages[seen:]
             seen += len(new)
-            missing.difference_update(key_of(payload) for _, _, payload in new)
+            missing.difference_update(key_of(message.payload) for message in new)
             time.sleep(0.02)
 
 
 def kills(
     name: str, number: int, durability: str, span: tuple[float, float], outages: Callable[..., Outages] | None
 ) -> list[Figure]:
-    """Kill the gateway so many times, each after a random time."""
+    """Kill the gateway this many times, each after a random time."""
     begin, rng = time.monotonic(), random.Random(name)  # noqa: S311 - repeatable, no secret
     stored: set[Key] = set()
     ends: list[float] = []
@@ -132,7 +132,7 @@ def kills(
             time.sleep(3)
             gateway.end(signal.SIGTERM)
         left = len(undelivered(gateway.state))
-        arrived, sent = rig.subscriber.keys(), list(rig.load.sent)
+        arrived, sent = keys_of(rig.subscriber), list(rig.load.sent)
     repeats = len(arrived) - len(set(arrived))
     faults = number + (weather.count if weather is not None else 0)
     took = f"{number} kills, {faults - number} outages, {time.monotonic() - begin:.0f} s"
@@ -149,7 +149,7 @@ def kills(
 
 
 def losses(name: str, rig: Rig, arrived: set[Key], ends: list[float]) -> list[Figure]:
-    """Tell what was sent to a gateway and did not arrive: gaps, and what a kill cut off."""
+    """Return what was sent to a gateway and did not arrive: gaps, and what a kill cut off."""
     runs: dict[tuple[str, int], list[tuple[Key, float]]] = defaultdict(list)
     for key, life, at in rig.load.sent:
         runs[key.meter, life].append((key, at))
@@ -187,7 +187,7 @@ def disk(minutes: float) -> list[Figure]:
     """Count what a house writes in a day."""
     meters = [SimulatedMeter(MeterKind.LUXEMBOURG, 1), SimulatedMeter(MeterKind.BELGIUM, 2)]
     with temporary_folder() as folder, contextlib.ExitStack() as stack:
-        broker = Broker(folder / "broker")
+        broker = Mosquitto(folder)
         stack.callback(broker.end)
         ports = [stack.enter_context(contextlib.closing(PtyPort())) for _ in meters]
         sources = {f"meter-{n}": port.name for n, port in enumerate(ports)}
@@ -234,7 +234,7 @@ def backlog(durability: str) -> list[Figure]:
         rig.load.begin_life(0)
         wait_until(lambda: rig.load.is_done, "the meters")
         rig.wait_for({sent.key for sent in rig.load.sent})
-        before, memory, first = len(rig.load.sent), gateway.megabytes(), len(rig.subscriber.arrived)
+        before, memory, first = len(rig.load.sent), gateway.megabytes(), len(rig.subscriber.messages)
         rig.broker.end()
         begin, most = time.monotonic(), memory
         rig.load.limit(_BACKLOG)
@@ -245,10 +245,10 @@ def backlog(durability: str) -> list[Figure]:
         rig.broker.start()
         back = time.monotonic()
         rig.wait_for({sent.key for sent in rig.load.sent})
-        arrivals = [at for at, _, _ in rig.subscriber.arrived[first:]]
+        arrivals = [message.time for message in rig.subscriber.messages[first:]]
         took = arrivals[-1] - arrivals[0]
         after = gateway.megabytes()
-        arrived = rig.subscriber.keys()
+        arrived = keys_of(rig.subscriber)
         missing = {sent.key for sent in rig.load.sent} - set(arrived)
         written = gateway.end(signal.SIGTERM) / 1e6
         left = len(undelivered(gateway.state))
@@ -268,7 +268,7 @@ def backlog(durability: str) -> list[Figure]:
 
 
 def seconds_from_now() -> Iterator[datetime]:
-    """Give one moment after the other, so that the frame counter rises."""
+    """Yield one moment after the other, so that the frame counter rises."""
     now = datetime.now(UTC)
     return (now + timedelta(seconds=number) for number in count())
 
@@ -277,10 +277,9 @@ def latency(kind: MeterKind, topic: str) -> list[Figure]:
     """Send frames on a pseudo-terminal, one at a time, and wait for each."""
     meter, moments, times = SimulatedMeter(kind, 1), seconds_from_now(), []
     with temporary_folder() as folder, contextlib.ExitStack() as stack:
-        broker = Broker(folder / "broker")
+        broker = Mosquitto(folder)
         stack.callback(broker.end)
-        subscriber = Subscriber(broker, f"smarty/house/{topic}")
-        stack.callback(subscriber.close)
+        subscriber = stack.enter_context(Subscriber(broker, f"smarty/house/{topic}"))
         port = stack.enter_context(contextlib.closing(PtyPort()))
         options = {
             "url": f"mqtt://127.0.0.1:{broker.port}",
@@ -293,18 +292,18 @@ def latency(kind: MeterKind, topic: str) -> list[Figure]:
         def is_heard() -> bool:
             port.write(meter.frame(next(moments)))
             time.sleep(_PACE)
-            return len(subscriber.arrived) > 3
+            return len(subscriber.messages) > 3
 
         wait_until(is_heard, "a telegram")
         time.sleep(1)
         for _ in range(_FRAMES):
-            frame, before = meter.frame(next(moments)), len(subscriber.arrived)
+            frame, before = meter.frame(next(moments)), len(subscriber.messages)
             port.write(frame[:-1])
             time.sleep(_PACE)
             begin = time.monotonic()
             port.write(frame[-1:])
-            wait_until(lambda before=before: len(subscriber.arrived) > before, "the callback")  # type: ignore[misc]
-            times.append((subscriber.arrived[before][0] - begin) * 1000)
+            wait_until(lambda before=before: len(subscriber.messages) > before, "the callback")  # type: ignore[misc]
+            times.append((subscriber.messages[before].time - begin) * 1000)
     name = f"latency, {kind.value}, {topic}: ms"
     return [
         Figure(f"{name}, median of {_FRAMES}", statistics.median(times), most=20),
@@ -329,8 +328,8 @@ def slow_answers(minutes: float, rate: float) -> list[Figure]:
         end = time.monotonic()
         written = gateway.written() - written
         gateway.end(signal.SIGKILL)
-        printed = {key_of(line): at for at, line in gateway.lines if line.endswith(b"\n")}
-        arrived, stored = set(rig.subscriber.keys()), set(undelivered(gateway.state))
+        printed = {key_of(line): at for line, at in zip(gateway.lines, gateway.times, strict=True)}
+        arrived, stored = set(keys_of(rig.subscriber)), set(undelivered(gateway.state))
         sent = [s for s in rig.load.sent if begin < s.at < end - 1]
     delays = [(printed[s.key] - s.at) * 1000 for s in sent if s.key in printed]
     delays = delays or [0.0]

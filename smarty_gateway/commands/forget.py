@@ -115,23 +115,21 @@ def _take_back(config: Config | None, topics: list[str]) -> None:
         raise BrokerNeededError(
             "the broker still holds messages of this meter: name it with --config, or with --mqtt mqtt://HOST"
         )
-    from smarty_gateway.outputs.mqtt.connection import (  # noqa: PLC0415 - only who has a broker needs its library
-        Connection,
-        ConnectionFailed,
-        default_client_id,
-    )
+    # Only a gateway with a broker needs paho.
+    from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed  # noqa: PLC0415
+    from smarty_gateway.outputs.mqtt.connection import Connection, default_client_id  # noqa: PLC0415
 
     try:
         connection = Connection(mqtt, None, lambda *_: None, f"{default_client_id(mqtt)}-forget")
         try:
             until = time.monotonic() + _WITHIN
-            while not connection.is_ready and time.monotonic() < until:
-                connection.wait(1)
-            for topic in topics:
-                connection.publish(topic, b"", retain=True)
-            while connection.in_flight and time.monotonic() < until:
-                connection.wait(1)
-            if connection.in_flight or not connection.is_ready:
+            left = list(topics)
+            while (left or connection.in_flight or not connection.is_ready) and time.monotonic() < until:
+                if left and connection.is_ready and connection.in_flight < connection.window:
+                    connection.publish(left.pop(), b"", retain=True)
+                else:
+                    connection.wait(1)
+            if left or connection.in_flight or not connection.is_ready:
                 raise ConnectionFailed("the broker does not answer")
         finally:
             connection.close(politely=True)

@@ -86,7 +86,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             for notice in store.notices:
                 _log.error("%s", notice)
         gateway = Gateway(config, keys, store, _state_options(args))
-        gateway.outputs += outputs_of(config, args.format, gateway, store)
+        gateway.outputs += outputs_of(config, args.format, store)
         return run_until_signal(gateway)
 
 
@@ -122,7 +122,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     return load_config(path)
 
 
-def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store | None) -> list[Output]:
+def outputs_of(config: Config, form: str | None, store: Store | None) -> list[Output]:
     """Make the outputs that are configured; standard output if there is none."""
     outputs: list[Output] = []
     form = form or (config.outputs.stdout.format if config.outputs.stdout else None)
@@ -132,9 +132,9 @@ def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store 
         outputs.append(stdout_output(form))
     if config.outputs.mqtt is not None and store is not None:
         # Only who has a broker needs its library.
-        from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
+        from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415
 
-        outputs.append(MqttOutput(config, config.outputs.mqtt, store, gateway.counters))
+        outputs.append(MqttOutput(config, config.outputs.mqtt, store))
     return outputs
 
 

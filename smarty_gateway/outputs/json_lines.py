@@ -27,4 +27,4 @@ def to_json_bytes(record: dict[str, Any]) -> bytes:
         return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     if b"\x7f" in text or (not text.isascii() and _CONTROL_BYTES.search(text)):
         return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()
-    return text
+    return bytes(memoryview(text))  # orjson 3.13 leaves its whole buffer behind a result: 8 kB and more

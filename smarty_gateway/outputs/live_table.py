@@ -1,4 +1,4 @@
-"""A table that updates in place: one block a meter, with its values, rates and health."""
+"""A table that updates in place: one block for each meter, with its values, rate and health."""
 
 import logging
 import threading
@@ -22,11 +22,11 @@ from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.safe_text import printable
 
 _log = logging.getLogger(__name__)
-#: Redrawn this often, which the eye takes for at once.
+#: Seconds; the eye takes this for at once.
 _REFRESH_SECONDS: Final = 0.25
-#: Rates are those of the last minute.
+#: Rates are of the last minute.
 _RATE_SECONDS: Final = 60.0
-#: What people look for first, in this order; the whole telegram is in `--format json`.
+#: What people look for first, in this order; `--format json` has the whole telegram.
 _SHOWN: Final = (
     "power_import", "power_export", "energy_import", "energy_export", "energy_import_tariff_1",
     "energy_import_tariff_2", "energy_export_tariff_1", "energy_export_tariff_2", "tariff",
@@ -49,7 +49,7 @@ class _Block:
         self._arrivals.append(time.monotonic())
 
     def per_minute(self) -> float | None:
-        """Give the rate of the telegrams of the last minute, None before there are two."""
+        """Return the rate of the telegrams of the last minute; None before there are two."""
         now = time.monotonic()
         recent = [at for at in self._arrivals if at >= now - _RATE_SECONDS]
         return (len(recent) - 1) * 60 / (recent[-1] - recent[0]) if len(recent) > 1 else None
@@ -110,13 +110,13 @@ class LiveTable:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live table", daemon=True)
         self.name = "stdout"
-        self.beat = None  # a terminal that was stopped with Ctrl-S is no fault
+        self.beat = None  # a terminal that was stopped with Ctrl-S is not a fault
         self.is_over = False
         self.failure: str | None = None
 
     @property
     def state(self) -> str:
-        """Return in one word how it fares."""
+        """Its state in one word."""
         return self.failure or "ok"
 
     def forget(self, meter: str) -> None:
@@ -124,7 +124,7 @@ class LiveTable:
         self._blocks.pop(meter, None)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def publish(self, reading: Reading) -> None:
@@ -143,7 +143,7 @@ class LiveTable:
 
     @property
     def is_busy(self) -> bool:
-        """Nothing waits to be shown but the newest."""
+        """False: only the newest readings are shown."""
         return False
 
     def _run(self) -> None:

@@ -1,7 +1,7 @@
 """What an output gets, and what every output can do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
@@ -15,8 +15,8 @@ class Reading:
     """A telegram on its way to the outputs.
 
     Attributes:
-        meter: the name under which it goes out.
-        received: by the gateway's clock, in UTC; it dates a telegram that has no time of its own.
+        meter: the name under which it is published.
+        received: by the gateway's clock, in UTC; it dates a telegram without a time of its own.
         is_live: it comes from a port; a recording can wait for a slow output, a port cannot.
         is_configured: an entry of the configuration names its meter.
         object_id: what identifies its meter in discovery.
@@ -29,25 +29,25 @@ class Reading:
     is_configured: bool = True
     object_id: str = ""
 
-    @cached_property
+    @property
     def record(self) -> dict[str, Any]:
-        """The JSON object of the contract, with the time of its arrival."""
+        """The JSON object, as in docs/reference.md, with the time of its arrival."""
         record = self.telegram.as_object(self.meter)
         return record | {"received": self.received.astimezone(UTC).isoformat(timespec="milliseconds")}
 
     @cached_property
     def json(self) -> bytes:
-        """The same as text."""
+        """The JSON object as text; made once for all outputs."""
         return to_json_bytes(self.record)
 
 
 @dataclass(slots=True)
 class Health:
-    """How a meter fares, since the gateway started.
+    """The health of a meter since the gateway started.
 
     Attributes:
-        duplicates: frames that another source brought a moment before.
-        elsewhere: what pretended to be this meter on a source that is not its own.
+        duplicates: frames that another source delivered a moment before.
+        elsewhere: telegrams with this meter's identity on a source that is not its own.
         is_downgraded: it must send encrypted frames and sends plaintext now.
     """
 
@@ -62,18 +62,8 @@ class Health:
     is_downgraded: bool = False
 
     def copy(self) -> "Health":
-        """Return a copy that does not change any more."""
-        return Health(
-            self.telegrams,
-            self.rejected.copy(),
-            self.noise_bytes,
-            self.counter_gaps,
-            self.duplicates,
-            self.elsewhere,
-            self.reconnects,
-            self.last_telegram,
-            self.is_downgraded,
-        )
+        """Return a copy."""
+        return replace(self, rejected=self.rejected.copy())
 
     def as_object(self) -> dict[str, Any]:
         """Return the JSON object of `METER/health`."""
@@ -93,11 +83,11 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class GatewayHealth:
-    """How the gateway itself fares.
+    """The health of the gateway itself.
 
     Attributes:
-        counters_kept: frame counters outlive the process, so that a restart opens nothing to replays.
-        outputs: what each output says of itself, in one word.
+        counters_kept: frame counters outlive the process, so that a restart allows no replays.
+        outputs: the state of each output, in one word.
     """
 
     counters_kept: bool
@@ -105,7 +95,7 @@ class GatewayHealth:
 
 
 class Output(Protocol):
-    """Takes readings, each in a thread of its own, so that none holds up the readers or another.
+    """Takes readings, in a thread of its own, so that it delays neither the readers nor another output.
 
     Attributes:
         name: as in the configuration.
@@ -115,35 +105,35 @@ class Output(Protocol):
 
     @property
     def state(self) -> str:
-        """Return in one word how it fares: `ok`, or what is wrong."""
+        """Its state in one word: `ok`, or what is wrong."""
 
     def forget(self, meter: str) -> None:
-        """Remove what others hold of a meter that nobody configured and that is gone."""
+        """Remove a meter that the configuration does not name and that is gone."""
 
     def publish(self, reading: Reading) -> None:
         """Take a reading; called by the threads of all readers. Waits only for what is not live."""
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
-        """Take how meters and gateway fare; called about once a second, whether or not it changed."""
+        """Take the health of meters and gateway; called about once a second."""
 
     def start(self) -> None:
-        """Begin."""
+        """Start its thread."""
 
     def stop(self, seconds: float) -> None:
-        """Hand on what is still here, and end within so many seconds."""
+        """Deliver what waits, and end within this many seconds."""
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether it still hands on what it was given; the end of a recording waits for that."""
+        """True while it still delivers; the end of a recording waits for that."""
 
     @property
     def beat(self) -> float | None:
-        """Tell when its thread last showed a sign of life; None where it may wait for ever."""
+        """When its thread last showed that it lives; None where it may wait for ever."""
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nobody listens any more, as behind a closed pipe; the gateway then ends."""
+        """True if nobody reads it any more, as behind a closed pipe; the gateway then ends."""
 
     @property
     def failure(self) -> str | None:
-        """Say why this output can never work again; the gateway then ends with an error."""
+        """Why this output can never work again; the gateway then ends with an error."""

@@ -1,9 +1,11 @@
-"""The state folder and the SQLite file in it: found, locked, opened, checked, brought up to date.
+"""The state folder and the SQLite file in it: found, locked, opened, checked, upgraded.
 
-What is read from disk is checked like what comes from a meter: a file that is no database is put aside,
+What is read from disk is checked like what comes from a meter: a file that is not a database is put aside,
 and a row that cannot be right is dropped, because one flipped bit must not stop the gateway at every start.
-Where nothing can be written (a full disk, a file system that is read-only), the gateway goes on with a copy
-in memory.
+
+Where nothing can be written (a full disk, a read-only file system), the gateway goes on with a database in
+memory. It starts with what the file says about meters and topics; waiting telegrams, which may be many, stay
+in the file for a later start.
 """
 
 import contextlib
@@ -14,7 +16,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +27,7 @@ from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
 from smarty_gateway.safe_text import is_topic
 
 FILE_NAME: Final = "gateway.sqlite3"
-#: Of the tables below. A gateway refuses a file of a newer one instead of guessing.
+#: The layout of the tables below. A gateway refuses a newer one instead of guessing.
 VERSION: Final = 2
 _LOCK_NAME: Final = "lock"
 _TABLES: Final = """
@@ -42,17 +44,22 @@ CREATE TABLE put_aside (topic TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE service (seconds REAL);
 INSERT INTO service VALUES (0);
 """
-#: SQLite needs about this much for its log and what it shares with other processes.
+#: Bytes. SQLite needs about this much for its log and what it shares with other processes.
 _LEAST_SPACE: Final = 200_000
 #: What SQLite answers about a folder or a disk, where the file itself may be sound.
-_IS_NO_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
+_NOT_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
 #: A counter has 32 bits.
 _COUNTER_MAX: Final = 0xFFFFFFFF
 #: The longest name of anything here: no identity is longer than the telegram that holds it.
 _TEXT_MAX: Final = 16384
+_INTEGER_MAX: Final = (1 << 63) - 1
 #: Three hundred years of service.
 _SECONDS_MAX: Final = 1e10
 _FINGERPRINT: Final = re.compile(r"[0-9a-f]{1,64}")
+
+
+Row = tuple[Any, ...]
+Check = Callable[[Any], bool]
 
 
 class StateError(GatewayError):
@@ -62,7 +69,7 @@ class StateError(GatewayError):
 
 
 def state_folder(chosen: Path | None) -> Path:
-    """Return the folder for what must last: the chosen one, else the service manager's, else the user's."""
+    """Return the state folder: the chosen one, else the service manager's, else the user's."""
     if chosen is not None:
         return chosen
     if managed := os.environ.get("STATE_DIRECTORY"):
@@ -73,7 +80,7 @@ def state_folder(chosen: Path | None) -> Path:
 
 
 def why_unwritable(folder: Path) -> str | None:
-    """Return why nothing can be written there whatever the permissions; None if that is not so."""
+    """Return why nothing can be written there, whatever the permissions; None if something can."""
     there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), None)
     if there is None:
         return None
@@ -87,9 +94,9 @@ def why_unwritable(folder: Path) -> str | None:
 
 
 class FolderLock:
-    """Keeps a second gateway out of a state folder, for as long as the process lives.
+    """Keeps a second gateway out of a state folder for as long as the process lives.
 
-    Where nothing can be written there is nothing to keep others out of.
+    Where nothing can be written there is nothing to protect, and no lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -125,12 +132,12 @@ class StateFile:
 
     Attributes:
         path: of the file.
-        connection: to the file, or to a copy in memory.
+        connection: to the file, or to a database in memory.
         is_kept: what is written outlives the process.
         notices: what a user should know about the file, such as that a damaged one was put aside.
 
     Raises:
-        StateError: the file cannot be used until somebody does something about it.
+        StateError: the file cannot be used; the text says what to do.
         sqlite3.OperationalError: it is locked, which passes.
     """
 
@@ -180,8 +187,8 @@ class StateFile:
         return connection
 
     def _is_damaged(self, error: Exception) -> bool:
-        if isinstance(error, sqlite3.OperationalError) and _IS_NO_DAMAGE.search(str(error)):
-            # Damaged bytes in the header say that the file may only be read, too.
+        if isinstance(error, sqlite3.OperationalError) and _NOT_DAMAGE.search(str(error)):
+            # Damaged bytes in the header can also mark the file as read-only.
             may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
             return "readonly" in str(error) and may_be_written
         return True
@@ -194,15 +201,15 @@ class StateFile:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         for path in self.path.parent.glob(f"{FILE_NAME}*"):
             if path.is_file() and path.stat().st_mode & 0o077:
-                with contextlib.suppress(PermissionError):  # it belongs to another user, who may do so
+                with contextlib.suppress(PermissionError):  # of another user, who decides that
                     path.chmod(0o600)
 
     def _open_in_memory(self, why: str) -> sqlite3.Connection:
-        """Take up what the file holds without writing a byte, so that meters are read all the same."""
+        """Use what the file holds without writing a byte, so that meters are read all the same."""
         connection = _connect(":memory:")
         try:
             if self.path.exists():
-                self._copy_file(connection)
+                self._copy_into(connection)
             self._check(connection)
         except sqlite3.Error as error:
             raise StateError(
@@ -212,17 +219,18 @@ class StateFile:
         self.is_kept = False
         self.notices.append(
             f"the state file {self.path} {why}: frame counters and waiting telegrams are kept in memory "
-            "only; make it writable and start the gateway again"
+            "only, and telegrams that wait in the file are not sent; make it writable and start the gateway "
+            "again"
         )
         return connection
 
-    def _copy_file(self, connection: sqlite3.Connection) -> None:
+    def _copy_into(self, connection: sqlite3.Connection) -> None:
         """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
         for how in ("mode=ro", "immutable=1"):
-            file = sqlite3.connect(f"{self.path.absolute().as_uri()}?{how}", uri=True)
-            with contextlib.closing(file):
+            uri = f"{self.path.absolute().as_uri()}?{how}"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
                 try:
-                    file.backup(connection)
+                    _copy_small_tables(file, connection)
                 except sqlite3.OperationalError:
                     if how != "mode=ro":
                         raise
@@ -260,7 +268,7 @@ class StateFile:
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
         self.notices.append(
-            f"the state file was damaged and is now {aside}; frame counters begin anew, and telegrams that "
+            f"the state file was damaged and is now {aside}; frame counters start again, and telegrams that "
             "waited in it for the broker are lost"
         )
 
@@ -285,7 +293,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _text(data: bytes) -> str | bytes:
-    """Return text; bytes that are no UTF-8 stay bytes, which no column of text may hold."""
+    """Return text; what is not UTF-8 stays bytes, which no column of text may hold."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -301,11 +309,31 @@ def _create_tables(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def _upgrade_from_1(connection: sqlite3.Connection) -> None:
-    """Bring a file of layout 1 up to date.
+def _copy_small_tables(file: sqlite3.Connection, connection: sqlite3.Connection) -> None:
+    """Copy everything but the waiting telegrams, which are bounded by the disk and not by memory."""
+    file.text_factory = connection.text_factory
+    with transaction(connection):
+        tables = file.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+        for name, sql in tables:
+            if name.startswith("sqlite_"):
+                continue
+            connection.execute(sql)
+            if name != "undelivered":
+                _insert(connection, name, file.execute(f"SELECT * FROM {name}").fetchall())  # noqa: S608
+        connection.execute(f"PRAGMA user_version={_version_of(file)}")
 
-    It kept counters for each source; now a title has one under each key, the highest. A time in
-    `undelivered` was that of the wall clock; now it counts the seconds that the gateway was in service.
+
+def _insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
+    if rows:
+        places = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608 - our own names
+
+
+def _upgrade_from_1(connection: sqlite3.Connection) -> None:
+    """Upgrade a file of layout 1.
+
+    It kept counters for each source; now a title has one under each key, the highest. A time in `undelivered`
+    was that of the wall clock; now it counts the seconds that the gateway was in service.
     """
     old = ("counters", "resets", "undelivered", "published")
     for table in old:
@@ -325,8 +353,8 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
 # What a row may hold
 
 
-def is_text(value: object) -> bool:
-    """True for a text that can name something. What a meter calls itself may hold anything."""
+def _is_text(value: object) -> bool:
+    """True for a text of any content: what a meter calls itself may hold anything."""
     return isinstance(value, str) and len(value) <= _TEXT_MAX
 
 
@@ -334,84 +362,51 @@ def _is_title(value: object) -> bool:
     return isinstance(value, bytes) and len(value) == SYSTEM_TITLE_SIZE
 
 
-def _is_counter(row: tuple[Any, ...]) -> bool:
-    title, fingerprint, counter, meter, source = row
-    return (
-        _is_title(title)
-        and isinstance(fingerprint, str)
-        and _FINGERPRINT.fullmatch(fingerprint) is not None
-        and isinstance(counter, int)
-        and BEGINS_ANEW <= counter <= _COUNTER_MAX
-        and is_text(meter)
-        and is_text(source)
-    )
+def _is_fingerprint(value: object) -> bool:
+    return isinstance(value, str) and _FINGERPRINT.fullmatch(value) is not None
 
 
-def _is_identity(row: tuple[Any, ...]) -> bool:
-    identity, owner = row
-    return is_text(identity) and (_is_title(owner) or is_text(owner))
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, float) and abs(value) < _SECONDS_MAX
 
 
-def _is_holder(row: tuple[Any, ...]) -> bool:
-    name, holder, is_authenticated, second = row
-    return (
-        is_text(name)
-        and is_text(holder)
-        and is_authenticated in (0, 1)
-        and (second is None or is_text(second))
-    )
+def _is_between(least: int, most: int) -> Check:
+    return lambda value: isinstance(value, int) and least <= value <= most
 
 
-def _is_published(row: tuple[Any, ...]) -> bool:
-    topic, meter = row
-    return is_topic(topic) and is_text(meter)
-
-
-def _is_put_aside(row: tuple[Any, ...]) -> bool:
-    topic, size = row
-    return is_topic(topic) and isinstance(size, int) and size >= 0
-
-
-def _is_undelivered(row: tuple[Any, ...]) -> bool:
-    row_id, topic, kind_of_payload, stored = row
-    return (
-        row_id > 0
-        and is_topic(topic)
-        and kind_of_payload == "blob"
-        and isinstance(stored, float)
-        and abs(stored) < _SECONDS_MAX
-    )
-
-
-#: Each table with its columns and what tells a row that can be right.
-_ROWS: Final[dict[str, tuple[str, Callable[[tuple[Any, ...]], bool]]]] = {
-    "counters": ("title, fingerprint, counter, meter, source", _is_counter),
-    "resets": ("title", lambda row: _is_title(row[0])),
-    "identities": ("identity, owner", _is_identity),
-    "holders": ("name, holder, is_authenticated, second", _is_holder),
-    "published": ("topic, meter", _is_published),
-    "put_aside": ("topic, size", _is_put_aside),
-    "service": ("seconds", lambda row: isinstance(row[0], float) and 0 <= row[0] < _SECONDS_MAX),
+#: What each column may hold, in the order of `_TABLES`.
+_COLUMNS: Final[Mapping[str, tuple[Check, ...]]] = {
+    "counters": (_is_title, _is_fingerprint, _is_between(BEGINS_ANEW, _COUNTER_MAX), _is_text, _is_text),
+    "resets": (_is_title,),
+    "identities": (_is_text, lambda owner: _is_title(owner) or _is_text(owner)),
+    "holders": (_is_text, _is_text, _is_between(0, 1), lambda second: second is None or _is_text(second)),
+    "published": (is_topic, _is_text),
+    "put_aside": (is_topic, _is_between(0, _INTEGER_MAX)),
+    "service": (lambda seconds: _is_seconds(seconds) and seconds >= 0,),
 }
+#: Payloads may be many and large, so only their type is read.
+_UNDELIVERED: Final = "SELECT id, topic, typeof(payload), stored FROM undelivered"
+_UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), is_topic, "blob".__eq__, _is_seconds)
+
+
+def _is_good(row: Row, checks: tuple[Check, ...]) -> bool:
+    return all(check(value) for check, value in zip(checks, row, strict=True))
 
 
 def _drop_bad_rows(connection: sqlite3.Connection) -> int:
     """Drop the rows that cannot be right, and return how many."""
     dropped = 0
-    for table, (columns, is_good) in _ROWS.items():
-        rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608 - our own names
-        good = [row for row in rows if is_good(row)]
+    for table, checks in _COLUMNS.items():
+        rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own names
+        good = [row for row in rows if _is_good(row, checks)]
         if len(good) < len(rows):
-            # Written again as a whole: what is damaged may be the very key by which a row is found.
+            # Written again as a whole: the damage may be in the very key by which a row is found.
             dropped += len(rows) - len(good)
             connection.execute(f"DELETE FROM {table}")  # noqa: S608
-            places = ", ".join("?" * (columns.count(",") + 1))
-            connection.executemany(f"INSERT INTO {table} VALUES ({places})", good)  # noqa: S608
+            _insert(connection, table, good)
     if connection.execute("SELECT count(*) FROM service").fetchone() != (1,):
         connection.execute("DELETE FROM service")
         connection.execute("INSERT INTO service VALUES (0.0)")
-    # This table may be large, so its payloads stay where they are.
-    waiting = connection.execute("SELECT id, topic, typeof(payload), stored FROM undelivered")
-    bad = [(row[0],) for row in waiting if not _is_undelivered(row)]
+    bad = [row[:1] for row in connection.execute(_UNDELIVERED) if not _is_good(row, _UNDELIVERED_COLUMNS)]
     connection.executemany("DELETE FROM undelivered WHERE id = ?", bad)
     return dropped + len(bad)

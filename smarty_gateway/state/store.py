@@ -1,13 +1,13 @@
 """What must outlive the process: who the meters are, and telegrams that no broker has acknowledged yet.
 
 One SQLite file in the state folder (see `state_file`), one connection, and a lock around it. It is for
-outages, not for every telegram, because an SD card wears out: whoever writes here collects first. A commit
+outages, not for every telegram, because an SD card wears out: callers collect before they write. A commit
 waits for the disk (`synchronous=FULL`), so what was written is there after `kill -9` and after a power cut.
 
     counters      system title, key fingerprint -> the last frame counter that was accepted, on any source
-    resets        titles whose counters a user has reset, for a gateway that is running
-    identities    what a telegram calls its meter -> the meter that it belongs to
-    holders       configured name -> the meter that goes out under it
+    resets        titles whose counters a user has reset while a gateway runs
+    identities    what a telegram calls its meter -> the meter that owns this identity
+    holders       configured name -> the meter that is published under it
     undelivered   topic and payload in the order of their arrival
     published     retained topics that a broker holds, so that they can be taken back
     put_aside     topics whose messages the broker refuses, with the size of the refused message
@@ -18,7 +18,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -39,8 +39,8 @@ class StoredCounter:
     """One row of `counters`.
 
     Attributes:
-        meter: the name under which its readings go out.
-        source: where the meter was last read, in the words of the configuration.
+        meter: the name under which its readings are published.
+        source: where the meter was last read, as the configuration spells it.
     """
 
     title: bytes
@@ -52,12 +52,12 @@ class StoredCounter:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The meter that goes out under a configured name.
+    """The meter that is published under a configured name.
 
     Attributes:
         meter: the title or identity of the meter.
         is_authenticated: its frames have verified, so only such a meter may take the name over.
-        second: the meter_id of another meter that spoke on the same source; None if there was none.
+        second: the meter_id of another meter on the same source; None if there was none.
     """
 
     meter: str
@@ -75,15 +75,15 @@ class Undelivered:
 
 
 def holders_in(folder: Path) -> dict[str, Holder]:
-    """Return the meters behind configured names without changing anything; none if they cannot be read."""
+    """Return the meters behind configured names without writing anything; {} if they cannot be read."""
     path = folder.absolute() / FILE_NAME
     try:
-        # SQLite leaves files behind where it reads one with a log, unless a gateway keeps them open anyway.
+        # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as connection:
             return _holders(connection)
     except (OSError, sqlite3.Error):
-        return {}  # there is no file yet, or it is another user's, or the gateway will say what is wrong
+        return {}  # no file yet, or another user's, or the gateway will report what is wrong
 
 
 def _holders(connection: sqlite3.Connection) -> dict[str, Holder]:
@@ -98,13 +98,16 @@ class Store:
         path: of the file.
         is_kept: what is written outlives the process.
         notices: what a user should know about the file.
+        unsaved_counters: returns the frame counters that changed since they were written. The gateway sets
+            it; an output that writes telegrams writes these in the same transaction.
 
     Raises:
-        StateError: the file cannot be used until somebody does something about it.
+        StateError: the file cannot be used; the text says what to do.
         sqlite3.OperationalError: it is locked, which passes.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.unsaved_counters: Callable[[], Sequence[StoredCounter]] = tuple
         self._lock = threading.Lock()
         file = StateFile(folder)
         self.path, self.is_kept, self.notices = file.path, file.is_kept, file.notices
@@ -135,11 +138,11 @@ class Store:
     # Who is who
 
     def counters(self) -> FrameCounters:
-        """Return the frame counters to go on from."""
+        """Return the last frame counters."""
         return FrameCounters({(row.title, row.fingerprint): row.counter for row in self.all_counters()})
 
     def all_counters(self) -> list[StoredCounter]:
-        """Return every counter there is."""
+        """Return every row of `counters`."""
         with self._lock:
             rows = self._connection.execute(
                 "SELECT title, fingerprint, counter, meter, source FROM counters"
@@ -147,7 +150,7 @@ class Store:
         return [StoredCounter(*row) for row in rows]
 
     def owners(self) -> dict[str, Owner]:
-        """Return whom identities belong to."""
+        """Return the owner of each identity."""
         with self._lock:
             return dict(self._connection.execute("SELECT identity, owner FROM identities").fetchall())
 
@@ -178,7 +181,7 @@ class Store:
         return ids
 
     def write_owners(self, owners: Mapping[str, Owner], holders: Mapping[str, Holder]) -> None:
-        """Write who is who; what is not in it any more is removed."""
+        """Replace the owners of identities and the holders of names."""
         rows: dict[str, list[tuple[object, ...]]] = {
             "identities": list(owners.items()),
             "holders": [
@@ -192,7 +195,7 @@ class Store:
                 self._connection.executemany(f"INSERT INTO {table} VALUES ({places})", values)  # noqa: S608
 
     def reset(self, titles: Iterable[bytes]) -> None:
-        """Let counters begin anew, and leave word for a gateway that is running."""
+        """Reset the counters of these titles, also for a gateway that is running."""
         with self._lock, transaction(self._connection):
             for title in titles:
                 self._connection.execute(
@@ -214,7 +217,7 @@ class Store:
         return [title for (title,) in rows]
 
     def forget_resets(self) -> None:
-        """Drop word that was left while no gateway ran: the counters themselves begin anew already."""
+        """Drop resets from before the start: the counters in the file are reset already."""
         with self._lock:
             self._connection.execute("DELETE FROM resets WHERE EXISTS (SELECT 1 FROM resets)")
 
@@ -230,20 +233,20 @@ class Store:
         return [Undelivered(*row) for row in rows]
 
     def count_undelivered(self) -> int:
-        """Count the messages that wait."""
+        """Return the number of messages that wait."""
         with self._lock:
             return int(self._connection.execute("SELECT count(*) FROM undelivered").fetchone()[0])
 
     def delete(self, ids: Sequence[int]) -> None:
-        """Forget messages that were acknowledged."""
+        """Delete messages that were acknowledged."""
         with self._lock, transaction(self._connection):
             self._connection.executemany("DELETE FROM undelivered WHERE id = ?", [(i,) for i in ids])
 
     def drop_beyond(self, limits: StoreLimits) -> int:
-        """Drop the oldest messages beyond what may be kept, and return how many.
+        """Drop the oldest messages beyond the limits, and return how many.
 
-        The size is that of the file, which shrinks with it. Topics that take most give up most, so that no
-        meter can push the telegrams of another one out.
+        The size is that of the file, which shrinks with it. The largest topics lose most, so that no meter
+        can push out the telegrams of another one.
         """
         with self._lock:
             with transaction(self._connection):
@@ -272,7 +275,7 @@ class Store:
             return 0
         sizes = dict(
             self._connection.execute(
-                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered GROUP BY topic"  # noqa: S608 - our own words
+                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered GROUP BY topic"  # noqa: S608 - our own names
             ).fetchall()
         )
         share = _fair_share(sizes.values(), used - most * _SHARE_AFTER_DROP)
@@ -307,7 +310,7 @@ class Store:
             )
 
     def note_taken_back(self, topics: Iterable[str]) -> None:
-        """Record retained topics that the broker has no more."""
+        """Delete retained topics that the broker has emptied."""
         with self._lock, transaction(self._connection):
             self._connection.executemany("DELETE FROM published WHERE topic = ?", [(t,) for t in topics])
 
@@ -317,14 +320,14 @@ class Store:
             return dict(self._connection.execute("SELECT topic, size FROM put_aside").fetchall())
 
     def note_put_aside(self, topic: str, size: int | None) -> None:
-        """Record that the broker refuses messages of this size; None if it takes them again."""
+        """Record that the broker refuses messages of this size; None if it accepts them again."""
         with self._lock, transaction(self._connection):
             self._connection.execute("DELETE FROM put_aside WHERE topic = ?", (topic,))
             if size is not None:
                 self._connection.execute("INSERT INTO put_aside VALUES (?, ?)", (topic, size))
 
     def forget_meter(self, meter: str, topic_beginning: str) -> int:
-        """Forget who a meter is and the messages that wait under its topics, and count those.
+        """Delete who a meter is and the messages that wait under its topics, and return their number.
 
         Its frame counters stay, or its old frames could be replayed.
         """
@@ -344,7 +347,7 @@ def _fair_share(sizes: Iterable[int], excess: float) -> float:
     """Return what each topic may keep at most, so that this many bytes go."""
     ordered = sorted(sizes, reverse=True)
     for number, (size, following) in enumerate(zip(ordered, [*ordered[1:], 0], strict=True), 1):
-        # Were the largest ones cut down to the next in size, would that do?
+        # Is it enough to cut the largest ones down to the next in size?
         if excess <= number * (size - following):
             return size - excess / number
         excess -= number * (size - following)

@@ -10,7 +10,8 @@ import pytest
 
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt.connection import Connection, ConnectionFailed
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
+from smarty_gateway.outputs.mqtt.connection import Connection
 from tests.support.commands import SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
 
 

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt.connection import Connection, ConnectionFailed, Will
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
+from smarty_gateway.outputs.mqtt.connection import Connection, Will
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import PASSWORD, assert_no_secret

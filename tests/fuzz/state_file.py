@@ -9,7 +9,7 @@ from typing import Final
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.outputs.mqtt.outbox import Outbox
-from smarty_gateway.outputs.mqtt.published import PublishedTopics
+from smarty_gateway.outputs.mqtt.retained import RetainedTopics
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.state.state_file import FILE_NAME, VERSION, StateError
 from smarty_gateway.state.store import Holder, Store, StoredCounter
@@ -167,7 +167,7 @@ def _use_resets(store: Store) -> None:
 
 
 def _use_published(store: Store) -> None:
-    published = PublishedTopics(store)
+    published = RetainedTopics(store)
     for topic in published.topics:
         _check_topic(topic)
     for name in published.names:
@@ -182,13 +182,13 @@ def _use_published(store: Store) -> None:
 
 
 def _use_undelivered(store: Store) -> None:
-    outbox = Outbox(store, StoreLimits(), list)
+    outbox = Outbox(store, StoreLimits())
     outbox.tick(0.0)
     while (waiting := outbox.next_to_send()) is not None:
         _check_topic(waiting.topic)
         assert isinstance(waiting.payload, bytes)
         assert isinstance(waiting.id, int)
-        outbox.acknowledge(waiting)
+        outbox.remove(waiting)
     outbox.add("smarty/house/telegram", b"{}", 1.0)
     outbox.close(2.0)
 

@@ -275,7 +275,7 @@ def test_holders_can_be_looked_at_without_a_trace(tmp_path: Path) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a folder on a file system of its own."""
+    """Make a folder on a file system of its own."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if subprocess.run([MOUNT, "-t", "tmpfs", "tmpfs", folder], check=False).returncode:

@@ -42,7 +42,7 @@ def counter(
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Give an empty store."""
+    """Open an empty store."""
     with Store(tmp_path) as found:
         yield found
 
@@ -242,7 +242,7 @@ def test_a_file_that_is_no_database_is_put_aside_and_said(tmp_path: Path, damage
         assert store.notices
         (aside,) = tmp_path.glob("*.damaged-*")
         assert aside.name in store.notices[0]
-        assert "begin anew" in store.notices[0]
+        assert "start again" in store.notices[0]
         assert aside.read_bytes() == damage
         store.write([counter(7)])
         assert store.all_counters() == [counter(7)]
@@ -487,3 +487,19 @@ def test_with_a_full_disk_what_a_crash_left_in_the_log_is_taken_up_too(
         monkeypatch.chdir(tmp_path.parent)
         with Store(Path(tmp_path.name)) as store:
             assert store.all_counters() == [counter(7)]
+
+
+def test_with_a_full_disk_telegrams_that_wait_in_the_file_stay_there_and_fill_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path) as store:
+        store.write([counter(7)], [("topic", b"x" * 1000)] * 2000)
+    (tmp_path / "gateway.sqlite3-wal").mkdir()  # SQLite cannot make its log, as on a full disk
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
+    with Store(tmp_path) as store:
+        assert store.count_undelivered() == 0
+        assert store._pages("page_count") < 200_000
+        assert store.all_counters() == [counter(7)]
+    (tmp_path / "gateway.sqlite3-wal").rmdir()
+    with Store(tmp_path) as store:
+        assert store.count_undelivered() == 2000

@@ -7,6 +7,7 @@ in the second case as a slow test.
 import datetime as dt
 import ipaddress
 import json
+import math
 import os
 import re
 import shutil
@@ -159,6 +160,7 @@ class Broker:
 
     Attributes:
         is_mosquitto: true while a test runs on Mosquitto.
+        folder: with its files.
     """
 
     is_mosquitto = False
@@ -176,9 +178,9 @@ class Broker:
         answers: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.port = free_port()
-        self._folder = folder / f"broker-{self.port}"
-        self._folder.mkdir()
-        self._log = self._folder / "log"
+        self.folder = folder / f"broker-{self.port}"
+        self.folder.mkdir()
+        self._log = self.folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._users, self._server, self._client_ca, self._acl = users, server, client_ca, acl
         self._options = options
@@ -192,7 +194,7 @@ class Broker:
     def _embedded_options(self) -> Path:
         options = {
             "port": self.port,
-            "state": str(self._folder / "state"),
+            "state": str(self.folder / "state"),
             "users": self._users,
             "certificate": self._server and str(self._server.certificate),
             "key": self._server and str(self._server.key),
@@ -200,7 +202,7 @@ class Broker:
             "hangs_up_on": self._hangs_up_on,
             "answers": dict(self._answers),
         }
-        file = self._folder / "options.json"
+        file = self.folder / "options.json"
         file.write_text(json.dumps(options), "utf-8")
         return file
 
@@ -209,7 +211,7 @@ class Broker:
             f"listener {self.port} 127.0.0.1",
             f"allow_anonymous {str(self._users is None).lower()}",
             "persistence true",
-            f"persistence_location {self._folder}/",
+            f"persistence_location {self.folder}/",
             "autosave_on_changes true",
             "autosave_interval 1",
             "max_queued_messages 1000000",  # with 0, Mosquitto 2.0 hangs up after what it forbids
@@ -220,7 +222,7 @@ class Broker:
         if os.geteuid() == 0:
             lines.append("user root")
         if self._users is not None:
-            passwords = self._folder / "passwords"
+            passwords = self.folder / "passwords"
             passwords.touch(0o600)
             for user, password in self._users.items():
                 subprocess.run(
@@ -233,12 +235,12 @@ class Broker:
             lines += [f"cafile {self._client_ca}", "require_certificate true"]
         if self._acl is not None:
             lines.append(f"acl_file {self._write_acl(self._acl)}")
-        file = self._folder / "mosquitto.conf"
+        file = self.folder / "mosquitto.conf"
         file.write_text("\n".join([*lines, ""]), "utf-8")
         return file
 
     def _write_acl(self, lines: str) -> Path:
-        acl = self._folder / "acl"
+        acl = self.folder / "acl"
         acl.write_text(lines, "utf-8")
         acl.chmod(0o600)
         return acl
@@ -274,15 +276,26 @@ class Broker:
             return False
         return True
 
+    @property
+    def url(self) -> str:
+        """The address for the configuration."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def is_running(self) -> bool:
+        """True if it was started and has not ended."""
+        return self._process is not None
+
     def stop(self) -> None:
-        """Terminate it, and wait."""
-        self._end(signal.SIGTERM)
+        """Ask it to end, and wait."""
+        self.end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill it: it can neither log nor save anything."""
-        self._end(signal.SIGKILL)
+        """End it at once, without a chance to log or save anything."""
+        self.end(signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> None:
+    def end(self, number: signal.Signals) -> None:
+        """Send a signal that ends it, if it runs, and wait."""
         if self._process is not None:
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
@@ -325,7 +338,12 @@ class Message:
 
 
 class Subscriber:
-    """Collects messages; its session outlives a restart of the broker, so it misses nothing."""
+    """Collects messages; its session outlives a restart of the broker, so it misses nothing.
+
+    Attributes:
+        messages: so far.
+        connected_at: since when it is connected, by the monotonic clock; infinite while it is not.
+    """
 
     def __init__(
         self,
@@ -337,6 +355,7 @@ class Subscriber:
         certificate: Certificate | None = None,
     ) -> None:
         self.messages: list[Message] = []
+        self.connected_at = math.inf
         self._topics = topics or ("#",)
         self._is_subscribed = threading.Event()
         client = Client(
@@ -353,7 +372,7 @@ class Subscriber:
                 keyfile=str(certificate.key) if certificate else None,
             )
         client.on_connect = self._connected
-        client.on_disconnect = lambda *_: self._is_subscribed.clear()
+        client.on_disconnect = self._disconnected
         client.on_subscribe = lambda *_: self._is_subscribed.set()
         client.on_message = self._received
         client.connect("localhost" if ca_file else "127.0.0.1", broker.port)
@@ -369,6 +388,11 @@ class Subscriber:
 
     def _connected(self, *_: object) -> None:
         self._client.subscribe([(topic, 1) for topic in self._topics])
+        self.connected_at = time.monotonic()
+
+    def _disconnected(self, *_: object) -> None:
+        self.connected_at = math.inf
+        self._is_subscribed.clear()
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         self.messages.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from smarty_gateway.config.gateway_file import load_config
-from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput
+from smarty_gateway.outputs.mqtt.output import MqttOutput
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
@@ -50,7 +50,7 @@ def configure(folder: Path, broker: Broker, more: str = "", url: str | None = No
     (folder / "gateway.yaml").write_text(
         f"meters: [{{name: house, source: {folder}/port}}]\n"
         "outputs:\n  stdout: {format: json}\n"
-        f"  mqtt: {{url: '{url or f'mqtt://127.0.0.1:{broker.port}'}', interval: 0, {more}}}\n",
+        f"  mqtt: {{url: '{url or broker.url}', interval: 0, {more}}}\n",
         "utf-8",
     )
 
@@ -96,7 +96,7 @@ def mqtt_output(
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside), list)
+        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside))
         output.start()
         try:
             yield output

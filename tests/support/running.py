@@ -31,11 +31,13 @@ class Running:
 
     Attributes:
         lines: of standard output so far.
+        times: when each of them came, by the monotonic clock.
         log: lines of standard error so far.
     """
 
     def __init__(self, *arguments: object, folder: Path, env: dict[str, str] | None = None) -> None:
         self.lines: list[str] = []
+        self.times: list[float] = []
         self.log: list[str] = []
         arguments = as_verbose_as_it_gets(arguments)
         assert_no_key_in_arguments(arguments)
@@ -48,17 +50,23 @@ class Running:
             env={**environment(), "XDG_STATE_HOME": str(folder / "state"), **(env or {})},
         )
         self._threads = [
-            threading.Thread(target=self._collect, args=(stream, into))
-            for stream, into in ((self._process.stdout, self.lines), (self._process.stderr, self.log))
+            threading.Thread(target=self._collect, args=arguments)
+            for arguments in (
+                (self._process.stdout, self.lines, self.times),
+                (self._process.stderr, self.log, None),
+            )
         ]
         for thread in self._threads:
             thread.start()
         self._state = folder / "state"
 
     @staticmethod
-    def _collect(stream: IO[bytes] | None, into: list[str]) -> None:
+    def _collect(stream: IO[bytes] | None, into: list[str], times: list[float] | None) -> None:
         assert stream is not None
-        into.extend(line.decode("utf-8", "replace").rstrip("\n") for line in stream)
+        for line in stream:
+            if times is not None:
+                times.append(time.monotonic())
+            into.append(line.decode("utf-8", "replace").rstrip("\n"))
         stream.close()
 
     def __enter__(self) -> Self:

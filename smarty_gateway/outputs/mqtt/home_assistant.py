@@ -1,4 +1,4 @@
-"""What Home Assistant must be told so that a meter appears by itself, ready for the energy dashboard.
+"""Announcements with which a meter appears in Home Assistant by itself, ready for the energy dashboard.
 
 Pure: readings go in, topics and payloads come out. The rules are those of Home Assistant's MQTT
 discovery (2024.11 and newer for devices): `dev` and `o` are mandatory, `expire_after` belongs into
@@ -31,15 +31,15 @@ _PRECISION: Final = {
     "m³": 3,
     "GJ": 3,
 }
-#: Text and state that change rarely and that few people look at.
+#: Sections whose values rarely change and interest few people.
 _DIAGNOSTIC: Final = frozenset({"Meter", "Supply quality", "Switches and limits", "Messages"})
 _ALWAYS_SHOWN: Final = frozenset({"tariff"})
-#: Diagnostics that would only fill the database: they are there, but off until somebody wants them.
+#: Diagnostics that would only fill the database: disabled until a user enables them.
 _OFF: Final = frozenset(
     {"timestamp", "received", "frame_counter", "header", "p1_version", "logical_device_name", "equipment_id",
      "ean", "message_code", "grid_voltage"}
 )  # fmt: skip
-#: Beside the fields of the telegram; what is proven is worth seeing.
+#: Beside the fields of the telegram.
 _OWN: Final[Mapping[str, tuple[str, str | None]]] = {
     "security": ("Proof of the readings", None),
     "frame_counter": ("Frame counter", None),
@@ -52,10 +52,10 @@ _DEVICE_CLASS_OF_MEDIUM: Final = {
 
 
 class Discovery:
-    """What one meter and its M-Bus devices are announced with.
+    """Announces meters and their M-Bus devices.
 
     Args:
-        expire_after: seconds without a state after which a value is not shown any more.
+        expire_after: seconds without a state after which a value becomes unavailable.
     """
 
     def __init__(self, config: HomeAssistantConfig, topics: Topics, expire_after: int) -> None:
@@ -65,13 +65,13 @@ class Discovery:
 
     @property
     def birth_topic(self) -> str:
-        """Give the topic on which Home Assistant says that it has started."""
+        """The topic on which Home Assistant announces its start."""
         return f"{self._config.prefix}/status"
 
     def messages(
         self, reading: Reading, names: Iterable[str], devices: Iterable[tuple[str, Mapping[str, Any]]]
     ) -> dict[str, dict[str, Any]]:
-        """Give the announcements of a meter: topics with their payloads.
+        """Return the announcements of a meter: topics with their payloads.
 
         Args:
             reading: the newest one.
@@ -97,7 +97,7 @@ class Discovery:
         ]
 
     def left_by_others(self, topics: Iterable[str], reading: Reading) -> list[str]:
-        """Give the announcements of the meter that was here before this one; none if there was no other.
+        """Return the announcements of the meter that had this name before; none if there was no other.
 
         Args:
             topics: all that were published under the name of the meter.
@@ -110,12 +110,12 @@ class Discovery:
         return [topic for topic, own in owners.items() if own not in still_here]
 
     def in_other_style(self, topics: Iterable[str]) -> list[str]:
-        """Give the announcements that another style has left."""
+        """Return the announcements that another style has left."""
         other = "sensor" if self._config.style is Style.DEVICE else "device"
         return [topic for topic in topics if topic.startswith(f"{self._config.prefix}/{other}/smarty_")]
 
     def device_of(self, topic: str) -> str | None:
-        """Return the id of the device that is announced on a topic; None if it is no topic for that."""
+        """Return the id of the device that is announced on a topic; None for other topics."""
         found = re.match(r"/(?:device|sensor)/(smarty_[^/]+)/", topic.removeprefix(self._config.prefix))
         return found[1] if found and topic.startswith(self._config.prefix) else None
 
@@ -124,7 +124,7 @@ class Discovery:
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         prefix = self._config.prefix
         if not components:
-            return  # a device that says no more than its id
+            return  # a device of which nothing but the id is known
         for key, component in components.items():
             component["unique_id"] = f"{own_id}_{key}"
         # Home Assistant cuts off the name of a device where one of its entities begins with it.
@@ -161,30 +161,30 @@ class Discovery:
         components: dict[str, Component] = {}
         for name in names:
             components |= self._field(name)
-        for name, (words, device_class) in _OWN.items():
+        for name, (label, device_class) in _OWN.items():
             if name in reading.record:
-                components[name] = self._component(words, name, device_class=device_class, diagnostic=True)
+                components[name] = self._component(label, name, device_class=device_class, diagnostic=True)
                 self._switch_off(name, components[name])
         return self._shared(reading, device, self._topics.of(reading.meter, "state")), components
 
     def _field(self, name: str) -> dict[str, Component]:
         found = BY_NAME.get(name)
         if found is None or found.quantity.form in (Form.FAILURE_LOG, Form.PEAK_HISTORY):
-            return {}  # a list is no state; who wants it reads the JSON
-        words = found.description if ", " not in found.name else name.replace("_", " ").capitalize()
+            return {}  # a list is not a state; it is in the JSON object
+        label = found.description if ", " not in found.name else name.replace("_", " ").capitalize()
         quantity = found.quantity
         diagnostic = found.section in _DIAGNOSTIC and name not in _ALWAYS_SHOWN
         if quantity.form is Form.PEAK:
             at = self._component(
-                f"{words}, time", f"{name}.timestamp", device_class="timestamp", diagnostic=True
+                f"{label}, time", f"{name}.timestamp", device_class="timestamp", diagnostic=True
             )
-            return {name: self._number(words, f"{name}.value", quantity), f"{name}_timestamp": at}
+            return {name: self._number(label, f"{name}.value", quantity), f"{name}_timestamp": at}
         if quantity.form is Form.TIME:
-            component = self._component(words, name, device_class="timestamp", diagnostic=True)
+            component = self._component(label, name, device_class="timestamp", diagnostic=True)
         elif quantity.unit is not None or quantity.state_class is not None:
-            component = self._number(words, name, quantity, diagnostic=diagnostic)
+            component = self._number(label, name, quantity, diagnostic=diagnostic)
         else:
-            component = self._component(words, name, diagnostic=diagnostic)
+            component = self._component(label, name, diagnostic=diagnostic)
             if quantity.form in (Form.TEXT, Form.HEX_TEXT):
                 # A state has 255 characters at most, a message of a grid operator 1024.
                 component["val_tpl"] = f"{{{{ (value_json.{name} | default(''))[:255] }}}}"
@@ -196,8 +196,8 @@ class Discovery:
         if name in _OFF:
             component["en"] = False
 
-    def _number(self, words: str, path: str, quantity: Quantity, *, diagnostic: bool = False) -> Component:
-        component = self._component(words, path, device_class=quantity.device_class, diagnostic=diagnostic)
+    def _number(self, label: str, path: str, quantity: Quantity, *, diagnostic: bool = False) -> Component:
+        component = self._component(label, path, device_class=quantity.device_class, diagnostic=diagnostic)
         if quantity.unit is not None:
             component["unit_of_meas"] = quantity.unit
             if quantity.unit in _PRECISION:
@@ -207,14 +207,14 @@ class Discovery:
         return component
 
     def _component(
-        self, words: str, path: str, *, device_class: str | None = None, diagnostic: bool = False
+        self, label: str, path: str, *, device_class: str | None = None, diagnostic: bool = False
     ) -> Component:
-        # What this telegram does not say is an empty text, which leaves the state as it was.
+        # A value that is missing in this telegram becomes an empty text, which leaves the state as it was.
         parent, _, child = path.rpartition(".")
         value = f"(value_json.{parent} | default({{}})).{child}" if parent else f"value_json.{path}"
         component: Component = {
             "p": "sensor",
-            "name": words,
+            "name": label,
             "val_tpl": f"{{{{ {value} | default('') }}}}",
             "exp_aft": self._expire_after,
         }
@@ -227,10 +227,10 @@ class Discovery:
     def _mbus_device(
         self, reading: Reading, medium: str, device: Mapping[str, Any], own_id: str
     ) -> tuple[dict[str, Any], dict[str, Component]]:
-        words = medium.replace("_", " ").capitalize()
+        label = medium.replace("_", " ").capitalize()
         about = {
             "ids": [own_id],
-            "name": f"{reading.meter} {words.lower()}",
+            "name": f"{reading.meter} {label.lower()}",
             "sn": device_name(device),
             "via_device": _id_of(reading),
         }
@@ -238,8 +238,8 @@ class Discovery:
         if "value" in device:
             kind = _DEVICE_CLASS_OF_MEDIUM.get(medium.rstrip("0123456789").rstrip("_"))
             unit = device.get("unit")
-            # A gas meter that counts energy is one of energy, and a heat meter that counts volume is
-            # none, or Home Assistant refuses the unit.
+            # A gas meter may count energy and a heat meter volume; Home Assistant refuses a device class that
+            # does not match the unit.
             if unit in ("kWh", "GJ"):
                 kind = "energy"
             elif kind == "energy":
@@ -250,11 +250,11 @@ class Discovery:
                 "Read at", "timestamp", device_class="timestamp", diagnostic=True
             )
             if not _has_offset(str(device.get("timestamp", ""))):
-                del components["timestamp"]  # without a zone Home Assistant takes no time
+                del components["timestamp"]  # Home Assistant refuses a time without a zone
         if "valve_state" in device:
             components["valve_state"] = self._component("Valve state", "valve_state", diagnostic=True)
         for component in components.values():
-            del component["exp_aft"]  # such a meter may be read once a day
+            del component["exp_aft"]  # such a meter may be read only once a day
         return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
 
 

@@ -1,4 +1,4 @@
-"""What one meter has to say to the broker at a given moment: pure, with time as an argument.
+"""The messages of one meter, and when each is due: pure, with time as an argument.
 
 States are the newest only: while the broker is away or slow, a new one takes the place of the old,
 because Home Assistant stamps on arrival and would write an old value as a new one.
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smarty_gateway.outputs.json_lines import to_json_bytes
-from smarty_gateway.outputs.mqtt.device_owners import rank
+from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
-from smarty_gateway.outputs.mqtt.mbus_devices import MbusDevices
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.meter import Security
@@ -31,10 +30,10 @@ Message = tuple[str, bytes]
 
 
 class _Pace:
-    """Says when a state may be sent: at most one for each interval, without falling behind the meter.
+    """When a state may be sent: at most one in each interval, without falling behind the meter.
 
-    A meter that speaks once an interval does so a little early or late. Each of its telegrams goes out
-    at once, as the times for them are a grid, which a late one does not shift.
+    A meter that sends once an interval does so a little early or late. Each of its telegrams goes out at
+    once, as the times for them are a grid, which a late one does not shift.
     """
 
     def __init__(self, interval: float) -> None:
@@ -46,18 +45,18 @@ class _Pace:
         self.due_at = float("-inf")
 
     def arrive(self, now: float) -> None:
-        """Take note of a new state."""
+        """Record a new state."""
         self._arrived = now
         if not self._is_hurried:
             self.due_at = now if now > self._next - self._early else self._next
 
     def hurry(self) -> None:
-        """Let the newest state go at once."""
+        """Make the newest state due at once."""
         self._is_hurried = True
         self.due_at = float("-inf")
 
     def note_sent(self) -> None:
-        """Take note that the newest state was sent."""
+        """Record that the newest state was sent."""
         self._is_hurried = False
         is_in_step = -self._early < self._arrived - self._next < self._interval
         self._next = (self._next if is_in_step else self._arrived) + self._interval
@@ -68,7 +67,7 @@ class MeterTopics:
 
     Args:
         interval: seconds between two states at most.
-        values: each value has a topic of its own, too.
+        values: each value also has a topic of its own.
     """
 
     def __init__(
@@ -120,11 +119,11 @@ class MeterTopics:
             self._is_online = self._availability_due = True
 
     def report(self, health: Health) -> None:
-        """Take note of the health."""
+        """Take the health."""
         self._health = health
 
     def reset(self) -> None:
-        """Take note of a new connection: everything that is retained is sent again."""
+        """Make everything that is retained due: there is a new connection."""
         self._availability_due = True
         self._announced = None
         self._mbus.clear()
@@ -133,26 +132,26 @@ class MeterTopics:
         self._health_sent = float("-inf")
 
     def announce_again(self) -> None:
-        """Take note that Home Assistant has started: announcements, then states."""
+        """Make announcements and states due: Home Assistant has started."""
         self._announced = None
         self._mbus.clear()
         self._state_due = self._newest is not None
         self._pace.hurry()
 
     def finish(self) -> None:
-        """Take note that the gateway stops: what is newest goes out, whatever the interval."""
+        """Make what is newest due, whatever the interval: the gateway stops."""
         self._pace.hurry()
         self._held_until = self._health_sent = float("-inf")
 
     def left_by_others(self, topics: Iterable[str]) -> list[str]:
-        """Give those of the published topics that announce the meter that was here before."""
+        """Return those of the topics that announce the meter that had this name before."""
         if self._discovery is None or self._newest is None:
             return []
         return self._discovery.left_by_others(topics, self._newest)
 
     @property
     def rank(self) -> int:
-        """Return how much its word about the devices that it names counts."""
+        """How much its claim to the devices that it names counts."""
         if self._newest is None:
             return 0
         is_authenticated = self._newest.telegram.security is Security.AUTHENTICATED
@@ -160,7 +159,7 @@ class MeterTopics:
 
     @property
     def discovery_id(self) -> str | None:
-        """Return the id of the meter itself in discovery; None before it spoke, or without discovery."""
+        """The id of the meter itself in discovery; None before its first reading, or without discovery."""
         if self._discovery is None or self._newest is None:
             return None
         return self._discovery.ids(self._newest)[0]
@@ -178,17 +177,17 @@ class MeterTopics:
 
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""
-        if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be mute
+        if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be silenced
             self._held_until = now + _SWAP_PAUSE
 
     @property
     def identity(self) -> str | None:
-        """Return what identifies the meter in discovery; None before it spoke."""
+        """What identifies the meter in discovery; None before its first reading."""
         return None if self._newest is None else _identity_of(self._newest)
 
     @property
     def state_due_at(self) -> float | None:
-        """Say when there will be a state to send; None where there is none."""
+        """When there will be a state to send; None if there will be none."""
         return max(self._pace.due_at, self._held_until) if self._state_due else None
 
     @property
@@ -196,7 +195,7 @@ class MeterTopics:
         return max(_OFFLINE_AFTER, _PERIODS * self._period)
 
     def due(self, now: float) -> Iterator[Message]:
-        """Give the retained messages that are due, in the order in which they should be sent."""
+        """Yield the retained messages that are due, in the order in which they should be sent."""
         if self._is_online and self._arrived is not None and now - self._arrived >= self._patience:
             self._is_online, self._availability_due = False, True
         if self._availability_due:
@@ -212,7 +211,7 @@ class MeterTopics:
             yield from self._announcements(newest)  # last: a broker may find them too long
 
     def unsure(self, now: float) -> Iterator[Message]:
-        """Give what is due of that which may be lost: health, and single values."""
+        """Yield what is due and may be lost: health, and single values."""
         if self._health is not None:
             yield from self._health_message(self._health, now)
         if self._values and self._sent == now and self._newest is not None:
@@ -235,7 +234,7 @@ class MeterTopics:
             yield self._topics.of(self.meter, "health"), to_json_bytes(health.as_object())
 
     def offline(self) -> Message:
-        """Give the last word of a gateway that stops."""
+        """Return the last message of a gateway that stops."""
         return self._topics.of(self.meter, "availability"), _OFFLINE
 
     def _announcements(self, newest: Reading) -> Iterator[Message]:

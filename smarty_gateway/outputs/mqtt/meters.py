@@ -1,4 +1,4 @@
-"""All meters as the broker sees them: what is due of each, who announces what, and what is taken back."""
+"""All meters: what is due of each, which of them announces a device, and which topics are emptied."""
 
 import heapq
 from collections import deque
@@ -7,17 +7,20 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, Config, MqttConfig
-from smarty_gateway.outputs.mqtt.device_owners import DeviceOwners, rank
+from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
-from smarty_gateway.outputs.mqtt.line import Rank
 from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
-from smarty_gateway.outputs.mqtt.published import NOBODY, PublishedTopics
+from smarty_gateway.outputs.mqtt.retained import NOBODY, RetainedTopics
+from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.safe_text import topic_part
+from smarty_gateway.state.store import Store
 
 _ROUND_EVERY: Final = 1.0
+#: Home Assistant shows no value that is older than four intervals, but never less than this.
+_EXPIRES_AFTER_LEAST: Final = 120
 
 
 class Meters:
@@ -25,56 +28,50 @@ class Meters:
 
     Args:
         config: names meters; they come before others.
-        mqtt: how often they speak.
-        published: what the broker holds of them.
-        proven: the names of meters whose frames have verified in an earlier run.
+        mqtt: how often their states are sent, and how they are announced.
+        store: what an earlier run has published, and which meters have verified.
         now: the time.
 
     Attributes:
         named: the meters that the configuration names.
-        gone: meters that are to be forgotten; others may add to it.
+        retained: the topics that the broker holds.
+        gone: meters that are to be forgotten; any thread may add to it.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what the output knows when it starts
-        self,
-        config: Config,
-        mqtt: MqttConfig,
-        topics: Topics,
-        discovery: Discovery | None,
-        published: PublishedTopics,
-        proven: set[str],
-        now: float,
-    ) -> None:
+    def __init__(self, config: Config, mqtt: MqttConfig, store: Store, now: float) -> None:
         self.named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
-        self.published = published
+        self.retained = RetainedTopics(store)
         self.gone: deque[str] = deque()
         self._named_parts = frozenset(map(topic_part, self.named))
-        self._topics = topics
-        self._discovery = discovery
+        self._topics = Topics(mqtt.topic)
+        self._discovery: Discovery | None = None
+        if mqtt.home_assistant is not None:
+            expire_after = max(_EXPIRES_AFTER_LEAST, round(4 * mqtt.interval))
+            self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
         self._interval, self._values = mqtt.interval, mqtt.values
         self._meters: dict[str, MeterTopics] = {}
         self._identities: dict[str, str] = {}
-        # With a thousand meters it is too much to ask each of them whenever one has spoken.
+        # With a thousand meters it is too much to ask each of them after every reading.
         self._touched: set[str] = set()
         self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
         self._alarm_of: dict[str, float] = {}
         self._next_round = 0.0
-        self._make_known(config, proven, now)
+        self._make_known(config, {row.meter for row in store.all_counters()}, now)
 
     def _make_known(self, config: Config, proven: set[str], now: float) -> None:
-        """Make those that have something to say before they speak."""
+        """Make the meters that have something to publish before their first reading."""
         for meter in config.meters:
             if meter.name:
                 self._meter(meter.name).report(Health())
         own = {self._topics.of(name) for name in self._meters}
-        earlier = [name for name in sorted(self.published.names) if self._topics.of(name) not in own]
+        earlier = [name for name in sorted(self.retained.names) if self._topics.of(name) not in own]
         room = sum(meter.unnamed * len(meter.sources) for meter in config.meters)
         for name in earlier:
             room -= name not in proven
             if room < 0 and name not in proven:
-                self.gone.append(name)  # more than any source may bring: somebody has invented them
+                self.gone.append(name)  # more than the sources may bring: they are invented
             else:
-                self._meter(name)  # from an earlier run: offline until it speaks
+                self._meter(name)  # from an earlier run: offline until its first reading
         self._unheard = set(self._meters) - self.named - proven
         self._unheard_until = now + FORGOTTEN_SECONDS
         self._owners = DeviceOwners(
@@ -83,7 +80,7 @@ class Meters:
                     name,
                     rank(is_authenticated=name in proven, is_configured=name in self.named, is_own=False),
                 )
-                for topic, name in self.published.items()
+                for topic, name in self.retained.items()
                 if self._discovery is not None and (device := self._discovery.device_of(topic)) is not None
             },
             now,
@@ -108,41 +105,49 @@ class Meters:
             self._owners.note_named(reading.meter, self._discovery.ids(reading), now)
 
     @property
+    def birth_topic(self) -> str | None:
+        """The topic on which Home Assistant announces its start; None without Home Assistant."""
+        return None if self._discovery is None else self._discovery.birth_topic
+
+    @property
     def has_work(self) -> bool:
-        """True if a meter was heard whose messages are not in line yet."""
+        """True if there is a reading whose messages are not queued yet."""
         return bool(self._touched)
 
     def next_due(self, now: float) -> float:
         """Return after how many seconds there is something to do, a second at most."""
         return min(_ROUND_EVERY, max(0.0, self._alarms[0][0] - now)) if self._alarms else _ROUND_EVERY
 
-    def reset(self) -> None:
-        """Let everything that is retained be sent again: there is a new connection."""
+    def reset(self, sender: Sender) -> None:
+        """Send everything that is retained again, and empty what is not used any more: a new connection."""
+        if self._discovery is not None:
+            self.retained.retire(self._discovery.in_other_style(self.retained.topics))
+        self._empty(sender, self.retained.retired, Rank.FIRST)
         for meter in self._meters.values():
             meter.reset()
         self._touched.update(self._meters)
 
     def announce_again(self) -> None:
-        """Let announcements and states be sent again: Home Assistant has started."""
+        """Send announcements and states again: Home Assistant has started."""
         for meter in self._meters.values():
             meter.announce_again()
 
     def finish(self) -> None:
-        """Let what is newest go out, whatever the interval: the gateway stops."""
+        """Make what is newest due, whatever the interval: the gateway stops."""
         for meter in self._meters.values():
             meter.finish()
         self._touched.update(self._meters)
 
     def go_offline(self, sender: Sender) -> None:
-        """Send the last word of each meter."""
+        """Queue `offline` for each meter."""
         for meter in self._meters.values():
             sender.put(*meter.offline(), Rank.FIRST)
 
-    def put_due(self, sender: Sender, health: Mapping[str, Health], now: float) -> None:
-        """Put what is due in line."""
+    def queue_due(self, sender: Sender, health: Mapping[str, Health], now: float) -> None:
+        """Queue what is due."""
         if now >= self._next_round:
             self._next_round = now + _ROUND_EVERY
-            self.published.save()
+            self.retained.save()
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
@@ -152,12 +157,11 @@ class Meters:
                 self._collect(sender, self._meters[name], health, now)
         self._touched.clear()
 
-    def empty(self, sender: Sender, topics: Iterable[str], rank: Rank) -> None:
-        """Let retained messages be taken back."""
-        for topic in topics:
-            sender.put(topic, b"", rank, partial(self.published.note_emptied, topic))
-
     # One meter
+
+    def _empty(self, sender: Sender, topics: Iterable[str], rank: Rank) -> None:
+        for topic in topics:
+            sender.put(topic, b"", rank, partial(self.retained.note_emptied, topic))
 
     def _meter(self, name: str) -> MeterTopics:
         found = self._meters.get(name)
@@ -168,7 +172,7 @@ class Meters:
         return found
 
     def _forget_gone(self, sender: Sender, now: float) -> None:
-        """Empty the topics of meters that nobody configured and that were not heard for a day."""
+        """Empty the topics of meters that the configuration does not name and that sent nothing for a day."""
         if self._unheard and now >= self._unheard_until:
             self.gone.extend(self._unheard)
             self._unheard.clear()
@@ -178,23 +182,23 @@ class Meters:
             self._identities.pop(name, None)
             self._alarm_of.pop(name, None)
             self._owners.forget(name)
-            topics = self.published.of(name)
-            self.published.retire(topics)
+            topics = self.retained.of(name)
+            self.retained.retire(topics)
             for topic in topics:
                 sender.discard(topic)
-            self.empty(sender, topics, Rank.OTHERS_FIRST)
+            self._empty(sender, topics, Rank.OTHERS_FIRST)
 
     def _collect(self, sender: Sender, meter: MeterTopics, health: Mapping[str, Health], now: float) -> None:
-        """Put what is due of a meter in line; what waits there under the same topic is replaced."""
+        """Queue what is due of a meter; it replaces what waits on the same topic."""
         if meter.meter in health:
             meter.report(health[meter.meter])
-        self._look_at_identity(sender, meter, now)
+        self._check_identity(sender, meter, now)
         self._remove_replaced_devices(sender, meter)
         messages = [
             (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
         ]
         unsure = list(meter.unsure(now))
-        self.published.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
+        self.retained.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
             is_state = topic.startswith(f"{self._topics.root}/")
             sender.put(topic, payload, self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT))
@@ -210,13 +214,13 @@ class Meters:
             topics = [state_topic]
             if self._discovery is not None and device is not None:
                 self._owners.release(device)
-                own = self.published.of(meter.meter)
+                own = self.retained.of(meter.meter)
                 topics += [topic for topic in own if self._discovery.device_of(topic) == device]
-            self.published.retire(topics)
-            self.empty(sender, topics, self._rank(meter, Rank.FIRST))
+            self.retained.retire(topics)
+            self._empty(sender, topics, self._rank(meter, Rank.FIRST))
 
     def _is_ours(self, sender: Sender, topic: str, meter: MeterTopics, now: float) -> bool:
-        """True unless another meter announces the device of this topic; what its former owner said goes."""
+        """True unless another meter announces the device of this topic; empties its former announcement."""
         discovery = self._discovery
         device = None if discovery is None else discovery.device_of(topic)
         if discovery is None or device is None:
@@ -226,17 +230,17 @@ class Meters:
         if not self._owners.may_announce(device, meter.meter, rank_here, now):
             return False
         if before not in (None, meter.meter):
-            others = [other for other, owner in self.published.items() if owner not in (meter.meter, NOBODY)]
+            others = [other for other, owner in self.retained.items() if owner not in (meter.meter, NOBODY)]
             left = [other for other in others if discovery.device_of(other) == device]
-            self.published.retire(left)
-            self.empty(sender, left, self._rank(meter, Rank.FIRST))
+            self.retained.retire(left)
+            self._empty(sender, left, self._rank(meter, Rank.FIRST))
         return True
 
     def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
         return rank if meter.meter in self.named else rank.of_others
 
-    def _look_at_identity(self, sender: Sender, meter: MeterTopics, now: float) -> None:
-        """Take the old meter away from Home Assistant when another has come under the same name.
+    def _check_identity(self, sender: Sender, meter: MeterTopics, now: float) -> None:
+        """Remove the old meter from Home Assistant when another has come under the same name.
 
         Its entities read the state topic of that name: they would count the energy of the new meter.
         """
@@ -244,12 +248,12 @@ class Meters:
         if identity is None or self._identities.get(meter.meter) == identity:
             return
         self._identities[meter.meter] = identity
-        own = self.published.of(meter.meter)
+        own = self.retained.of(meter.meter)
         old = meter.left_by_others(own)
         if old:
-            self.published.retire(old)
-            # A place in line from before would let them overtake.
+            self.retained.retire(old)
+            # A place in the queue from before would let them overtake.
             for topic in (*old, self._topics.of(meter.meter, "state")):
                 sender.discard(topic)
-            self.empty(sender, old, self._rank(meter, Rank.FIRST))
+            self._empty(sender, old, self._rank(meter, Rank.FIRST))
             meter.hold(now)

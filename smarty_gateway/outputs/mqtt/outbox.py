@@ -1,25 +1,32 @@
-"""Telegrams on their way to the broker: in order, at least once, and on disk only in an outage.
+"""Telegrams that the broker has not acknowledged: in order, at least once, and on disk only in an outage.
 
-What is acknowledged within 10 s is never written. Once the oldest has waited for so long, all that
-wait go to the store in one transaction, so a crash costs 10 s of them at most. `durability: each`
-writes first. What is stored is read back in order, a page at a time, so memory does not grow with
-the outage. Not for more than one thread.
+What is acknowledged within 10 s is never written. Once the oldest has waited for 10 s, all that wait are
+written in one transaction, so a crash costs 10 s of them at most. `durability: each` writes before it sends.
+What is stored is read back in order, a page at a time, so memory does not grow with the outage.
+
+    add -> _fresh --10 s without acknowledgement--> store --a page at a time--> _page
+
+Both queues and the store are in the order of arrival, `_fresh` behind the store behind `_page`. A topic whose
+telegrams must wait is passed over; `_passed` remembers from which row it must be read again.
+Not for more than one thread.
 """
 
 import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from smarty_gateway.config.values import StoreLimits
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.fault_log import Condition
+from smarty_gateway.outputs.mqtt.send_queue import TopicTest
+from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that the broker has to acknowledge before the disk is used, and between two writes.
+#: Seconds for an acknowledgement before the disk is used, and between two writes.
 PATIENCE: Final = 10.0
 _PAGE: Final = 200
 _DELETE_AT: Final = 500
@@ -27,16 +34,14 @@ _LIMITS_EVERY: Final = 600.0
 #: What is kept in memory where the disk is full: half an hour of a thousand meters, a day of one.
 _MEMORY_MAX: Final = 20_000
 
-TopicTest = Callable[[str], bool]
-
 
 @dataclass(slots=True, eq=False)
 class Waiting:
     """One telegram that the broker has not acknowledged.
 
     Attributes:
-        since: when it came, by the monotonic clock.
-        id: of its row, None as long as it is only here.
+        since: when it arrived, by the monotonic clock.
+        id: of its row; None until it is stored.
     """
 
     topic: str
@@ -61,23 +66,11 @@ def _first(queue: Iterable[Waiting], is_held: TopicTest, is_wanted: TopicTest = 
 
 
 class Outbox:
-    """Holds telegrams until they are acknowledged.
+    """Holds telegrams until they are acknowledged."""
 
-    Args:
-        counters: gives the frame counters, which are written with each transaction.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        limits: StoreLimits,
-        counters: Callable[[], Sequence[StoredCounter]],
-        *,
-        write_first: bool = False,
-    ) -> None:
+    def __init__(self, store: Store, limits: StoreLimits, *, write_first: bool = False) -> None:
         self._store = store
         self._limits = limits
-        self._counters = counters
         self._write_first = write_first
         self._fresh: deque[Waiting] = deque()  # not stored, in order
         self._page: deque[Waiting] = deque()  # stored and loaded, older than all fresh ones
@@ -88,11 +81,11 @@ class Outbox:
         self._next_write = 0.0
         self._next_limits = 0.0
         self._has_written = False  # so the file may have grown
-        self._fault: str | None = None
+        self._fault = Condition(_log.error)
         self.dropped = 0
 
     def add(self, topic: str, payload: bytes, now: float) -> None:
-        """Take a telegram."""
+        """Add a telegram."""
         waiting = Waiting(topic, payload, now)
         self._fresh.append(waiting)
         if self._write_first:
@@ -104,10 +97,10 @@ class Outbox:
     def next_to_send(
         self, is_held: TopicTest = _no_topic, is_wanted: TopicTest = _any_topic
     ) -> Waiting | None:
-        """Return the oldest telegram that is not in flight, and count it as in flight.
+        """Return the oldest telegram that is not in flight, and mark it as in flight.
 
         Args:
-            is_held: true for a topic whose telegrams must wait; those of others do not wait for them.
+            is_held: true for a topic whose telegrams must wait; others do not wait for them.
             is_wanted: true for a topic whose turn it is.
         """
         self._go_back_to(topic for topic in self._passed if not is_held(topic))
@@ -120,8 +113,8 @@ class Outbox:
             found.is_in_flight = True
         return found
 
-    def acknowledge(self, waiting: Waiting) -> None:
-        """Note that the broker has it."""
+    def remove(self, waiting: Waiting) -> None:
+        """Remove a telegram that the broker has, or will never accept."""
         if waiting.id is not None:
             self._done.append(waiting.id)
         for queue in (self._page, self._fresh):
@@ -130,22 +123,18 @@ class Outbox:
         if self._write_first or len(self._done) >= _DELETE_AT:
             self._delete()
 
-    def drop(self, waiting: Waiting) -> None:
-        """Remove a telegram that the broker would not take."""
-        self.acknowledge(waiting)
-
     def put_back(self, waiting: Waiting) -> None:
-        """Note that the broker has not taken it: it is sent again."""
+        """Send a telegram again: the broker has not accepted it."""
         waiting.is_in_flight = False
 
     def send_again(self) -> None:
-        """Take note that the connection is gone: what was in flight may have arrived or not."""
+        """Send everything again: the connection is gone, and what was in flight may have arrived or not."""
         for queue in (self._page, self._fresh):
             for waiting in queue:
                 waiting.is_in_flight = False
 
     def tick(self, now: float) -> None:
-        """Write what has waited too long, and forget what is done; called about once a second."""
+        """Write what has waited too long, and delete what is done; called about once a second."""
         if self._fresh and now - self._fresh[0].since >= PATIENCE and now >= self._next_write:
             self._write(now)
         if now >= self._next_limits or self._has_written:
@@ -155,7 +144,7 @@ class Outbox:
             self._delete()
 
     def close(self, now: float) -> int:
-        """Write all that still waits, and count it."""
+        """Write all that waits, and return how many telegrams there are."""
         self._write(now)
         self._delete()
         try:
@@ -166,12 +155,12 @@ class Outbox:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing waits, neither here nor on disk."""
+        """True if nothing waits, neither in memory nor on disk."""
         return not (self._fresh or self._page or self._has_more or self._passed)
 
     @property
     def in_memory(self) -> int:
-        """Count those that are held in memory; may be asked by any thread."""
+        """The number of telegrams in memory; any thread may ask."""
         return len(self._page) + len(self._fresh)
 
     # The store
@@ -182,17 +171,17 @@ class Outbox:
         if not chosen:
             return
         try:
-            ids = self._store.write(self._counters(), [(w.topic, w.payload) for w in chosen])
+            ids = self._store.write(self._store.unsaved_counters(), [(w.topic, w.payload) for w in chosen])
         except sqlite3.Error as error:
             self._complain(error)
             return
-        self._relieve()
+        self._fault.end("telegrams that wait for the broker are stored again")
         self._has_written = True
         for waiting, row_id in zip(chosen, ids, strict=True):
             waiting.id = row_id
         self._fresh.clear()
-        # What finds no place in the page comes back from the store when it is its turn; until then an
-        # acknowledgement that is on its way still finds its row.
+        # What finds no room in the page is read from the store when its turn comes; until then an
+        # acknowledgement still finds its row by the id.
         room = 0 if self._has_more or self._passed else _PAGE - len(self._page)
         if room > 0:
             self._page.extend(chosen[:room])
@@ -200,7 +189,7 @@ class Outbox:
         self._has_more = self._has_more or len(chosen) > max(0, room)
 
     def _load(self, is_held: TopicTest) -> bool:
-        """Read what comes next on disk, but for the topics that are held; False if that fails."""
+        """Read the next page from disk, without the topics that are held; False if that fails."""
         self._delete()
         try:
             rows = self._store.undelivered_after(self._last_loaded, _PAGE)
@@ -212,7 +201,7 @@ class Outbox:
             self._last_loaded = rows[-1].id
         here = {waiting.id for waiting in self._page}
         self._page.extend(Waiting(r.topic, r.payload, 0.0, r.id) for r in rows if r.id not in here)
-        # What is held makes room: else a thousand telegrams of one topic would hold up all others.
+        # What is held makes room, or a thousand telegrams of one topic would hold up all others.
         held = [waiting for waiting in self._page if not waiting.is_in_flight and is_held(waiting.topic)]
         for waiting in held:
             self._page.remove(waiting)
@@ -221,7 +210,7 @@ class Outbox:
         return True
 
     def _go_back_to(self, topics: Iterable[str]) -> None:
-        """Read again from the first row of these topics that was passed over."""
+        """Go back to the first row of these topics that was passed over."""
         rows = [self._passed.pop(topic) for topic in list(topics)]
         if rows:
             self._last_loaded = min(self._last_loaded, min(rows) - 1)
@@ -252,15 +241,7 @@ class Outbox:
         self.dropped += number
 
     def _complain(self, error: Exception) -> None:
-        if self._fault is None:
-            self._fault = str(error)
-            _log.error(
-                "telegrams that wait for the broker cannot be stored in %s: %s; newest states still go out",
-                self._store.path,
-                error,
-            )
-
-    def _relieve(self) -> None:
-        if self._fault is not None:
-            self._fault = None
-            _log.warning("telegrams that wait for the broker are stored again")
+        self._fault.begin(
+            f"telegrams that wait for the broker cannot be stored in {self._store.path}: {error}; newest "
+            "states still go out"
+        )

@@ -1,14 +1,14 @@
 """Which message makes the broker hang up: found by elimination, put aside, tried again every hour.
 
-MQTT 3.1.1 knows no word for "this message I do not take" but the end of the connection, and what is
-then sent again ends the next one. Pure: topics, sizes and the time go in, verdicts come out.
+A broker of MQTT 3.1.1 can refuse a message only by closing the connection, and the message, sent again, ends
+the next one. Pure: topics, sizes and the time go in, verdicts come out.
 
-    many on their way --hang-up--> one at a time --twice with the same one--> kept back
-    kept back --a connection lasts without it, then it alone--> taken: never mind; hang-up: put aside
-    put aside --an hour later, alone--> taken: forgotten; hang-up: another hour
+    many in flight --hang-up--> one at a time --two with the same message--> suspect, kept back
+    suspect --a connection lasts without it; then it alone--> accepted: acquitted; hang-up: put aside
+    put aside --an hour later, alone--> accepted: forgotten; hang-up: another hour
 
-The third try of a suspect is what a broker's restarts are told apart by: two of them may hit the same
-good message, but not the try, too.
+The third try tells a refusal from restarts of the broker: two restarts may hit the same good message, but
+hardly a third one in the moment of the trial.
 """
 
 from collections import deque
@@ -29,14 +29,14 @@ _MOST_TOPICS: Final = 100
 #: Hang-ups within a minute. Beyond, only what was taken since the search began is sent.
 _MOST_HANG_UPS: Final = 20
 _MINUTE: Final = 60.0
-#: After an answer that may have another end later. It goes on over a hang-up: Mosquitto 2.0 with
+#: After an answer that may be different later. It goes on over a hang-up: Mosquitto 2.0 with
 #: `max_queued_messages 0` lets one follow each message that it forbids.
 _REST: Final = 30.0
-#: What may end a connection waits for all others during this part of the time in which it settles.
+#: A message that may end the connection waits for all others during this part of the settling time.
 _OTHERS_FIRST_FOR: Final = 1 / 6
 #: All others are served on a new connection before a message is tried that may end it.
 _HEAD_START: Final = 1.0
-#: For so long nothing new is sent beside what is on its way, so that a message can be tried alone.
+#: Nothing new is sent beside what is in flight for this long, so that a message can be tried alone.
 _WAIT_TO_BE_ALONE: Final = 1.0
 _NEVER: Final = float("-inf")
 
@@ -50,7 +50,7 @@ class Verdict(Enum):
 
 
 class Sent(NamedTuple):
-    """A message that is on its way."""
+    """A message that is in flight."""
 
     topic: str
     size: int
@@ -60,10 +60,10 @@ class HangUp(NamedTuple):
     """The end of a connection for which one message is to blame.
 
     Attributes:
-        message: was alone on its way.
+        message: was alone in flight.
         is_trial: it was sent to see whether this happens.
         is_put_aside: its topic is put aside from now on, or with a smaller size.
-        takes_nothing: so did the connections before, and nothing was taken over any of them.
+        takes_nothing: the connections before ended so too, and none accepted a message.
     """
 
     message: Sent
@@ -90,8 +90,8 @@ class RefusedMessages:
 
     Args:
         rows: topics that an earlier run has put aside, with their sizes.
-        changed: is told each topic that is put aside, with its size, or None when it is forgotten.
-        is_named: true for topics of what the configuration names, which never wait because of others.
+        changed: gets each topic that is put aside, with its size, or None when it is forgotten.
+        is_named: true for topics of what the configuration names; they never wait because of others.
         settled_after: seconds after which a connection counts as a good one.
         try_every: seconds between two tries of a topic that is put aside.
 
@@ -125,7 +125,7 @@ class RefusedMessages:
         self._connected_at: float | None = None
         self._calm_since = 0.0
         self._last_sent = _NEVER
-        self._on_way: dict[int, Sent] = {}
+        self._in_flight: dict[int, Sent] = {}
         self._last_number = 0
         self._trial: int | None = None
         self._alone_until = _NEVER
@@ -151,12 +151,12 @@ class RefusedMessages:
     # What may be sent
 
     def has_room(self, now: float) -> bool:
-        """True if another message may be sent beside those on their way."""
+        """True if another message may be sent beside those in flight."""
         is_one_at_a_time = self.is_searching or self._trial is not None or self.wants_to_be_alone(now)
-        return not (is_one_at_a_time and self._on_way)
+        return not (is_one_at_a_time and self._in_flight)
 
     def wants_to_be_alone(self, now: float) -> bool:
-        """True if a message waits until nothing else is on its way."""
+        """True if a message waits until nothing else is in flight."""
         return now < self._alone_until
 
     def is_doubtful(self, topic: str) -> bool:
@@ -190,7 +190,7 @@ class RefusedMessages:
             is_calm = self._has_lasted(self._settled_after, now) and not self.is_searching
             if not is_calm or self._is_exhausted(now) or now < put_aside.next_try:
                 return Verdict.DROP
-        if self._on_way:
+        if self._in_flight:
             self._alone_until = now + _WAIT_TO_BE_ALONE
             return Verdict.WAIT
         return Verdict.SEND
@@ -203,7 +203,7 @@ class RefusedMessages:
         )
 
     def is_too_large(self, size: int) -> bool:
-        """True if the broker has said that it takes only smaller packets."""
+        """True if the broker accepts only smaller packets."""
         return self._limit is not None and size > self._limit
 
     def note_too_large(self, topic: str, size: int) -> bool:
@@ -222,7 +222,7 @@ class RefusedMessages:
     def note_sent(self, sent: Sent, now: float) -> int:
         """Return the number under which the message is known until it is answered."""
         self._last_number += 1
-        self._on_way[self._last_number] = sent
+        self._in_flight[self._last_number] = sent
         self._last_sent = now
         if self.is_searching and sent.topic in self._doubtful and sent.topic not in self._hits:
             self._calm_since = now  # on a slow line it takes long until each of them was sent
@@ -234,7 +234,7 @@ class RefusedMessages:
 
     def note_taken(self, number: int) -> bool:
         """True if the topic of this message was put aside and is not any more."""
-        sent = self._on_way.pop(number, None)
+        sent = self._in_flight.pop(number, None)
         if sent is None:
             return False
         self._has_taken, self._takes_nothing = True, False
@@ -253,8 +253,8 @@ class RefusedMessages:
         return True
 
     def note_refused(self, number: int, now: float) -> None:
-        """Let a message rest for a while that the broker refused with a reason that may pass."""
-        sent = self._on_way.pop(number, None)
+        """Keep a message back for a while that the broker refused with a reason that may pass."""
+        sent = self._in_flight.pop(number, None)
         if sent is None:
             return
         if number == self._trial:
@@ -265,7 +265,7 @@ class RefusedMessages:
 
     def note_refused_for_good(self, number: int, now: float) -> bool:
         """Put a message aside that the broker refused with a reason; True if its topic was not yet."""
-        sent = self._on_way.pop(number, None)
+        sent = self._in_flight.pop(number, None)
         if sent is None:
             return False
         if number == self._trial:
@@ -276,7 +276,7 @@ class RefusedMessages:
     # Connections
 
     def note_connected(self, now: float, max_packet_size: int | None = None) -> None:
-        """Begin with a connection that the broker has accepted; it may say how large a packet it takes."""
+        """Start with a connection that the broker has accepted; it may limit the size of packets."""
         self._connected_at = self._calm_since = now
         self._last_sent = _NEVER
         self._has_taken = False
@@ -290,8 +290,8 @@ class RefusedMessages:
             now: the time.
             is_hang_up: the broker has ended it and gave no reason but one that concerns a message.
         """
-        on_way, trial = list(self._on_way.values()), self._on_way.get(self._trial or 0)
-        self._on_way.clear()
+        in_flight, trial = list(self._in_flight.values()), self._in_flight.get(self._trial or 0)
+        self._in_flight.clear()
         self._trial, self._alone_until = None, _NEVER
         if self._connected_at is None:
             self._doubtful.clear()  # the broker itself was away, so no message is likelier than another
@@ -307,14 +307,14 @@ class RefusedMessages:
             return HangUp(trial, is_trial=True, is_put_aside=is_put_aside)
         if not self.is_searching:
             self._note_hang_up(now)
-            self._begin_search(on_way)
+            self._begin_search(in_flight)
             return None
-        if not on_way:  # whatever it was, no message
+        if not in_flight:  # whatever it was, no message
             self._acquit_all()
             return None
         self._note_hang_up(now)
-        self._note_hit(on_way[0])
-        return HangUp(on_way[0], takes_nothing=self._takes_nothing)
+        self._note_hit(in_flight[0])
+        return HangUp(in_flight[0], takes_nothing=self._takes_nothing)
 
     def tick(self, now: float) -> None:
         """End the search when a connection has lasted; called often while there is one."""
@@ -330,11 +330,11 @@ class RefusedMessages:
             for suspect in self._suspects.values():
                 suspect.is_ready = True
 
-    def _begin_search(self, on_way: list[Sent]) -> None:
+    def _begin_search(self, in_flight: list[Sent]) -> None:
         self.is_searching = True
         self._hits.clear()
         self._trusted.clear()
-        self._doubtful = {sent.topic for sent in on_way} | self._suspects.keys()
+        self._doubtful = {sent.topic for sent in in_flight} | self._suspects.keys()
 
     def _note_hit(self, sent: Sent) -> None:
         self._doubtful.add(sent.topic)

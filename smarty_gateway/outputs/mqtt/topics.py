@@ -1,4 +1,4 @@
-"""The topics of the contract, and the names in them."""
+"""The topics, as in docs/reference.md, "MQTT", and the names in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +14,23 @@ class Topics:
 
     @property
     def status(self) -> str:
-        """Give the topic that says whether the gateway is there."""
+        """The topic that tells whether the gateway is there."""
         return f"{self.root}/status"
 
+    @property
+    def health(self) -> str:
+        """The topic of the gateway's own health."""
+        return f"{self.root}/health"
+
     def of(self, meter: str, *levels: str) -> str:
-        """Give a topic of one meter."""
+        """Return a topic of one meter."""
         return "/".join((self.root, topic_part(meter), *levels))
 
     def mbus(self, meter: str, device: str) -> str:
-        """Give the topic of one M-Bus device."""
+        """Return the topic of one M-Bus device."""
         return self.of(meter, "mbus", topic_part(device))
 
 
 def device_name(device: Mapping[str, object]) -> str:
-    """Name an M-Bus device by its id, which stays when it changes its channel."""
+    """Return the name of an M-Bus device: its id, which stays when it changes its channel."""
     return str(device.get("id") or f"channel_{device['channel']}")

@@ -20,30 +20,30 @@ class WakePipe:
         os.set_blocking(self._write, False)
 
     def fileno(self) -> int:
-        """Give the descriptor that is readable after a call of `wake`."""
+        """Return the descriptor that is readable after a call of `wake`."""
         return self._read
 
     def wake(self) -> None:
-        """End a `wait`, or the next one; may be called by any thread."""
+        """End a `wait`, or the next one; any thread may call it."""
         # A full pipe wakes just as well.
         with self._lock, contextlib.suppress(BlockingIOError):
             if not self._is_closed:
                 os.write(self._write, b"x")
 
     def wait(self, seconds: float) -> None:
-        """Sleep until somebody calls `wake`, or the time is over."""
+        """Sleep until `wake` is called or the time is over."""
         poll = select.poll()  # select() ends at descriptor 1023
         poll.register(self._read, select.POLLIN)
         if poll.poll(max(0.0, seconds) * 1000):
             self.drain()
 
     def drain(self) -> None:
-        """Take note of the calls of `wake` so far."""
+        """Clear the calls of `wake` so far."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 4096)
 
     def close(self) -> None:
-        """End."""
+        """Close both ends."""
         with self._lock:
             self._is_closed = True
             os.close(self._read)

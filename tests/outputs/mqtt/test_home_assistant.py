@@ -67,7 +67,7 @@ def encrypted(second: int = 0) -> Reading:
 
 
 def vector_readings() -> Iterator[tuple[str, Reading]]:
-    """Give every telegram of vectors/decoded.json."""
+    """Return every telegram of vectors/decoded.json."""
     for case in json.loads((ROOT / "vectors/decoded.json").read_text("utf-8"))["cases"]:
         by_title: dict[bytes, list[MeterKey]] = {}
         others: list[MeterKey] = []
@@ -124,7 +124,7 @@ COMPONENTS: Final = [
 
 
 def state_of(reading: Reading, topic: str) -> dict[str, Any]:
-    """Give the object that is published on a state topic."""
+    """Return the object that is published on a state topic."""
     meter = MeterTopics(reading.meter, Topics("smarty"), 0, None)
     meter.take(reading, 0)
     found: dict[str, Any] = json.loads(dict(meter.due(0))[topic])

@@ -8,21 +8,21 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt import mqtt_output as module
 from smarty_gateway.outputs.mqtt import outbox
-from smarty_gateway.outputs.mqtt.broker_log import BrokerLog
-from smarty_gateway.outputs.mqtt.connection import Connection, ConnectionFailed, ConnectionLost
-from smarty_gateway.outputs.mqtt.opening import Opening
+from smarty_gateway.outputs.mqtt import output as module
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost
+from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
+from smarty_gateway.outputs.mqtt.connecting import Connecting
+from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.refused_messages import HangUp, Sent
 from smarty_gateway.outputs.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health
@@ -53,7 +53,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def rows(folder: Path) -> list[int]:
-    """Give the numbers of the telegrams in the state file."""
+    """Return the numbers of the telegrams in the state file."""
     with closing(sqlite3.connect(folder / "state/gateway.sqlite3", timeout=30)) as connection:
         return [
             second_of(payload)
@@ -115,7 +115,7 @@ def test_a_name_server_that_hangs_is_said_once(
 def test_a_stop_writes_what_the_broker_has_not_acknowledged(broker: Broker, tmp_path: Path, end: str) -> None:
     with (
         Subscriber(broker, "smarty/#") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="telegrams: true") as output,
+        mqtt_output(tmp_path, broker.url, more="telegrams: true") as output,
     ):
         output.publish(reading_of(belgium(0)))
         listener.wait_for("smarty/house/telegram")
@@ -135,7 +135,7 @@ class Late:
         self.is_closed = False
 
     def close(self) -> None:
-        """Note it."""
+        """Record it."""
         self.is_closed = True
 
 
@@ -148,7 +148,7 @@ def test_a_connection_that_nobody_wants_any_more_is_closed(*, is_late: bool) -> 
         return connection  # type: ignore[return-value]
 
     woken = threading.Event()
-    opening = Opening(connect, woken.set)
+    opening = Connecting(connect, woken.set)
     assert opening.take() is None
     if is_late:
         opening.give_up()
@@ -164,7 +164,7 @@ def test_a_connection_that_nobody_wants_any_more_is_closed(*, is_late: bool) -> 
 
 
 def test_many_connections_leave_no_descriptor_behind(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
 
     def count() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - only how many
@@ -214,12 +214,12 @@ class Deaf:
         assert isinstance(self._wake, WakePipe)
         self.is_ready, self.is_proven = True, False
         self.max_packet_size, self.may_retain, self.max_qos = None, True, 1
-        self.in_flight = 0
+        self.in_flight, self.window = 0, 120
         made.append(self)
         self.topics: list[str] = []
 
     def publish(self, topic: str, _payload: bytes, *, qos: int = 1, **_: object) -> None:
-        """Note it."""
+        """Record it."""
         self.in_flight += qos
         self.topics.append(topic)
 
@@ -261,10 +261,10 @@ def test_telegrams_go_out_beside_the_states_of_many_meters(
 
 
 class Clock:
-    """Runs a BrokerLog through a day of connections."""
+    """Runs a BrokerStatus through a day of connections."""
 
     def __init__(self) -> None:
-        self.log = BrokerLog(MqttConfig("broker.lan", client_id="me"))
+        self.log = BrokerStatus(MqttConfig("broker.lan", client_id="me"))
         self.now = 0.0
         self.delays: list[float] = []
 
@@ -285,7 +285,7 @@ class Clock:
 
 
 LOST = ConnectionLost("the connection broke")
-FORBIDDEN = ConnectionFailed("the broker does not take the message")
+FORBIDDEN = ConnectionFailed("the broker does not accept the message")
 REFUSED = ConnectionFailed("no broker answers")
 
 
@@ -352,7 +352,7 @@ def test_without_the_right_to_write_there_is_one_line_and_the_connection_lasts(t
             home.send(5)
             wait_until(lambda: "Denied PUBLISH" in strict.log() and "/state'" in strict.log(), "a state")
             home.send(5)
-            assert home.running.says("does not take the message") == 1
+            assert home.running.says("does not accept the message") == 1
             assert strict.log().count("New client connected") == 1
 
 
@@ -377,7 +377,7 @@ def test_two_gateways_with_one_client_id_say_so_once(broker: Broker, tmp_path: P
 def test_at_the_end_the_newest_state_and_the_last_counts_go_out(broker: Broker, tmp_path: Path) -> None:
     with (
         Subscriber(broker, "smarty/#") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 3600") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 3600") as output,
     ):
         for number in range(3):
             output.publish(reading_of(belgium(number)))
@@ -396,7 +396,7 @@ def test_a_state_that_must_wait_goes_out_at_its_time(broker: Broker, tmp_path: P
     late = []
     with (
         Subscriber(broker, "smarty/house/state") as listener,
-        mqtt_output(tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 0.2") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0.2") as output,
     ):
         for number in range(0, 14, 2):
             output.publish(reading_of(belgium(number)))
@@ -408,7 +408,7 @@ def test_a_state_that_must_wait_goes_out_at_its_time(broker: Broker, tmp_path: P
 
 
 def test_an_old_name_is_offline_and_has_no_health(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     for name in ("old", "new"):
         with Subscriber(broker) as listener, mqtt_output(tmp_path, url, name) as output:
             output.publish(reading_of(belgium(0), name))
@@ -419,7 +419,7 @@ def test_an_old_name_is_offline_and_has_no_health(broker: Broker, tmp_path: Path
 
 
 def test_a_name_that_is_only_spelled_otherwise_stays_online(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     with Subscriber(broker, "smarty/#") as listener:
         with mqtt_output(tmp_path, url, "my house", more="values: true") as output:
             output.publish(reading_of(belgium(0), "my house"))
@@ -452,44 +452,105 @@ def test_what_fails_in_the_thread_is_told_and_what_waits_is_written(
         output.failure = None
 
 
-def test_no_more_than_a_broker_of_mqtt_5_allows_is_on_its_way() -> None:
-    received = bytearray()
+class _Allowing:
+    """A broker of MQTT 5 that allows three messages in flight.
+
+    It acknowledges none, or all that are in flight as soon as there are three or nothing more comes.
+    """
+
+    def __init__(self, listener: socket.socket, *, acknowledges: bool) -> None:
+        self._listener, self._acknowledges = listener, acknowledges
+        self._in_flight: list[bytes] = []
+        self.most = 0
+        self.topics: list[str] = []
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join(LIMIT)
+
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        buffer = bytearray()
+        with client, suppress(ConnectionError):
+            client.recv(4096)
+            client.sendall(bytes.fromhex("20 06 00 00 03 21 0003"))  # CONNACK, Receive Maximum 3
+            client.settimeout(0.05)
+            data: bytes | None = b" "
+            while data != b"":
+                try:
+                    data = client.recv(65536)
+                except TimeoutError:
+                    data = None
+                buffer += data or b""
+                while (packet := self._take_packet(buffer)) is not None:
+                    client.sendall(self._answer(*packet))
+                if data is None and self._acknowledges:
+                    client.sendall(self._acknowledge())
+
+    @staticmethod
+    def _take_packet(buffer: bytearray) -> tuple[int, bytes] | None:
+        length = 0
+        for position, byte in enumerate(buffer[1:5]):
+            length |= (byte & 0x7F) << 7 * position
+            if byte < 0x80:
+                begin = position + 2
+                break
+        else:
+            return None
+        if len(buffer) < begin + length:
+            return None
+        packet = buffer[0], bytes(buffer[begin : begin + length])
+        del buffer[: begin + length]
+        return packet
+
+    def _answer(self, first: int, body: bytes) -> bytes:
+        if first == 0xC0:
+            return b"\xd0\0"
+        if first & 0xF6 != 0x32:
+            return b""
+        length = int.from_bytes(body[:2], "big")
+        self.topics.append(body[2 : 2 + length].decode())
+        self._in_flight.append(body[2 + length : 4 + length])
+        self.most = max(self.most, len(self._in_flight))
+        return self._acknowledge() if self._acknowledges and len(self._in_flight) == 3 else b""
+
+    def _acknowledge(self) -> bytes:
+        answers = b"".join(b"\x40\x02" + number for number in self._in_flight)
+        self._in_flight.clear()
+        return answers
+
+
+@pytest.mark.parametrize("acknowledges", [False, True])
+def test_no_more_than_a_broker_of_mqtt_5_allows_is_in_flight(tmp_path: Path, *, acknowledges: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"mqtt://127.0.0.1:{listener.getsockname()[1]}"
-
-        def allow_three() -> None:
-            client, _ = listener.accept()
-            with client:
-                client.recv(4096)
-                client.sendall(bytes.fromhex("20 06 00 00 03 21 0003"))  # CONNACK, Receive Maximum 3
-                while data := client.recv(4096):
-                    received.extend(data)
-
-        peer = threading.Thread(target=allow_three)
-        peer.start()
-        config = config_from_options("-", mqtt=url).outputs.mqtt
-        assert config is not None
-        connection = Connection(replace(config, version="5"), None, lambda *_: None, "us")
-        while not connection.is_ready:
-            connection.wait(1)
-        for number in range(10):
-            connection.publish("topic", b"payload %d" % number)
-        connection.publish("last", b"of QoS 0", qos=0)
-        while b"of QoS 0" not in received:
-            connection.wait(0.1)
-        connection.close()
-        peer.join(LIMIT)
-    assert received.count(b"payload") == 3
+        more = "version: '5', interval: 0, telegrams: true"
+        with (
+            _Allowing(listener, acknowledges=acknowledges) as peer,
+            mqtt_output(tmp_path, url, "house", "barn", more=more) as output,
+        ):
+            for number in range(10):
+                output.publish(reading_of(belgium(number), "house"))
+                output.publish(reading_of(belgium(number), "barn"))
+            wait_until(lambda: peer.most == 3, "three messages in flight")
+            if acknowledges:
+                wait_until(lambda: sum(t.endswith("/telegram") for t in peer.topics) == 20, "all telegrams")
+            output.stop(3.0)
+    assert peer.most == 3
 
 
 def test_of_many_messages_that_are_put_aside_20_an_hour_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    log = BrokerLog(MqttConfig("broker.lan"))
+    log = BrokerStatus(MqttConfig("broker.lan"))
     for number in range(100):
-        log.note_put_aside(Sent(f"smarty/evil{number}/state", 9), "hangs up on", number)
+        log.note_put_aside(Sent(f"smarty/evil{number}/state", 9), "closes the connection after", number)
         log.note_too_large(Sent(f"smarty/evil{number}/telegram", 9), 8, number)
     assert len(caplog.records) == 20
     assert caplog.records[-1].message.endswith("Further ones are not named for an hour")
-    log.note_put_aside(Sent("smarty/" + "x" * 500, 9), "hangs up on", 3601)
+    log.note_put_aside(Sent("smarty/" + "x" * 500, 9), "closes the connection after", 3601)
     assert len(caplog.records) == 21
     assert len(caplog.records[-1].message) < 500
 
@@ -497,7 +558,7 @@ def test_of_many_messages_that_are_put_aside_20_an_hour_are_named(caplog: pytest
 def test_while_it_is_searched_which_message_is_refused_no_line_blames_the_client_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log = BrokerLog(MqttConfig("broker.lan"))
+    log = BrokerStatus(MqttConfig("broker.lan"))
     for number in range(10):
         log.note_begin(number)
         log.note_proof(number)

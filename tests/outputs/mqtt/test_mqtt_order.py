@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.outputs.mqtt.arrivals import Arrivals
-from smarty_gateway.outputs.mqtt.line import NAMED, OTHERS, Line, Message, Rank
+from smarty_gateway.outputs.mqtt.send_queue import NAMED, OTHERS, Message, Rank, SendQueue
 from tests.support.brokers import Broker, Subscriber
 from tests.support.mqtt_runs import is_number, mqtt_output, reading_of
 from tests.support.running import wait_until
@@ -16,7 +16,7 @@ def message(topic: str, rank: Rank, payload: bytes = b"x") -> Message:
     return Message(topic, payload, rank)
 
 
-def drain(line: Line) -> list[str]:
+def drain(line: SendQueue) -> list[str]:
     found = []
     while (taken := line.take(NAMED + OTHERS)) is not None:
         found.append(taken.topic)
@@ -24,7 +24,7 @@ def drain(line: Line) -> list[str]:
 
 
 def test_a_line_goes_by_rank_and_then_by_age() -> None:
-    line = Line()
+    line = SendQueue()
     for rank in reversed(Rank):
         line.put(message(f"{rank.name} one", rank))
         line.put(message(f"{rank.name} two", rank))
@@ -32,7 +32,7 @@ def test_a_line_goes_by_rank_and_then_by_age() -> None:
 
 
 def test_a_newer_message_takes_the_place_of_an_older_one_and_keeps_it() -> None:
-    line = Line()
+    line = SendQueue()
     line.put(message("a", Rank.STATE, b"old"))
     line.put(message("b", Rank.STATE))
     line.put(message("a", Rank.STATE, b"new"))
@@ -82,9 +82,7 @@ def test_a_flood_of_meters_that_nobody_named_delays_no_named_one(tmp_path: Path)
     with (
         Broker(tmp_path) as broker,
         Subscriber(broker, "smarty/house/#") as listener,
-        mqtt_output(
-            tmp_path, f"mqtt://127.0.0.1:{broker.port}", more="interval: 0, telegrams: true, values: true"
-        ) as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0, telegrams: true, values: true") as output,
     ):
         output.publish(reading_of(belgium(0), "house"))
         listener.wait_for("smarty/house/telegram")
@@ -93,7 +91,7 @@ def test_a_flood_of_meters_that_nobody_named_delays_no_named_one(tmp_path: Path)
         broker.freeze()
         for number in range(300):
             output.publish(reading_of(belgium(0), f"invented{number}"))
-        wait_until(lambda: not output._arrivals, "an output that has taken them all")
+        wait_until(lambda: not output._publications.arrivals, "an output that has taken them all")
         output.publish(reading_of(belgium(1), "house"))
         broker.resume()
         listener.wait_for("smarty/house/telegram", is_number(1))

@@ -99,7 +99,7 @@ def test_a_recording_that_is_read_faster_than_the_broker_answers_arrives_whole(
     (tmp_path / "many.bin").write_bytes(b"".join(belgium(second % 60) for second in range(2000)))
     (tmp_path / "gateway.yaml").write_text(
         "meters: [{name: house, source: many.bin}]\n"
-        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true}}}}\n",
+        f"outputs: {{mqtt: {{url: '{broker.url}', telegrams: true}}}}\n",
         "utf-8",
     )
     with Subscriber(broker, "smarty/house/telegram") as listener:
@@ -115,7 +115,7 @@ def test_two_meters_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> 
     two.write_bytes(netherlands(2))
     (tmp_path / "gateway.yaml").write_text(
         "meters:\n  - {name: my/house, source: one.bin}\n  - {source: two.bin}\n"
-        f"outputs: {{mqtt: {{url: 'mqtt://127.0.0.1:{broker.port}', telegrams: true, "
+        f"outputs: {{mqtt: {{url: '{broker.url}', telegrams: true, "
         "home_assistant: true}}\n",
         "utf-8",
     )
@@ -143,7 +143,7 @@ def test_one_meter_needs_no_configuration_file(broker: Broker, tmp_path: Path) -
         recording = tmp_path / "one.bin"
         recording.write_bytes(belgium(1))
         done = smarty_gateway(
-            "run", "--source", recording, "--mqtt", f"mqtt://127.0.0.1:{broker.port}",
+            "run", "--source", recording, "--mqtt", broker.url,
             "--state", tmp_path / "state", folder=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -166,7 +166,7 @@ def test_mqtt_5_carries_the_same(broker: Broker, tmp_path: Path, style: str) -> 
         listener.wait_for_payload("smarty/house/tariff", b"1")
         assert home.running.stop() == 0
         listener.wait_for_payload("smarty/status", b"offline")
-    assert not home.running.says("does not take")
+    assert not home.running.says("does not accept")
 
 
 # The broker comes and goes
@@ -400,7 +400,7 @@ def test_forget_removes_telegrams_of_a_meter_that_never_reached_the_broker(
 
 
 def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path: Path) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     for number, name in enumerate(("old", "new")):
         with mqtt_output(tmp_path, url, name, more="home_assistant: true") as output:
             output.publish(reading_of(belgium(number), name))
@@ -416,7 +416,7 @@ def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path:
 def test_forget_spares_the_telegrams_of_a_meter_that_is_spelled_otherwise(
     broker: Broker, tmp_path: Path
 ) -> None:
-    url = f"mqtt://127.0.0.1:{broker.port}"
+    url = broker.url
     with mqtt_output(tmp_path, url, "my house", more="values: true") as output:
         output.publish(reading_of(belgium(0), "my house"))
     with mqtt_output(tmp_path, url, "my_house", more="telegrams: true") as output:

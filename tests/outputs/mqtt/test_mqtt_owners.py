@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.device_owners import DeviceOwners, rank
-from smarty_gateway.outputs.mqtt.mbus_devices import DEVICES_MAX, MbusDevices
+from smarty_gateway.outputs.mqtt.devices import DEVICES_MAX, DeviceOwners, MbusDevices, rank
 from smarty_gateway.outputs.output import GatewayHealth, Reading
 from smarty_gateway.state.store import Store
 from tests.support.brokers import Broker, Subscriber, retained
@@ -16,10 +15,6 @@ from vectors.building_blocks import belgium, hex_text, telegram
 GAS = "7FLO2119000001"
 GAS_CONFIG = f"homeassistant/device/smarty_{GAS}/config"
 MORE = "interval: 0, home_assistant: true"
-
-
-def url(broker: Broker) -> str:
-    return f"mqtt://127.0.0.1:{broker.port}"
 
 
 def liar(device: str, identity: str = "LIAR") -> bytes:
@@ -108,7 +103,7 @@ def test_nobody_announces_the_gas_meter_of_another_house(
     broker: Broker, tmp_path: Path, identity: str
 ) -> None:
     for is_first in (True, False):
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=MORE) as output:
+        with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=MORE) as output:
             if is_first:
                 output.publish(unnamed(liar(GAS, identity)))
                 listener.wait_for("smarty/LIAR/state")
@@ -121,7 +116,7 @@ def test_nobody_announces_the_gas_meter_of_another_house(
 
 
 def test_a_meter_that_is_gone_leaves_nothing_at_the_broker(broker: Broker, tmp_path: Path) -> None:
-    with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=MORE) as output:
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=MORE) as output:
         output.publish(reading_of(belgium(1)))
         output.publish(unnamed(liar("OTHER")))
         listener.wait_for("homeassistant/device/smarty_OTHER/config")
@@ -140,7 +135,7 @@ def test_more_meters_than_sources_may_bring_are_forgotten_at_the_start(
         for number in range(200):
             store.note_published([f"smarty/M{number:03}/state"], f"M{number:03}")
         store.note_published(["smarty/house/state"], "house")
-    with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=MORE):
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=MORE):
         listener.wait_for_payload("smarty/M199/state", b"")
         listener.wait_for_payload("smarty/M000/availability", b"offline")
     with Store(tmp_path / "state") as store:
@@ -148,7 +143,7 @@ def test_more_meters_than_sources_may_bring_are_forgotten_at_the_start(
 
 
 def test_the_gateway_tells_how_it_fares(broker: Broker, tmp_path: Path) -> None:
-    with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker)) as output:
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url) as output:
         output.report({}, GatewayHealth(counters_kept=False, outputs={"mqtt": "ok"}))
         (message,) = listener.wait_for("smarty/health")
         assert message.qos == 0
@@ -166,7 +161,7 @@ def test_nothing_of_a_pretender_stays_at_a_device_that_another_meter_takes_over(
     more = "interval: 0, home_assistant: {style: entity}"
     own = "homeassistant/sensor/smarty_1SAG1100000001/energy_import_tariff_1/config"
     false = "homeassistant/sensor/smarty_1SAG1100000001/value/config"
-    with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=more) as output:
         output.publish(unnamed(liar("1SAG1100000001")))
         listener.wait_for(false)
         output.publish(reading_of(belgium(1)))

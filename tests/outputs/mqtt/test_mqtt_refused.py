@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt import mqtt_output as module
+from smarty_gateway.outputs.mqtt import output as module
 from smarty_gateway.outputs.mqtt import refused_messages
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.output import GatewayHealth, Health
@@ -44,17 +44,13 @@ def quick_search(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that takes packets of 2000 bytes at most."""
+    """Run a broker that takes packets of 2000 bytes at most."""
     with Broker(tmp_path, options=("max_packet_size 2000",)) as found:
         yield found
 
 
-def url(broker: Broker, user: str = "") -> str:
-    return f"mqtt://{user}127.0.0.1:{broker.port}"
-
-
 def rows(folder: Path) -> list[str]:
-    """Give the topics of the telegrams in the state file."""
+    """Return the topics of the telegrams in the state file."""
     with closing(sqlite3.connect(folder / "state/gateway.sqlite3", timeout=30)) as connection:
         return [topic for (topic,) in connection.execute("SELECT topic FROM undelivered ORDER BY id")]
 
@@ -68,7 +64,7 @@ def test_a_meter_whose_messages_the_broker_refuses_delays_no_other(small: Broker
         f"meters:\n  - {{name: house, source: {tmp_path}/house}}\n"
         f"  - {{name: evil, source: {tmp_path}/evil}}\n"
         "outputs:\n  stdout: {format: json}\n"
-        f"  mqtt: {{url: '{url(small)}', interval: 0, telegrams: true, values: true}}\n",
+        f"  mqtt: {{url: '{small.url}', interval: 0, telegrams: true, values: true}}\n",
         "utf-8",
     )
     good, evil = PtyPort(tmp_path / "house"), PtyPort(tmp_path / "evil")
@@ -127,7 +123,7 @@ def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
         Broker(tmp_path, hangs_up_on=(topic,)) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "house", "evil", more=more, note_put_aside=lambda *c: changes.append(c)
+            tmp_path, broker.url, "house", "evil", more=more, note_put_aside=lambda *c: changes.append(c)
         ) as output,
     ):
         output.report({"house": Health(), "evil": Health()}, GatewayHealth(counters_kept=True, outputs={}))
@@ -135,19 +131,19 @@ def test_what_the_broker_hangs_up_on_is_put_aside_whatever_it_is(
             output.publish(reading_of(belgium(number), "house"))
             output.publish(reading_of(belgium(number), "evil"))
             listener.wait_for("smarty/house/state", is_number(number))
-            if output.put_aside.topics and number > 30:
+            if output.refused.topics and number > 30:
                 break
         wait_until(lambda: changes, "a topic that is put aside")
         ((found, size),) = changes
         assert found == topic
         assert size
-        assert output.put_aside.topics == 1
+        assert output.refused.topics == 1
         listener.wait_for("smarty/house/telegram", is_number(number))
         for name in {"state", "telegram", "health", "power_import", "availability"} - {refused}:
             listener.wait_for(f"smarty/house/{name}")
             listener.wait_for(f"smarty/evil/{name}")
         wait_until(lambda: not output.is_busy, "an idle output")
-    assert caplog.text.count(f"hangs up on the message to {topic}") == 1
+    assert caplog.text.count(f"closes the connection after the message to {topic}") == 1
     assert rows(tmp_path) == []
 
 
@@ -162,20 +158,20 @@ def test_what_an_earlier_run_has_put_aside_is_tried_alone_and_taken_again(
         Broker(tmp_path) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), more=more, put_aside=put_aside, note_put_aside=lambda *c: changes.append(c)
+            tmp_path, broker.url, more=more, put_aside=put_aside, note_put_aside=lambda *c: changes.append(c)
         ) as output,
     ):
         output.publish(reading_of(belgium(0)))
-        wait_until(lambda: output.put_aside.dropped >= 3, "three that are dropped")
-        assert output.put_aside.topics == 3
+        wait_until(lambda: output.refused.dropped >= 3, "three that are dropped")
+        assert output.refused.topics == 3
         wait_until(lambda: len(changes) == 2, "a try of what is retained, without a new reading")
         listener.wait_for("smarty/house/state", is_number(0))
         assert not listener.of("smarty/house/telegram")
         output.publish(reading_of(belgium(1)))
         listener.wait_for("smarty/house/telegram", is_number(1))
-        wait_until(lambda: output.put_aside.topics == 0, "an empty table")
+        wait_until(lambda: output.refused.topics == 0, "an empty table")
     assert dict(changes) == dict.fromkeys(put_aside)
-    assert caplog.text.count("takes messages to smarty/house/state again") == 1
+    assert caplog.text.count("accepts messages to smarty/house/state again") == 1
 
 
 # MQTT 5: a broker that says what it wants
@@ -188,7 +184,7 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
     with (
         Subscriber(small, "#") as listener,
         mqtt_output(
-            tmp_path, url(small), "house", "evil",
+            tmp_path, small.url, "house", "evil",
             more="version: '5', interval: 0, telegrams: true, home_assistant: true",
         ) as output,
     ):  # fmt: skip
@@ -199,12 +195,12 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
         listener.wait_for("smarty/house/state", is_number(4))
         listener.wait_for("smarty/evil/availability")
         wait_until(lambda: not output.is_busy, "an idle output")
-        assert output.put_aside.topics == 3  # with the announcement of the house
-        assert output.put_aside.dropped >= 6
+        assert output.refused.topics == 3  # with the announcement of the house
+        assert output.refused.dropped >= 6
     assert rows(tmp_path) == []
     for topic in ("smarty/evil/state", "smarty/evil/telegram", CONFIG):
         (line,) = [r.message for r in caplog.records if f"the message to {topic} " in r.message]
-        assert "takes 2000 at most: it is not sent" in line
+        assert "accepts at most 2000: it is not sent" in line
     assert small.log().count("as smarty-") == 1  # one connection
 
 
@@ -217,7 +213,7 @@ def test_a_puback_that_is_final_puts_its_message_aside_at_once(
         Broker(tmp_path, answers=answers) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "house", "evil", more="version: '5', interval: 0, telegrams: true",
+            tmp_path, broker.url, "house", "evil", more="version: '5', interval: 0, telegrams: true",
             note_put_aside=lambda *c: changes.append(c),
         ) as output,
     ):  # fmt: skip
@@ -228,7 +224,7 @@ def test_a_puback_that_is_final_puts_its_message_aside_at_once(
             listener.wait_for("smarty/house/state", is_number(number))
         wait_until(lambda: not output.is_busy, "an idle output")
         assert {topic for topic, _ in changes} == set(answers)
-        assert output.put_aside.topics == 3
+        assert output.refused.topics == 3
         assert broker.log().count("New client connected as smarty") == 1
         assert broker.received().count("smarty/evil/telegram") == 1
     assert rows(tmp_path) == []
@@ -248,7 +244,7 @@ def test_a_puback_that_may_pass_loses_no_telegram_and_makes_no_hot_loop(
         Broker(tmp_path, answers={"smarty/barn/+": code}) as broker,
         Subscriber(broker, "smarty/#") as listener,
         mqtt_output(
-            tmp_path, url(broker), "barn", "house", more="version: '5', interval: 0, telegrams: true"
+            tmp_path, broker.url, "barn", "house", more="version: '5', interval: 0, telegrams: true"
         ) as output,
     ):
         for number in range(60):
@@ -261,7 +257,7 @@ def test_a_puback_that_may_pass_loses_no_telegram_and_makes_no_hot_loop(
         assert broker.log().count("New client connected as smarty") == 1
         wait_until(lambda: not output.is_busy, "an output that waits for nothing")
     assert rows(tmp_path) == ["smarty/barn/telegram"] * 60
-    said = [record.message for record in caplog.records if "does not take the message" in record.message]
+    said = [record.message for record in caplog.records if "does not accept the message" in record.message]
     assert len(said) == 1
     assert ("allow anonymous clients to write below smarty/" in said[0]) == (code == 0x87)
 
@@ -278,7 +274,7 @@ def test_a_right_that_is_given_later_is_used_without_a_new_connection(
         Broker(tmp_path, users=users, acl=acl) as strict,
         Subscriber(strict, "smarty/#", user="reader", password=PASSWORD) as listener,
         mqtt_output(
-            tmp_path, url(strict, "me@"), "barn", "house",
+            tmp_path, strict.url.replace("127", "me@127"), "barn", "house",
             more=f"version: '5', interval: 0, telegrams: true, password_file: {tmp_path}/password",
         ) as output,
     ):  # fmt: skip
@@ -294,7 +290,7 @@ def test_a_right_that_is_given_later_is_used_without_a_new_connection(
         listener.wait_for("smarty/barn/state", is_number(4))
         wait_until(lambda: not output.is_busy, "an idle output")
         assert strict.log().count("as smarty-") == 1
-    said = [record.message for record in caplog.records if "does not take the message" in record.message]
+    said = [record.message for record in caplog.records if "does not accept the message" in record.message]
     assert len(said) == 1
     assert "allow me to write below smarty/" in said[0]
     assert "smarty/barn/" in said[0]
@@ -331,7 +327,7 @@ def test_a_broker_of_mqtt_5_that_takes_qos_0_only_gets_everything_with_that(tmp_
             listener.wait_for("smarty/house/state", is_number(2))
             listener.wait_for("smarty/house/telegram", is_number(2))
             listener.wait_for(CONFIG)
-            assert home.running.says("takes QoS 0 only") == 1
+            assert home.running.says("accepts QoS 0 only") == 1
             home.running.stop(signal.SIGKILL)
             listener.wait_for_payload("smarty/status", b"offline")
         with Subscriber(broker, "smarty/house/state") as newcomer:
@@ -342,7 +338,7 @@ def test_a_broker_of_mqtt_5_that_takes_qos_0_only_gets_everything_with_that(tmp_
 def test_with_qos_0_a_telegram_is_delivered_only_when_the_broker_has_answered(tmp_path: Path) -> None:
     with Broker(tmp_path, options=("max_qos 0",)) as broker:
         more = "version: '5', interval: 0, telegrams: true"
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+        with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=more) as output:
             output.publish(reading_of(belgium(0)))
             listener.wait_for("smarty/house/telegram", is_number(0))
             wait_until(lambda: not output.is_busy, "an idle output")
@@ -351,7 +347,7 @@ def test_with_qos_0_a_telegram_is_delivered_only_when_the_broker_has_answered(tm
             output.stop(2.0)
             assert rows(tmp_path) == ["smarty/house/telegram"]
         broker.resume()
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url(broker), more=more) as output:
+        with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=more) as output:
             listener.wait_for("smarty/house/telegram", is_number(1))
             wait_until(lambda: not output.is_busy, "an idle output")
         assert rows(tmp_path) == []
@@ -368,7 +364,7 @@ def test_under_mqtt_3_a_broker_that_refuses_the_last_will_is_said_with_what_help
             home.running.wait_for_log(option.partition(" ")[0])
             home.running.wait_for_log('version: "5"')
             wait_until(lambda: broker.log().count("New connection") >= 5, "further attempts")
-            assert home.running.says("hangs up before it lets us in") == 1
+            assert home.running.says("closes the connection before it accepts it") == 1
             assert home.running.says("client id") == 0
 
 
@@ -381,11 +377,11 @@ def test_an_announcement_that_is_too_long_costs_no_state(tmp_path: Path) -> None
     with (
         Broker(tmp_path, options=("max_packet_size 2000",)) as broker,
         Subscriber(broker) as listener,
-        mqtt_output(tmp_path, url(broker), more="interval: 0, home_assistant: true") as output,
+        mqtt_output(tmp_path, broker.url, more="interval: 0, home_assistant: true") as output,
     ):
         output.publish(reading_of(belgium(0)))
         listener.wait_for("smarty/house/state", is_number(0))
-        wait_until(lambda: output.put_aside.topics == 1, "an announcement that is put aside")
+        wait_until(lambda: output.refused.topics == 1, "an announcement that is put aside")
         output.publish(reading_of(belgium(1)))
         listener.wait_for("smarty/house/state", is_number(1))
         assert not listener.of(CONFIG)

@@ -14,13 +14,13 @@ PASSWORD = "correct horse"  # noqa: S105 - a dummy that no log may show
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Give a CA."""
+    """Make a CA."""
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Certificate:
-    """Give a certificate for localhost."""
+    """Issue a certificate for localhost."""
     return authority.issue("server")
 
 
@@ -52,7 +52,7 @@ def attempts_of(broker: Broker) -> int:
     [
         ("me@", "wrong horse", "refuses user me: check the user and its password file"),
         ("me@", None, "refuses user me"),
-        ("", None, "wants a user and a password"),
+        ("", None, "requires a user name and a password"),
     ],
 )
 def test_without_the_right_password_nothing_leaves(
@@ -173,7 +173,7 @@ def test_a_broker_that_does_not_let_us_write_is_said_under_mqtt_5(tmp_path: Path
         with house(tmp_path) as home:
             home.running.wait_for_log("allow me to write below smarty/")
             home.send(3)
-            assert home.running.says("does not take the message") == 1
+            assert home.running.says("does not accept the message") == 1
             assert not retained_of(strict, "reader")
 
 

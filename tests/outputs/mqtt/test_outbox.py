@@ -25,13 +25,14 @@ WINDOW = 20
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Give an empty store."""
+    """Open an empty store."""
     with Store(tmp_path) as found:
         yield found
 
 
 def outbox_of(store: Store, *, write_first: bool = False, limits: StoreLimits | None = None) -> Outbox:
-    return Outbox(store, limits or StoreLimits(), lambda: [COUNTER], write_first=write_first)
+    store.unsaved_counters = lambda: [COUNTER]
+    return Outbox(store, limits or StoreLimits(), write_first=write_first)
 
 
 def add(outbox: Outbox, *numbers: int, now: float = 0.0) -> None:
@@ -48,7 +49,7 @@ def send_all(outbox: Outbox) -> list[int]:
     found = []
     while (waiting := outbox.next_to_send()) is not None:
         found.append(int(waiting.payload))
-        outbox.acknowledge(waiting)
+        outbox.remove(waiting)
     return found
 
 
@@ -110,10 +111,10 @@ def test_only_what_is_not_acknowledged_is_written(store: Store) -> None:
     outbox = outbox_of(store)
     add(outbox, 1, 2, 3)
     first, second, _ = take(outbox, 3)
-    outbox.acknowledge(second)
+    outbox.remove(second)
     outbox.tick(10)
     assert stored(store) == [1, 3]
-    outbox.acknowledge(first)
+    outbox.remove(first)
     outbox.send_again()
     assert send_all(outbox) == [3]
     outbox.tick(11)
@@ -123,7 +124,7 @@ def test_only_what_is_not_acknowledged_is_written(store: Store) -> None:
 def test_a_clean_stop_writes_all_that_waits(store: Store) -> None:
     outbox = outbox_of(store)
     add(outbox, 1, 2, 3)
-    outbox.acknowledge(take(outbox, 2)[0])
+    outbox.remove(take(outbox, 2)[0])
     outbox.close(1)
     assert stored(store) == [2, 3]
     assert send_all(outbox_of(store)) == [2, 3]
@@ -145,7 +146,7 @@ def test_a_late_acknowledgement_still_finds_its_row(store: Store) -> None:
     (waiting,) = take(outbox, 1)
     outbox.tick(10)
     assert stored(store) == [1]
-    outbox.acknowledge(waiting)
+    outbox.remove(waiting)
     outbox.tick(11)
     assert stored(store) == []
 
@@ -156,9 +157,9 @@ def test_durability_each_writes_before_it_sends_and_deletes_at_once(store: Store
     add(outbox, 2)
     assert stored(store) == [1, 2]
     one, two = take(outbox, 2)
-    outbox.acknowledge(one)
+    outbox.remove(one)
     assert stored(store) == [2]
-    outbox.acknowledge(two)
+    outbox.remove(two)
     assert stored(store) == []
 
 
@@ -180,7 +181,7 @@ def test_a_lost_connection_sends_again_from_the_oldest(store: Store) -> None:
     outbox = outbox_of(store)
     add(outbox, *range(5))
     _, second, *_ = take(outbox, 4)
-    outbox.acknowledge(second)
+    outbox.remove(second)
     outbox.send_again()
     assert send_all(outbox) == [0, 2, 3, 4]
 
@@ -230,7 +231,7 @@ class World:
 
     def _acknowledge(self, waiting: Waiting) -> None:
         self.acknowledged.add(int(waiting.payload))
-        self.outbox.acknowledge(waiting)
+        self.outbox.remove(waiting)
 
     def lose_connection(self, _count: int) -> None:
         """Let the broker go, and come back."""
@@ -403,7 +404,7 @@ def test_a_thousand_telegrams_of_a_meter_that_is_held_do_not_hold_up_another(sto
     found = []
     while (waiting := outbox.next_to_send("bad".__eq__)) is not None:
         found.append(int(waiting.payload))
-        outbox.acknowledge(waiting)
+        outbox.remove(waiting)
     assert found == list(range(0, 2000, 100))
     outbox.tick(300)
     assert outbox.next_to_send("bad".__eq__) is None
@@ -439,7 +440,7 @@ def test_one_of_two_meters_that_are_held_may_go_on_and_the_other_later(store: St
         held.discard(free)
         while (waiting := outbox.next_to_send(held.__contains__)) is not None:
             found.append(waiting.topic)
-            outbox.acknowledge(waiting)
+            outbox.remove(waiting)
     assert found == ["a", "c", "b"]
     assert outbox.is_empty
 
@@ -449,7 +450,7 @@ def test_what_the_broker_would_not_take_leaves_the_outbox_and_the_store(store: S
     add(outbox, 1, 2)
     outbox.tick(10)
     (first,) = take(outbox, 1)
-    outbox.drop(first)
+    outbox.remove(first)
     assert send_all(outbox) == [2]
     outbox.tick(11)
     assert stored(store) == []
@@ -479,7 +480,7 @@ def test_nothing_is_sent_twice_over_one_connection(store: Store) -> None:
     outbox.tick(10)
     found = [int(one.payload) for one in waiting]
     while waiting:
-        outbox.acknowledge(waiting.popleft())
+        outbox.remove(waiting.popleft())
         if (more := outbox.next_to_send()) is not None:
             waiting.append(more)
             found.append(int(more.payload))
@@ -504,7 +505,7 @@ def test_memory_does_not_grow_with_an_outage_of_50000_telegrams(store: Store) ->
     order = []
     while (waiting := outbox.next_to_send()) is not None:
         order.append(int(waiting.payload.split()[0]))
-        outbox.acknowledge(waiting)
+        outbox.remove(waiting)
         assert outbox.in_memory <= 350
     assert order == list(range(50_000))
 

@@ -7,14 +7,14 @@ from typing import Final
 
 from smarty_gateway.state.store import Store
 
-#: Owns what must be emptied, until the broker has taken note of that.
+#: Owns what must be emptied, until the broker has acknowledged that.
 NOBODY: Final = ""
 
 
-class PublishedTopics:
+class RetainedTopics:
     """Retained topics with their owners, in memory and in the store.
 
-    A full disk is said elsewhere; what is noted in memory then holds for this run.
+    A full disk is reported elsewhere; what is recorded in memory then holds for this run.
     """
 
     def __init__(self, store: Store) -> None:
@@ -24,24 +24,29 @@ class PublishedTopics:
 
     @property
     def names(self) -> set[str]:
-        """Give the names of all meters that own a topic."""
+        """The names of all meters that own a topic."""
         return set(self._owners.values()) - {NOBODY}
+
+    @property
+    def topics(self) -> list[str]:
+        """All topics."""
+        return list(self._owners)
+
+    @property
+    def retired(self) -> list[str]:
+        """The topics that must be emptied."""
+        return self.of(NOBODY)
 
     def items(self) -> list[tuple[str, str]]:
         """Return all topics with their owners."""
         return list(self._owners.items())
 
-    @property
-    def topics(self) -> list[str]:
-        """Give all topics."""
-        return list(self._owners)
-
     def of(self, name: str) -> list[str]:
-        """Give the topics of one meter."""
+        """Return the topics of one meter."""
         return [topic for topic, owner in self._owners.items() if owner == name]
 
     def note(self, name: str, topics: Iterable[str]) -> None:
-        """Note what is about to be sent; a topic belongs to the meter that published it last."""
+        """Record what is about to be sent; a topic belongs to the meter that published it last."""
         new = [topic for topic in topics if self._owners.get(topic) != name]
         if new:
             self._owners.update(dict.fromkeys(new, name))
@@ -49,22 +54,17 @@ class PublishedTopics:
                 self._store.note_published(new, name)
 
     def retire(self, topics: Iterable[str]) -> None:
-        """Note that topics must be emptied, even if the broker or this process is gone before."""
+        """Record that topics must be emptied, even if broker or process is gone before that is done."""
         self.note(NOBODY, topics)
 
-    @property
-    def retired(self) -> list[str]:
-        """Give the topics that must be emptied."""
-        return self.of(NOBODY)
-
     def note_emptied(self, topic: str) -> None:
-        """Take note that the broker has emptied a topic, unless a meter has used it again since."""
+        """Record that the broker has emptied a topic, unless a meter has used it again since."""
         if self._owners.get(topic) == NOBODY:
             del self._owners[topic]
             self._emptied.append(topic)
 
     def save(self) -> None:
-        """Let the store forget what was emptied: many at once, as a change of style empties thousands."""
+        """Remove what was emptied from the store: many at once, as a change of style empties thousands."""
         emptied = [topic for topic in self._emptied if topic not in self._owners]
         self._emptied.clear()
         if emptied:

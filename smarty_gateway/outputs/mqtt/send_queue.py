@@ -1,16 +1,18 @@
-"""Messages that wait to be sent: the newest of each topic, and those that matter most first."""
+"""Retained messages that wait to be sent: the newest of each topic, the most important first."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+TopicTest = Callable[[str], bool]
+
 
 class Rank(IntEnum):
     """The order in which messages go out.
 
-    States come before announcements, which some brokers find too long. What the configuration names
-    comes before the rest, so that nobody can delay it by inventing meters.
+    States come before announcements, which some brokers find too long. What the configuration names comes
+    before the rest, so that invented meters cannot delay it.
     """
 
     FIRST = 0
@@ -52,8 +54,8 @@ class Message:
         return 0 if self.rank in UNSURE else 1
 
 
-class Line:
-    """Messages in the order of their ranks; a new one takes the place of an older one on its topic."""
+class SendQueue:
+    """Messages in the order of their ranks; a new one replaces an older one on its topic."""
 
     def __init__(self) -> None:
         self._of: dict[Rank, dict[str, Message]] = {rank: {} for rank in Rank}
@@ -61,9 +63,10 @@ class Line:
     def __contains__(self, topic: str) -> bool:
         return any(topic in messages for messages in self._of.values())
 
-    def has(self, ranks: Iterable[Rank]) -> bool:
-        """True if there is a message of one of these ranks."""
-        return any(self._of[rank] for rank in ranks)
+    @property
+    def has_sure(self) -> bool:
+        """True if a message waits that must not be lost."""
+        return any(messages for rank, messages in self._of.items() if rank not in UNSURE)
 
     def put(self, message: Message) -> None:
         """Add a message."""
@@ -72,19 +75,16 @@ class Line:
                 messages.pop(message.topic, None)
         self._of[message.rank][message.topic] = message
 
-    def take(self, ranks: Iterable[Rank]) -> Message | None:
-        """Remove and return the next message of these ranks."""
+    def take(self, ranks: Iterable[Rank], is_wanted: TopicTest | None = None) -> Message | None:
+        """Remove and return the next message of these ranks whose topic is wanted."""
         for rank in ranks:
-            if messages := self._of[rank]:
-                return messages.pop(next(iter(messages)))
+            messages = self._of[rank]
+            topic = next((topic for topic in messages if is_wanted is None or is_wanted(topic)), None)
+            if topic is not None:
+                return messages.pop(topic)
         return None
 
     def discard(self, topic: str) -> None:
         """Remove what waits on a topic."""
         for messages in self._of.values():
             messages.pop(topic, None)
-
-    def clear(self) -> None:
-        """Remove everything."""
-        for messages in self._of.values():
-            messages.clear()

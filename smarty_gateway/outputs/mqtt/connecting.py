@@ -1,7 +1,7 @@
-"""A connection to the broker in the making, in a thread of its own.
+"""A connection to the broker while it is being opened, in a thread of its own.
 
-A name server may take a minute for its answer, and a host that drops what it gets takes seconds; what
-comes from the meters must be stored meanwhile, and a stop must not wait for it.
+A name server may take a minute to answer, and a host that drops packets takes seconds; readings must be
+stored meanwhile, and a stop must not wait.
 """
 
 import threading
@@ -10,12 +10,12 @@ from collections.abc import Callable
 from smarty_gateway.outputs.mqtt.connection import Connection
 
 
-class Opening:
+class Connecting:
     """Opens one connection.
 
     Args:
-        connect: gives the connection, or raises ConnectionFailed.
-        wake: is called when it is there, or will never be.
+        connect: returns the connection, or raises ConnectionFailed.
+        wake: is called when it is there, or has failed.
     """
 
     def __init__(self, connect: Callable[[], Connection], wake: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class Opening:
         self.thread.start()
 
     def take(self) -> Connection | None:
-        """Give the connection as soon as it is there; whoever takes it closes it.
+        """Return the connection once it is there; the caller closes it.
 
         Raises:
             ConnectionFailed: there is none.
@@ -41,7 +41,7 @@ class Opening:
         return connection
 
     def give_up(self) -> None:
-        """Close the connection, now or when it comes."""
+        """Close the connection, now or as soon as it is there."""
         with self._lock:
             self._is_given_up = True
             connection, self._connection = self._connection, None
@@ -51,7 +51,7 @@ class Opening:
     def _run(self) -> None:
         try:
             connection = self._connect()
-        except Exception as error:  # noqa: BLE001 - raised again in the thread that asks
+        except Exception as error:  # noqa: BLE001 - raised again by `take`
             self._error = error
         else:
             with self._lock:

@@ -1,0 +1,134 @@
+"""What the gateway publishes: readings become newest states, and telegrams with `telegrams: true`."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from smarty_gateway import __version__
+from smarty_gateway.config.values import Config, Durability, MqttConfig
+from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt.arrivals import Arrivals, TelegramBudget
+from smarty_gateway.outputs.mqtt.meters import Meters
+from smarty_gateway.outputs.mqtt.outbox import Outbox
+from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
+from smarty_gateway.outputs.mqtt.send_queue import Rank
+from smarty_gateway.outputs.mqtt.sender import Sender
+from smarty_gateway.outputs.mqtt.topics import Topics
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
+from smarty_gateway.state.store import Store
+
+_TELEGRAMS_IN_MEMORY: Final = 5000
+#: Readings of meters that the configuration does not name are taken this many at once.
+_OTHERS_AT_ONCE: Final = 100
+_HEALTH_EVERY: Final = 60.0
+
+
+class Publications:
+    """Everything that is to be published; it outlives the connections.
+
+    Attributes:
+        arrivals: readings that the thread of the output has not taken yet.
+        meters: their newest states, availability, health and announcements.
+        outbox: telegrams.
+        named_telegrams: the telegram topics of the meters that the configuration names.
+    """
+
+    def __init__(self, config: Config, mqtt: MqttConfig, store: Store) -> None:
+        self._keeps_telegrams = mqtt.telegrams
+        self._topics = Topics(mqtt.topic)
+        self.meters = Meters(config, mqtt, store, time.monotonic())
+        self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
+        self.arrivals = Arrivals(self.meters.named)
+        self.named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self.meters.named)
+        self._budget = TelegramBudget()
+        self._taken = threading.Condition()
+        self._health: Mapping[str, Health] = {}
+        self._gateway_health: GatewayHealth | None = None
+        self._gateway_sent: object = None
+        self._gateway_next = 0.0
+        self._announce_at: float | None = None
+
+    # Called by other threads
+
+    def wait_for_room(self, is_stopping: Callable[[], bool]) -> None:
+        """Wait until there is room for many more readings, or the gateway stops."""
+        with self._taken:
+            self._taken.wait_for(lambda: self._has_room or is_stopping())
+
+    @property
+    def _has_room(self) -> bool:
+        return self.arrivals.has_room and self.outbox.in_memory < _TELEGRAMS_IN_MEMORY
+
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
+        """Take the health of meters and gateway."""
+        self._health, self._gateway_health = health, gateway
+
+    @property
+    def has_readings(self) -> bool:
+        """True if there are readings whose messages are not queued yet."""
+        return bool(self.arrivals) or self.meters.has_work
+
+    # Called by the thread of the output
+
+    def take_arrivals(self) -> None:
+        """Turn readings that have arrived into states and telegrams: all of named meters, some of others."""
+        now = time.monotonic()
+        others = 0
+        while others < _OTHERS_AT_ONCE and (reading := self.arrivals.take()) is not None:
+            others += reading.meter not in self.meters.named
+            self.meters.take(reading, now)
+            if self._keeps_telegrams:
+                self._keep_telegram(reading, now)
+        with self._taken:
+            self._taken.notify_all()
+
+    def _keep_telegram(self, reading: Reading, now: float) -> None:
+        topic = self._topics.of(reading.meter, "telegram")
+        payer = topic if reading.meter in self.meters.named else ""
+        if not reading.is_live or self._budget.allows(payer, len(reading.json), now):
+            self.outbox.add(topic, reading.json, now)
+
+    def take_all_arrivals(self) -> None:
+        """Turn all readings that have arrived into states and telegrams."""
+        while self.arrivals:
+            self.take_arrivals()
+
+    def take_message(self, topic: str, payload: bytes) -> None:
+        """Take a message from the broker: Home Assistant has started."""
+        if topic == self.meters.birth_topic and payload == b"online":
+            # A moment later, and not all gateways at once: Home Assistant is busy when it starts.
+            self._announce_at = time.monotonic() + random.uniform(0.2, 2.0)  # noqa: S311
+
+    def reset(self, sender: Sender) -> None:
+        """Send everything that is retained again: there is a new connection."""
+        self._gateway_sent = None
+        self.meters.reset(sender)
+
+    def queue_due(self, sender: Sender, refused: RefusedMessages, now: float) -> None:
+        """Queue the retained messages that are due."""
+        if self._announce_at is not None and now >= self._announce_at:
+            self._announce_at = None
+            self.meters.announce_again()
+        self.meters.queue_due(sender, self._health, now)
+        if self._gateway_health is not None:
+            self._queue_gateway_health(sender, self._gateway_health, refused, now)
+
+    def _queue_gateway_health(
+        self, sender: Sender, health: GatewayHealth, refused: RefusedMessages, now: float
+    ) -> None:
+        content = {
+            "version": __version__,
+            "put_aside": refused.topics,
+            "counters_kept": health.counters_kept,
+            "outputs": dict(health.outputs),
+        }
+        if content != self._gateway_sent or now >= self._gateway_next:
+            self._gateway_sent, self._gateway_next = content, now + _HEALTH_EVERY
+            payload = to_json_bytes({**content, "dropped": refused.dropped})
+            sender.put(self._topics.health, payload, Rank.UNSURE)
+
+    def seconds_to_next(self, now: float) -> float:
+        """Return after how many seconds there is something to do."""
+        return 0.0 if self.arrivals else self.meters.next_due(now)
