@@ -14,7 +14,6 @@ from typing import Final
 
 from smarty_gateway.commands.key_options import add_key_options, load_keys
 from smarty_gateway.commands.terminal import say
-from smarty_gateway.doctor.damage import Window
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.outputs.json_lines import to_json
@@ -22,6 +21,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.explanation import explain
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.window import Window
 from smarty_gateway.sources.hexdump import InputDecoder
 
 _CHUNK: Final = 65536

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from smarty_gateway.doctor.findings import Code
 from tests.support.commands import ROOT, environment, smarty_gateway
 from tests.support.doctor_runs import (
     BARN,
@@ -168,7 +169,7 @@ def test_a_lost_byte_on_a_live_port(tmp_path: Path, keys: Keys) -> None:
     with port_sending(send) as port:
         run = Run(port, "--seconds", "3", "--keys", keys(**{HOUSE: HOUSE_KEY}), folder=tmp_path)
     assert run.codes == ["healthy", "damaged"]
-    assert "bytes that were lost" in run.findings[1]["text"]
+    assert "lost bytes" in run.findings[1]["text"]
 
 
 def test_a_first_frame_that_is_cut_changes_no_settings(tmp_path: Path, keys: Keys) -> None:
@@ -313,3 +314,8 @@ def test_the_tests_that_the_table_names_are_here() -> None:
     files = [ROOT / f"tests/doctor/test_doctor_{name}.py" for name in ("command", "recordings")]
     there = set(re.findall(r"def (test_\w+)", "".join(file.read_text("utf-8") for file in files)))
     assert named <= there
+
+
+def test_the_table_has_a_row_for_every_code() -> None:
+    table = (ROOT / "docs/doctor.md").read_text("utf-8")
+    assert set(re.findall(r"\| `([a-z0-9-]+)` \| `test_", table)) == set(Code)
