@@ -201,7 +201,7 @@ class _LifePort(TcpPort):
     """A port whose clients can be sent away, those that still wait at the door as well."""
 
     def part(self) -> None:
-        self._welcome()
+        self._accept()
         for client in self._clients:
             client.close()
         self._clients.clear()

@@ -20,7 +20,7 @@ from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from smarty_gateway.simulator import telegrams as simulated_telegrams
-from smarty_gateway.simulator.faults import Fault, FaultError, FaultyLine, Genuine, parse_fault
+from smarty_gateway.simulator.faults import Fault, FaultError, FaultyLine, parse_fault
 from smarty_gateway.simulator.household import Household
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.simulation import Simulation
@@ -252,7 +252,7 @@ def sent_by(
     for n in range(count):
         at = NOON + timedelta(seconds=n * meter.period)
         fault = line.next_fault()
-        yield at, fault, line.send(Genuine(meter.frame(at), meter.frame_with_wrong_key(at)), fault)
+        yield at, fault, line.send(meter.frame(at, under_wrong_key=fault is Fault.WRONG_KEY), fault)
 
 
 def heard_live(meter: SimulatedMeter, sent: Iterable[tuple[datetime, Fault | None, bytes]]) -> list[Event]:
