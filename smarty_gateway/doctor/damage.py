@@ -63,7 +63,7 @@ class Damage:
             for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
                 self._take_piece(data[start:end])
         elif begin is not None and self._sizes and len(data) >= _REST_SHARE * min(self._sizes):
-            # A telegram whose beginning is damaged. Before the first event there is none to expect: the
+            # A telegram whose beginning is damaged. Before the first event this is no damage: the
             # recording began within a telegram.
             self._take_piece(data)
 

@@ -85,7 +85,7 @@ class Finding:
     advice: str
 
 
-#: A finding behind its weight, which is the number of telegrams that it explains.
+#: A finding and its weight, which is the number of telegrams that it explains.
 Weighted = tuple[int, Finding]
 
 
@@ -373,7 +373,7 @@ def older_key(title: bytes, entry: str, count: int) -> Finding:
 
 
 def key_order(title: bytes, entry: str, number: int, rejected: int) -> Finding:
-    """A key behind the first of an entry is in use; `rejected` frames came under one that was dropped."""
+    """A key after the first of an entry is in use; `rejected` frames came under one that was dropped."""
     text = f"Frames of the meter {name_of(title)} open with key number {number} of the entry {entry}"
     if rejected:
         text += (
@@ -482,7 +482,7 @@ def healthy(description: str, missing: Sequence[str], country: str | None, *, al
     Args:
         description: what it sends, as a sentence.
         missing: what meters of its kind can send, and this one does not.
-        country: where it stands, as far as that is known.
+        country: of the meter, as far as it is known.
         alone: True if there is no other finding.
     """
     advice = "Nothing is wrong. Start `smarty-gateway run`." if alone else "These readings can be used."

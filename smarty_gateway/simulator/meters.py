@@ -35,7 +35,7 @@ class MeterKind(StrEnum):
 
 
 class SimulatedMeter:
-    """A meter with a household behind it.
+    """A meter of a simulated household.
 
     Args:
         number: 1 to 99999999; kind and number decide identity and key.

@@ -1,4 +1,4 @@
-"""Nothing of the original is left in a redacted stream, and all that was wrong with it still is."""
+"""No identity, key or reading of the original is left in a redacted stream, and its faults are all there."""
 
 import random
 import re
@@ -85,7 +85,7 @@ def mixed_up(text: bytes, before: bytes, after: bytes) -> bytes:
 
 
 def message_of_luxembourg() -> bytes:
-    """Write one with a message, an EAN, and codes that nobody knows."""
+    """Write a telegram with a message, an EAN, and unknown codes."""
     return telegram(
         "Lux5\\253000001_D",
         "1-3:0.2.8(42)",
@@ -181,7 +181,7 @@ def fault_of(noise: bytes) -> str:
 def redacted(
     data: bytes, keys: KeyRing, folder: Path, size: int = 997
 ) -> tuple[list[tuple[float, bytes]], KeyRing, Redactor]:
-    """Redact a stream, and give its chunks and the dummy keys."""
+    """Redact a stream, and return its chunks and the dummy keys."""
     redactor = Redactor(keys, BEGAN, fault_of)
     chunks = []
     for start in range(0, len(data), size):
@@ -207,7 +207,7 @@ def forms(text: str) -> list[bytes]:
 
 
 def everything_in(data: bytes, keys: KeyRing) -> bytes:
-    """Give a stream, its hex, all that its frames decrypt to, and what of it is written in hex."""
+    """Return a stream, its hex, the telegrams in its frames, and the text that is written in hex."""
     inside = b"\n".join(event.raw for event in telegrams(read(data, keys)))
     written = re.findall(rb"(?:[0-9A-Fa-f]{2}){4,}", data + b"\n" + inside)
     return b"\n".join([data, data.hex().encode(), inside, *(bytes.fromhex(w.decode()) for w in written)])
@@ -226,7 +226,7 @@ def assert_nothing_is_left(data: bytes, dummy_keys: KeyRing, folder: Path, *text
 
 
 def names_of(event: MeterTelegram) -> list[str]:
-    """Give the names of all fields, also within devices and lists."""
+    """Return the names of all fields, also within devices and lists."""
     found = sorted(event.as_object())
     for name, device in event.decoded.devices.items():
         found += [f"{name}.{field}" for field in sorted(device)]
@@ -234,7 +234,7 @@ def names_of(event: MeterTelegram) -> list[str]:
 
 
 def outline(events: Iterable[Event]) -> list[tuple[object, ...]]:
-    """Give all of the events but what redaction replaces."""
+    """Return what redaction keeps of the events."""
     return [
         (event.offset, event.size, event.security, event.frame_counter, tuple(names_of(event)))
         if isinstance(event, MeterTelegram)
@@ -476,7 +476,7 @@ FRAME = frame(luxembourg(1))
         (mbus(b"\x53\xff\x00\x01\x67" + FRAME[:150]) * 2, HOUSE_ONLY, ["finding=not-p1"]),
         (with_parity(belgium(1)[20:-20]), KeyRing(), ["finding=line-settings"]),
         (QUIET, KeyRing(), []),
-        (FRAME + hdlc(QUIET[:300]), sample_keys(), []),  # doctor does not speak of that either
+        (FRAME + hdlc(QUIET[:300]), sample_keys(), []),  # doctor does not report that either
     ],
 )
 def test_why_the_original_failed_is_noted(
@@ -488,7 +488,7 @@ def test_why_the_original_failed_is_noted(
 
 
 def test_a_wrong_authentication_key_looks_as_the_documentation_says(tmp_path: Path) -> None:
-    """Damaged behind a frame that verified, else as if the encryption key were wrong."""
+    """Damaged after a frame that verified, else as if the encryption key were wrong."""
     failed = frame(luxembourg(2), counter=2, authentication_key=OTHER_KEY)
     for stream, hint in ((FRAME + failed, Hint.CORRUPT), (failed, Hint.WRONG_ENCRYPTION_KEY)):
         chunks, dummy_keys, _ = redacted(stream, sample_keys(), tmp_path)

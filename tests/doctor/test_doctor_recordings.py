@@ -1,4 +1,4 @@
-"""What `doctor` says of recordings: each fault is made with invented meters, and its code is asserted.
+"""Each fault is recorded from invented meters, and `doctor` reports its code.
 
 The table in docs/doctor.md names these tests.
 """
@@ -15,11 +15,11 @@ from tests.support.doctor_runs import (
     BARN,
     HOUSE,
     NOBODYS_KEY,
+    Keys,
     Run,
     capture_of,
     hdlc,
     house,
-    key_file,
     mbus,
     turned,
 )
@@ -37,21 +37,12 @@ from vectors.building_blocks import (
     with_parity,
 )
 
-Keys = Callable[..., Path]
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    """Write a key file with these entries."""
-    return lambda **entries: key_file(tmp_path, **entries)
-
-
 Diagnose = Callable[..., Run]
 
 
 @pytest.fixture
 def diagnose(tmp_path: Path) -> Diagnose:
-    """Let doctor read a recording of these bytes."""
+    """Run doctor on a recording of these bytes."""
 
     def run(*data: bytes, key_file: Path | None = None) -> Run:
         (tmp_path / "recording.bin").write_bytes(b"".join(data))
@@ -244,7 +235,7 @@ def test_a_key_in_use_that_is_not_the_first_of_its_entry(diagnose: Diagnose, key
     assert "newest key first" in run.findings[1]["advice"]
 
 
-def test_a_new_key_that_stands_behind_the_old_one(diagnose: Diagnose, keys: Keys) -> None:
+def test_a_new_key_after_the_old_one(diagnose: Diagnose, keys: Keys) -> None:
     two = keys(**{HOUSE: f"[{HOUSE_KEY.hex()}, {NOBODYS_KEY.hex()}]"})
     run = diagnose(house(1), *[house(number, NOBODYS_KEY) for number in range(4)], key_file=two)
     assert run.codes == ["key-order", "healthy"]
@@ -413,7 +404,7 @@ def test_text_that_is_no_telegram(diagnose: Diagnose) -> None:
     assert run.codes == ["not-p1"]
 
 
-def test_what_the_operator_has_not_enabled_is_said(diagnose: Diagnose, keys: Keys) -> None:
+def test_values_that_the_operator_has_not_enabled_are_named(diagnose: Diagnose, keys: Keys) -> None:
     frames = [
         frame(luxembourg_of_2018(second), title=BARN_TITLE, key=BARN_KEY, counter=second)
         for second in (1, 11)
