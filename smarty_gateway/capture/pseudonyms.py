@@ -26,7 +26,7 @@ from smarty_gateway.protocol.values import UnreadableError, read_local_time
 _UNFIT: Final = b"\xdb\x08/\xaf!\r\n"
 _FIT: Final = bytes(byte for byte in range(256) if byte not in _UNFIT)
 _TO_FIT: Final = bytes(byte if byte in _FIT else 0x55 for byte in range(256))
-_FIT_HIGH: Final = bytes(byte for byte in _FIT if byte >= 0x80)
+_FIT_HIGH: Final = "".join(chr(byte) for byte in _FIT if byte >= 0x80)
 #: Serial numbers of meters of all countries: letters of the maker, then digits.
 _SERIAL: Final = re.compile(r"[0-9]?[A-Z]{0,4}[0-9]+")
 #: The last digits of a serial number name one meter, and are in its system title as well.
@@ -110,7 +110,7 @@ class Dummies:
         """
         self.changes["header lines"] += 1
         at = max(5, text.find("(")) if "(" in text else len(text)
-        return text[:5] + self._ascii_or_fit(self._others(text[5:at]), text[5:at]) + self._masked(text[at:])
+        return text[:5] + self._others(text[5:at]) + self._masked(text[at:])
 
     def masked(self, text: str) -> str:
         """Return the dummy of a text of unknown meaning: other digits, and X for letters."""
@@ -134,21 +134,14 @@ class Dummies:
         return serial[:at] + self._others(serial[at : at + _SERIAL_NUMBER]) + serial[at + _SERIAL_NUMBER :]
 
     def _masked(self, text: str) -> str:
-        masked = self._ascii_or_fit(self._others(text), text)
-        return re.sub(r"[a-z]", "x", re.sub(r"[A-Z]", "X", masked))
-
-    def _ascii_or_fit(self, text: str, original: str) -> str:
-        """Replace bytes beyond ASCII, which are damaged, by others that begin nothing."""
-        digest = self._digest(original.encode("latin-1"), len(text))
-        return "".join(
-            character if character.isascii() else chr(_FIT_HIGH[byte % len(_FIT_HIGH)])
-            for character, byte in zip(text, digest, strict=True)
-        )
+        return re.sub(r"[a-z]", "x", re.sub(r"[A-Z]", "X", self._others(text)))
 
     def _others(self, text: str, alphabets: Sequence[str] = _DIGITS) -> str:
-        """Replace every character by another one of its alphabet; those of none stay."""
+        """Replace every character of an alphabet by another one of it, and damaged bytes by harmless ones."""
         characters = list(text)
         for at, step in enumerate(self._digest(text.encode("latin-1"), len(text))):
+            if not text[at].isascii():
+                characters[at] = _FIT_HIGH[step % len(_FIT_HIGH)]
             for alphabet in alphabets:
                 if (place := alphabet.find(text[at])) >= 0:
                     characters[at] = alphabet[(place + 1 + step % (len(alphabet) - 1)) % len(alphabet)]
