@@ -237,7 +237,8 @@ class Diagnosis:
             found = [findings.cannot_open(code, self._source, str(self._cannot_open))]
             return found if self._configuration is None else [*found, self._configuration]
         damage = self._damage.findings(self._keys.damaged, self.telegrams)
-        weighted = [*self._of_recording(), *self._keys.findings(), *damage, *self._of_content()]
+        weighted = [*self._of_recording(), *self._keys.findings(), *damage]
+        weighted += [*self._of_content(), *self._keys.security_findings()]
         alone = not weighted and not self._lost and self._configuration is None
         weighted += [(meter.count, self._of_meter(meter, alone=alone)) for meter in self._meters.values()]
         if not weighted:

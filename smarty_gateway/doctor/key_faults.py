@@ -196,11 +196,8 @@ class KeyFaults:
         )
 
     def findings(self) -> Iterator[Weighted]:
-        """Yield what was found, for each system title."""
-        securities: Counter[int] = Counter()
+        """Yield what was found about the keys, for each system title."""
         for title, seen in self._titles.items():
-            if not seen.has_damaged_security:
-                securities += seen.securities
             if self._is_damaged_title(title):
                 continue
             yield from self._key_changes(title, seen)
@@ -209,6 +206,13 @@ class KeyFaults:
                     yield count, findings.replay(entry_name(title), count)
                 elif not seen.verified:
                     yield count, self._none_verified(title, seen, what, count)
+
+    def security_findings(self) -> Iterator[Weighted]:
+        """Yield what was found about frames with another security byte, unless that is a bit error."""
+        securities: Counter[int] = Counter()
+        for seen in self._titles.values():
+            if not seen.has_damaged_security:
+                securities += seen.securities
         if count := securities.total():
             yield count, findings.other_security(sorted(securities), count)
 
