@@ -178,10 +178,10 @@ def test_an_inverted_signal_is_no_reason_to_change_the_speed() -> None:
 
 def test_a_lost_byte_is_told_from_a_bit_error() -> None:
     diagnosis = new_diagnosis()
-    turned = bytearray(house(2))
-    turned[700] ^= 1
+    damaged = bytearray(house(2))
+    damaged[700] ^= 1
     short = house(4)[:900] + house(4)[901:]
-    diagnosis.receive(house(1) + turned + house(3) + short + house(5))
+    diagnosis.receive(house(1) + damaged + house(3) + short + house(5))
     diagnosis.finish()
     text = next(found.text for found in diagnosis.findings() if found.code is Code.DAMAGED)
     assert "1 with bit errors" in text

@@ -21,7 +21,7 @@ from tests.support.doctor_runs import (
     hdlc,
     house,
     mbus,
-    turned,
+    with_bit_error,
 )
 from tests.support.uart import at_other_speed, inverted, line, receive
 from vectors.building_blocks import (
@@ -132,7 +132,7 @@ def test_two_keys_that_were_exchanged(diagnose: Diagnose, keys: Keys) -> None:
 
 def test_a_damaged_frame_under_crc_only_is_no_wrong_key(diagnose: Diagnose, keys: Keys) -> None:
     entry = f"{{encryption_key: {HOUSE_KEY.hex()}, verification: crc-only}}"
-    run = diagnose(house(1), turned(house(2), 500), house(3), key_file=keys(**{HOUSE: entry}))
+    run = diagnose(house(1), with_bit_error(house(2), 500), house(3), key_file=keys(**{HOUSE: entry}))
     assert run.codes == ["healthy", "damaged", "unauthenticated"]
 
 
@@ -170,7 +170,7 @@ def test_frames_with_another_security_byte(diagnose: Diagnose, keys: Keys) -> No
 
 
 def test_frames_with_bit_errors(diagnose: Diagnose, keys: Keys) -> None:
-    run = diagnose(house(1), turned(house(2), 500), house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    run = diagnose(house(1), with_bit_error(house(2), 500), house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
     assert run.codes == ["healthy", "damaged"]
     assert "bit errors" in run.findings[1]["text"]
     assert "cable" in run.findings[1]["advice"]
@@ -181,7 +181,7 @@ def test_frames_with_bit_errors(diagnose: Diagnose, keys: Keys) -> None:
 @pytest.mark.parametrize("damaged", [0, 1, 2])
 def test_one_damaged_frame_beside_sound_ones(diagnose: Diagnose, keys: Keys, at: int, damaged: int) -> None:
     frames = [house(number) for number in (1, 2, 3)]
-    frames[damaged] = turned(frames[damaged], at % len(frames[damaged]))
+    frames[damaged] = with_bit_error(frames[damaged], at % len(frames[damaged]))
     for entry in (HOUSE, "any"):
         run = diagnose(*frames, key_file=keys(**{entry: HOUSE_KEY}))
         assert run.codes == ["healthy", "damaged"]
@@ -190,7 +190,7 @@ def test_one_damaged_frame_beside_sound_ones(diagnose: Diagnose, keys: Keys, at:
 
 @pytest.mark.parametrize("at", [5, 15, -3])
 def test_one_damaged_frame_beside_a_single_sound_one(diagnose: Diagnose, keys: Keys, at: int) -> None:
-    damaged = turned(house(1), at % len(house(1)))
+    damaged = with_bit_error(house(1), at % len(house(1)))
     for frames in ((damaged, house(2)), (house(0), damaged)):
         run = diagnose(*frames, key_file=keys(**{HOUSE: HOUSE_KEY}))
         assert sorted(run.codes) == ["damaged", "healthy"]
@@ -256,7 +256,7 @@ def test_frames_with_a_lost_byte(diagnose: Diagnose, keys: Keys) -> None:
 
 
 def test_damaged_plaintext_telegrams(diagnose: Diagnose) -> None:
-    run = diagnose(*[turned(belgium(number), 300) for number in range(3)], belgium(4))
+    run = diagnose(*[with_bit_error(belgium(number), 300) for number in range(3)], belgium(4))
     assert run.codes == ["damaged", "healthy"]
     assert run.findings[0]["text"].startswith("3 telegrams")
 

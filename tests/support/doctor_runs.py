@@ -44,7 +44,7 @@ def house(
     )
 
 
-def turned(data: bytes, at: int) -> bytes:
+def with_bit_error(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
