@@ -96,7 +96,7 @@ _Protocols = Sequence[tuple[str, Callable[[bytes], bool]]]
 def examine(data: bytes) -> Signal | None:
     """Classify bytes that hold no telegram; None if nothing known here explains them."""
     data = data[:_EXAMINED]
-    return _protocol(data) or _wrong_parity(data) or _inverted(data) or _slow(data) or _text(data)
+    return _find(data, _PROTOCOLS) or _wrong_parity(data) or _inverted(data) or _slow(data) or _text(data)
 
 
 # Protocols that are not P1
@@ -104,14 +104,10 @@ def examine(data: bytes) -> Signal | None:
 
 def wrapping(data: bytes) -> Signal | None:
     """Find another protocol by its checksums, which is proof even if there are good frames inside."""
-    return _first_found(data[:_EXAMINED], _WRAPPINGS)
+    return _find(data[:_EXAMINED], _WRAPPINGS)
 
 
-def _protocol(data: bytes) -> Signal | None:
-    return _first_found(data, _PROTOCOLS)
-
-
-def _first_found(data: bytes, protocols: _Protocols) -> Signal | None:
+def _find(data: bytes, protocols: _Protocols) -> Signal | None:
     for name, finds in protocols:
         if finds(data):
             return Signal(Kind.OTHER_PROTOCOL, name)

@@ -20,9 +20,8 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Final
 
-#: The moment at which registers and frame counters begin, also in Unix time.
+#: The moment at which registers and frame counters begin.
 BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
-FIRST_SECOND: Final = 1_577_836_800
 PHASES: Final = 3
 
 _DAY: Final = 86_400

@@ -9,12 +9,11 @@ from heapq import heapify, heapreplace
 from typing import Final, Self
 
 from smarty_gateway.simulator.faults import Fault, FaultyLine
-from smarty_gateway.simulator.household import FIRST_SECOND
+from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import SimulatedMeter
 from smarty_gateway.simulator.ports import Port
 
 _MICROSECONDS: Final = 1_000_000
-_UNIX_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Simulation:
@@ -85,7 +84,7 @@ class Simulation:
     def _run(self) -> None:
         # Times are whole microseconds of the meters' clock: with a sum of fractions a frame counter could
         # stay the same. A computer whose clock was never set starts in 1970, before a simulated meter can.
-        begin = max(int(time.time() * _MICROSECONDS), FIRST_SECOND * _MICROSECONDS)
+        begin = max(0, (datetime.now(UTC) - BEGINNING) // timedelta(microseconds=1))
         started = time.monotonic()
         periods = [int(meter.period * _MICROSECONDS) for meter in self._meters]
         due = [(begin + period * n // len(periods), n) for n, period in enumerate(periods)]
@@ -96,7 +95,7 @@ class Simulation:
             # Also without anything to wait for, or a fast simulation could not be stopped.
             if self._stopping.wait(max(0.0, wait)):
                 return
-            self._send(n, _UNIX_BEGINNING + timedelta(microseconds=at))
+            self._send(n, BEGINNING + timedelta(microseconds=at))
             behind = int((time.monotonic() - started) * self._speed * _MICROSECONDS) + begin - at
             missed = max(0, behind // periods[n] - 1)
             self.skipped += missed

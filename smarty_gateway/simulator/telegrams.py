@@ -11,15 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastcrc.crc16 import arc
 
-from smarty_gateway.simulator.household import (
-    BEGINNING,
-    FIRST_SECOND,
-    WINTER_OFFSET,
-    Flow,
-    Household,
-    Peak,
-    start_of_day,
-)
+from smarty_gateway.simulator.household import BEGINNING, WINTER_OFFSET, Flow, Household, Peak, start_of_day
 
 _HOUR: Final = 3_600
 _FIVE_MINUTES: Final = 300
@@ -198,14 +190,16 @@ def _peak(midnight: int, peak: Peak) -> str:
 @lru_cache(maxsize=4096)
 def _stamp(second: int) -> str:
     """Write a time as in telegrams: local, with S in summer and W in winter."""
-    local = datetime.fromtimestamp(FIRST_SECOND + second, _zone())
-    return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
+    return _written((BEGINNING + timedelta(seconds=second)).astimezone(_zone()))
 
 
 def _midnight_stamp(midnight: int) -> str:
     """Write local midnight of a day that began at midnight on the meter's own clock."""
-    day = datetime.fromtimestamp(FIRST_SECOND + midnight, _WINTER)
-    local = day.replace(tzinfo=_zone())
+    day = (BEGINNING + timedelta(seconds=midnight)).astimezone(_WINTER)
+    return _written(day.replace(tzinfo=_zone()))
+
+
+def _written(local: datetime) -> str:
     return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
 
 
