@@ -135,7 +135,7 @@ class _LifePort(TcpPort):
     """A port whose clients can be disconnected, also those that wait to be accepted."""
 
     def part(self) -> None:
-        self._welcome()
+        self._accept()
         for client in self._clients:
             client.close()
         self._clients.clear()

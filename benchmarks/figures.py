@@ -1,4 +1,4 @@
-"""What measurements share: a figure with its target, the table of them, and waiting for a condition."""
+"""Shared by all measurements: a figure with its target, the table of figures, and waiting for a condition."""
 
 import json
 import sys
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-#: Generous: it only ends a measurement that would never end.
+#: Seconds; ends only a measurement that hangs.
 LIMIT: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure, and the most or the least that it may be; None where there is no target."""
+    """One figure, with its upper or lower bound, if it has a target."""
 
     name: str
     value: float
@@ -22,13 +22,13 @@ class Figure:
 
     @property
     def is_reached(self) -> bool:
-        """Tell whether the target is reached."""
+        """True if there is no target, or it is reached."""
         return (self.most is None or self.value <= self.most) and (
             self.least is None or self.value >= self.least
         )
 
     def row(self) -> str:
-        """Give a line of the table."""
+        """Return the line of the table."""
         target = "" if self.most is None else f"at most {self.most:g}"
         target = target if self.least is None else f"at least {self.least:g}"
         verdict = "" if self.is_reached else "MISSED"
@@ -36,7 +36,7 @@ class Figure:
 
 
 def print_figures(steps: Iterable[Callable[[], list[Figure]]], *, as_json: bool) -> None:
-    """Measure, print what was found, and end with 1 if a target was missed."""
+    """Run the steps, print their figures, and exit with 1 if a target was missed."""
     figures = []
     for step in steps:
         found = step()
@@ -49,13 +49,13 @@ def print_figures(steps: Iterable[Callable[[], list[Figure]]], *, as_json: bool)
 
 
 def wait_until(condition: Callable[[], object], what: str, limit: float = LIMIT) -> None:
-    """Wait for a condition.
+    """Wait until a condition is true.
 
     Raises:
-        TimeoutError: it never came.
+        TimeoutError: it did not become true within the limit.
     """
     deadline = time.monotonic() + limit
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited in vain for {what}")
+            raise TimeoutError(f"timed out waiting for {what}")
         time.sleep(0.005)

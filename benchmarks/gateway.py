@@ -1,18 +1,18 @@
-"""What the gateway needs and how fast it is, as a process of its own: `python -m benchmarks.gateway`.
+"""Measures the resources and the speed of `run` as a process of its own: `python -m benchmarks.gateway`.
 
-Five things, each against its target:
+Five measurements, each with its target:
 
-1. Many meters on TCP, half of them encrypted, one telegram every 10 s each: the share of a core and the
-   memory of the gateway, and whether a telegram was lost. The gateway may open 1024 files, as most
-   systems let a service. The simulated meters run in this process and are not counted.
-2. How long it takes from the start of the process to READY=1 when no meter is there.
-3. How long it takes from the last byte of a frame on a pseudo-terminal to its line on standard output.
-   The rest of the frame goes ahead of the last byte, as on a line of 115200 baud.
-4. What grows over 100 cycles of unplugging and plugging in again.
-5. Many encrypted meters, each with a telegram a second, in one TCP stream: how late the last line of a
-   second is, and what a telegram costs in `run` beside what MeterStream and JSON cost by themselves.
+1. Many meters on TCP, half of them encrypted, one telegram every 10 s each: share of a core, memory, and lost
+   telegrams. The gateway may open 1024 files, the limit of a service on most systems. The simulated meters
+   run in this process and are not counted.
+2. The time from the start of the process to READY=1 without any meter.
+3. The time from the last byte of a frame on a pseudo-terminal to its line on standard output. The rest of the
+   frame is sent before the last byte, as on a line of 115200 baud.
+4. The growth over 100 cycles of unplugging and plugging in.
+5. Many encrypted meters, each with a telegram a second, in one TCP stream: the delay of the last line of a
+   second, and the cost of a telegram in `run` compared with MeterStream and JSON alone.
 
-With --json the figures come as one JSON object.
+With --json the figures are printed as one JSON object.
 """
 
 import argparse
@@ -43,26 +43,26 @@ from smarty_gateway.simulator.ports import PtyPort, TcpPort
 from smarty_gateway.simulator.simulation import Simulation
 
 _PERIOD: Final = 10.0
-#: What most systems let a service open.
+#: The limit of a service on most systems.
 _OPEN_FILES: Final = 1024
 _ABSENT: Final = 50
 _STARTS: Final = 5
 _FRAMES: Final = 200
 _CYCLES: Final = 100
 _FIRST_CYCLES: Final = 10
-#: Between two frames, so that the gateway is asleep when the next one comes, as in a house.
+#: Seconds between two frames, so that the gateway sleeps when the next one comes, as in a house.
 _PACE: Final = 0.05
-#: Behind one concentrator.
+#: The meters of one concentrator.
 _CROWD: Final = 200
 _CROWD_SECONDS: Final = 15
 
 
 class RunningGateway:
-    """`run` with a gateway.yaml of its own, whose standard output is read as it comes.
+    """`run` with a gateway.yaml of its own; its standard output is read as it comes.
 
     Attributes:
-        telegrams: how many lines came from each meter.
-        last_line: when the last one came, by the clock of `time.perf_counter`.
+        telegrams: the number of lines from each meter.
+        last_line: when the last one came, by `time.perf_counter`.
     """
 
     def __init__(
@@ -118,28 +118,28 @@ class RunningGateway:
             self._process.wait()
         self._reader.join()
         if error is not None:
-            error.add_note(f"the gateway said:\n{self._log.read_text('utf-8')[-2000:]}")
+            error.add_note(f"log of the gateway:\n{self._log.read_text('utf-8')[-2000:]}")
 
     def wait_for(self, number: int) -> None:
-        """Wait until so many telegrams have come."""
+        """Wait until this many telegrams have come."""
         wait_until(lambda: self.telegrams.total() >= number, f"{number} telegrams")
 
     def processor_seconds(self) -> float:
-        """Give how long it has kept a core busy so far."""
+        """Return the processor time it has used so far."""
         fields = self._proc("stat").read_text("ascii", "replace").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def megabytes(self, name: str) -> float:
-        """Give the memory that is resident now (VmRSS), or was at most (VmHWM)."""
+        """Return its resident memory, now (VmRSS) or at most (VmHWM)."""
         lines = self._proc("status").read_text("ascii", "replace").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
 
     def descriptors(self) -> int:
-        """Count the open files."""
+        """Return the number of open files."""
         return len(list(self._proc("fd").iterdir()))
 
     def threads(self) -> int:
-        """Count the threads."""
+        """Return the number of threads."""
         return len(list(self._proc("task").iterdir()))
 
     def _proc(self, name: str) -> Path:
@@ -147,21 +147,21 @@ class RunningGateway:
 
 
 class CountingPort(TcpPort):
-    """A TCP port that counts what it sent to somebody; what was sent to nobody cannot be lost."""
+    """A TCP port that counts what it sent to a client; nothing else can be lost."""
 
     def __init__(self) -> None:
         super().__init__("127.0.0.1", 0)
         self.sent = 0
 
     def write(self, data: bytes) -> None:
-        """Send to whoever is there."""
+        """Send to all clients."""
         super().write(data)
         self.sent += bool(self._clients)
 
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Give a folder that is gone afterwards."""
+    """Yield a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="smarty-benchmark-") as folder:
         yield Path(folder)
 
@@ -192,7 +192,7 @@ def many_meters(number: int, seconds: float) -> list[Figure]:
             megabytes, peak = gateway.megabytes("VmRSS"), gateway.megabytes("VmHWM")
             threads, descriptors = gateway.threads(), gateway.descriptors()
         finally:
-            simulation.stop()  # also closes the ports; what was sent can still be read
+            simulation.stop()  # also closes the ports; data already sent can still be read
         total = sum(port.sent for port in ports)
         with contextlib.suppress(TimeoutError):
             gateway.wait_for(total)
@@ -214,7 +214,7 @@ def many_meters(number: int, seconds: float) -> list[Figure]:
 
 
 def ready_without_meters() -> list[Figure]:
-    """Start with no meter there, several times."""
+    """Start several times without any meter."""
     times = []
     for _ in range(_STARTS):
         with temporary_folder() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -226,26 +226,26 @@ def ready_without_meters() -> list[Figure]:
                 while b"READY=1" not in manager.recv(4096):
                     pass
                 times.append(time.perf_counter() - begin)
-    name = f"start with {_ABSENT} ports that are not there: s until ready"
+    name = f"start with {_ABSENT} missing ports: s until ready"
     return [Figure(f"{name}, median", statistics.median(times), 2), Figure(f"{name}, worst", max(times), 2)]
 
 
-def speak_until_heard(
+def send_until_received(
     gateway: RunningGateway, port: PtyPort, meter: SimulatedMeter, moments: Iterator[datetime]
 ) -> None:
-    """Let a meter speak until the gateway hears it; opening a port empties it, so words may be lost."""
+    """Send until the gateway receives a telegram; opening a port flushes it, so the first may be lost."""
     before = gateway.telegrams.total()
 
-    def is_heard() -> bool:
+    def is_received() -> bool:
         port.write(meter.frame(next(moments)))
         time.sleep(_PACE)
         return gateway.telegrams.total() > before
 
-    wait_until(is_heard, "a telegram")
+    wait_until(is_received, "a telegram")
 
 
 def seconds_from_now() -> Iterator[datetime]:
-    """Give one moment after the other, so that the frame counter rises."""
+    """Return one second after the other, so that the frame counter rises."""
     now = datetime.now(UTC)
     return (now + timedelta(seconds=number) for number in count())
 
@@ -259,7 +259,7 @@ def latency(kind: MeterKind) -> list[Figure]:
         contextlib.closing(PtyPort()) as port,
         RunningGateway(folder, {"house": port.name}, [meter]) as gateway,
     ):
-        speak_until_heard(gateway, port, meter, moments)
+        send_until_received(gateway, port, meter, moments)
         for _ in range(_FRAMES):
             frame, before = meter.frame(next(moments)), gateway.telegrams.total()
             port.write(frame[:-1])
@@ -284,13 +284,13 @@ def replugging() -> list[Figure]:
         with RunningGateway(folder, {"house": str(link)}, [meter]) as gateway:
             for cycle in range(1, _CYCLES + 1):
                 with contextlib.closing(PtyPort(link)) as port:
-                    speak_until_heard(gateway, port, meter, moments)
+                    send_until_received(gateway, port, meter, moments)
                     if cycle in (_FIRST_CYCLES, _CYCLES):
                         found.append((gateway.megabytes("VmRSS"), gateway.threads(), gateway.descriptors()))
     (memory, threads, descriptors), (memory_at_end, threads_at_end, descriptors_at_end) = found
     name = f"unplugged and plugged in, cycles {_FIRST_CYCLES} to {_CYCLES}: more"
     return [
-        # Pages come and go by the dozen in any process; less than this is no leak.
+        # Resident pages vary by dozens in any process; less than this is not a leak.
         Figure(f"{name} memory, MB", memory_at_end - memory, 0.5),
         Figure(f"{name} threads", threads_at_end - threads, 0),
         Figure(f"{name} descriptors", descriptors_at_end - descriptors, 0),
@@ -310,7 +310,7 @@ def crowd_of_meters() -> list[Figure]:
     with (
         temporary_folder() as folder,
         contextlib.closing(CountingPort()) as port,
-        # Without a name, so each meter goes out under its own.
+        # Without a name, so each meter is published under its own.
         RunningGateway(folder, {"": port.name}, meters) as gateway,
     ):
         wait_until(lambda: _is_connected(port), "a connection")
@@ -341,7 +341,7 @@ def _is_connected(port: CountingPort) -> bool:
 
 
 def _seconds_alone(meters: list[SimulatedMeter], bursts: list[list[bytes]]) -> float:
-    """Return what reading the bytes into JSON costs without a gateway around it."""
+    """Return the processor time of reading the bytes into JSON without a gateway around it."""
     keys = KeyRing(
         {
             meter.title: [MeterKey(Secret(meter.key))]
@@ -369,7 +369,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--meters", type=int, default=1000, metavar="N", help="on TCP (default 1000)")
     parser.add_argument(
-        "--seconds", type=float, default=30.0, metavar="N", help="how long they are measured (default 30)"
+        "--seconds", type=float, default=30.0, metavar="N", help="how long to measure (default 30)"
     )
     args = parser.parse_args()
     steps: list[Callable[[], list[Figure]]] = [

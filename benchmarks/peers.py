@@ -1,8 +1,7 @@
-"""Which of the frames that must be refused does another decoder accept? `python -m benchmarks.peers`.
+"""Counts the frames of refused.json that dsmr_parser accepts: `python -m benchmarks.peers`.
 
-Runs refused.json through dsmr_parser (its stream buffer and its parser), once with the tag verified
-and once the way Home Assistant uses it, with `authentication_key=None`. Cases it cannot be asked
-about (crc-only, several meters on one line) are left out.
+Its stream buffer and its parser run once with the tag verified, and once as Home Assistant uses them, with
+`authentication_key=None`. Cases that they do not support (crc-only, no key) are left out.
 """
 
 import json
@@ -19,7 +18,7 @@ VECTORS = Path(__file__).resolve().parents[1] / "vectors/refused.json"
 
 
 def accepted_by_dsmr_parser(case: dict[str, Any], *, verify: bool) -> int:
-    """Count the telegrams that dsmr_parser accepts in the stream of a case."""
+    """Return how many telegrams dsmr_parser accepts in the stream of a case."""
     keys = case["keys"][0]
     buffer = EncryptedTelegramBuffer()
     buffer.append(bytes.fromhex(case["stream"]))
@@ -28,7 +27,7 @@ def accepted_by_dsmr_parser(case: dict[str, Any], *, verify: bool) -> int:
     for frame in buffer.get_all():
         try:
             parser.parse(frame, keys["encryption_keys"][0], keys["authentication_key"] if verify else None)
-        except Exception:  # noqa: BLE001, S112 - whatever it raises, it has not accepted the frame
+        except Exception:  # noqa: BLE001, S112 - any exception means that it rejected the frame
             continue
         accepted += 1
     return accepted

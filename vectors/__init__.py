@@ -1,1 +1,1 @@
-"""Test vectors of smarty-gateway, and the generator that makes them; README.md explains both."""
+"""The test vectors and their generator; see README.md."""

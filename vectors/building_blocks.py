@@ -1,8 +1,7 @@
-"""Builds frames and telegrams, for the generator of the vectors and for tests.
+"""Builds frames and telegrams for the vectors and the tests.
 
-All meters, values and keys in here are invented. The frames are encrypted with the cryptography
-library directly and the checksum is computed bit by bit, on purpose without any code of
-smarty_gateway, so that the vectors are a second opinion and not an echo.
+All meters, values and keys are invented. Frames are encrypted with the cryptography library and checksums
+computed bit by bit, without code of smarty_gateway, so that the vectors check it independently.
 """
 
 from typing import Final
@@ -11,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
-#: Dummies: counting bytes, as in the DLMS Green Book, and nobody's keys.
+#: Dummy keys: counting bytes, as in the DLMS Green Book.
 HOUSE_KEY: Final = bytes(range(0x10, 0x20))
 BARN_KEY: Final = bytes(range(0xA0, 0xB0))
 AUTHENTICATION_KEY: Final = bytes.fromhex("00112233445566778899AABBCCDDEEFF")
@@ -20,7 +19,7 @@ BARN_TITLE: Final = bytes.fromhex("5341476770003040")
 
 
 def crc16(data: bytes) -> int:
-    """CRC-16/ARC, bit by bit (DSMR 5.0.2 P1, clause 6.2)."""
+    """Return the CRC-16/ARC, computed bit by bit (DSMR 5.0.2 P1, clause 6.2)."""
     crc = 0
     for byte in data:
         crc ^= byte
@@ -30,18 +29,18 @@ def crc16(data: bytes) -> int:
 
 
 def telegram(header: str, *lines: str) -> bytes:
-    """Write a telegram with a right CRC; the header comes without its slash."""
+    """Write a telegram with a correct CRC; the header is given without its slash."""
     body = "\r\n".join([f"/{header}", "", *lines, "!"]).encode("latin-1")
     return body + f"{crc16(body):04X}\r\n".encode("ascii")
 
 
 def with_parity(text: bytes) -> bytes:
-    """Write text as a port of seven bits and even parity does, read with eight bits."""
+    """Return text as it is read with eight bits from a port of seven bits and even parity."""
     return bytes(byte | 0x80 if byte.bit_count() % 2 else byte for byte in text)
 
 
 def length_field(length: int, form: int = 0x82) -> bytes:
-    """Write a length in the short form (0), behind 81 or behind 82."""
+    """Write a length in the short form (0), or after 81 or 82."""
     if form == 0x82:
         return b"\x82" + length.to_bytes(2, "big")
     return (b"\x81" if form == 0x81 else b"") + bytes([length])
@@ -59,8 +58,7 @@ def frame(
 ) -> bytes:
     """Encrypt a plaintext as a Luxembourg meter does.
 
-    Another security byte than 30 goes into the authenticated data as well, so that it is the one
-    and only fault of the frame.
+    Another security byte than 30 is authenticated as well, so that it is the only fault of the frame.
     """
     counter_bytes = counter.to_bytes(4, "big")
     encryptor = Cipher(AES(key), GCM(title + counter_bytes)).encryptor()
@@ -71,16 +69,21 @@ def frame(
 
 
 def hex_text(text: str) -> str:
-    """Write text as hex digits, as identifiers are."""
+    """Write text as hex digits, as in identifiers."""
     return text.encode("ascii").hex().upper()
 
 
+def time_line(second: int) -> str:
+    """Write the line of a time on a winter morning."""
+    return f"0-0:1.0.0(260130102{second // 60}{second % 60:02d}W)"
+
+
 def luxembourg(second: int, energy: float = 1234.567, name: str = "SAG1030700012345") -> bytes:
-    """Write a telegram as Luxembourg's meters send it today: three phases, and gas behind them."""
+    """Write a telegram as Luxembourg's meters send it today: three phases and a gas meter."""
     return telegram(
         "Lux5\\253000001_D",
         "1-3:0.2.8(42)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
+        time_line(second),
         f"0-0:42.0.0({hex_text(name)})",
         f"1-0:1.8.0({energy:010.3f}*kWh)",
         "1-0:2.8.0(000890.123*kWh)",
@@ -142,7 +145,7 @@ def luxembourg_of_2018(second: int, name: str = "SAG1030700012352") -> bytes:
     return telegram(
         "Lux5\\253000002_M",
         "1-3:0.2.8(42)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
+        time_line(second),
         f"0-0:42.0.0({hex_text(name)})",
         "1-0:1.8.0(000066.950*kWh)",
         "1-0:2.8.0(007425.001*kWh)",
@@ -168,7 +171,7 @@ def belgium(second: int) -> bytes:
         "FLU5\\253000003_A",
         "0-0:96.1.4(50217)",
         f"0-0:96.1.1({hex_text('1SAG1100000001')})",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
+        time_line(second),
         "1-0:1.8.1(000531.250*kWh)",
         "1-0:1.8.2(000640.792*kWh)",
         "1-0:2.8.1(000061.957*kWh)",
@@ -203,7 +206,7 @@ def netherlands(second: int) -> bytes:
     return telegram(
         "ISK5\\2M550T-0001",
         "1-3:0.2.8(50)",
-        f"0-0:1.0.0(260130102{second // 60:d}{second % 60:02d}W)",
+        time_line(second),
         f"0-0:96.1.1({hex_text('E0044000000000001')})",
         "1-0:1.8.1(002130.115*kWh)",
         "1-0:1.8.2(000245.467*kWh)",

@@ -1,7 +1,7 @@
-"""Makes every vector file in this folder, the same each time: `python -m vectors.generate`.
+"""Generates the vector files in this folder, always the same: `python -m vectors.generate`.
 
-The frames are built in `building_blocks`, the telegrams and what they must give in `layouts`; this
-says which cases there are. One fault a case: whatever else could be wrong with it is right.
+`building_blocks` builds the frames, `layouts` has the telegrams and what they decode to, and the cases are
+listed here. A case has one fault, and everything else in it is right.
 """
 
 import json
@@ -50,41 +50,41 @@ WRONG_KEY: Final = bytes(range(0x60, 0x70))
 OWN_AUTHENTICATION_KEY: Final = bytes(range(0xD0, 0xE0))
 
 FLAGS: Final = {
-    "Layout": "a telegram as meters of some country and year write it",
-    "LengthForm": "the length is written in the short form, behind 81, or behind 82, also longer than needed",
+    "Layout": "a telegram as meters of one country and year write it",
+    "LengthForm": "the length is in the short form, or after 81 or 82, also in a longer form than necessary",
     "Size": "the smallest and largest frames",
     "Stream": "several frames or telegrams, or noise, in one stream",
-    "Chunks": "the stream arrives in pieces; any cut must give the same",
-    "KeyChoice": "the key is found by system title, among several, or for any title",
-    "KeyChange": "a new key starts its frame counter anew",
+    "Chunks": "the stream arrives in pieces; the pieces must not matter",
+    "KeyChoice": "the key is chosen by system title, among several, or for any title",
+    "KeyChange": "the frame counter starts again under a new key",
     "OwnAuthenticationKey": "the meter has an authentication key of its own",
-    "CrcOnly": "the user asked for the CRC to decide, because the authentication key is not known",
+    "CrcOnly": "the user configured that the CRC decides, because the authentication key is not known",
     "CounterRange": "the lowest and highest frame counters",
-    "Quirk": "what a meter, an adapter or a copy does otherwise than the specification says",
+    "Quirk": "a deviation from the specification by a meter, an adapter or a copy",
     "Parity": "a port of seven bits and even parity, read with eight bits",
-    "LineEnds": "blank lines and line ends other than usual, under a CRC that still holds",
+    "LineEnds": "unusual blank lines and line ends, with a CRC that is still right",
     "Flip": "one byte of a good frame is changed",
-    "SecurityByte": "the frame is not of suite 0, authenticated and encrypted",
-    "Length": "the length is of an illegal form, out of bounds, or not that of the frame",
+    "SecurityByte": "the security byte is not suite 0, authenticated and encrypted",
+    "Length": "the length has an illegal form, is out of bounds, or is not that of the frame",
     "Truncated": "the frame ends too early",
     "WrongEncryptionKey": "the key is not the one that encrypted the frame",
     "WrongAuthenticationKey": "the encryption key is right, the authentication key is not",
     "NoKey": "no key is known for the system title",
     "Replay": "the frame counter does not rise",
     "NonceReuse": "the same title and counter with another text",
-    "Crc": "the CRC of a telegram is wrong, or missing where one is due",
+    "Crc": "the CRC of a telegram is wrong, or missing where it is required",
     "Plaintext": "plaintext from a meter that must be encrypted",
-    "NoTelegram": "an authentic frame that holds something else",
-    "Splice": "parts of two good frames in one",
-    "Order": "two faults: the check that comes first gives the reason",
-    "Noise": "nothing in the stream is a frame or telegram, and nothing is to be reported",
+    "NoTelegram": "an authentic frame without a telegram inside",
+    "Splice": "parts of two good frames in one frame",
+    "Order": "two faults: the first check that fails gives the reason",
+    "Noise": "the stream holds no frame and no telegram, and nothing is reported",
 }
 
 Case = dict[str, Any]
 
 SHORT: Final = LUXEMBOURG_MINIMAL
 TEXT: Final = LUXEMBOURG_2018
-#: Values that stand in no other layout, as the wire has them and as we would show them.
+#: Values that are in no other layout, as sent and as decoded.
 SECRETS: Final = {
     TEXT.name: ["000066.950", "66.95", "77.376"],
     LUXEMBOURG.name: ["001234.567", "1234.567", "GFLO2133031470"],
@@ -101,7 +101,7 @@ def meter_keys(
     authentication_key: bytes = AUTHENTICATION_KEY,
     verification: str = "required",
 ) -> list[dict[str, Any]]:
-    """Write the keys of one meter; without a title they are for any."""
+    """Return the keys of one meter, or of any meter if the title is None."""
     return [
         {
             "system_title": None if title is None else title_text(title),
@@ -116,7 +116,7 @@ HOUSE: Final = meter_keys(HOUSE_KEY)
 
 
 def encrypted(layout: Layout, counter: int, title: bytes = HOUSE_TITLE, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Give the object that a frame with this layout must give."""
+    """Return the object that a frame with this layout decodes to."""
     fields = {"system_title": title_text(title), "security": "authenticated", "frame_counter": counter}
     return layout.expected(**(fields | changes))
 
@@ -134,7 +134,7 @@ def accept(
     keys: list[dict[str, Any]] | None = None,
     chunks: list[int] | None = None,
 ) -> Case:
-    """Write a case in which everything is right."""
+    """Return a case in which everything is right."""
     case: Case = {
         "id": name,
         "note": note,
@@ -164,11 +164,11 @@ def refuse(
     before: list[dict[str, Any]] | None = None,
     secret: Layout | None = None,
 ) -> Case:
-    """Write a case with one fault: a rejection for this reason, or nothing at all for `noise`.
+    """Return a case with one fault: a rejection for this reason, or nothing for `noise`.
 
     Args:
-        before: what good frames before the fault give.
-        secret: what is inside the refused frame; its values must not come out.
+        before: what good frames before the fault decode to.
+        secret: the content of the rejected frame, whose values must not be released.
     """
     rejection: dict[str, Any] = {"reason": reason, "offset": offset}
     if hint is not None:
@@ -186,11 +186,11 @@ def refuse(
     }
 
 
-# What must decode
+# Cases to decode
 
 
 def decoded_cases() -> Iterator[Case]:
-    """Yield every case in which all must come out."""
+    """Yield every case in which everything is decoded."""
     for number, layout in enumerate(LAYOUTS):
         counter = 1000 + number
         stream = frame(layout.text, counter=counter)
@@ -213,28 +213,24 @@ def decoded_cases() -> Iterator[Case]:
 def _other_quirks() -> Iterator[Case]:
     parity = with_parity(NETHERLANDS_42.text)
     expected = [plain(NETHERLANDS_42)]
-    yield accept(
-        "parity-with-crc", "Parity", "the CRC proves what is left without parity bits", parity, expected, []
-    )
+    yield accept("parity-with-crc", "Parity", "the CRC is right without parity bits", parity, expected, [])
     text = BELGIUM_50217.text
     nul = text.replace(b"1-0:", b"1\x00-0\x00:")
-    yield accept(
-        "quirk-nul", "Quirk", "an adapter put NULs between the characters", nul, [plain(BELGIUM_50217)], []
-    )
+    yield accept("quirk-nul", "Quirk", "NULs between the characters", nul, [plain(BELGIUM_50217)], [])
     moved = [
         quirk("channel", "", row(f"0-{channel}:24.1.0(003)", gas={"channel": channel, "device_type": 3}),
               row(f"0-{channel}:96.1.0({hex_text('GAS1')})", gas={"id": "GAS1"}))
         for channel in (1, 3)
     ]  # fmt: skip
     stream = b"".join(layout.text for layout in moved)
-    note = "a gas meter moves to another channel and stays itself"
+    note = "a gas meter moves to another channel and keeps its identity"
     yield accept("quirk-channel-changed", "Quirk", note, stream, [plain(layout) for layout in moved], [])
 
 
 def _sizes() -> Iterator[Case]:
-    for form, words in ((0, "short"), (0x81, "81"), (0x82, "82")):
+    for form, name in ((0, "short"), (0x81, "81"), (0x82, "82")):
         stream = frame(SHORT.text, form=form)
-        yield accept(f"length-{words}", "LengthForm", f"the {words} form", stream, [encrypted(SHORT, 1)])
+        yield accept(f"length-{name}", "LengthForm", f"the {name} form", stream, [encrypted(SHORT, 1)])
     austria = frame(AUSTRIA.text, form=0x81)
     yield accept("length-81-long", "LengthForm", "the 81 form above 127", austria, [encrypted(AUSTRIA, 1)])
     for size in (127, 128, 129, 255, 256, 257, 1024, 1025, 2048, 4096, 12288, 16384):
@@ -246,7 +242,7 @@ def _sizes() -> Iterator[Case]:
 
 
 def _filled(size: int) -> Layout:
-    """Make a telegram of exactly this size, with text messages as the specification allows them."""
+    """Return a telegram of exactly this size, filled with text messages that the specification allows."""
     rows: list[tuple[str, dict[str, Any]]] = []
     rest = size - len(telegram("Lux5\\253000001_D"))
     for number in range(9, 1000):
@@ -270,21 +266,25 @@ def _streams() -> Iterator[Case]:
     noise = random.Random("noise of the vectors").randbytes(64)  # noqa: S311 - the same on every run
     false_header = b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30"
     for name, note, stream in (
-        ("two-frames", "one right behind the other", first + second),
+        ("two-frames", "one right after the other", first + second),
         ("noise-before", "64 bytes of noise first", noise + first + second),
-        ("noise-between", "64 bytes of noise between", first + noise + second),
+        ("noise-between", "64 bytes of noise between them", first + noise + second),
         ("noise-behind", "64 bytes of noise at the end", first + second + noise),
         ("mark-before", "half a header before a frame", first + b"x\xdb\x08" + second),
-        ("false-header", "a false header claims all that follows", b"x" + false_header + first + second),
+        (
+            "false-header",
+            "a false header over all that follows",
+            b"x" + false_header + first + second,
+        ),
         ("false-headers", "three of them, nested", b"x" + false_header * 3 + first + second),
         ("tail-of-a-frame", "the recording began inside a frame", first[300:] + first + second),
-        ("cut-then-whole", "a frame that breaks off, then whole ones", first[:500] + first + second),
+        ("cut-then-whole", "a cut frame, then whole ones", first[:500] + first + second),
         (
             "lost-byte-then-whole",
             "a frame without its last byte, then whole ones",
             first[:-1] + first + second,
         ),
-        ("slash-before", "a slash that begins no telegram", first + b"x/ab" + second),
+        ("slash-before", "a slash that does not begin a telegram", first + b"x/ab" + second),
     ):
         yield accept(f"stream-{name}", "Stream", note, stream, both)
     barn = Layout("barn", "", TEXT.header, (TEXT.rows[0], *TEXT.rows[3:]), None)
@@ -309,7 +309,9 @@ def _streams() -> Iterator[Case]:
     plain_both = [plain(BELGIUM_50217), plain(BELGIUM_50217)]
     yield accept("stream-plain", "Stream", "two telegrams", BELGIUM_50217.text * 2, plain_both, [])
     cut = BELGIUM_50217.text[:300] + BELGIUM_50217.text
-    yield accept("stream-plain-cut", "Stream", "one that breaks off, then one", cut, plain_both[:1], [])
+    yield accept(
+        "stream-plain-cut", "Stream", "one that is cut short, then a whole one", cut, plain_both[:1], []
+    )
 
 
 def _keys() -> Iterator[Case]:
@@ -318,9 +320,11 @@ def _keys() -> Iterator[Case]:
     any_key = meter_keys(HOUSE_KEY, title=None)
     yield accept("key-any", "KeyChoice", "a key for any title", stream, expected, any_key)
     own_first = HOUSE + meter_keys(WRONG_KEY, title=None)
-    yield accept("key-own-before-any", "KeyChoice", "the meter's own key counts", stream, expected, own_first)
+    yield accept(
+        "key-own-before-any", "KeyChoice", "the meter's own key is used", stream, expected, own_first
+    )
     two = meter_keys(NEW_KEY, HOUSE_KEY)
-    yield accept("key-old-of-two", "KeyChoice", "the second of two keys fits", stream, expected, two)
+    yield accept("key-old-of-two", "KeyChoice", "the second of two keys is right", stream, expected, two)
     change = frame(TEXT.text, counter=90000) + frame(TEXT.text, key=NEW_KEY, counter=0)
     after = [encrypted(TEXT, 90000), encrypted(TEXT, 0)]
     yield accept("key-change", "KeyChange", "the counter is 0 again under the new key", change, after, two)
@@ -329,16 +333,16 @@ def _keys() -> Iterator[Case]:
     yield accept("own-authentication-key", "OwnAuthenticationKey", "as in Austria", own, expected, own_keys)
     crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
     unproven = [encrypted(TEXT, 1, security="unauthenticated")]
-    yield accept("crc-only", "CrcOnly", "the tag is of another key", own, unproven, crc_only)
     yield accept(
-        "crc-only-right-tag", "CrcOnly", "even so it is not authenticated", stream, unproven, crc_only
+        "crc-only", "CrcOnly", "the tag was made with another authentication key", own, unproven, crc_only
     )
+    yield accept("crc-only-right-tag", "CrcOnly", "a right tag does not count", stream, unproven, crc_only)
     for counter in (0, 2, 255, 256, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF):
         found = [encrypted(SHORT, counter)]
         yield accept(f"counter-{counter}", "CounterRange", "", frame(SHORT.text, counter=counter), found)
     gap = frame(SHORT.text, counter=5) + frame(SHORT.text, counter=5000)
     found = [encrypted(SHORT, 5), encrypted(SHORT, 5000)]
-    yield accept("counter-gap", "CounterRange", "frames were missed in between", gap, found)
+    yield accept("counter-gap", "CounterRange", "frames between them were missed", gap, found)
 
 
 def _line_ends() -> Iterator[Case]:
@@ -346,22 +350,27 @@ def _line_ends() -> Iterator[Case]:
     as_is = [plain(TEXT)]
     yield accept("lf-only", "LineEnds", "CRs were lost by copying", text.replace(b"\r\n", b"\n"), as_is, [])
     no_end = text.rstrip(b"\r\n")
-    yield accept("no-last-line-end", "LineEnds", "the stream ends behind the CRC", no_end, as_is, [])
+    yield accept("no-last-line-end", "LineEnds", "the stream ends after the CRC", no_end, as_is, [])
     lower = text[:-6] + text[-6:].lower()
-    yield accept("crc-lower-case", "LineEnds", "the CRC in small letters", lower, as_is, [])
+    yield accept("crc-lower-case", "LineEnds", "the CRC in lower case", lower, as_is, [])
     for name, old, new in (
         ("no-blank-line", b"\r\n\r\n", b"\r\n"),
         ("two-blank-lines", b"\r\n\r\n", b"\r\n\r\n\r\n"),
     ):
         body = text[: text.rindex(b"!") + 1].replace(old, new, 1)
         yield accept(name, "LineEnds", name.replace("-", " "), _with_crc(body), as_is, [])
-    for number in range(1, 2000):  # one of them gives a CRC that begins with a zero
+    for number in range(1, 2000):  # one of them has a CRC that begins with a zero
         layout = Layout("short-crc", "", f"Lux5\\2530{number:05d}_D", LUXEMBOURG_MINIMAL.rows, None)
         if crc16(layout.text[: layout.text.rindex(b"!") + 1]) < 0x1000:
             body = layout.text[: layout.text.rindex(b"!") + 1]
             stream = body + f"{crc16(body):X}\r\n".encode("ascii")
             yield accept(
-                "crc-without-its-zero", "LineEnds", "its zero is not written", stream, [plain(layout)], []
+                "crc-without-its-zero",
+                "LineEnds",
+                "the leading zero of the CRC is not written",
+                stream,
+                [plain(layout)],
+                [],
             )
             return
 
@@ -370,7 +379,7 @@ def _with_crc(body: bytes) -> bytes:
     return body + f"{crc16(body):04X}\r\n".encode("ascii")
 
 
-# What must be refused
+# Cases to reject
 
 
 def refused_cases() -> Iterator[Case]:
@@ -398,7 +407,7 @@ def _flips() -> Iterator[Case]:
         changed[position] ^= bits
         return bytes(changed)
 
-    yield refuse("flip-mark", "Flip Noise", "no DB, no frame", flipped(0, 0x01), "noise")
+    yield refuse("flip-mark", "Flip Noise", "without DB there is no frame", flipped(0, 0x01), "noise")
     for bits in (0x01, 0x02, 0x08, 0x80):
         note = "the length of the system title"
         yield refuse(f"flip-title-length-{bits:02x}", "Flip", note, flipped(1, bits), "malformed")
@@ -417,7 +426,7 @@ def _flips() -> Iterator[Case]:
     end = len(good) - 12
     for position in (18, 19, 30, 31, 32, 50, 100, 200, end - 8, end - 3, end - 2, end - 1):
         yield refuse(
-            f"flip-ciphertext-{position}", "Flip", "the text stays readable but for one character",
+            f"flip-ciphertext-{position}", "Flip", "the text stays readable except for one character",
             flipped(position, 0x20), "authentication", secret=TEXT,
             hint="corrupt",
         )  # fmt: skip
@@ -432,7 +441,7 @@ def _security_bytes() -> Iterator[Case]:
     for security in range(256):
         if security != 0x30:
             stream = frame(TEXT.text, security=security)
-            note = "authenticated with just this security byte, and still not the one of a P1 port"
+            note = "authentic under this security byte, which is not that of a P1 port"
             name = f"security-{security:02x}"
             yield refuse(name, "SecurityByte", note, stream, "security", secret=TEXT)
 
@@ -444,9 +453,9 @@ def _lengths() -> Iterator[Case]:
         stream = good[:10] + bytes([form]) + good[11:]
         yield refuse(f"length-form-{form:02x}", "Length", "an illegal form", stream, "malformed", secret=TEXT)
     four = good[:10] + b"\x83\x00" + good[11:]
-    yield refuse("length-83", "Length", "three bytes behind 83, the value is right", four, "malformed")
+    yield refuse("length-83", "Length", "three bytes after 83, the value is right", four, "malformed")
     five = good[:10] + b"\x84\x00\x00" + good[11:]
-    yield refuse("length-84", "Length", "four bytes behind 84, the value is right", five, "malformed")
+    yield refuse("length-84", "Length", "four bytes after 84, the value is right", five, "malformed")
     for value in (0, 1, 5, 16, 17, 16385, 32768, 65535):
         stream = good[:11] + value.to_bytes(2, "big") + good[13:]
         yield refuse(f"length-value-{value}", "Length", "out of bounds", stream, "malformed", secret=TEXT)
@@ -456,26 +465,26 @@ def _lengths() -> Iterator[Case]:
             f"length-short-{value}", "Length", "out of bounds in the short form", stream, "malformed"
         )
         stream = good[:10] + bytes([0x81, value]) + good[13:]
-        yield refuse(f"length-81-{value}", "Length", "out of bounds behind 81", stream, "malformed")
+        yield refuse(f"length-81-{value}", "Length", "out of bounds after 81", stream, "malformed")
     beyond = frame(_filled(16385 - 17).text)
-    note = "one byte beyond the bound, and right in all else"
+    note = "one byte beyond the bound, otherwise right"
     yield refuse("length-beyond", "Length Size", note, beyond, "malformed")
     empty = frame(b"")
-    yield refuse("length-empty", "Length Size", "a frame with no text at all", empty, "malformed")
-    # One byte less or more leaves the text and its CRC whole, which points to the authentication key.
+    yield refuse("length-empty", "Length Size", "a frame without text", empty, "malformed")
+    # With one byte less or more the text and its CRC are right, which suggests the authentication key.
     for value, hint in ((18, "corrupt"), (100, "corrupt"), (length - 1, "wrong-authentication-key")):
         stream = good[:11] + value.to_bytes(2, "big") + good[13:]
         yield refuse(
-            f"length-less-{value}", "Length", "less than the frame has: the tag is cut from the middle",
+            f"length-less-{value}", "Length", "too small: the tag is taken from the middle",
             stream, "authentication", hint=hint, secret=TEXT,
         )  # fmt: skip
     for value in (length + 1, 4096, 16384):
         stream = good[:11] + value.to_bytes(2, "big") + good[13:]
-        note = "more than the frame has: it never ends"
+        note = "too large: the frame never ends"
         yield refuse(f"length-more-{value}", "Length Truncated", note, stream, "malformed", secret=TEXT)
     one_more = good[:11] + (length + 1).to_bytes(2, "big") + good[13:] + b"\x00"
     yield refuse(
-        "length-one-more", "Length", "one byte more, and a byte more is there",
+        "length-one-more", "Length", "one byte more, and the stream has one byte more",
         one_more, "authentication", hint="wrong-authentication-key", secret=TEXT,
     )  # fmt: skip
 
@@ -508,7 +517,7 @@ def _wrong_keys() -> Iterator[Case]:
         "key-both-wrong", "WrongEncryptionKey", "neither of two", good, "authentication", keys=two, hint=hint
     )
     own_wrong = wrong + meter_keys(HOUSE_KEY, title=None)
-    note = "the meter's own key counts, though the one for any would fit"
+    note = "the meter's own key is used, though the one for any meter would be right"
     yield refuse(
         "key-own-wrong", "WrongEncryptionKey", note, good, "authentication", keys=own_wrong, hint=hint
     )
@@ -519,7 +528,7 @@ def _wrong_keys() -> Iterator[Case]:
             keys=meter_keys(nearly), hint=hint,
         )  # fmt: skip
     for name, key in (
-        ("own", OWN_AUTHENTICATION_KEY), ("zero", bytes(16)), ("reversed", AUTHENTICATION_KEY[::-1]),
+        ("own", OWN_AUTHENTICATION_KEY), ("zero", bytes(16)), ("reversed", AUTHENTICATION_KEY[::-1])
     ):  # fmt: skip
         yield refuse(
             f"authentication-key-{name}", "WrongAuthenticationKey", "", frame(TEXT.text, authentication_key=key),
@@ -527,12 +536,12 @@ def _wrong_keys() -> Iterator[Case]:
         )  # fmt: skip
     own = meter_keys(HOUSE_KEY, authentication_key=OWN_AUTHENTICATION_KEY)
     yield refuse(
-        "authentication-key-configured", "WrongAuthenticationKey", "the user wrote another one",
+        "authentication-key-configured", "WrongAuthenticationKey", "the user configured another one",
         good, "authentication", keys=own, hint="wrong-authentication-key", secret=TEXT,
     )  # fmt: skip
     yield refuse("no-key-at-all", "NoKey", "", good, "no-key", keys=[], secret=TEXT)
     other = meter_keys(BARN_KEY, title=BARN_TITLE)
-    yield refuse("no-key-for-this-meter", "NoKey", "another meter's is there", good, "no-key", keys=other)
+    yield refuse("no-key-for-this-meter", "NoKey", "only another meter has one", good, "no-key", keys=other)
     crc_only = meter_keys(WRONG_KEY, verification="crc-only")
     yield refuse("crc-only-wrong-key", "CrcOnly WrongEncryptionKey", "", good, "checksum", keys=crc_only)
 
@@ -566,7 +575,7 @@ def _replays() -> Iterator[Case]:
     )  # fmt: skip
     parts = [frame(SHORT.text, counter=7), frame(TEXT.text, counter=3), frame(TEXT.text, counter=5)]
     between = refuse(
-        "replay-between", "Replay", "a replayed counter does not turn the last one back", b"".join(parts), "replay",
+        "replay-between", "Replay", "a replayed counter does not set the last one back", b"".join(parts), "replay",
         offset=len(parts[0]), before=[encrypted(SHORT, 7)], secret=TEXT,
     )  # fmt: skip
     between["rejections"].append({"reason": "replay", "offset": len(parts[0] + parts[1])})
@@ -591,12 +600,12 @@ def _checksums() -> Iterator[Case]:
     for name, end in (
         ("zero", b"0000"), ("one-bit", f"{right ^ 1:04X}".encode()), ("high-bit", f"{right ^ 0x8000:04X}".encode()),
         ("bytes-swapped", f"{right & 0xFF:02X}{right >> 8:02X}".encode()), ("three-digits", f"{right:04X}"[1:].encode()),
-        ("missing", b""),
+        ("missing", b"")
     ):  # fmt: skip
         text = body + end + b"\r\n"
         note = "the frame is authentic, its telegram's CRC is not right"
         yield refuse(f"crc-{name}", "Crc", note, frame(text), "checksum", secret=TEXT)
-        yield refuse(f"crc-plain-{name}", "Crc", "a telegram that must have one", text, "checksum", keys=[])
+        yield refuse(f"crc-plain-{name}", "Crc", "a telegram that must have a CRC", text, "checksum", keys=[])
         crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
         yield refuse(
             f"crc-only-{name}", "Crc CrcOnly", "", frame(text), "checksum", keys=crc_only, secret=TEXT
@@ -607,11 +616,11 @@ def _checksums() -> Iterator[Case]:
     for mark in ("1-3:0.2.8(42)", "0-0:96.1.4(50217)", "0-0:1.0.0(260130102001W)"):
         text = f"/FLU5\\253000003_A\r\n\r\n1-0:1.8.0(000001.000*kWh)\r\n{mark}\r\n!\r\n".encode()
         name = f"crc-due-{mark.partition('(')[0]}"
-        yield refuse(name, "Crc", "this line alone makes a CRC due", text, "checksum", keys=[])
+        yield refuse(name, "Crc", "this line alone requires a CRC", text, "checksum", keys=[])
     flipped = bytearray(frame(TEXT.text))
     flipped[100] ^= 0x55
     crc_only = meter_keys(HOUSE_KEY, verification="crc-only")
-    note = "no tag is asked for, the CRC tells"
+    note = "no tag is required, and the CRC is wrong"
     yield refuse(
         "crc-only-flip", "Flip CrcOnly", note, bytes(flipped), "checksum", keys=crc_only, secret=TEXT
     )
@@ -632,7 +641,7 @@ def _no_telegrams() -> Iterator[Case]:
     for name, text in (
         ("one-byte", b"x"), ("text", b"no telegram at all"), ("zeros", bytes(100)),
         ("cosem", bytes.fromhex("C0010000080000010000FF0200")), ("no-slash", TEXT.text[1:]),
-        ("no-end", TEXT.text[: TEXT.text.rindex(b"!")]), ("only-end", b"!0000\r\n"),
+        ("no-end", TEXT.text[: TEXT.text.rindex(b"!")]), ("only-end", b"!0000\r\n")
     ):  # fmt: skip
         yield refuse(f"no-telegram-{name}", "NoTelegram", "the tag is right", frame(text), "malformed")
 
@@ -644,7 +653,7 @@ def _splices() -> Iterator[Case]:
         ("counter", 18, hint), ("text", 400, "corrupt"), ("tag", len(one) - 12, "wrong-authentication-key")
     ):  # fmt: skip
         yield refuse(
-            f"splice-{name}", "Splice", "the front of one frame, the rest of another",
+            f"splice-{name}", "Splice", "the beginning of one frame, the rest of another",
             one[:at] + two[at:], "authentication", hint=guess, secret=LUXEMBOURG,
         )  # fmt: skip
     barn = frame(LUXEMBOURG.text, key=BARN_KEY, title=BARN_TITLE)
@@ -655,7 +664,7 @@ def _splices() -> Iterator[Case]:
 
 
 def _orders() -> Iterator[Case]:
-    """Yield the cases with two faults: the check that comes first gives the reason."""
+    """Yield the cases with two faults: the first check that fails gives the reason."""
     wrong_crc = TEXT.text.replace(b"66.950", b"66.951")
     no_key = frame(TEXT.text, security=0x21)
     yield refuse(
@@ -721,7 +730,7 @@ def _noises() -> Iterator[Case]:
         ("empty", b""), ("line-ends", b"\r\n" * 20), ("fill", b"\xff" * 300), ("random", b"\x00" + rng.randbytes(800)),
         ("inverted", bytes(byte ^ 0xFF for byte in BELGIUM_50217.text)), ("half-telegram", BELGIUM_50217.text[:400]),
         ("end-of-telegram", BELGIUM_50217.text[400:-8]), ("no-header", b"x" + frame(TEXT.text)[1:]),
-        ("header-in-noise", b"noise\xdb\x07" + rng.randbytes(60)), ("cut-in-noise", b"noise" + frame(TEXT.text)[:200]),
+        ("header-in-noise", b"noise\xdb\x07" + rng.randbytes(60)), ("cut-in-noise", b"noise" + frame(TEXT.text)[:200])
     ):  # fmt: skip
         yield refuse(f"noise-{name}", "Noise", "", stream, "noise", keys=[])
 
@@ -730,10 +739,10 @@ def _noises() -> Iterator[Case]:
 
 
 def sample_recording() -> bytes:
-    """Make half a minute of a mixed installation: two Luxembourg meters, a Belgian, a Dutch one, noise."""
+    """Return half a minute of two Luxembourg meters, a Belgian and a Dutch one, with noise."""
     noise = random.Random("noise between telegrams")  # noqa: S311 - the same on every run, not secret
     parts = [
-        luxembourg(0)[400:],  # the recording began in the middle of something
+        luxembourg(0)[400:],  # the recording began within a telegram
         frame(luxembourg(10, 1234.571), counter=4711),
         belgium(11),
         b"\xdb\x08" + bytes(noise.randbytes(8)) + b"\x82\x30\x00\x30",  # looks like a long frame
@@ -751,7 +760,7 @@ def sample_recording() -> bytes:
 
 
 SAMPLE_KEYS: Final = f"""\
-# Dummy keys for sample.bin; no meter in the world has them.
+# Dummy keys for sample.bin; they fit no real meter.
 keys:
   SAG1030700012345: {HOUSE_KEY.hex(" ", 4).upper()}
   "{BARN_TITLE.hex().upper()}": {BARN_KEY.hex().upper()}
@@ -765,19 +774,19 @@ def _as_file(note: str, cases: Iterator[Case]) -> bytes:
         "format": FORMAT,
         "version": 1,
         "note": note,
-        "flags": {flag: words for flag, words in FLAGS.items() if flag in used},
+        "flags": {flag: meaning for flag, meaning in FLAGS.items() if flag in used},
     }
     head = json.dumps(content, ensure_ascii=False, indent=1)[:-2]
-    # One case a line: a change of one case is a change of one line.
+    # One case a line, so that a change of one case changes one line.
     lines = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in listed)
     return f'{head},\n "cases": [\n  {lines}\n ]\n}}\n'.encode()
 
 
 def files() -> dict[str, bytes]:
-    """Make the content of every file, by name."""
+    """Return the content of every file, by name."""
     return {
-        "decoded.json": _as_file("streams in which everything must come out", decoded_cases()),
-        "refused.json": _as_file("streams with one fault each, which must be refused", refused_cases()),
+        "decoded.json": _as_file("streams in which everything must be decoded", decoded_cases()),
+        "refused.json": _as_file("streams with one fault each, which must be rejected", refused_cases()),
         "sample.bin": sample_recording(),
         "sample.keys.yaml": SAMPLE_KEYS.encode("ascii"),
     }

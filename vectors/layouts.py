@@ -1,4 +1,4 @@
-"""Telegrams as meters of several countries and years write them, each line beside what it must give.
+"""Telegrams as meters of several countries and years write them, each line with the fields it decodes to.
 
 Values and identities are invented; the layouts follow the specifications named in each note.
 """
@@ -6,19 +6,19 @@ Values and identities are invented; the layouts follow the specifications named 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vectors.building_blocks import hex_text, telegram
+from vectors.building_blocks import hex_text, telegram, time_line
 
 Line = tuple[str, dict[str, Any]]
 
 
 def row(line: str, **fields: Any) -> Line:  # noqa: ANN401 - a field may be of any JSON type
-    """Put a line beside the fields it must give; none where it says that there is nothing."""
+    """Pair a line with the fields it decodes to, if any."""
     return line, fields
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A telegram and the readings that must come out of it."""
+    """A telegram and the readings it decodes to."""
 
     name: str
     note: str
@@ -29,12 +29,12 @@ class Layout:
 
     @property
     def text(self) -> bytes:
-        """The telegram as it is written."""
+        """The telegram as the meter writes it."""
         text = telegram(self.header, *(line for line, _ in self.rows))
         return text if self.has_crc else text[: text.rindex(b"!") + 1] + b"\r\n"
 
     def expected(self, **frame_fields: Any) -> dict[str, Any]:  # noqa: ANN401 - as above
-        """Give the JSON object that must come out, with `security` and what a frame adds."""
+        """Return the JSON object it decodes to, with `security` and the fields of a frame."""
         readings: dict[str, Any] = {}
         for _, fields in self.rows:
             for name, value in fields.items():
@@ -47,15 +47,12 @@ class Layout:
 
 
 def clock(second: int) -> Line:
-    """Write the time of a winter morning."""
-    return row(
-        f"0-0:1.0.0(260130102{second // 60}{second % 60:02d}W)",
-        timestamp=f"2026-01-30T10:2{second // 60}:{second % 60:02d}+01:00",
-    )
+    """Return the row of a time on a winter morning."""
+    return row(time_line(second), timestamp=f"2026-01-30T10:2{second // 60}:{second % 60:02d}+01:00")
 
 
 def name_line(name: str) -> Line:
-    """Write the logical device name of a Luxembourg meter."""
+    """Return the row of the logical device name of a Luxembourg meter."""
     return row(f"0-0:42.0.0({hex_text(name)})", logical_device_name=name)
 
 
@@ -132,7 +129,7 @@ LUXEMBOURG_2018: Final = Layout(
 
 LUXEMBOURG_MINIMAL: Final = Layout(
     "luxembourg-minimal",
-    "no object is required: a version alone makes a telegram, and the title names the meter",
+    "no object is required: a version alone is a telegram, and the system title identifies the meter",
     "Lux5\\253000001_D",
     (row("1-3:0.2.8(42)", p1_version="42"),),
     None,
@@ -374,7 +371,7 @@ SWEDEN: Final = Layout(
 
 SWITZERLAND: Final = Layout(
     "switzerland",
-    "codes with medium 1-1, and lines that no table knows",
+    "codes with medium 1-1, and unknown lines",
     "GRE5\\\\000007_A",
     (
         clock(19),
@@ -478,7 +475,7 @@ LITHUANIA: Final = Layout(
 
 CROATIA: Final = Layout(
     "croatia",
-    "Iskra AM550: no CRC, an identity that is no hex text, dates in codes of their own",
+    "Iskra AM550: no CRC, an identity that is not hex text, dates in codes of their own",
     "ISK9\\2M551T-200",
     (
         row("0-0:96.1.0(96815390)", unknown={"0-0:96.1.0": ["(96815390)"]}),
@@ -492,7 +489,7 @@ CROATIA: Final = Layout(
 
 
 def quirk(name: str, note: str, *rows: Line, header: str = "FLU5\\253000009_A") -> Layout:
-    """Make a telegram around the lines that are odd."""
+    """Return a telegram around lines with a quirk."""
     return Layout(f"quirk-{name}", note, header, (row("0-0:96.1.4(50217)", p1_version="50217"), *rows), None)
 
 
@@ -501,19 +498,23 @@ _FAILURE: Final = {"end": "2025-03-26T09:50:15+01:00", "duration_s": 2014}
 QUIRKS: Final = (
     quirk(
         "f-group-and-colons",
-        "the F group is written out, or colons stand for dots",
+        "the F group is written out, or colons replace dots",
         row("1-0:31.7.0.255(001*A)", current_l1=1),
         row("1-0:51.7.0*255(002*A)", current_l2=2),
         row("1-0:72:32.0(00004)", voltage_sags_l3=4),
         row("0-1:24.1.0.255(003)", gas={"channel": 1, "device_type": 3}),
         row(f"0-1:96.1.0.255({hex_text('GAS1')})", gas={"id": "GAS1"}),
     ),
-    quirk("log-empty", "a failure log without anything", row("1-0:99.97.0()", power_failure_log=[])),
-    quirk("log-zero", "a failure log with a count alone", row("1-0:99.97.0(0)", power_failure_log=[])),
-    quirk("log-zero-code", "and with its code", row("1-0:99.97.0(0)(0-0:96.7.19)", power_failure_log=[])),
+    quirk("log-empty", "an empty failure log", row("1-0:99.97.0()", power_failure_log=[])),
+    quirk("log-zero", "a failure log with only a count", row("1-0:99.97.0(0)", power_failure_log=[])),
+    quirk(
+        "log-zero-code",
+        "a failure log with a count and its code",
+        row("1-0:99.97.0(0)(0-0:96.7.19)", power_failure_log=[]),
+    ),
     quirk(
         "log-colons",
-        "a failure log with colons, and a short code in it",
+        "a failure log with colons and a short code",
         row("1-0:99:97.0(1)(0:96.7.19)(250326095015W)(0000002014*s)", power_failure_log=[_FAILURE]),
     ),
     quirk(
@@ -551,14 +552,14 @@ QUIRKS: Final = (
     ),
     quirk(
         "impossible-dates",
-        "times that do not exist are no times",
+        "times that do not exist are left out",
         row("0-0:1.0.0(260230120000W)"),
         row("1-0:1.6.0(261301000000W)(04.620*kW)"),
         row("1-0:1.8.0(000001.500*kWh)", energy_import=1.5),
     ),
     quirk(
         "unreadable-lines",
-        "what cannot be read is kept, and costs nothing else",
+        "unreadable values are kept as sent, and the other lines are read",
         row("1-0:1.8.0(0000x1.500*kWh)", unknown={"1-0:1.8.0": ["(0000x1.500*kWh)"]}),
         row("1-0:2.8.0(000001.500*V)", unknown={"1-0:2.8.0": ["(000001.500*V)"]}),
         row("0-0:96.14.0", unknown={"0-0:96.14.0": [""]}),
@@ -568,7 +569,7 @@ QUIRKS: Final = (
     ),
     quirk(
         "repeated-codes",
-        "the first counts",
+        "of repeated codes the first counts",
         row("1-0:1.8.0(000001.500*kWh)", energy_import=1.5),
         row("1-0:1.8.0(000002.500*kWh)", unknown={"1-0:1.8.0": ["(000002.500*kWh)"]}),
         row("1-1:1.8.0(000003.500*kWh)", unknown={"1-1:1.8.0": ["(000003.500*kWh)"]}),
@@ -578,7 +579,7 @@ QUIRKS: Final = (
     quirk("header-no-digit", "a header without a baud rate", header="NWA-WARMTELINK"),
 )
 
-#: Any layout may come encrypted or plain, detection goes by the bytes.
+#: These are tested both encrypted and plain, because detection goes by the bytes.
 LAYOUTS: Final = (
     LUXEMBOURG,
     LUXEMBOURG_2018,
@@ -595,5 +596,5 @@ LAYOUTS: Final = (
     HUNGARY,
     LITHUANIA,
 )
-#: These never came encrypted, and where they are not encrypted they need no CRC.
+#: These are never encrypted, and need no CRC.
 PLAIN_LAYOUTS: Final = (NETHERLANDS_22, NETHERLANDS_30, CROATIA)

@@ -1,1 +1,1 @@
-"""Captures on disk: their format, and how they are made safe to publish."""
+"""The format of captures, and their redaction."""

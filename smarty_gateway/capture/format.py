@@ -1,12 +1,11 @@
-"""The format of captures: bytes of a source with their arrival times, as text (docs/capture-format.md).
+"""Reads and writes captures: bytes of a source with their arrival times, as text (docs/capture-format.md).
 
     # smarty-gateway capture 1, source /dev/ttyUSB0, began 2026-11-21T07:30:00+00:00
     0.000000 db0853414767700030398202...
     0.016210 7a30000000...
 
-Text, because people paste captures into issues and look at them with an editor, and a line per chunk,
-because a capture that ends in the middle of a line (kill -9, a full disk) has lost no more than that
-line. Neither the writer nor the reader touches a file.
+Text can be pasted into issues and read in an editor. With a line for each chunk, a capture that ends in the
+middle of a line (kill -9, a full disk) has lost no more than that line. No I/O.
 """
 
 import re
@@ -16,31 +15,31 @@ from typing import Final
 
 from smarty_gateway.safe_text import printable
 
-#: What the first line begins with; neither raw bytes of a meter nor a hex dump do.
+#: The beginning of the first line, by which a capture is told from raw bytes and hex dumps.
 SIGNATURE: Final = b"# smarty-gateway capture "
 _VERSION: Final = 1
-#: The writer splits what is larger.
+#: The writer splits larger chunks.
 _CHUNK_MAX: Final = 1 << 16
-#: The longest line that is read, so that an endless one needs no more memory than this.
+#: The longest line that is read, which bounds the memory that a line can take.
 _LINE_MAX: Final = 1 << 18
 
 _FIRST: Final = re.compile(re.escape(SIGNATURE) + rb"[0-9]+, source (.*), began ([^ ,]+)")
 _SECONDS: Final = rb"([0-9]{1,12}(?:\.[0-9]{1,9})?)"
 _LINE: Final = re.compile(_SECONDS + rb"[ \t]+([0-9A-Fa-f]++)")
-#: What a line may look like that was not written to its end.
+#: A last line that was not written to its end.
 _CUT_LINE: Final = re.compile(_SECONDS + rb"(?:[ \t]+([0-9A-Fa-f]*+))?|[0-9]{1,12}\.")
 
-#: Seconds since the beginning, and the bytes that came then.
+#: Seconds since the beginning, and the bytes that arrived then.
 Chunk = tuple[float, bytes]
 
 
 class CaptureWriter:
-    """Writes a capture, beginning with its first line.
+    """Writes a capture, starting with its first line.
 
     Args:
-        write: takes the bytes of the file, whole lines at a time.
-        source: what was captured, for people.
-        began: the moment that all times count from; with an offset.
+        write: is called with whole lines of the file.
+        source: what is captured, in human-readable form.
+        began: the moment from which all times count; with an offset.
     """
 
     def __init__(self, write: Callable[[bytes], object], source: str, began: datetime) -> None:
@@ -50,23 +49,23 @@ class CaptureWriter:
         write(first.encode())
 
     def chunk(self, seconds: float, data: bytes) -> None:
-        """Write what arrived at once."""
+        """Write bytes that arrived together."""
         for start in range(0, len(data), _CHUNK_MAX):
             self._write(f"{seconds:.6f} {data[start : start + _CHUNK_MAX].hex()}\n".encode())
 
     def comment(self, text: str) -> None:
-        """Write a line for people."""
+        """Write a comment line."""
         self._write(f"# {_one_line(text)}\n".encode())
 
 
 class CaptureReader:
-    """Reads a capture as it comes in. Nothing that it is fed makes it raise.
+    """Reads a capture as it comes in. It never raises, whatever it is fed.
 
     Attributes:
-        source: what was captured, as the first line says it; "" before it was read.
-        began: when, None where it does not say.
-        unreadable_lines: how many lines hold something else and were skipped. A last line that was
-            cut short is none of them: what is whole in it is given.
+        source: what was captured, according to the first line; "" before that was read.
+        began: when it began; None if the first line does not say.
+        unreadable_lines: how many lines were skipped because they hold something else. A last line that
+            was cut short is not counted: its complete bytes are returned.
     """
 
     def __init__(self) -> None:
@@ -77,7 +76,7 @@ class CaptureReader:
         self._skips = False  # the rest of a line that is too long
 
     def feed(self, data: bytes) -> list[Chunk]:
-        """Take a piece of the file, and give the chunks that are complete with it."""
+        """Take a piece of the file, and return the chunks that it completes."""
         *lines, self._held = (self._held + data).split(b"\n")
         if lines and self._skips:
             self._skips = False
@@ -92,7 +91,7 @@ class CaptureReader:
         return chunks
 
     def finish(self) -> list[Chunk]:
-        """Take note of the end of the file, and give what is whole in a last line without an end."""
+        """End the file, and return the complete bytes of a last line without an end."""
         line, self._held = self._held.strip(), b""
         if not line or line.startswith(b"#") or self._skips:
             return []
@@ -105,7 +104,7 @@ class CaptureReader:
         return [(float(match[1]), data)] if data else []
 
     def _count_long(self, line: bytes) -> None:
-        """Count a line that is too long; only its beginning may be here, and chunks must not matter."""
+        """Count a line that is too long, by its beginning alone, so that the pieces do not matter."""
         self.unreadable_lines += not line.startswith(b"#")
 
     def _read(self, line: bytes) -> Chunk | None:
@@ -125,7 +124,7 @@ class CaptureReader:
         return float(match[1]), bytes.fromhex(match[2].decode())
 
     def _read_comment(self, line: bytes) -> None:
-        """Read the first line. Of captures that were joined, the first one tells when all began."""
+        """Read the first line. For captures that were joined, that of the first one holds."""
         match = _FIRST.fullmatch(line)
         if match is None or self.source:
             return

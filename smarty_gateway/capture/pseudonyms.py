@@ -1,14 +1,15 @@
-"""What a redacted capture shows instead of the originals: dummies of equal length and form. Pure.
+"""Dummies: what a redacted capture shows instead of the originals, in the same length and form. No I/O.
 
-A dummy follows from a secret of this one redaction and the original, so the same original always gets
-the same dummy, nothing must be remembered, and nobody who has the dummy finds the original. Every
-digit becomes another one, so nothing of an original is left by chance.
+A dummy is computed from the original and a secret of this one redaction: the same original always gets the
+same dummy, nothing has to be stored, and the original cannot be found from the dummy. Every digit becomes
+another one, so no part of an original is left by chance.
 """
 
 import hashlib
 import random
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,43 +19,40 @@ from smarty_gateway.protocol.system_title import (
     serial_from_system_title,
     system_title_from_serial,
 )
+from smarty_gateway.protocol.values import UnreadableError, read_local_time
 
-#: What could begin a frame (DB, after DB also 08) or a telegram (/, with its parity bit AF), end one
-#: (!), or a line: none of it is in noise of ours.
+#: Bytes that could begin a frame (DB, after DB also 08) or a telegram (/, with its parity bit AF), end a
+#: telegram (!) or a line: dummy noise has none of them.
 _UNFIT: Final = b"\xdb\x08/\xaf!\r\n"
 _FIT: Final = bytes(byte for byte in range(256) if byte not in _UNFIT)
 _TO_FIT: Final = bytes(byte if byte in _FIT else 0x55 for byte in range(256))
-#: Those beyond ASCII.
-_FIT_HIGH: Final = bytes(byte for byte in _FIT if byte >= 0x80)
-#: Serial numbers as meters of all countries have them: letters of the maker, then digits.
+_FIT_HIGH: Final = "".join(chr(byte) for byte in _FIT if byte >= 0x80)
+#: Serial numbers of meters of all countries: letters of the maker, then digits.
 _SERIAL: Final = re.compile(r"[0-9]?[A-Z]{0,4}[0-9]+")
-#: The part of a serial number that names one meter, where a system title has it, too.
+#: The last digits of a serial number name one meter, and are in its system title as well.
 _SERIAL_NUMBER: Final = 8
 _HEX_PAIRS: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
-_TIME: Final = re.compile(r"([0-9]{12})([A-Za-z]?)")
-#: As `values` has it: years from 70 on, and those before 2005, are of a clock that was never set.
-_PIVOT: Final = "70"
-_FIRST_YEAR: Final = 2005
 _UNSET: Final = "632525252525"
-#: What clocks show that were never set; those that begin to count do so at 0, 1 or 2 o'clock.
+#: The times of clocks that were never set; those that run began at 0, 1 or 2 o'clock.
 _NEVER_SET: Final = re.compile(
     r"(?:0{12}|[Ff]{12}|632525252525|(?:00|70)01010[0-2][0-5][0-9][0-5][0-9])[A-Za-z]?"
 )
-_UPPER_HEX: Final = "ABCDEF"
+_DIGITS: Final = ("0123456789",)
+_HEX_DIGITS: Final = (*_DIGITS, "ABCDEF", "abcdef")
 
 
 class Dummies:
     """The dummies of one redaction.
 
     Args:
-        began: when the capture began; the shift of times keeps its summer or winter time right.
-        randomness: where the secret comes from.
+        began: when the capture began; times are shifted to the same part of a year, summer or winter.
+        randomness: the source of the secret.
 
     Attributes:
         changes: how many values of each kind were replaced.
-        shift: what all times are moved by: whole weeks, so that weekdays stay.
-        factor: what all powers, currents and consumptions are multiplied by.
+        shift: is added to all times: whole weeks, so weekdays stay.
+        factor: multiplies all powers, currents and consumptions.
     """
 
     def __init__(self, began: datetime, randomness: random.Random) -> None:
@@ -68,56 +66,54 @@ class Dummies:
     # Identifiers and texts
 
     def noise(self, size: int) -> bytes:
-        """Give random bytes that form no header of a frame and no telegram."""
+        """Return random bytes without the beginning of a frame or telegram."""
         return self.rng.randbytes(size).translate(_TO_FIT)
 
     def title(self, title: bytes) -> bytes:
-        """Give the dummy of a system title; that of its serial number is the same meter's."""
+        """Return the dummy of a system title; it stands for the dummy of its serial number."""
         serial = serial_from_system_title(title)
         if serial is not None:
             return system_title_from_serial(self._serial(serial))
         kept = title[:3] if title[:3].isalpha() and title[:3].isascii() else b""
-        while True:
-            noise = self._noise_of("title", title)
-            if noise[len(kept) :] != title[len(kept) :]:
-                return kept + noise[len(kept) :]
+        digest = self._digest(title, SYSTEM_TITLE_SIZE - len(kept))
+        return kept + bytes(_FIT[byte % len(_FIT)] for byte in digest)
 
     def identifier(self, text: str) -> str:
-        """Give the dummy of an identifier, which may be written in hex. Zeros stand for none, and stay."""
+        """Return the dummy of an identifier, which may be written in hex. Zeros stand for none, and stay."""
         decoded = _printable(text)
         if not (text if decoded is None else decoded).strip("0 "):
             return text
         self.changes["identifiers"] += 1
         if decoded is None:
-            return self._hex_digits(text) if _HEX.fullmatch(text) else self._identifier(text)
+            return self._others(text, _HEX_DIGITS) if _HEX.fullmatch(text) else self._identifier(text)
         return _as_hex(self._identifier(decoded), text)
 
     def message(self, text: str) -> str:
-        """Give the dummy of a message, which may be written in hex: nothing but its length is kept."""
+        """Return the dummy of a message, which may be written in hex: only its length stays."""
         if not text:
             return text
         self.changes["messages"] += 1
         decoded = _printable(text)
         if decoded is not None:
             return _as_hex("X" * len(decoded), text)
-        return self._hex_digits(text) if _HEX.fullmatch(text) else self._masked(text)
+        return self._others(text, _HEX_DIGITS) if _HEX.fullmatch(text) else self._masked(text)
 
     def rest_of_hex(self, text: str) -> str:
-        """Give the dummy of a piece of a hex text that goes over several lines: 3s, which are 33 or 3."""
+        """Return the dummy of one line of a long hex text: 3s, which are text however they pair."""
         self.changes["messages"] += 1
         return re.sub(r"[0-9A-Fa-f]", "3", text)
 
     def header(self, text: str) -> str:
-        """Give the dummy of a header line: the maker and the baud rate stay, then digits become others.
+        """Return the dummy of a header line: the maker and the baud rate stay, other digits are replaced.
 
-        A bracket is in none; behind one stands what followed a line end that was lost.
+        A header has no bracket. If there is one, a line end was lost, and the bracket is of another line.
         """
         self.changes["header lines"] += 1
         at = max(5, text.find("(")) if "(" in text else len(text)
-        return text[:5] + self._low(self._digits(text[5:at]), text[5:at]) + self._masked(text[at:])
+        return text[:5] + self._others(text[5:at]) + self._masked(text[at:])
 
     def masked(self, text: str) -> str:
-        """Give the dummy of what nobody knows: digits become others, letters X."""
+        """Return the dummy of a text of unknown meaning: other digits, and X for letters."""
         result = self._masked(text)
         self.changes["unknown values"] += result != text
         return result
@@ -129,77 +125,49 @@ class Dummies:
             pass
         else:
             return self._serial(text)
-        stripped = text.strip()
-        return self._digits(text) if _SERIAL.fullmatch(stripped) else self._masked(text)
+        return self._others(text) if _SERIAL.fullmatch(text.strip()) else self._masked(text)
 
     def _serial(self, serial: str) -> str:
-        """Give the dummy of a serial number that stands for a system title, with its maker and type."""
+        """Return the dummy of a serial number that stands for a system title; maker and type stay."""
         core = serial.strip()
         at = serial.index(core) + len(core) - _SERIAL_NUMBER
-        return serial[:at] + self._digits(serial[at : at + _SERIAL_NUMBER]) + serial[at + _SERIAL_NUMBER :]
+        return serial[:at] + self._others(serial[at : at + _SERIAL_NUMBER]) + serial[at + _SERIAL_NUMBER :]
 
     def _masked(self, text: str) -> str:
-        masked = self._low(self._digits(text), text)
-        return re.sub(r"[a-z]", "x", re.sub(r"[A-Z]", "X", masked))
+        return re.sub(r"[a-z]", "x", re.sub(r"[A-Z]", "X", self._others(text)))
 
-    def _low(self, text: str, original: str) -> str:
-        """Replace what is not ASCII: damaged bytes, which are a beginning of nothing afterwards."""
-        if text.isascii():
-            return text
-        digest = self._digest("high", original, len(text))
-        return "".join(
-            character if ord(character) < 0x80 else chr(_FIT_HIGH[byte % len(_FIT_HIGH)])
-            for character, byte in zip(text, digest, strict=True)
-        )
+    def _others(self, text: str, alphabets: Sequence[str] = _DIGITS) -> str:
+        """Replace every character of an alphabet by another one of it, and damaged bytes by harmless ones."""
+        characters = list(text)
+        for at, step in enumerate(self._digest(text.encode("latin-1"), len(text))):
+            if not text[at].isascii():
+                characters[at] = _FIT_HIGH[step % len(_FIT_HIGH)]
+            for alphabet in alphabets:
+                if (place := alphabet.find(text[at])) >= 0:
+                    characters[at] = alphabet[(place + 1 + step % (len(alphabet) - 1)) % len(alphabet)]
+        return "".join(characters)
 
-    def _digits(self, text: str) -> str:
-        """Make every digit another one."""
-        steps = self._digest("digits", text, len(text))
-        return "".join(
-            str((int(character) + 1 + step % 9) % 10) if "0" <= character <= "9" else character
-            for character, step in zip(text, steps, strict=True)
-        )
-
-    def _hex_digits(self, text: str) -> str:
-        """Make every hex digit another one of its kind."""
-        steps = self._digest("hex", text, len(text))
-        letters = [
-            _UPPER_HEX[(_UPPER_HEX.index(character.upper()) + 1 + step % 5) % 6]
-            if character.upper() in _UPPER_HEX
-            else character
-            for character, step in zip(text, steps, strict=True)
-        ]
-        joined = self._digits("".join(letters))
-        return joined.lower() if text == text.lower() else joined
-
-    def _digest(self, kind: str, text: str, size: int) -> bytes:
-        return hashlib.shake_256(self._secret + kind.encode() + text.encode("latin-1")).digest(size)
-
-    def _noise_of(self, kind: str, data: bytes) -> bytes:
-        digest = hashlib.shake_256(self._secret + kind.encode() + data).digest(SYSTEM_TITLE_SIZE)
-        return bytes(_FIT[byte % len(_FIT)] for byte in digest)
+    def _digest(self, original: bytes, size: int) -> bytes:
+        return hashlib.shake_256(self._secret + original).digest(size)
 
     # Times and readings
 
     def time(self, text: str) -> str | None:
-        """Move a time (YYMMDDhhmmss, perhaps with S or W); None for what is none. An unset one stays so."""
+        """Shift a time (YYMMDDhhmmss, perhaps with S or W); None if it is not one. An unset one stays."""
         if _NEVER_SET.fullmatch(text):
             return text
-        match = _TIME.fullmatch(text)
-        if match is None:
-            return None
-        digits, letter = match.groups()
+        digits, letter = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
         try:
-            moment = datetime.strptime(f"20{digits}", "%Y%m%d%H%M%S")  # noqa: DTZ007 - the meter's own time
-        except ValueError:
-            return _UNSET + letter
-        if digits[:2] >= _PIVOT or moment.year < _FIRST_YEAR:
-            return _UNSET + letter  # damage to the year alone would leave all the rest of a true date
+            moment = read_local_time(digits)
+        except UnreadableError:
+            return None
+        if moment is None:
+            return _UNSET + letter  # the year alone may be damaged, and the rest of a true date must not stay
         self.changes["times"] += 1
-        return (moment + self.shift).strftime("%y%m%d%H%M%S") + letter
+        return f"{datetime.fromisoformat(moment) + self.shift:%y%m%d%H%M%S}{letter}"
 
     def scaled(self, digits: str) -> str:
-        """Multiply a power or current; zero stays zero, and nothing else becomes it."""
+        """Multiply a power or current; zero stays zero, and nothing else becomes zero."""
         value = _as_integer(digits)
         if not value:
             return digits
@@ -207,7 +175,7 @@ class Dummies:
         return _written_like(max(1, round(value * self.factor)), digits)
 
     def register(self, name: str, digits: str) -> str:
-        """Shift a register; what was consumed between two of its readings is scaled as the power is."""
+        """Shift a register; the consumption between two of its readings is scaled as powers are."""
         return self._shifted(name, digits, self.factor)
 
     def count(self, name: str, digits: str) -> str:
@@ -216,13 +184,13 @@ class Dummies:
 
     def _shifted(self, name: str, digits: str, factor: float) -> str:
         value = _as_integer(digits)
-        size = sum(map(str.isdigit, digits))
+        size = len(digits.replace(".", ""))
         if not value:
             return digits
         self.changes["readings"] += 1
         scaled = round(value * factor)
         if (name, size) not in self._constants:
-            # Anywhere in the register's lower half, so that it does not overflow while we look.
+            # In the lower half of the register's range, so that it does not overflow within the capture.
             target = self.rng.randrange(10**size // 20, 10**size // 2) if size > 1 else 1 + value % 9
             target += target == value
             self._constants[name, size] = target - scaled
@@ -230,7 +198,7 @@ class Dummies:
 
 
 def _find_shift(began: datetime, randomness: random.Random) -> timedelta:
-    """Choose whole weeks, years back, with the season that it is: S and W stay right for most times."""
+    """Choose whole weeks, back to the same season of an earlier year: S and W stay right for most times."""
     shifts = [
         timedelta(weeks=-52 * years + weeks)
         for years in range(1, 7)
@@ -241,7 +209,7 @@ def _find_shift(began: datetime, randomness: random.Random) -> timedelta:
 
 
 def _is_summer(moment: datetime) -> bool:
-    """Tell whether the European Union has summer time: from the last Sunday of March to that of October."""
+    """True in the European Union's summer time: from the last Sunday of March to that of October."""
 
     def last_sunday(month: int) -> datetime:
         last = moment.replace(month=month, day=31, hour=1, minute=0, second=0, microsecond=0)
@@ -251,7 +219,7 @@ def _is_summer(moment: datetime) -> bool:
 
 
 def _printable(text: str) -> str | None:
-    """Give what a hex text says, None where it is none."""
+    """Decode a hex text; None if it is not one, or not printable."""
     if not _HEX_PAIRS.fullmatch(text):
         return None
     decoded = bytes.fromhex(text).decode("latin-1")
@@ -268,10 +236,7 @@ def _as_integer(digits: str) -> int:
 
 
 def _written_like(value: int, digits: str) -> str:
-    """Write a number with the digits, and the point, of another one."""
-    size = sum(map(str.isdigit, digits))
-    text = f"{value:0{size}d}"
-    if "." in digits:
-        decimals = len(digits) - digits.index(".") - 1
-        text = f"{text[: size - decimals]}.{text[size - decimals :]}"
-    return text
+    """Write a number with as many digits as another one, and its decimal point."""
+    text = f"{value:0{len(digits.replace('.', ''))}d}"
+    point = digits.find(".")
+    return text if point < 0 else f"{text[:point]}.{text[point:]}"

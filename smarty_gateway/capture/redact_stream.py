@@ -1,17 +1,16 @@
-"""Redacts a stream of a P1 port as it comes in, so that a capture of it can be published. Pure.
+"""Redacts the stream of a P1 port as it comes in, so that a capture of it can be published. No I/O.
 
-The stream is read as `decode` reads it, so what is a frame, a telegram or noise is decided by the same
-rules, and each of them is replaced by one of the same length:
+The stream is read by the same rules as in `decode`, and every part is replaced by one of the same length:
 
 * a frame that verifies is decrypted, its telegram redacted, and encrypted again with a dummy key;
 * any other frame keeps its header, with the dummy of its system title, and gets random bytes;
-* a plaintext telegram is redacted, with the same faults as before;
-* noise becomes noise that can be taken for nothing else. Text stays text, and the header of a frame
-  that was cut short stays a header, or the fault could not be seen any more.
+* a plaintext telegram is redacted, and keeps its faults;
+* noise becomes noise that cannot be taken for anything else. Text stays text, and the header of a frame that
+  was cut short stays a header, because it shows the fault.
 
-Random bytes cannot show why the original failed, so that is noted in words (docs/capture-format.md).
+Random bytes cannot show why the original failed, so a comment does (docs/capture-format.md).
 
-Bytes come out once it is certain what they are; until then they are held in memory, and never written.
+Bytes are returned once it is certain what they are. Until then they are held in memory and never written.
 """
 
 import random
@@ -37,7 +36,6 @@ from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     FRAME_PREFIX,
     HEADER_MAX,
-    MAX_LENGTH,
     TAG_SIZE,
     FaultyHeader,
     Frame,
@@ -57,20 +55,20 @@ from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.telegram import is_text, parse_telegram, without_parity
 from smarty_gateway.protocol.values import read_hex_text
+from smarty_gateway.protocol.window import EVENT_REACH
 
 _TITLE: Final = slice(2, 10)
-#: By the size of the header that they make faulty.
+#: A length that makes a header of this size faulty.
 _FAULTY_LENGTHS: Final = {11: b"\x80", 12: b"\x81\x00", 13: b"\x82\x00\x00"}
 _COUNTER_SIZE: Final = 4
-#: Frames of 50 years. More is none in a frame that does not verify, but bytes of what was sent behind it.
+#: The frames of 50 years. A frame with a higher counter that does not verify is damaged, and these bytes are
+#: something else, which must not stay.
 _COUNTER_MAX: Final = 10 * 365 * 86400 // 2
-#: No event begins further back than this, so what is older and belongs to none is noise.
-_HELD_MAX: Final = 4 * MAX_LENGTH
-#: So much noise says what it is.
+#: The first bytes of noise are enough to classify it.
 _EXAMINED: Final = 16384
 _NAME: Final = re.compile(rb"0-0:42\.0\.0(?:[.*:]255)?\(([^()\r\n]*)\)")
 _KEY_FILE_HEAD: Final = """\
-# Dummy keys of a redacted capture: they were made up for it, belong to no meter, and may be published.
+# Dummy keys of a redacted capture: they were generated for it, fit no meter, and may be published.
 keys:
 """
 
@@ -81,29 +79,29 @@ class Redactor:
     """Redacts one stream.
 
     Args:
-        keys: of the meters in it; frames that none of them opens get random bytes.
+        keys: of its meters; frames that none of them opens get random bytes.
         began: when the capture began.
-        examine: gives doctor's code for what bytes are that hold no frame and no telegram, "" if it
-            knows none. It is asked about the originals, and only where the stream holds neither.
+        examine: returns doctor's code for noise, "" if there is none. It is called with the original noise,
+            and only if the stream holds neither a frame nor a telegram.
 
     Attributes:
-        began: the same moment, moved as all times are.
+        began: the same moment, shifted as all times are.
     """
 
     def __init__(
         self, keys: KeyRing, began: datetime, examine: Callable[[bytes], str] = lambda _: ""
     ) -> None:
-        # The system's, because a generator that can be computed forth can be computed back as well.
+        # The state of a seeded generator can be reconstructed from its output; the system's cannot.
         self._dummies = Dummies(began, random.SystemRandom())
         self.began = began + self._dummies.shift
         self._keys = keys
         self._stream = MeterStream(keys)
-        self._chunks: deque[tuple[float, int]] = deque()  # that came in, and did not go out as a whole yet
+        self._chunks: deque[tuple[float, int]] = deque()  # arrival and size, not returned yet
         self._held = bytearray()  # not redacted yet
-        self._base = 0  # offset of the first of these
-        self._done = bytearray()  # redacted, and not given out yet
+        self._base = 0  # the offset of its first byte
+        self._done = bytearray()  # redacted, not returned yet
         self._examine = examine
-        self._is_noise = True  # all of it so far
+        self._is_noise = True  # True while there is no event
         self._first_noise = bytearray()
         self._notes: list[str] = []
         self._dummy_keys: dict[str, bytes] = {}  # by fingerprint
@@ -111,25 +109,25 @@ class Redactor:
 
     @property
     def changes(self) -> Counter[str]:
-        """Count what was replaced, by kind."""
+        """How much was replaced, by kind."""
         return +self._dummies.changes
 
     @property
     def key_file(self) -> str:
-        """Give the text of a key file for the redacted stream; "" if it needs none so far."""
+        """The text of a key file for the redacted stream; "" if it needs none so far."""
         return _KEY_FILE_HEAD + "".join(self._entries.values()) if self._entries else ""
 
     def feed(self, seconds: float, data: bytes) -> list[Chunk]:
-        """Take a chunk, and give those that are redacted as a whole, as they came."""
+        """Take a chunk, and return those that are completely redacted, in the sizes in which they came."""
         self._chunks.append((seconds, len(data)))
         self._held += data
         self._stream.receive_data(data)
         self._take_events()
-        self._redact_noise(self._base + len(self._held) - _HELD_MAX)
+        self._redact_noise(self._base + len(self._held) - EVENT_REACH)
         return list(self._ready())
 
     def finish(self) -> list[Chunk]:
-        """Take note of the end, and give the rest."""
+        """End the stream, and return the rest."""
         self._stream.receive_silence()
         self._take_events()
         self._redact_noise(self._base + len(self._held))
@@ -138,7 +136,7 @@ class Redactor:
         return list(self._ready())
 
     def take_notes(self) -> list[str]:
-        """Give the comments that are new: what was wrong with originals whose dummies cannot show it."""
+        """Return the new comments: what was wrong with originals whose dummies cannot show it."""
         notes, self._notes = self._notes, []
         return notes
 
@@ -153,9 +151,9 @@ class Redactor:
             self._is_noise = False
             self._redact_noise(event.offset)
             data = self._take(event.size)
-            whole = len(data) if isinstance(read_header(data[:HEADER_MAX]), Header) else _next_mark(data)
+            whole = len(data) if isinstance(read_header(data[:HEADER_MAX]), Header) else _next_prefix(data)
             if whole < _TITLE.stop - 1 and len(data) in _FAULTY_LENGTHS:
-                # What is faulty here is the title of the next frame, of which nothing may stay.
+                # The bytes that are faulty here are the title of the next frame, of which nothing may stay.
                 data = data[: _TITLE.start] + self._dummies.noise(8) + _FAULTY_LENGTHS[len(data)]
                 whole = len(data)
             self._held[:0] = data[whole:]
@@ -168,7 +166,7 @@ class Redactor:
         self._base += size
         return data
 
-    # What the parts of a stream become
+    # The parts of a stream
 
     def _redact(self, data: bytes, event: Event) -> bytes:
         if not data.startswith(FRAME_PREFIX[:1]):
@@ -206,7 +204,7 @@ class Redactor:
         return plaintext[:begin] + redact_telegram(telegram.raw, self._dummies) + rest
 
     def _redact_header(self, data: bytes, header: Header | FaultyHeader | None) -> bytes:
-        """Keep as much of a frame as says what is wrong with its layout, and make noise of the rest."""
+        """Keep the part of a frame that shows what is wrong with its layout; the rest becomes noise."""
         if isinstance(header, Header):
             kept = header.size + 1 + _COUNTER_SIZE
             counter = data[kept - _COUNTER_SIZE : kept]
@@ -220,11 +218,11 @@ class Redactor:
         if len(title) == _TITLE.stop - _TITLE.start and kept >= _TITLE.stop:
             head = data[:2] + self._title(title) + data[_TITLE.stop : kept]
         else:
-            head = data[:2]  # within the title, of which a part could be known
+            head = data[:2]  # a part of a title must not stay
         return head + self._dummies.noise(len(data) - len(head))
 
     def _redact_noise(self, end: int) -> None:
-        """Redact what lies before an offset and belongs to no event."""
+        """Redact what lies before an offset, and is not part of an event."""
         noise = self._take(max(0, end - self._base))
         self._dummies.changes["noise bytes"] += len(noise)
         self._first_noise += noise[: _EXAMINED - len(self._first_noise)]
@@ -232,25 +230,21 @@ class Redactor:
         while start < len(noise):
             at = noise.find(FRAME_PREFIX, start)
             header = read_header(noise[at : at + HEADER_MAX]) if at >= 0 else None
-            if at >= 0 and not (
-                isinstance(header, Header) and header.security == AUTHENTICATED_AND_ENCRYPTED
-            ):
-                self._done += self._noise_like(noise[start : at + 1])
-                start = at + 1
-                continue
-            self._done += self._noise_like(noise[start : at if at >= 0 else len(noise)])
-            if not isinstance(header, Header):
-                return
-            start = at + header.size + 1 + _COUNTER_SIZE
-            self._done += self._redact_header(noise[at:start], header)
+            if isinstance(header, Header) and header.security == AUTHENTICATED_AND_ENCRYPTED:
+                end = at + header.size + 1 + _COUNTER_SIZE
+                self._done += self._noise_like(noise[start:at]) + self._redact_header(noise[at:end], header)
+            else:
+                end = at + 1 if at >= 0 else len(noise)
+                self._done += self._noise_like(noise[start:end])
+            start = end
 
     def _noise_like(self, noise: bytes) -> bytes:
         return redact_text(noise, self._dummies) if is_text(noise) else self._dummies.noise(len(noise))
 
-    # What the dummies cannot show. Nothing of an original may be in here.
+    # Comments, which must not hold any part of an original
 
-    def _note(self, words: str) -> None:
-        self._notes.append(f"original: {words}")
+    def _note(self, message: str) -> None:
+        self._notes.append(f"original: {message}")
 
     def _note_verdict(self, frame: Frame, rejection: Rejection) -> None:
         hint = f" hint={rejection.hint}" if rejection.hint else ""
@@ -258,7 +252,7 @@ class Redactor:
         self._note(f"rejected {rejection.reason} offset={rejection.offset}{hint}{finding}")
 
     def _is_of_another_meter(self, frame: Frame, reason: Reason) -> bool:
-        """Tell whether there are only keys of other meters, or one of them opens the frame."""
+        """True if there are only keys of other meters, or one of them opens the frame."""
         own = self._keys.keys_for(frame.system_title)
         return (reason is Reason.NO_KEY and bool(self._keys)) or any(
             decrypt(frame, key) or fits_encryption_key(frame, key)
@@ -278,7 +272,7 @@ class Redactor:
         return None
 
     def _encrypt(self, frame: Frame, key: MeterKey, plaintext: bytes) -> bytes:
-        """Encrypt as the meter would with the dummy of a key; ciphertext and tag."""
+        """Return ciphertext and tag as the meter would send them under the dummy of a key."""
         vector = initialisation_vector(frame)
         vector = self._dummies.title(vector[:8]) + vector[8:]
         encryptor = Cipher(AES(self._dummy_key(key)), GCM(vector)).encryptor()
@@ -296,14 +290,14 @@ class Redactor:
         return self._dummies.title(title)
 
     def _note_names(self, data: bytes) -> None:
-        """Note the keys of a meter that speaks plaintext: it may be refused because it has an entry."""
+        """Note the keys of a meter that sends plaintext, which may be rejected because it has an entry."""
         for match in _NAME.finditer(without_parity(data) or data):
             name = read_hex_text(match[1].decode("latin-1")).strip()
             if self._keys.has_entry_for(name):
                 self._note_keys(system_title_from_serial(name))
 
     def _note_keys(self, title: bytes) -> None:
-        """Write the entry of a meter, so that all its frames fare as they did with the real keys."""
+        """Write the entry of a meter, so that its frames are judged as they were with the real keys."""
         keys = self._keys.keys_for(title)
         if not keys:
             return
@@ -318,8 +312,8 @@ class Redactor:
         )
 
 
-def _next_mark(data: bytes) -> int:
-    """Give where in a faulty header another frame begins, whose header is worth to be kept; or its end."""
+def _next_prefix(data: bytes) -> int:
+    """Return where in a faulty header the next frame begins, whose header is to be kept; else its end."""
     if not data.startswith(FRAME_PREFIX[:1]):
         return len(data)
     at = data.find(FRAME_PREFIX, 1)

@@ -1,31 +1,33 @@
-"""Redacts the text of a telegram, whole or damaged, and keeps its length, its layout and its faults. Pure.
+"""Redacts the text of a telegram, whole or damaged, and keeps its length, its layout and its faults. No I/O.
 
-What a line holds follows from its OBIS code. What no table knows is masked, because it could hold
+The OBIS code of a line says what is in it. A line with an unknown code is masked, because it could hold
 anything. Voltages, power factors, limits, states, tariffs, versions and types of devices stay: they
-say what a meter is, not whose. A CRC that was right is right again, a wrong one is wrong, a missing
-one is missing.
+describe the meter, not its owner. A CRC that was right is right again, a wrong one is wrong, a missing one is
+missing.
 """
 
 import random
 import re
+from collections.abc import Callable
 from enum import Enum, auto
+from itertools import islice
 from typing import Final
 
 from fastcrc.crc16 import arc
 
 from smarty_gateway.capture.pseudonyms import Dummies
-from smarty_gateway.protocol.obis import BY_CODE, HOURLY_REGISTER, MBUS_FIELDS, Form, MBusField, ObisObject
+from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, Form, MBusField, ObisObject
 from smarty_gateway.protocol.telegram import (
     SLASH_WITH_PARITY,
     Checksum,
     checksum_of,
-    with_crlf,
+    repaired,
     without_parity,
 )
 
 
 class _Kind(Enum):
-    """What the values behind a code are, as far as it matters here."""
+    """How the values of a code are redacted."""
 
     KEPT = auto()
     IDENTIFIER = auto()
@@ -34,8 +36,8 @@ class _Kind(Enum):
     SCALED = auto()
     REGISTER = auto()
     COUNT = auto()
-    LIST = auto()  #: times, values that are scaled, and what describes them
-    DATED_REGISTER = auto()  #: likewise, and the last value is a register
+    LIST = auto()  #: times, values that are scaled, and short descriptions of both
+    DATED_REGISTER = auto()  #: a list whose last value is a register
     UNKNOWN = auto()
 
 
@@ -45,11 +47,11 @@ _NUMBER: Final = re.compile(
     r"([+-]?)([0-9]{1,15}|[0-9]{1,14}\.[0-9]{1,9})(\*?[A-Za-z][A-Za-z0-9\xb3]{0,5}|\*)?"
 )
 _SHORT: Final = re.compile(r"[0-9]{0,5}|[0-9]+-[0-9]+:[0-9.]+|[0-9]:[0-9.]+|(?:m3|GJ|k?Wh)")
-#: No limit, voltage, state or version is longer; what is may be anything.
+#: No limit, voltage, state or version is longer; a longer value may be anything.
 _KEPT_MAX: Final = 7
 _SCALED_CLASSES: Final = frozenset({"power", "reactive_power", "apparent_power", "current"})
 _IDENTIFIERS: Final = re.compile(r"0-[0-9]+:(?:96\.[12]\.[0-9]+|42\.0\.0)")
-#: Of a message that goes over several lines.
+#: A line of a message that takes several.
 _PIECE_OF_HEX: Final = re.compile(r"\(?[0-9A-Fa-f]*\)?")
 _MESSAGES: Final = re.compile(r"0-[0-9]+:96\.13\.[0-9]+")
 _VERSION: Final = "0-0:96.1.4"
@@ -71,10 +73,11 @@ _BY_MBUS_FIELD: Final = {
     MBusField.VALUE: _Kind.DATED_REGISTER,
     MBusField.VALVE_STATE: _Kind.KEPT,
 }
-#: A value of the moment, whose decimals may also be any others.
-_ADJUSTABLE: Final = re.compile(rb"\([0-9]+\.([0-9]{1,3})\*(?:kW|kvar|kVA|A|V)\)")
-#: One digit fits once in 4,096 tries, and meters that write so few are few.
-_TRIES: Final = 1 << 16
+#: The decimals of values of the moment, which may be replaced by any others.
+_DECIMALS: Final = re.compile(rb"(?<=\.)[0-9]{1,3}(?=\*(?:kW|kvar|kVA|A|V)\))")
+#: Three bits each, of which at most 12 are to be cleared.
+_ADJUSTED_DIGITS: Final = 12
+_BELOW_EIGHT: Final = bytes.maketrans(b"89", b"01")
 
 
 def redact_telegram(raw: bytes, dummies: Dummies) -> bytes:
@@ -90,7 +93,7 @@ def redact_telegram(raw: bytes, dummies: Dummies) -> bytes:
 
 
 def redact_text(text: bytes, dummies: Dummies) -> bytes:
-    """Redact text that is no whole telegram, and see to it that it can be taken for none."""
+    """Redact text that is not a whole telegram; the result cannot be taken for one."""
     masked = dummies.masked(text.decode("latin-1")).encode("latin-1")
     return masked.replace(b"/", b".").replace(b"!", b".")
 
@@ -101,7 +104,7 @@ def with_parity(text: bytes) -> bytes:
 
 
 def _redact_body(body: str, dummies: Dummies) -> str:
-    """Redact line by line; a line without a code goes on with what the one before held."""
+    """Redact line by line; a line without a code continues the one before."""
     previous = ""
     is_first = True
 
@@ -121,7 +124,7 @@ def _redact_body(body: str, dummies: Dummies) -> str:
 
 
 def _redact_continuation(code: str, line: str, dummies: Dummies) -> str:
-    """Redact a line without a code: in DSMR 3.0 a gas register or a message goes over several."""
+    """Redact a line without a code: in DSMR 3.0 a gas register or a message takes several lines."""
     kind = _kind_of(code) if code else _Kind.UNKNOWN
     if kind is _Kind.DATED_REGISTER and line.startswith("("):
         return _redact_values(code, line, dummies)
@@ -133,8 +136,8 @@ def _redact_continuation(code: str, line: str, dummies: Dummies) -> str:
 def _redact_values(code: str, rest: str, dummies: Dummies) -> str:
     kind = _kind_of(code)
     if not rest.endswith(")"):
-        goes_on = kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(rest)  # in the next line
-        return dummies.rest_of_hex(rest) if goes_on else dummies.masked(rest)
+        continues = kind is _Kind.MESSAGE and _PIECE_OF_HEX.fullmatch(rest)  # in the next line
+        return dummies.rest_of_hex(rest) if continues else dummies.masked(rest)
     groups = rest[1:-1].split(")(")
     last = len(groups) - 1
     redacted = [
@@ -201,13 +204,13 @@ def _kind_of_object(found: ObisObject) -> _Kind:
 
 
 def _usual(code: str) -> str:
-    """Write a code as the table does: without the F group, with dots behind the medium."""
+    """Write a code as the table does: without the F group, with dots after the medium."""
     medium, _, value = code.partition(":")
     return f"{medium}:{value.replace(':', '.').replace('*', '.').removesuffix('.255')}"
 
 
 def _with_nuls(bare: bytes, like: bytes) -> bytes:
-    """Put NULs where another text has them."""
+    """Insert NULs where another text has them."""
     if b"\x00" not in like:
         return bare
     rest = iter(bare)
@@ -218,30 +221,52 @@ def _with_nuls(bare: bytes, like: bytes) -> bytes:
 
 
 def _with_checksum(original: bytes, redacted: bytes, rng: random.Random) -> bytes:
-    """Give a redacted text a CRC that is as right or as wrong as that of the original."""
+    """Return a redacted text with a CRC that is as right or as wrong as that of the original."""
     at = original.rfind(b"!") + 1
     if not at:
         return redacted
     digits = original[at:].strip(b" \x00\r\x8d\n")  # 8D: a CR with its parity bit
-    if not digits or checksum_of(original, at) is Checksum.MISSING:
+    verdict = checksum_of(original, at)
+    if not digits or verdict is Checksum.MISSING:
         return redacted
-    if checksum_of(original, at) is Checksum.WRONG:
+    if verdict is Checksum.WRONG:
         return _with_wrong_digits(redacted, at, digits, rng)
     as_it_is = arc(original[:at]) == int(digits, 16)
-    changed = bytearray(redacted)
-    adjustable = [match.span(1) for match in _ADJUSTABLE.finditer(redacted)]
-    for _ in range(_TRIES):
-        body = bytes(changed[:at])
-        crc = arc(body if as_it_is else with_crlf(body.replace(b"\x00", b"")))
-        if crc < 16 ** len(digits):
-            return body + _write(crc, digits) + redacted[at + len(digits) :]
-        # Some meters leave leading zeros out, and then there is no place for four digits: other
-        # decimals of some value make a CRC that fits.
-        if not adjustable:
-            break
-        start, end = rng.choice(adjustable)
-        changed[start:end] = f"{rng.randrange(10 ** (end - start)):0{end - start}d}".encode()
-    return redacted
+    crc_of = arc if as_it_is else lambda body: arc(repaired(body))
+    body = redacted[:at]
+    if crc_of(body) >= 16 ** len(digits):
+        body = _with_crc_below(16 ** len(digits), body, crc_of)
+    return body + _write(crc_of(body), digits)[: len(digits)] + redacted[at + len(digits) :]
+
+
+def _with_crc_below(limit: int, body: bytes, crc_of: Callable[[bytes], int]) -> bytes:
+    """Change decimals until the CRC is below a power of two: some meters write it without leading zeros.
+
+    A CRC is linear: flipping a bit of the body flips the same bits of the CRC, whatever the rest is. So flips
+    of the lowest three bits of digits below 8 are combined until the CRC's highest bits are 0.
+    """
+    body = _DECIMALS.sub(lambda match: match[0].translate(_BELOW_EIGHT), body)
+    size = 8 * len(body)
+
+    def with_excess(number: int) -> int:
+        """Put the bits of the CRC that must become 0 in front of those of a body."""
+        return crc_of(number.to_bytes(len(body))) // limit << size | number
+
+    number = int.from_bytes(body)
+    best, basis = with_excess(number), list[int]()
+    digits = (at for match in _DECIMALS.finditer(body) for at in range(*match.span()))
+    for at in islice(digits, _ADJUSTED_DIGITS):
+        for bit in range(3):
+            change = with_excess(number) ^ with_excess(number ^ 1 << size - 8 * at - 8 + bit)
+            for other in basis:
+                change = min(
+                    change, change ^ other
+                )  # Gaussian elimination: clears the highest bit of `other`
+            if change >> size:
+                basis.append(change)
+    for change in basis:
+        best = min(best, best ^ change)
+    return (best % (1 << size)).to_bytes(len(body))
 
 
 def _with_wrong_digits(redacted: bytes, at: int, digits: bytes, rng: random.Random) -> bytes:
@@ -255,6 +280,3 @@ def _with_wrong_digits(redacted: bytes, at: int, digits: bytes, rng: random.Rand
 def _write(crc: int, like: bytes) -> bytes:
     size = len(like)
     return (f"{crc:0{size}x}" if like != like.upper() else f"{crc:0{size}X}").encode()
-
-
-assert HOURLY_REGISTER in MBUS_FIELDS  # noqa: S101 - its continuation line is known by that

@@ -14,7 +14,6 @@ from typing import Final
 
 from smarty_gateway.commands.key_options import add_key_options, load_keys
 from smarty_gateway.commands.terminal import say
-from smarty_gateway.doctor.damage import Window
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.library import InputError, InputReader, chunks_of_file, open_input
 from smarty_gateway.outputs.fields import print_fields
@@ -23,6 +22,7 @@ from smarty_gateway.protocol.explanation import explain
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
+from smarty_gateway.protocol.window import Window
 
 #: A file is worth a progress bar from here on; it takes some seconds.
 _LARGE: Final = 10_000_000

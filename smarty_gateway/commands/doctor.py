@@ -91,7 +91,6 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
     diagnosis = Diagnosis(
         str(address),
         keys,
-        keys.entries(),
         is_live=address.is_live,
         is_serial=address.kind is Kind.SERIAL,
         configured=_meters_on(address, config) if config is not None else [],

@@ -1,41 +1,42 @@
-"""Finds out what is wrong with a source: takes what was seen of it, gives findings, the likeliest first.
+"""Diagnoses a source from the bytes that came, their times, and the ports that were lost.
 
-Pure: bytes, times and lost ports go in by method calls, and nothing here opens, waits or prints. The
-checks themselves are those of the gateway (`MeterStream`), so doctor cannot disagree with `run`. What
-it adds is memory: how often, at which length, what lay between two good telegrams, and whether a key
-of another entry would have opened a frame. A frame that failed is decrypted for that last question
-only, and nothing but the yes or no is kept.
+No I/O: bytes, times and lost ports go in by method calls. The same checks as in the gateway (`MeterStream`)
+decide what is a telegram, so doctor cannot disagree with `run`.
+
+To add a finding, write its code and its text in `findings.py`, and yield it where its cause is known:
+
+    healthy_meter   telegrams that were accepted
+    key_faults      frames that do not verify
+    damage          telegrams with bit errors, too short, or cut
+    signal_faults   bytes that hold no telegram
+    diagnosis       everything else, and the order: the finding that concerns most telegrams comes first
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.capture.format import SIGNATURE
 from smarty_gateway.config.values import MeterConfig
-from smarty_gateway.doctor import findings as say
-from smarty_gateway.doctor.damage import Damage, TitleFrames, Window
-from smarty_gateway.doctor.findings import Code, Finding
+from smarty_gateway.doctor import findings
+from smarty_gateway.doctor.damage import Damage
+from smarty_gateway.doctor.findings import Code, Finding, Weighted
 from smarty_gateway.doctor.healthy_meter import SeenMeter
+from smarty_gateway.doctor.key_faults import KeyFaults
 from smarty_gateway.doctor.line_search import LineSearch
 from smarty_gateway.doctor.signal_faults import Kind, examine, looks_like_text, parity_of, wrapping
-from smarty_gateway.protocol.decryption import decrypt, fits_encryption_key, reads_as_text
-from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.identities import fold
-from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Verification
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
-from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
+from smarty_gateway.protocol.rejection import Reason, Rejection
+from smarty_gateway.protocol.window import Window
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 from smarty_gateway.sources.source import Cause, SourceLost
 
-#: The entries of a key file; None stands for `any`.
-Entries = Mapping[bytes | None, tuple[MeterKey, ...]]
-
+#: Two telegrams show the period of a meter as well.
 _CLEAR_TELEGRAMS: Final = 2
-#: Titles of which a frame is kept until some frame verifies: it may be that one's with damage.
-_KEPT_FRAMES: Final = 32
-#: Comes before what is counted in telegrams: all of that may follow from it.
+#: The weight of a finding that explains all others, whose weight is a number of telegrams.
 _FIRST: Final = 1_000_000
 _CODES: Final = {
     Cause.AWAY: Code.MISSING,
@@ -46,22 +47,20 @@ _CODES: Final = {
 
 
 class Diagnosis:
-    """Everything that was seen of one source.
+    """What was observed on one source, and the findings that follow from it.
 
     Args:
-        source: its name, for people.
-        keys: the key file's keys.
-        entries: the same by entry.
-        is_live: whether it goes on for ever; else it is a recording.
-        is_serial: whether speed and framing matter.
-        configured: the meters of the configuration on this source.
+        source: its name, as shown to the user.
+        keys: the keys of the key file.
+        is_live: True for a port or bridge, False for a recording.
+        is_serial: True if speed and framing matter.
+        configured: the meters of gateway.yaml on this source.
     """
 
-    def __init__(  # noqa: PLR0913 - all that is known beforehand
+    def __init__(
         self,
         source: str,
         keys: KeyRing,
-        entries: Entries,
         *,
         is_live: bool,
         is_serial: bool = False,
@@ -71,7 +70,6 @@ class Diagnosis:
         self.telegrams = 0
         self.rejected: Counter[Reason] = Counter()
         self._source = source
-        self._entries = entries
         self._is_live = is_live
         self._is_serial = is_serial
         self._stream = MeterStream(
@@ -81,10 +79,8 @@ class Diagnosis:
         )
         self._window = Window()
         self._damage = Damage(self._window)
+        self._keys = KeyFaults(self._stream)
         self._meters: dict[str, SeenMeter] = {}
-        self._titles: dict[bytes, TitleFrames] = {}
-        self._read_titles: list[bytes] = []
-        self._kept = 0
         self._odd_content = 0
         self._meter_checksums = 0
         self._plaintext = 0
@@ -95,18 +91,18 @@ class Diagnosis:
         self._unreadable_lines = 0
         self._configuration: Finding | None = None
 
-    # What is seen
+    # What is observed
 
     def begin_listening(self, now: float) -> None:
-        """Take note that the source is open from now on."""
+        """Record that the source was opened."""
         self._search.begin_listening(now)
 
     def receive(self, data: bytes, now: float | None = None) -> Iterator[Event]:
-        """Take what arrived, and give what came of it.
+        """Take what arrived, and return the events that follow from it.
 
         Args:
             data: any bytes, also none.
-            now: seconds of a clock that does not run backwards; None for a recording.
+            now: seconds of a monotonic clock; None for a recording.
         """
         self.size += len(data)
         self._search.take(data, now)
@@ -115,11 +111,11 @@ class Diagnosis:
         return self._take_events(now)
 
     def finish(self, seconds: float | None = None, *, at_end: bool = True) -> Iterator[Event]:
-        """Take note that listening is over.
+        """End the observation, and return the last events.
 
         Args:
             seconds: how long it took, None for a recording.
-            at_end: whether what is still open is cut short; it is not where only the time ran out.
+            at_end: False if only the time ran out; a telegram that is still incomplete is no fault then.
         """
         self._seconds = seconds or 0.0
         if at_end:
@@ -130,7 +126,7 @@ class Diagnosis:
         return events
 
     def note_lost(self, lost: SourceLost, *, while_listening: bool) -> None:
-        """Take note that the source could not be opened, or went away."""
+        """Record that the source could not be opened, or went away."""
         if while_listening:
             self._lost.append(str(lost))
             self._stream.receive_silence()
@@ -138,15 +134,15 @@ class Diagnosis:
             self._cannot_open = lost
 
     def note_unreadable_lines(self, count: int) -> None:
-        """Take note that lines of a capture or hex dump could not be read."""
+        """Record how many lines of a capture or hex dump could not be read."""
         self._unreadable_lines = count
 
     def note_configuration(self, path: Path, errors: list[str]) -> None:
-        """Take note of what is wrong with the configuration."""
-        self._configuration = say.configuration(path, errors)
+        """Record the faults of the configuration."""
+        self._configuration = findings.configuration(path, errors)
 
     def next_line(self, now: float) -> LineSettings | None:
-        """Give other line settings to try, None while the present ones may be right."""
+        """Return other line settings to try, None while the present ones may be right."""
         if not self._is_serial or not self._search.advance(now):
             return None
         self._stream.receive_silence()
@@ -155,16 +151,16 @@ class Diagnosis:
 
     @property
     def is_clear(self) -> bool:
-        """Tell whether nothing more is to be found out: all is well, and the period is known."""
+        """True if all is well and the period of every meter is known, so listening may end."""
         enough = all(meter.count >= _CLEAR_TELEGRAMS for meter in self._meters.values())
         return bool(self._meters) and enough and not self.rejected and not self._lost
 
     @property
     def is_verified(self) -> bool:
-        """Tell whether readings came that are proven as far as their meter can prove them."""
-        return self.telegrams > sum(seen.unproven for seen in self._titles.values())
+        """True if readings came that are proven as far as their meter can prove them."""
+        return self.telegrams > self._keys.unproven
 
-    # What came of it
+    # What follows from it
 
     def _take_events(self, now: float | None) -> Iterator[Event]:
         taken = []
@@ -179,27 +175,17 @@ class Diagnosis:
     def _take_telegram(self, telegram: MeterTelegram, now: float | None) -> None:
         self._search.note_proof()
         self.telegrams += 1
-        harmed = self._damage.count
-        self._damage.take_whole(telegram.offset, telegram.size)
-        if self._damage.count != harmed:
+        damaged = self._damage.count
+        self._damage.take_good(telegram.offset, telegram.size)
+        if self._damage.count != damaged:
             self._interrupt_periods()
         meter = self._meters.setdefault(telegram.meter_id, SeenMeter(telegram))
         meter.add(telegram, now)
         if telegram.system_title is not None:
-            seen = self._encrypted(telegram.system_title)
-            seen.note_verified()
-            if seen.verified == 1:
-                self._read_titles.append(telegram.system_title)
-            if telegram.security is Security.UNAUTHENTICATED:
-                self._look_at_tag(telegram, telegram.system_title, seen)
-
-    def _look_at_tag(self, telegram: MeterTelegram, title: bytes, seen: TitleFrames) -> None:
-        """Find out whether the tag verifies of a telegram that counts without it."""
-        frame = self._window.frame(telegram.offset, telegram.size)
-        keys = self._stream.keys.keys_for(title)
-        if frame is not None and not any(decrypt(frame, key) for key in keys):
-            seen.unproven += 1
-            seen.default_fits = any(decrypt(frame, MeterKey(key.encryption_key)) for key in keys)
+            self._keys.take_verified(telegram.system_title)
+            frame = self._window.frame(telegram.offset, telegram.size)
+            if telegram.security is Security.UNAUTHENTICATED and frame is not None:
+                self._keys.check_tag(frame)
 
     def _interrupt_periods(self) -> None:
         for meter in self._meters.values():
@@ -224,221 +210,115 @@ class Diagnosis:
             self._take_frame(rejection, title)
 
     def _take_frame(self, rejection: Rejection, title: bytes) -> None:
-        """Note a frame that was refused, and look whether another key fits."""
+        """Count a frame that was rejected under its cause: the meter, the keys, or damage."""
         reason = rejection.reason
         frame = self._window.frame(rejection.offset, rejection.size)
         if reason is Reason.MALFORMED:
             self._odd_content += 1
         elif reason is Reason.SECURITY and frame is not None:
-            self._encrypted(title).securities[frame.security] += 1
+            self._keys.of(title).securities[frame.security] += 1
         elif self._damage.take_frame_with_another_inside(rejection.offset, rejection.size, title):
             pass
-        elif reason is Reason.CHECKSUM and self._is_verified_by_tag(title):
+        elif reason is Reason.CHECKSUM and self._keys.is_verified_by_tag(title):
             self._meter_checksums += 1
-        elif reason is Reason.REPLAY and (frame is None or self._opens(frame)):
-            self._encrypted(title).counts[reason] += 1
-        elif frame is None or self._has_damaged_title(frame):
+        elif reason is Reason.REPLAY and (frame is None or self._keys.is_opened(frame)):
+            self._keys.of(title).failed[reason] += 1
+        elif (
+            frame is None
+            or self._keys.has_damaged_title(frame)
+            or not self._keys.take_rejected(frame, reason, rejection.hint)
+        ):
             self._damage.bit_errors += 1
-        else:
-            self._take_unopened(frame, reason, rejection.hint)
-
-    def _take_unopened(self, frame: Frame, reason: Reason, hint: Hint | None) -> None:
-        """Note a whole frame that the key in use does not open."""
-        seen = self._encrypted(frame.system_title)
-        if reason is Reason.NO_KEY or hint is Hint.WRONG_AUTHENTICATION_KEY:
-            seen.counts[hint or reason] += 1
-        elif self._opens(frame):
-            seen.retired += 1
-            return
-        elif self._reads_as_text(frame):
-            self._damage.bit_errors += 1
-            seen.note_readable()
-            return
-        else:
-            seen.note_unreadable(frame.frame_counter)
-        if seen.opener is None:
-            seen.opener = self._entry_that_opens(frame)
-        if seen.sample is None and not self._read_titles and self._kept < _KEPT_FRAMES:
-            self._kept += 1
-            seen.sample = frame
-
-    def _has_damaged_title(self, frame: Frame) -> bool:
-        """Tell whether a frame is readable once it gets the title of a meter that is read."""
-        return frame.system_title not in self._read_titles and any(
-            self._reads_as_text(frame._replace(system_title=title)) for title in self._read_titles
-        )
-
-    def _opens(self, frame: Frame) -> bool:
-        """Tell whether a key of this meter opens a frame, be it one that has retired."""
-        return any(_is_right(key, frame) for key in self._stream.keys.keys_for(frame.system_title))
-
-    def _reads_as_text(self, frame: Frame) -> bool:
-        return any(reads_as_text(frame, key) for key in self._stream.keys.keys_for(frame.system_title))
-
-    def _is_verified_by_tag(self, title: bytes) -> bool:
-        keys = self._stream.keys.keys_for(title)
-        return any(key.verification is Verification.REQUIRED for key in keys)
-
-    def _encrypted(self, title: bytes) -> TitleFrames:
-        return self._titles.setdefault(title, TitleFrames())
-
-    def _own_entry(self, title: bytes) -> bytes | None:
-        return title if title in self._entries else None
-
-    def _entry_that_opens(self, frame: Frame) -> str | None:
-        own = self._own_entry(frame.system_title)
-        for entry, keys in self._entries.items():
-            if entry != own and any(_is_right(key, frame) for key in keys):
-                return say.entry_name(entry)
-        return None
-
-    # What is said
 
     def findings(self) -> list[Finding]:
-        """Give what was found out, the likeliest cause first."""
+        """Return what was found out, the likeliest cause first."""
         if self._cannot_open is not None and not self.size:
             code = _CODES[self._cannot_open.cause]
-            found = [say.cannot_open(code, self._source, str(self._cannot_open))]
+            found = [findings.cannot_open(code, self._source, str(self._cannot_open))]
             return found if self._configuration is None else [*found, self._configuration]
-        weighed = [*self._of_recording(), *self._of_titles(), *self._of_damage(), *self._of_content()]
-        alone = not weighed and not self._lost and self._configuration is None
-        weighed += [(meter.count, self._of_meter(meter, alone=alone)) for meter in self._meters.values()]
-        if not weighed:
-            weighed += self._of_signal()
-        weighed += self._of_line()
+        damage = self._damage.findings(self._keys.damaged, self.telegrams)
+        weighted = [*self._of_recording(), *self._keys.findings(), *damage]
+        weighted += [*self._of_content(), *self._keys.security_findings()]
+        alone = not weighted and not self._lost and self._configuration is None
+        weighted += [(meter.count, self._of_meter(meter, alone=alone)) for meter in self._meters.values()]
+        if not weighted:
+            weighted += self._of_signal()
+        weighted += self._of_line()
         if self._lost:
-            weighed.append((0 if self.size else 1, say.lost(self._source, len(self._lost), self._lost[-1])))
-        if not weighed:
-            seconds = self._seconds if self._is_live else None
-            weighed = [(1, say.too_short(seconds))]
+            weight = 0 if self.size else 1
+            weighted.append((weight, findings.lost(self._source, len(self._lost), self._lost[-1])))
+        if not weighted:
+            weighted.append((1, findings.too_short(is_live=self._is_live)))
         if self._configuration is not None:
-            weighed.append((0, self._configuration))
-        return [finding for _, finding in sorted(weighed, key=lambda pair: -pair[0])]
+            weighted.append((0, self._configuration))
+        return [finding for _, finding in sorted(weighted, key=lambda pair: -pair[0])]
 
-    def _of_recording(self) -> Iterator[tuple[int, Finding]]:
-        """Look for what makes all frames fail, whatever is in them."""
+    def _of_recording(self) -> Iterator[Weighted]:
+        """Look for what makes every frame fail, whatever is in it."""
         samples = self._search.samples
         if self._unreadable_lines:
-            yield self._unreadable_lines, say.unreadable_lines(self._unreadable_lines)
+            yield self._unreadable_lines, findings.unreadable_lines(self._unreadable_lines)
         elif not self._is_live and any(SIGNATURE in sample for sample in samples):
-            yield _FIRST, say.unreadable_lines(None)
+            yield _FIRST, findings.unreadable_lines(None)
         if not self._meters:
             for signal in list(filter(None, map(wrapping, samples)))[:1]:
-                yield _FIRST, say.not_p1(signal.name)
+                yield _FIRST, findings.not_p1(signal.name)
 
     def _of_meter(self, meter: SeenMeter, *, alone: bool) -> Finding:
         title = meter.last.system_title
-        seen = None if title is None else self._titles[title]
-        if title is None or seen is None or seen.unproven < seen.verified:
+        if title is None or not self._keys.of(title).is_unproven:
             return meter.finding(alone=alone)
-        return meter.unproven_finding(say.entry_name(self._own_entry(title)), default_fits=seen.default_fits)
+        return meter.unproven_finding(
+            self._keys.entry_name(title), default_fits=self._keys.of(title).default_fits
+        )
 
-    def _of_titles(self) -> Iterator[tuple[int, Finding]]:
-        for title, seen in self._titles.items():
-            if self._is_damaged_title(title):
-                continue
-            entry = say.entry_name(self._own_entry(title))
-            yield from self._of_keys(title, seen, entry)
-            for what, count in seen.counts.items():
-                if what is Reason.REPLAY:
-                    yield count, say.replay(say.entry_name(title), count)
-                elif not seen.verified:
-                    yield count, self._of_title(title, seen, entry, what, count)
-
-    def _of_keys(self, title: bytes, seen: TitleFrames, entry: str) -> Iterator[tuple[int, Finding]]:
-        """Look for a change of key, and for keys that stand in a wrong order."""
-        if seen.verified and seen.newer and seen.opener is not None:
-            yield seen.newer, say.opened_by_other(title, seen.opener, entry)
-        elif seen.verified and seen.newer:
-            yield seen.newer, say.new_key(title, entry, seen.newer)
-        if seen.older:
-            yield seen.older, say.older_key(title, entry, seen.older)
-        counters = self._stream.identities.counters
-        keys = self._entries.get(title, ())
-        used = [counters.last_accepted(title, key.fingerprint) is not None for key in keys]
-        if any(used) and (not used[0] or seen.retired):
-            number = len(keys) if used[0] else used.index(True) + 1
-            yield seen.retired, say.key_order(title, entry, number, seen.retired)
-
-    def _of_title(
-        self, title: bytes, seen: TitleFrames, entry: str, what: Reason | Hint, count: int
-    ) -> Finding:
-        """Say why no frame of a meter verified."""
-        if seen.opener is not None:
-            own = entry if self._stream.keys.keys_for(title) else None
-            return say.opened_by_other(title, seen.opener, own)
-        if what is Hint.WRONG_AUTHENTICATION_KEY:
-            return say.wrong_authentication_key(title, entry, count)
-        if what is Reason.NO_KEY:
-            others = [say.entry_name(other) for other in self._entries]
-            return say.no_entry(title, others) if others else say.no_key(title)
-        return say.wrong_encryption_key(title, entry, count)
-
-    def _is_damaged_title(self, title: bytes) -> bool:
-        """Tell whether no such meter is there, but a frame of a meter that is read came with this title."""
-        seen = self._titles[title]
-        return not seen.verified and seen.sample is not None and self._has_damaged_title(seen.sample)
-
-    def _of_damage(self) -> Iterator[tuple[int, Finding]]:
-        turned = sum(seen.damaged for seen in self._titles.values())
-        titles = [title for title in self._titles if self._is_damaged_title(title)]
-        turned += sum(sum(self._titles[title].counts.values()) for title in titles)
-        yield from self._damage.findings(turned, self.telegrams)
-
-    def _of_content(self) -> Iterator[tuple[int, Finding]]:
+    def _of_content(self) -> Iterator[Weighted]:
         if self._plaintext:
             # Worth more than its number: it may be an attack, and it is never an accident of the line.
-            yield _FIRST + self._plaintext, say.plaintext(self._plaintext)
+            yield _FIRST + self._plaintext, findings.plaintext(self._plaintext)
         if self._odd_content:
-            yield self._odd_content, say.odd_content(self._odd_content)
+            yield self._odd_content, findings.odd_content(self._odd_content)
         if self._meter_checksums:
-            yield self._meter_checksums, say.wrong_checksum(self._meter_checksums)
-        securities: Counter[int] = Counter()
-        for seen in self._titles.values():
-            if not seen.has_damaged_security:
-                securities += seen.securities
-        if securities:
-            count = securities.total()
-            yield count, say.other_security(sorted(securities), count)
+            yield self._meter_checksums, findings.wrong_checksum(self._meter_checksums)
         for meter in self._meters.values():
             title = meter.last.system_title
-            if Security.UNAUTHENTICATED not in meter.securities or title is None:
+            if title is None or Security.UNAUTHENTICATED not in meter.securities:
                 continue
-            if self._titles[title].unproven < self._titles[title].verified:
-                yield 0, say.needlessly_unauthenticated(say.entry_name(self._own_entry(title)))
+            if not self._keys.of(title).is_unproven:
+                yield 0, findings.needlessly_unauthenticated(self._keys.entry_name(title))
 
-    def _of_signal(self) -> Iterator[tuple[int, Finding]]:
-        """Look at the bytes themselves, where nothing came through."""
-        samples = self._search.samples
+    def _of_signal(self) -> Iterator[Weighted]:
+        """Look at the bytes themselves, where no telegram and no frame came."""
         if not self.size:
             if not self._lost:
                 seconds = self._seconds if self._is_live else None
-                yield 1, say.silent(self._source, seconds, self._search.tried, is_serial=self._is_serial)
+                yield 1, findings.silent(self._source, seconds, self._search.tried, is_serial=self._is_serial)
             return
+        samples = self._search.samples
         for signal in filter(None, map(examine, samples)):
             if signal.kind is Kind.INVERTED:
-                yield 1, say.inverted(signal.name)
+                yield 1, findings.inverted(signal.name)
             elif signal.line is not None:
-                yield 1, say.line_settings_guessed(signal.name, signal.line)
+                yield 1, findings.line_settings_guessed(signal.name, signal.line)
             else:
-                yield 1, say.not_p1(signal.name)
+                yield 1, findings.not_p1(signal.name)
             return
         if self._damage.count or any(map(looks_like_text, samples)):
             return
         lines = self._search.tried if self._is_serial else []
-        yield 1, say.garbage(self.size, lines, is_live=self._is_live)
+        yield 1, findings.garbage(self.size, lines, is_live=self._is_live)
 
-    def _of_line(self) -> Iterator[tuple[int, Finding]]:
+    def _of_line(self) -> Iterator[Weighted]:
         if not self._meters:
             return
         line = self._search.proven
         if self._is_serial and line is not None and line != DSMR4_LINE:
-            yield 0, say.line_settings_found(line, DSMR4_LINE)
+            yield 0, findings.line_settings_found(line, DSMR4_LINE)
         elif (parity := parity_of(bytes(self._search.sample))) is not None:
-            yield 0, say.parity_read_as_eight_bits(parity)
+            yield 0, findings.parity_read_as_eight_bits(parity)
 
     def summary(self) -> dict[str, Any]:
-        """Give the numbers behind the findings, for programs."""
+        """Return the numbers behind the findings, for programs."""
         return {
             "source": self._source,
             "seconds": round(self._seconds, 1) if self._is_live else None,
@@ -449,7 +329,3 @@ class Diagnosis:
             "rejected": {reason.value: count for reason, count in self.rejected.items()},
             "meters": [meter.as_object() for meter in self._meters.values()],
         }
-
-
-def _is_right(key: MeterKey, frame: Frame) -> bool:
-    return decrypt(frame, key) is not None or fits_encryption_key(frame, key)

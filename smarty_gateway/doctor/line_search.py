@@ -1,8 +1,8 @@
-"""Finds the settings of a serial line: which bursts were garbage, and what to try next.
+"""Finds the settings of a serial line: decides which bursts are garbage, and what to try next.
 
 Garbage is a burst that began after the port was opened, is over, and held no frame, no telegram and not
-even the beginning of one. What came right after the opening may be the rest of a telegram that began
-before, and says nothing.
+even the beginning of one. Bytes right after the opening may be the rest of a telegram that began before,
+so they are not counted.
 """
 
 from typing import Final
@@ -10,13 +10,13 @@ from typing import Final
 from smarty_gateway.doctor.signal_faults import BEGINNING, Kind, examine, looks_like_text
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, LineSettings
 
-#: What is tried on a serial port while only garbage comes; M-Bus readers in Austria speak 2400 8E1.
+#: Tried in this order on a serial port while only garbage comes; M-Bus readers in Austria send at 2400 8E1.
 LINES_TO_TRY: Final = (DSMR4_LINE, DSMR2_LINE, LineSettings(19200, "8N1"), LineSettings(2400, "8E1"))
 
-#: A pause on the line this long means that what came before it was all of something.
+#: Seconds of silence that end a burst.
 _PAUSE: Final = 0.3
 _GARBAGE_BYTES: Final = 30
-#: So much without a telegram is garbage even where there is no pause at all.
+#: This much without a telegram is garbage even if the line never pauses.
 _ENDLESS_BYTES: Final = 4000
 _KEPT_BYTES: Final = 16384
 
@@ -26,8 +26,8 @@ class LineSearch:
 
     Attributes:
         line: the present settings.
-        tried: all that were used so far.
-        proven: those at which a frame or telegram came through; None before the first.
+        tried: all settings used so far.
+        proven: the settings at which a frame or telegram came; None before the first.
         sample: the first bytes that came at the present settings.
     """
 
@@ -45,17 +45,17 @@ class LineSearch:
 
     @property
     def samples(self) -> list[bytes]:
-        """Give what came at each of the settings, the present ones first."""
+        """What came at each of the settings, the present ones first."""
         return [bytes(self.sample), *self._samples.values()]
 
     def begin_listening(self, now: float) -> None:
-        """Take note that the port is open from now on."""
+        """Record that the port was opened."""
         self._began = now
         self._last_data = None
         self._since_proof = self._rest = 0
 
     def take(self, data: bytes, now: float | None) -> None:
-        """Take what arrived; a recording has no clock."""
+        """Take what arrived; `now` is None for a recording."""
         self.sample += data[: _KEPT_BYTES - len(self.sample)]
         if now is None or not data:
             return
@@ -70,17 +70,17 @@ class LineSearch:
             self._since_proof += len(data)
 
     def note_proof(self) -> None:
-        """Take note that a frame or a telegram came through."""
+        """Record that a frame or a telegram came."""
         self._since_proof = self._rest = 0
         self.proven = self.line
 
     def advance(self, now: float) -> bool:
-        """Go on to other settings; False, and nothing is changed, while the present ones may be right."""
+        """Change to other settings; False, with no change, while the present ones may be right."""
         if self.proven is not None or not self._is_garbage(now):
             return False
         sample = bytes(self.sample)
         if BEGINNING.search(sample):
-            return False  # a telegram that came to harm: no other settings would give its beginning
+            return False  # a damaged telegram: at other settings its beginning would not be there
         signal = examine(sample)
         if looks_like_text(sample) or (signal is not None and signal.kind is not Kind.LINE_SETTINGS):
             return False  # the speed is right, and something else is wrong

@@ -1,55 +1,70 @@
-"""What bytes that hold no telegram look like: an inverted line, wrong line settings, another protocol.
+"""Classifies bytes that hold no telegram: an inverted line, wrong line settings, another protocol.
 
-Pure: bytes in, a verdict out. `diagnosis` asks only where no frame and no telegram came through.
+No I/O: bytes in, a verdict out. `diagnosis` asks only if no frame and no telegram came.
 
-**An inverted line.** A character goes out as a start bit 0, eight bits with the lowest first, and a
-stop bit 1; between characters the line is 1. Inverted, it rests at 0 (a break), and the receiver takes
-the first fall from 1 to 0 as a start bit, which lies somewhere inside a character. Wherever that is, a
-0 will sooner or later stand where it wants its stop bit, and it moves on to another fall. For text one
-place is stable: the inverted eighth bit is always 1 and the inverted stop bit behind it always 0. Once
-a receiver takes that for a start bit it stays there, and a character d arrives as `~(d << 1)`, with its
-lowest bit set. UARTs differ in what they do after a missing stop bit, so the text is looked for at each
-of the ten places where it can begin. Ciphertext has no stable place. But a frame comes after a rest, so
-the bytes in which its beginning (`DB 08` and the letters of the maker) arrives are always the same;
-they are computed here for the makers of P1 meters. Neither works where the sender pauses between the
-characters, which meters do not.
+**An inverted line.** A character is sent as a start bit 0, eight bits with the lowest first, and a stop bit
+1; between characters the line is 1. An inverted line rests at 0 (a break), and the receiver takes the first
+fall from 1 to 0 as a start bit, which lies somewhere inside a character. Sooner or later it finds a 0 where
+it expects a stop bit, and waits for another fall. For text one position is stable: the inverted eighth bit
+is always 1 and the inverted stop bit after it always 0. Once a receiver takes that for a start bit it stays
+there, and a character d arrives as `~(d << 1)`, with its lowest bit set. UARTs differ in what they do after
+a missing stop bit, so the text is searched at each of the ten positions where it can begin. Ciphertext has
+no stable position. But a frame comes after a pause, so the bytes in which its beginning (`DB 08` and the
+letters of the maker) arrives are always the same, and are listed here for the makers of P1 meters. Neither
+works if the sender pauses between the characters, which meters do not.
 
 **Wrong settings.** Seven bits and even parity, read as eight bits, give bytes with an even number of
-ones that are text without the highest bit. A sender that is eight times slower or more changes the line
-at most once within a byte that is read.
+ones that are text without the highest bit. If the sender is eight times slower or more, the line changes at
+most once within a byte that is read.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 from typing import Final
 
-from smarty_gateway.protocol.frame import FRAME_PREFIX
+from fastcrc.crc16 import ibm_sdlc, modbus
+
 from smarty_gateway.protocol.telegram import TEXT_BYTES
 from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
 
-#: More bytes make no verdict surer, only slower.
+#: More bytes make a verdict slower, not safer.
 _EXAMINED: Final = 16384
-#: Fewer bytes than this are no ground for a verdict by counting.
+#: A verdict that rests on shares needs this many bytes.
 _ENOUGH: Final = 40
 _MOST: Final = 0.9
-#: Random bytes and sound telegrams give less than a thousandth.
+#: Random bytes and good telegrams have a share of inverted text below a thousandth.
 _TEXT_SHARE: Final = 0.1
-#: So many bytes in a row are looked at for inverted text; a receiver that goes astray spoils one piece.
+#: Inverted text is searched in pieces of this size; where the receiver loses its position, one is lost.
 _PIECE: Final = 5
-_MAKERS: Final = (b"SAG", b"LGZ", b"ISK", b"KFM", b"ITR", b"ELS", b"KAM", b"EST")
-#: A receiver that sees a line at the wrong level reads NULs, so here they are no text.
+#: Without NUL, which a receiver reads from a line at the wrong level.
 _TEXT: Final = TEXT_BYTES.replace(b"\x00", b"")
 _MASK: Final = bytes(byte & 0x7F for byte in range(256))
 _COMPLEMENT: Final = bytes(byte ^ 0xFF for byte in range(256))
-#: What telegrams are mostly made of; much less than all printable characters, so chance seldom hits it.
+#: Most characters of a telegram; far fewer than all printable ones, so random bytes seldom hit them.
 _TELEGRAM_CHARACTERS: Final = frozenset(b"0123456789.:-()*\r\n/!kWVAhmvarSL")
 _OBIS_LINE: Final = re.compile(rb"\d-\d:\d{1,2}\.\d{1,2}\.\d")
 _FRAME_BEGINNING: Final = re.compile(rb"\xdb\x08[A-Z]{3}")
-#: What frames and P1 telegrams begin with (the 5 stands for mode D of IEC 62056-21).
+#: The beginning of a frame or a P1 telegram (the 5 stands for mode D of IEC 62056-21).
 BEGINNING: Final = re.compile(_FRAME_BEGINNING.pattern + rb"|/[A-Za-z]{3}5")
+#: What a receiver reads of `DB 08`, a maker and 67 on an inverted line, after a pause, if the sender
+#: leaves 0, 1 or 2 bits between two characters. Without such bits all kinds of receivers read the same.
+_INVERTED_BEGINNINGS: Final = tuple(
+    map(
+        bytes.fromhex,
+        (
+            "122FD5C5C5", "124FA58989", "128F451111",  # SAG
+            "12EFC52DC5", "12CF965989", "128F165C29",  # LGZ
+            "12AF2B95C5", "124F4B254B", "128F8B458B",  # ISK
+            "122F6B95C5", "124FCB2989", "128F8B2E59",  # KFM
+            "12AFEBB515", "124FCB952B", "128F8B152B",  # ITR
+            "12AF9D65C5", "124F979625", "128F171656",  # ELS
+            "122FAB95C5", "124F4B2989", "128F8B5111",  # KAM
+            "12AF655DC5", "124F97E525", "128F175615",  # EST
+        ),
+    )
+)  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -65,8 +80,8 @@ class Signal:
     """A verdict on bytes.
 
     Attributes:
-        name: of the protocol, or how the settings were recognised.
-        line: the right settings, where they can be told.
+        name: of the protocol, or by what the settings were recognised.
+        line: the right settings, if they can be told.
     """
 
     kind: Kind
@@ -79,24 +94,20 @@ _Protocols = Sequence[tuple[str, Callable[[bytes], bool]]]
 
 
 def examine(data: bytes) -> Signal | None:
-    """Say what bytes are that hold no telegram, None if they look like nothing that is known here."""
+    """Classify bytes that hold no telegram; None if nothing known here explains them."""
     data = data[:_EXAMINED]
-    return _protocol(data) or _wrong_parity(data) or _inverted(data) or _slow(data) or _text(data)
+    return _find(data, _PROTOCOLS) or _wrong_parity(data) or _inverted(data) or _slow(data) or _text(data)
 
 
 # Protocols that are not P1
 
 
 def wrapping(data: bytes) -> Signal | None:
-    """Find another protocol that proves itself by its checksums, so that it may hold sound frames."""
-    return _first_found(data[:_EXAMINED], _WRAPPINGS)
+    """Find another protocol by its checksums, which is proof even if there are good frames inside."""
+    return _find(data[:_EXAMINED], _WRAPPINGS)
 
 
-def _protocol(data: bytes) -> Signal | None:
-    return _first_found(data, _PROTOCOLS)
-
-
-def _first_found(data: bytes, protocols: _Protocols) -> Signal | None:
+def _find(data: bytes, protocols: _Protocols) -> Signal | None:
     for name, finds in protocols:
         if finds(data):
             return Signal(Kind.OTHER_PROTOCOL, name)
@@ -109,19 +120,11 @@ def _has_hdlc(data: bytes) -> bool:
     while 0 <= at < len(data) - 3:
         if data[at + 1] & 0xF0 == 0xA0:
             end = at + 1 + ((data[at + 1] & 0x07) << 8 | data[at + 2])
-            if data[end : end + 1] == b"\x7e" and _crc_x25(data[at + 1 : end - 2]) == data[end - 2 : end]:
+            crc = ibm_sdlc(data[at + 1 : end - 2]).to_bytes(2, "little")
+            if data[end : end + 1] == b"\x7e" and crc == data[end - 2 : end]:
                 return True
         at = data.find(b"\x7e", at + 1)
     return False
-
-
-def _crc_x25(data: bytes) -> bytes:
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x8408 if crc & 1 else crc >> 1
-    return (crc ^ 0xFFFF).to_bytes(2, "little")
 
 
 def _has_mbus(data: bytes) -> bool:
@@ -146,19 +149,13 @@ def _has_s1(data: bytes) -> bool:
 
 
 def _has_modbus(data: bytes) -> bool:
-    """Find nothing but short frames that each end in Modbus's CRC: they would be answers to somebody."""
+    """Find nothing but short frames that each end in the CRC of Modbus."""
     if not 8 <= len(data) <= 256 or len(data) % 8:
         return False
-    return all(_crc_modbus(data[i : i + 6]) == data[i + 6 : i + 8] for i in range(0, len(data), 8))
-
-
-def _crc_modbus(data: bytes) -> bytes:
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc.to_bytes(2, "little")
+    return all(
+        modbus(data[at : at + 6]).to_bytes(2, "little") == data[at + 6 : at + 8]
+        for at in range(0, len(data), 8)
+    )
 
 
 _WRAPPINGS: Final[_Protocols] = (
@@ -169,15 +166,14 @@ _PROTOCOLS: Final[_Protocols] = (
     *_WRAPPINGS,
     ("SML, the protocol of German meters (1B 1B 1B 1B …)", _has_sml),
     ("the S1 port of a Flemish meter (7E 80 2B …), which is the socket beside P1", _has_s1),
-    ("Modbus, or another protocol that waits for questions", _has_modbus),
+    ("Modbus, or another protocol in which a device only answers requests", _has_modbus),
 )
 
 
 def _text(data: bytes) -> Signal | None:
-    """Text that is no telegram: the log of a device, a web page."""
     if len(data) < _ENOUGH or _text_share(data) < _MOST or _OBIS_LINE.search(data):
         return None
-    return Signal(Kind.OTHER_PROTOCOL, "text that is no telegram, such as the log of a device or a web page")
+    return Signal(Kind.OTHER_PROTOCOL, "text without a telegram, such as the log of a device or a web page")
 
 
 # Wrong settings
@@ -205,12 +201,10 @@ def _wrong_parity(data: bytes) -> Signal | None:
 
 
 def _slow(data: bytes) -> Signal | None:
-    """Find that the line changes at most once within nearly every byte."""
+    """Recognise that the line changes at most once within nearly every byte."""
     if len(data) < _ENOUGH or sum(_changes(byte) <= 1 for byte in data) < _MOST * len(data):
         return None
-    return Signal(
-        Kind.LINE_SETTINGS, "the bytes look like those of a sender much slower than the port", DSMR2_LINE
-    )
+    return Signal(Kind.LINE_SETTINGS, "the sender seems to be much slower than the port", DSMR2_LINE)
 
 
 def _changes(byte: int) -> int:
@@ -218,7 +212,7 @@ def _changes(byte: int) -> int:
 
 
 def looks_like_text(data: bytes) -> bool:
-    """Tell whether nearly all of it is text, so that speed and framing are right."""
+    """True if nearly all of it is text, so speed and framing are right."""
     return bool(data) and _text_share(data) >= _MOST
 
 
@@ -232,7 +226,7 @@ def _text_share(data: bytes) -> float:
 def _inverted(data: bytes) -> Signal | None:
     complement = data.translate(_COMPLEMENT)
     if _FRAME_BEGINNING.search(complement) or (len(data) >= _ENOUGH and _text_share(complement) >= _MOST):
-        return Signal(Kind.INVERTED, "every byte is the complement of a telegram's")
+        return Signal(Kind.INVERTED, "the complement of a telegram")
     if any(beginning in data for beginning in _INVERTED_BEGINNINGS):
         return Signal(Kind.INVERTED, "the beginning of an encrypted frame, inverted bit by bit")
     if len(data) >= _ENOUGH and _inverted_text_share(data) >= _TEXT_SHARE:
@@ -241,9 +235,9 @@ def _inverted(data: bytes) -> Signal | None:
 
 
 def _inverted_text_share(data: bytes) -> float:
-    """Give how much of the data is inverted text at the best of the ten places it can begin at.
+    """Return the share of the data that is inverted text, at any of the ten positions.
 
-    The place may change where the receiver went astray, so the data is looked at in small pieces.
+    The position changes wherever the receiver loses it, so the data is examined in small pieces.
     """
     pieces = [data[at : at + _PIECE] for at in range(0, len(data) - _PIECE, _PIECE - 1)]
     return sum(_is_inverted_text(piece) for piece in pieces) / max(1, len(pieces))
@@ -252,7 +246,7 @@ def _inverted_text_share(data: bytes) -> float:
 def _is_inverted_text(piece: bytes) -> bool:
     bits: list[int | None] = []
     for byte in piece:
-        # What was sent: the start bit that the receiver saw was a 1, its stop bit may have been either.
+        # The bits as sent: the start bit that the receiver saw was a 1, its stop bit may have been either.
         bits += [1, *(1 - (byte >> bit & 1) for bit in range(8)), None]
     return any(
         all(_is_character(bits[at : at + 10]) for at in range(place, len(bits) - 9, 10))
@@ -270,35 +264,3 @@ def _is_character(bits: Sequence[int | None]) -> bool:
         else:
             value |= bit << place
     return value in _TELEGRAM_CHARACTERS or (value | unknown) in _TELEGRAM_CHARACTERS
-
-
-def received_inverted(data: bytes, idle_bits: int = 0) -> bytes:
-    """Give what a receiver that waits for a fall reads of data on an inverted line, after a rest.
-
-    Args:
-        data: what is sent.
-        idle_bits: how long the line rests between two characters.
-    """
-    line = [0] * 20
-    for byte in data:
-        line += [1, *(1 - (byte >> bit & 1) for bit in range(8)), 0, *[0] * idle_bits]
-    falls = [at + 1 for at, pair in enumerate(pairwise(line)) if pair == (1, 0)]
-    found = bytearray()
-    ready = 0
-    for fall in falls:
-        if fall >= ready and fall + 10 <= len(line):
-            found.append(_byte_of(line[fall + 1 : fall + 9]))
-            ready = fall + 10
-    return bytes(found)
-
-
-def _byte_of(bits: Iterable[int]) -> int:
-    return sum(bit << place for place, bit in enumerate(bits))
-
-
-#: The first five bytes are the same in every kind of receiver; with gaps some four are.
-_INVERTED_BEGINNINGS: Final = tuple(
-    received_inverted(FRAME_PREFIX + maker + b"\x67", idle_bits)[:5]
-    for maker in _MAKERS
-    for idle_bits in (0, 1, 2)
-)

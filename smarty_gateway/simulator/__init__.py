@@ -1,1 +1,1 @@
-"""Virtual meters: what a household uses, the telegrams that say so, the line they come on, its faults."""
+"""Simulated meters: their households, telegrams, ports and faults."""

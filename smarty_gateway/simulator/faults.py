@@ -1,12 +1,11 @@
-"""Faults of a line and of a meter, so that users and tests can see how the gateway answers.
+"""Faults of a line and of a meter, which show users and tests how the gateway reacts.
 
-Pure: what goes out is computed from what the meter would send and a random generator. A telegram has
-one fault at most, so whatever the gateway says has one cause.
+No I/O: the faults are computed from what the meter would send and a random generator. A telegram has at most
+one fault, so every reaction of the gateway has one cause.
 """
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -14,14 +13,14 @@ from smarty_gateway.protocol.errors import GatewayError
 
 DEFAULT_RATE: Final = 0.1
 _SILENT_PERIODS: Final = 3
-#: What a line picks up: any bytes, and in their midst two that look like the beginning of a frame.
-_FALSE_MARK: Final = b"\xdb\x08"
+#: The beginning of a frame, which noise holds as well.
+_FALSE_PREFIX: Final = b"\xdb\x08"
 
 
 class Fault(StrEnum):
-    """What can go wrong; the gateway's answer stands beside it."""
+    """What can go wrong, and the gateway's reaction."""
 
-    NOISE = "noise"  #: random bytes around the telegram: counted, and nothing is lost
+    NOISE = "noise"  #: random bytes around the telegram: counted as noise, and nothing is lost
     CUT = "cut"  #: bytes are missing in the middle or at the end: malformed, authentication, checksum
     REPLAY = "replay"  #: an earlier frame comes once more: replay
     WRONG_KEY = "wrong-key"  #: encrypted with another key: authentication
@@ -29,15 +28,7 @@ class Fault(StrEnum):
 
 
 class FaultError(GatewayError):
-    """A fault was asked for that is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Genuine:
-    """What a meter sends if nothing is wrong, and what it would under a wrong key (if it encrypts)."""
-
-    frame: bytes
-    with_wrong_key: bytes | None = None
+    """There is no such fault, or its rate is not one."""
 
 
 def parse_fault(text: str) -> tuple[Fault, float]:
@@ -48,14 +39,14 @@ def parse_fault(text: str) -> tuple[Fault, float]:
     """
     name, equals, written = text.partition("=")
     if name not in list(Fault):
-        raise FaultError(f"{name!r} is no fault; there are {', '.join(Fault)}")
+        raise FaultError(f"{name!r} is not a fault; the faults are {', '.join(Fault)}")
     try:
         rate = float(written) if equals else DEFAULT_RATE
     except ValueError:
         rate = -1.0
     if not 0 <= rate <= 1:
         raise FaultError(
-            f"{text!r}: the rate is how many telegrams it strikes, from 0 to 1, such as {name}=0.1"
+            f"{text!r}: the rate is the share of telegrams with this fault, from 0 to 1, such as {name}=0.1"
         )
     return Fault(name), rate
 
@@ -64,8 +55,8 @@ class FaultyLine:
     """The line of one meter.
 
     Args:
-        rates: how many telegrams each fault strikes, from 0 to 1.
-        rng: decides which; the same one gives the same faults.
+        rates: the share of telegrams with each fault, from 0 to 1.
+        rng: decides which telegrams; the same one gives the same faults.
     """
 
     def __init__(self, rates: Mapping[Fault, float], rng: random.Random) -> None:
@@ -75,7 +66,7 @@ class FaultyLine:
         self._silent_for = 0
 
     def next_fault(self) -> Fault | None:
-        """Decide what is wrong with the next telegram, None if nothing is."""
+        """Return the fault of the next telegram, None if it has none."""
         if self._silent_for:
             self._silent_for -= 1
             return Fault.SILENCE
@@ -86,21 +77,20 @@ class FaultyLine:
                 return fault
         return None
 
-    def send(self, genuine: Genuine, fault: Fault | None) -> bytes:
-        """Give the bytes that go out instead of a genuine telegram; none in a silence.
+    def send(self, frame: bytes, fault: Fault | None) -> bytes:
+        """Return the bytes that are sent for a frame; none in a silence.
 
-        A wrong key does nothing to a meter that does not encrypt.
+        Under `WRONG_KEY` the frame must have been encrypted with the wrong key already.
         """
-        frame = genuine.frame
         if fault is Fault.SILENCE:
             return b""
         if fault is Fault.CUT:
             return self._cut(frame)
-        if fault is Fault.WRONG_KEY and genuine.with_wrong_key is not None:
-            return genuine.with_wrong_key
+        if fault is Fault.WRONG_KEY:
+            return frame
         earlier, self._last_whole = self._last_whole, frame
         if fault is Fault.REPLAY:
-            # Behind the genuine one, so that its counter is behind for certain.
+            # After the new frame, so that its counter is certainly too low.
             return frame + (earlier or frame)
         if fault is Fault.NOISE:
             return self._noise() + frame + self._noise()
@@ -112,8 +102,8 @@ class FaultyLine:
         return frame[:begin] + frame[end:]
 
     def _noise(self) -> bytes:
-        # It begins as no frame and no telegram does. Right behind a frame a faulty beginning would
-        # count as a frame that is malformed, and this is to be noise and nothing else.
+        # FF begins neither a frame nor a telegram. Right after a frame, a faulty beginning would count as a
+        # malformed frame, not as noise.
         before = self._rng.randbytes(self._rng.randrange(0, 40))
         behind = self._rng.randbytes(self._rng.randrange(8, 40))
-        return b"\xff" + before + _FALSE_MARK + behind
+        return b"\xff" + before + _FALSE_PREFIX + behind

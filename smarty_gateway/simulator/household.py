@@ -1,40 +1,41 @@
-"""What a household draws from the grid and feeds into it, as a function of the clock and nothing else.
+"""What a household draws from the grid and feeds into it, as a function of the time alone.
 
-A register must never fall, also when the program starts again, so nothing is counted while it runs.
-Every day has one shape, drawn once from a seed, and a register is computed:
+A register must never fall, even across restarts, so nothing is counted while the program runs. Every day has
+the same shape, drawn once from a seed, and a register is computed:
 
     its start + whole days * what a day adds + what today has added so far
 
-All of it in whole watts, seconds and litres: floats could let a register fall by one now and then.
-Power stands still for five minutes and wavers from second to second in between; the registers follow
-that wavering to the watt-second, so power and energy of a telegram agree.
+All in whole watts, seconds and litres: with floats a register could fall by one now and then. Power has a
+mean for every five minutes and fluctuates around it from second to second; the registers follow it to the
+watt-second, so power and energy of a telegram agree.
 
-Days are counted in UTC+1 the whole year round, or the registers would fall by an hour's worth in
-autumn. A date before 2020 is none of a simulated meter.
+Days are counted in UTC+1 all year, or the registers would fall by an hour's worth in autumn. Simulated
+meters have no date before 2020.
 """
 
 import math
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Final
 
-#: 2020-01-01 00:00:00 UTC in Unix time: where registers and frame counters begin.
-FIRST_SECOND: Final = 1_577_836_800
+#: The moment at which registers and frame counters begin.
+BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
 PHASES: Final = 3
 
 _DAY: Final = 86_400
 _HOUR: Final = 3_600
-#: How far a meter's own clock is ahead of UTC.
+#: The offset of a meter's own clock from UTC, in seconds.
 WINTER_OFFSET: Final = 3_600
 _SLOT: Final = 300
 _SLOTS: Final = _DAY // _SLOT
 _QUARTER: Final = 900
 _MINUTE: Final = 60
-#: The day tariff, on a meter's own clock, which most leave on winter time.
+#: Begin and end of the day tariff on a meter's own clock, which is on winter time.
 _DAY_TARIFF: Final = (7 * _HOUR, 22 * _HOUR)
 _JOULES_PER_WH: Final = 3_600
-#: The wavering of power is written in thousandths.
+#: Fluctuation of power is in thousandths.
 _ONE: Final = 1_000
 
 Phases = tuple[int, int, int]
@@ -42,7 +43,7 @@ Phases = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """A mean power over a quarter of an hour, and how many seconds into its day the quarter ended."""
+    """The mean power of a quarter of an hour, and the second of its day at which it ended."""
 
     watts: int
     second: int
@@ -50,13 +51,13 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What flows at one moment, in whole watts and watt-hours.
+    """Power and registers at one moment, in whole watts and watt-hours.
 
     Attributes:
         phases: power of each phase; below zero it flows to the grid.
         energy_import: the register of a meter without tariffs.
         energy_import_tariffs: those of a meter with two, day and night.
-        demand: mean power of the quarter of an hour that runs, as if nothing more came (e-MUCS).
+        demand: energy of the current quarter of an hour so far, as mean power of the whole quarter (e-MUCS).
         peak_of_today: the highest quarter of the day so far.
     """
 
@@ -71,7 +72,7 @@ class Flow:
 
     @property
     def power(self) -> int:
-        """Sum up the phases, as meters do: one may feed in what another draws."""
+        """The sum of the phases, as in meters: one may feed in what another draws."""
         return sum(self.phases)
 
 
@@ -84,7 +85,7 @@ class Counter:
         self._before = [0, *accumulate(hourly)]
 
     def at(self, second: int) -> int:
-        """Read the register at a second since `FIRST_SECOND`."""
+        """Return the register at a second since `BEGINNING`."""
         days, today = divmod(second + WINTER_OFFSET, _DAY)
         hour, rest = divmod(today, _HOUR)
         return self._start + days * self._before[-1] + self._before[hour] + self._hourly[hour] * rest // _HOUR
@@ -105,16 +106,16 @@ class Household:
         self._export_before = [0, *accumulate(max(-total, 0) * _SLOT * _ONE for total in totals)]
         self._start_import = rng.randrange(200_000, 2_000_000)
         self._start_export = rng.randrange(10_000, 500_000)
-        self._waver = _wavering(rng)
-        self._waver_before = [0, *accumulate(self._waver)]
+        self._fluctuation = _fluctuation(rng)
+        self._fluctuation_before = [0, *accumulate(self._fluctuation)]
         self._peaks = _peaks_so_far(self._import_before)
         self.gas = Counter(rng.randrange(10_000, 900_000), _gas_of_a_day(rng))
         self.water = Counter(rng.randrange(10_000, 500_000), _water_of_a_day(rng))
 
     def flow(self, second: int) -> Flow:
-        """Tell what flows at a second since `FIRST_SECOND`."""
+        """Return power and registers at a second since `BEGINNING`."""
         days, today = divmod(second + WINTER_OFFSET, _DAY)
-        factor = self._waver[today % _MINUTE]
+        factor = self._fluctuation[today % _MINUTE]
         one, two, three = self._phases[today // _SLOT]
         quarter = today - today % _QUARTER
         demand = self._joules(self._import_before, today) - self._joules(self._import_before, quarter)
@@ -131,21 +132,21 @@ class Household:
 
     @property
     def day_peak(self) -> Peak:
-        """Give the highest quarter of a whole day, and so of every whole month."""
+        """The highest quarter of a whole day, and so of every whole month."""
         return self._peaks[-1]
 
     def _joules(self, before: list[int], today: int) -> int:
-        """Give what a day has added up to one of its seconds, in thousandths of a watt-second."""
+        """Return what a day has added until one of its seconds, in thousandths of a watt-second."""
         slot, rest = divmod(today, _SLOT)
         minutes, seconds = divmod(rest, _MINUTE)
         power = (before[slot + 1] - before[slot]) // (_SLOT * _ONE)
-        return before[slot] + power * (minutes * _MINUTE * _ONE + self._waver_before[seconds])
+        return before[slot] + power * (minutes * _MINUTE * _ONE + self._fluctuation_before[seconds])
 
     def _energy(self, before: list[int], start: int, days: int, today: int) -> int:
         return start + (days * before[-1] + self._joules(before, today)) // (_ONE * _JOULES_PER_WH)
 
     def _tariffs(self, before: list[int], start: int, days: int, today: int) -> tuple[int, int]:
-        """Count the two tariffs apart; the difference of two rounded registers could fall."""
+        """Return the registers of both tariffs, computed apart: a difference of rounded ones could fall."""
         begin, end = (self._joules(before, second) for second in _DAY_TARIFF)
         whole = days * before[-1] + self._joules(before, today)
         counted = self._joules(before, min(max(today, _DAY_TARIFF[0]), _DAY_TARIFF[1])) - begin
@@ -155,14 +156,14 @@ class Household:
 
 
 def start_of_day(second: int) -> int:
-    """Give the second, since `FIRST_SECOND`, in which the meter's day began."""
+    """Return the second since `BEGINNING` at which the meter's day began."""
     return second - (second + WINTER_OFFSET) % _DAY
 
 
 def _shape_of_a_day(rng: random.Random) -> list[Phases]:
-    """Draw what each phase carries in each slot: a household's habits, less the sun on its roof."""
+    """Draw the power of each phase in each slot: the loads of a household, less its solar power."""
     loads = [[rng.randrange(40, 120) for _ in range(_SLOTS)] for _ in range(PHASES)]
-    for _ in range(rng.randrange(6, 10)):  # the fridge, the washing, the oven …
+    for _ in range(rng.randrange(6, 10)):
         _add_load(rng, loads, rng.choice((7, 12, 18, 19, 20)), rng.randrange(400, 2_200), 10)
     _add_load(rng, loads, 18, rng.randrange(1_500, 3_000), 14)
     peak = rng.randrange(2_500, 8_000)
@@ -185,14 +186,14 @@ def _add_load(rng: random.Random, loads: list[list[int]], hour: int, watts: int,
         loads[phase][slot % _SLOTS] += watts
 
 
-def _wavering(rng: random.Random) -> list[int]:
-    """Draw how power wavers within a minute, in thousandths, so that the whole minute comes out even."""
+def _fluctuation(rng: random.Random) -> list[int]:
+    """Draw the fluctuation of power within a minute, in thousandths, with a mean of exactly one."""
     half = [rng.randrange(-60, 61) for _ in range(_MINUTE // 2)]
     return [_ONE + part for part in half] + [_ONE - part for part in half]
 
 
 def _peaks_so_far(before: list[int]) -> list[Peak]:
-    """Give, for every quarter of a day, the highest of those that have ended by its beginning."""
+    """Return, for every quarter of a day, the highest of those that ended before it."""
     best = Peak(0, 0)
     result = [best]
     step = _QUARTER // _SLOT
@@ -205,10 +206,10 @@ def _peaks_so_far(before: list[int]) -> list[Peak]:
 
 
 def _gas_of_a_day(rng: random.Random) -> list[int]:
-    """Draw the litres of gas of each hour: heating, most of it in the morning and the evening."""
+    """Draw the litres of gas of each hour: heating, mostly in the morning and the evening."""
     return [rng.randrange(0, 90) + (300 if hour in (6, 7, 18, 19, 20) else 40) for hour in range(24)]
 
 
 def _water_of_a_day(rng: random.Random) -> list[int]:
-    """Draw the litres of water of each hour; nobody draws any at night."""
+    """Draw the litres of water of each hour; none at night."""
     return [rng.randrange(5, 40) if 6 <= hour <= 22 else 0 for hour in range(24)]

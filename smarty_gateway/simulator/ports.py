@@ -1,7 +1,7 @@
-"""Where simulated meters send: a TCP port or a pseudo-terminal.
+"""The ports of simulated meters: TCP and pseudo-terminals.
 
-As on a serial line, nobody is waited for: what a reader does not take at once is lost to it, and
-what is sent while nobody reads is lost to all.
+As on a serial line, sending never waits: bytes that a reader does not take at once are lost to it, and
+bytes sent without a reader are lost.
 """
 
 import contextlib
@@ -19,33 +19,33 @@ _CHUNK: Final = 65536
 
 
 class PortError(GatewayError):
-    """A port cannot be opened; the text says which, and why."""
+    """A port cannot be opened."""
 
 
 class Port(Protocol):
-    """Something to send on.
+    """A port to send on.
 
     Attributes:
-        name: what a user gives to the gateway as its source.
+        name: the source to configure in the gateway.
     """
 
     name: str
 
     @property
     def is_read(self) -> bool:
-        """Tell whether anybody listens."""
+        """True if there is a reader."""
 
     def write(self, data: bytes) -> None:
-        """Send to whoever reads now, and never wait."""
+        """Send to all readers, and never wait."""
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close the port."""
 
 
 class TcpPort:
     """A TCP port that sends to every client.
 
-    Clients are welcomed when something is sent, which is as early as it matters to them.
+    Connections are accepted before each write, which is early enough.
 
     Raises:
         PortError: the port is in use, or there is no such address.
@@ -67,24 +67,24 @@ class TcpPort:
 
     @property
     def is_read(self) -> bool:
-        """Tell whether a client is there."""
-        self._welcome()
+        """True if a client is connected."""
+        self._accept()
         return bool(self._clients)
 
     def write(self, data: bytes) -> None:
-        """Send to all clients that are there; what one does not take at once is lost to it."""
-        self._welcome()
-        self._clients = [client for client in self._clients if _is_there(client, data)]
+        """Send to all clients; bytes that one does not take at once are lost to it."""
+        self._accept()
+        self._clients = [client for client in self._clients if _send(client, data)]
 
     def close(self) -> None:
-        """Stop listening and part from all clients."""
+        """Stop listening, and close all clients."""
         self._listener.close()
         for client in self._clients:
             client.close()
         self._clients.clear()
 
-    def _welcome(self) -> None:
-        # Whatever ends it, be it that nobody waits or that there are too many, the others are served.
+    def _accept(self) -> None:
+        # Without a waiting client, or with too many open files, the clients that are there are served.
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
@@ -92,11 +92,11 @@ class TcpPort:
                 self._clients.append(client)
 
 
-def _is_there(client: socket.socket, data: bytes) -> bool:
-    """Send to a client; close it and say False if it has gone."""
+def _send(client: socket.socket, data: bytes) -> bool:
+    """Send to a client; if it has gone, close it and return False."""
     try:
         with contextlib.suppress(BlockingIOError):
-            client.recv(_CHUNK)  # has no meaning. Its end has none either: a client may listen on behind it
+            client.recv(_CHUNK)  # discarded. Its end is ignored as well: the client may still be reading
         with contextlib.suppress(BlockingIOError):
             client.send(data)
     except OSError:
@@ -113,7 +113,7 @@ class PtyPort:
     """A pseudo-terminal in raw mode, which a gateway opens like a serial port.
 
     Args:
-        link: a symbolic link to it, for a name that stays the same.
+        link: a symbolic link to it, as a stable name.
 
     Raises:
         PortError: there are no pseudo-terminals here, or the link's path is taken.
@@ -126,7 +126,7 @@ class PtyPort:
             raise PortError(f"cannot open a pseudo-terminal: {error.strerror}") from None
         tty.setraw(slave)
         self._slave_name = os.ttyname(slave)
-        os.close(slave)  # only so the system tells whether anybody else has it open
+        os.close(slave)  # or POLLHUP would not show whether a reader has it open
         os.set_blocking(self._master, False)
         self._poll = select.poll()
         self._poll.register(self._master, select.POLLOUT)
@@ -141,20 +141,20 @@ class PtyPort:
                 raise PortError(f"cannot make the link {link}: {error.strerror}") from None
 
     def write(self, data: bytes) -> None:
-        """Send if somebody has the terminal open; what does not fit into its buffer is lost."""
+        """Send if a reader has the terminal open; bytes that do not fit into its buffer are lost."""
         if self.is_read:
             self._may_hold_rest = True
             with contextlib.suppress(OSError):
-                os.read(self._master, _CHUNK)  # what a reader sends has no meaning, but would pile up
+                os.read(self._master, _CHUNK)  # bytes from a reader are discarded, or they would pile up
             with contextlib.suppress(OSError):
                 os.write(self._master, data)
         elif self._may_hold_rest:
-            # The last reader left some unread, and the next one must not find a telegram of long ago.
+            # The last reader may have left bytes, and the next one must not read an old telegram.
             self._may_hold_rest = False
-            self._forget_rest()
+            self._flush()
 
     def close(self) -> None:
-        """Take the terminal away, and the link if it still leads there."""
+        """Close the terminal, and remove the link if it still points to it."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 if str(self._link.readlink()) == self._slave_name:
@@ -166,10 +166,10 @@ class PtyPort:
 
     @property
     def is_read(self) -> bool:
-        """Tell whether somebody has the terminal open."""
+        """True if a reader has the terminal open."""
         return not any(events & select.POLLHUP for _, events in self._poll.poll(0))
 
-    def _forget_rest(self) -> None:
+    def _flush(self) -> None:
         with contextlib.suppress(OSError, termios.error):
             slave = os.open(self._slave_name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
             try:
@@ -179,7 +179,7 @@ class PtyPort:
 
 
 def _make_link(link: Path, target: str) -> None:
-    """Make a link; one that an earlier run left behind is replaced, nothing else is."""
+    """Make a link; it replaces one that an earlier run left behind, and nothing else."""
     if link.is_symlink() and Path(link.readlink()).parent == Path(target).parent:
         link.unlink()
     link.symlink_to(target)

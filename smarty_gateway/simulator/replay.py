@@ -1,8 +1,7 @@
 """Plays a recording on a simulated port, as the meter sent it.
 
-A capture has the times of its chunks, which are kept, or shortened by a speed. A recording without
-times goes out at the speed of a P1 line. It begins when somebody listens, because the first bytes
-would be lost otherwise.
+A capture has the times of its chunks, which are kept, or divided by a speed. A recording without times is
+sent at the speed of a P1 line. The replay starts when a reader is there; before, bytes would be lost.
 """
 
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ from smarty_gateway.simulator.ports import Port
 from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 
 _CHUNK: Final = 65536
-#: 115200 baud, ten bits a byte; and as much of it as a read of a port usually gives.
+#: 115200 baud, ten bits a byte.
 _BYTES_A_SECOND: Final = 11_520
+#: The bytes that one read of a port usually returns.
 _PIECE: Final = 64
-_LOOK_EVERY: Final = 0.02
-_MOMENT: Final = 0.5
+_POLL_SECONDS: Final = 0.02
+_SETTLING_SECONDS: Final = 0.5
 
 
 class ReplayError(GatewayError):
@@ -31,30 +31,30 @@ def replay(path: Path, port: Port, speed: float, ended: SignalEvent) -> None:
 
     Args:
         path: a capture, raw bytes, or a hex dump.
-        port: where it goes.
+        port: the port to send on.
         speed: how many seconds of the recording pass in one.
-        ended: ends it early.
+        ended: ends the replay early.
 
     Raises:
         ReplayError: there is no such recording.
     """
     while not port.is_read:
-        if ended.wait(_LOOK_EVERY):
+        if ended.wait(_POLL_SECONDS):
             return
-    # Whoever opens a port empties it first, and what is unread when it goes away is lost; neither can
-    # be seen from here.
-    ended.wait(_MOMENT)
+    # A reader flushes the port after opening it, and loses unread bytes when the port closes. Neither can be
+    # observed from here, so both get some time.
+    ended.wait(_SETTLING_SECONDS)
     before = 0.0
     for seconds, data in _pieces(path):
         if ended.wait(max(0.0, (seconds - before) / speed)):
             return
         before = seconds
         port.write(data)
-    ended.wait(_MOMENT)
+    ended.wait(_SETTLING_SECONDS)
 
 
 def _pieces(path: Path) -> Iterator[tuple[float, bytes]]:
-    """Give the bytes of a recording, and when each piece is due from its beginning on."""
+    """Yield the pieces of a recording, and the second at which each is due."""
     decoder = InputDecoder()
     sent = 0
     for chunks in _chunks(path, decoder):

@@ -1,4 +1,4 @@
-"""Runs simulated meters: one thread that lets each send when its time comes."""
+"""Runs simulated meters: one thread sends for each when it is due."""
 
 import random
 import threading
@@ -8,32 +8,31 @@ from datetime import UTC, datetime, timedelta
 from heapq import heapify, heapreplace
 from typing import Final, Self
 
-from smarty_gateway.simulator.faults import Fault, FaultyLine, Genuine
-from smarty_gateway.simulator.household import FIRST_SECOND
+from smarty_gateway.simulator.faults import Fault, FaultyLine
+from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import SimulatedMeter
 from smarty_gateway.simulator.ports import Port
 
 _MICROSECONDS: Final = 1_000_000
-_UNIX_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Simulation:
-    """Lets meters send on ports until it is stopped.
+    """Makes meters send on ports until it is stopped.
 
-    The meters' clock starts at the real time and runs `speed` times as fast. A meter is given the
-    time at which it was due and not the one at which the thread got to it, so its frame counter
-    rises with every telegram; that is also why a period is a second at least.
+    The meters' clock starts at the real time and runs `speed` times as fast. A telegram is that of the moment
+    at which it was due, not of the one at which the thread got to it, so the frame counter rises with every
+    telegram; that is also why a period is at least a second.
 
     Args:
         ports: one for each meter, in the same order; several meters may share one. They are closed
             at the end.
         speed: how many seconds pass for the meters in one second.
-        faults: how many telegrams each fault strikes, from 0 to 1.
-        seed: another seed strikes other telegrams.
+        faults: the share of telegrams with each fault, from 0 to 1.
+        seed: another seed gives other telegrams the faults.
 
     Attributes:
-        sent: telegrams that went out, also damaged ones.
-        skipped: those that were left out because the machine could not keep up.
+        sent: how many telegrams were sent, damaged ones included.
+        skipped: how many were left out because the machine could not keep up.
     """
 
     def __init__(
@@ -63,12 +62,12 @@ class Simulation:
         self._started = False
 
     def start(self) -> None:
-        """Begin to send; the first telegrams go out at once, spread over one period."""
+        """Start to send; the first telegrams are spread over one period."""
         self._started = True
         self._thread.start()
 
     def stop(self) -> None:
-        """End within a moment, and close the ports."""
+        """Stop sending, and close the ports."""
         self._stopping.set()
         if self._started:
             self._thread.join()
@@ -83,9 +82,9 @@ class Simulation:
         self.stop()
 
     def _run(self) -> None:
-        # Times are whole microseconds of the meters' clock: a sum of fractions could let a frame
-        # counter stand still. A computer whose clock was never set says 1970, and no meter does.
-        begin = max(int(time.time() * _MICROSECONDS), FIRST_SECOND * _MICROSECONDS)
+        # Times are whole microseconds of the meters' clock: with a sum of fractions a frame counter could
+        # stay the same. A computer whose clock was never set starts in 1970, before a simulated meter can.
+        begin = max(0, (datetime.now(UTC) - BEGINNING) // timedelta(microseconds=1))
         started = time.monotonic()
         periods = [int(meter.period * _MICROSECONDS) for meter in self._meters]
         due = [(begin + period * n // len(periods), n) for n, period in enumerate(periods)]
@@ -93,10 +92,10 @@ class Simulation:
         while due:
             at, n = due[0]
             wait = (at - begin) / _MICROSECONDS / self._speed - (time.monotonic() - started)
-            # Asked even where nothing is to be waited for, or a fast simulation could not be stopped.
+            # Also without anything to wait for, or a fast simulation could not be stopped.
             if self._stopping.wait(max(0.0, wait)):
                 return
-            self._send(n, _UNIX_BEGINNING + timedelta(microseconds=at))
+            self._send(n, BEGINNING + timedelta(microseconds=at))
             behind = int((time.monotonic() - started) * self._speed * _MICROSECONDS) + begin - at
             missed = max(0, behind // periods[n] - 1)
             self.skipped += missed
@@ -105,8 +104,7 @@ class Simulation:
     def _send(self, n: int, at: datetime) -> None:
         meter, line = self._meters[n], self._lines[n]
         fault = line.next_fault()
-        wrong = meter.frame_with_wrong_key(at) if fault is Fault.WRONG_KEY else None
-        data = line.send(Genuine(meter.frame(at), wrong), fault)
+        data = line.send(meter.frame(at, under_wrong_key=fault is Fault.WRONG_KEY), fault)
         if data:
             self._ports[n].write(data)
             self.sent += 1

@@ -1,26 +1,18 @@
-"""The text of a simulated meter's telegram: Luxembourg's (Luxmetering P1 1.1.3), Belgium's (e-MUCS 1.7.1).
+"""The telegrams of simulated meters in Luxembourg (Luxmetering P1 1.1.3) and Belgium (e-MUCS 1.7.1).
 
-Both send the whole list of a three-phase meter with gas behind it, Belgium's with water as well.
+Both send the full list of a three-phase meter with a gas meter, Belgium's with a water meter as well.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastcrc.crc16 import arc
 
-from smarty_gateway.simulator.household import (
-    FIRST_SECOND,
-    WINTER_OFFSET,
-    Flow,
-    Household,
-    Peak,
-    start_of_day,
-)
+from smarty_gateway.simulator.household import BEGINNING, WINTER_OFFSET, Flow, Household, Peak, start_of_day
 
-_BEGINNING: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _HOUR: Final = 3_600
 _FIVE_MINUTES: Final = 300
 #: Seconds from the full five minutes until a Belgian gas or water meter has reported.
@@ -38,11 +30,11 @@ class LuxembourgText:
         self._household = household
 
     def write(self, second: int) -> bytes:
-        """Write what the meter says at a second since 2020 began."""
+        """Return the telegram of a second since `BEGINNING`."""
         flow = self._household.flow(second)
         hour = second - second % _HOUR
         power_import, power_export = _both_ways(flow.power)
-        # Coils draw an eighth of what is drawn, and the inverter's capacitors add a sixteenth.
+        # Reactive power: motors draw an eighth of the active power, an inverter feeds in a sixteenth.
         return _telegram((
             self._header,
             "1-3:0.2.8(42)",
@@ -77,10 +69,10 @@ class LuxembourgText:
             "0-0:96.13.5()",
             *_voltages(flow),
             *_currents(flow, "03.0f"),
-            *(f"1-0:{group}1.7.0({max(watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
-            *(f"1-0:{group}2.7.0({max(-watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
-            *(f"1-0:{group}3.7.0({max(watts, 0) / 8000:06.3f}*kvar)" for group, watts in _phases(flow)),
-            *(f"1-0:{group}4.7.0({max(-watts, 0) / 16000:06.3f}*kvar)" for group, watts in _phases(flow)),
+            *_phase_powers(flow, 1, "kW", 1_000),
+            *_phase_powers(flow, 2, "kW", -1_000),
+            *_phase_powers(flow, 3, "kvar", 8_000),
+            *_phase_powers(flow, 4, "kvar", -16_000),
             "0-1:24.1.0(003)",
             f"0-1:96.1.0({self._gas_id})",
             f"0-1:24.2.1({_stamp(hour)})({self._household.gas.at(hour) / 1000:09.3f}*m3)",
@@ -99,7 +91,7 @@ class BelgianText:
         self._household = household
 
     def write(self, second: int) -> bytes:
-        """Write what the meter says at a second since 2020 began."""
+        """Return the telegram of a second since `BEGINNING`."""
         flow = self._household.flow(second)
         power_import, power_export = _both_ways(flow.power)
         read = (second - _MBUS_DELAY) // _FIVE_MINUTES * _FIVE_MINUTES
@@ -118,8 +110,8 @@ class BelgianText:
             *self._peaks(second, flow),
             f"1-0:1.7.0({power_import:06.3f}*kW)",
             f"1-0:2.7.0({power_export:06.3f}*kW)",
-            *(f"1-0:{group}1.7.0({max(watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
-            *(f"1-0:{group}2.7.0({max(-watts, 0) / 1000:06.3f}*kW)" for group, watts in _phases(flow)),
+            *_phase_powers(flow, 1, "kW", 1_000),
+            *_phase_powers(flow, 2, "kW", -1_000),
             *_voltages(flow),
             *_currents(flow, "06.2f"),
             "0-0:96.3.10(1)",
@@ -136,9 +128,9 @@ class BelgianText:
         ))  # fmt: skip
 
     def _peaks(self, second: int, flow: Flow) -> tuple[str, str]:
-        """Give the highest quarter of this month and of the two before it.
+        """Write the highest quarter of this month and of the two before it.
 
-        Every day is alike, so a month's highest quarter is that of its first day.
+        All days are alike, so a month's highest quarter is that of its first day.
         """
         midnight = start_of_day(second)
         month, last_month, month_before = _months(midnight)
@@ -164,17 +156,20 @@ def _hex(text: str) -> str:
 
 
 def _both_ways(watts: int) -> tuple[float, float]:
-    """Give a power in kW as import and export."""
+    """Return a power in kW as import and export."""
     return max(watts, 0) / 1000, max(-watts, 0) / 1000
 
 
-def _phases(flow: Flow) -> Iterable[tuple[str, int]]:
-    """Give the power of each phase with the digit that stands for it in OBIS codes."""
-    return zip("246", flow.phases, strict=True)
+def _phase_powers(flow: Flow, quantity: int, unit: str, divisor: int) -> list[str]:
+    """Write a line for each phase; with a divisor below zero for what flows to the grid."""
+    return [
+        f"1-0:{phase}{quantity}.7.0({max(0, watts / divisor):06.3f}*{unit})"
+        for phase, watts in zip("246", flow.phases, strict=True)
+    ]
 
 
 def _volts(flow: Flow) -> list[float]:
-    """Give the voltages: the sun lifts them, loads pull them down, two phases stay a little apart."""
+    """Return the voltages: solar power raises them, loads lower them, and the phases differ a little."""
     return [230.5 + phase / 2 - watts / 900 for phase, watts in enumerate(flow.phases)]
 
 
@@ -188,21 +183,23 @@ def _currents(flow: Flow, form: str) -> list[str]:
 
 
 def _peak(midnight: int, peak: Peak) -> str:
-    """Write a peak with the end of its quarter on the day that began then."""
+    """Write a peak with the end of its quarter, on the day that began at this midnight."""
     return f"({_stamp(midnight + peak.second)})({peak.watts / 1000:06.3f}*kW)"
 
 
 @lru_cache(maxsize=4096)
 def _stamp(second: int) -> str:
-    """Write a time as meters do: local, with S in summer and W in winter."""
-    local = datetime.fromtimestamp(FIRST_SECOND + second, _zone())
-    return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
+    """Write a time as in telegrams: local, with S in summer and W in winter."""
+    return _written((BEGINNING + timedelta(seconds=second)).astimezone(_zone()))
 
 
 def _midnight_stamp(midnight: int) -> str:
-    """Write the midnight of people, for a day that began for the meter's own clock."""
-    day = datetime.fromtimestamp(FIRST_SECOND + midnight, _WINTER)
-    local = day.replace(tzinfo=_zone())
+    """Write local midnight of a day that began at midnight on the meter's own clock."""
+    day = (BEGINNING + timedelta(seconds=midnight)).astimezone(_WINTER)
+    return _written(day.replace(tzinfo=_zone()))
+
+
+def _written(local: datetime) -> str:
     return f"{local:%y%m%d%H%M%S}{'S' if local.dst() else 'W'}"
 
 
@@ -211,16 +208,16 @@ def _zone() -> tzinfo:
     try:
         return ZoneInfo("Europe/Luxembourg")
     except (ZoneInfoNotFoundError, OSError):
-        return _WINTER  # a machine without time zones; telegrams then say W all year
+        return _WINTER  # a machine without time zone data; telegrams then have W all year
 
 
 @lru_cache(maxsize=64)
 def _months(midnight: int) -> tuple[int, int, int]:
-    """Give the beginnings of the month of a day and of the two before it, on the meter's own clock."""
-    day = _BEGINNING.astimezone(_WINTER) + timedelta(seconds=midnight)
+    """Return the beginnings of a day's month and of the two before it, on the meter's own clock."""
+    day = BEGINNING.astimezone(_WINTER) + timedelta(seconds=midnight)
     starts = []
     for _ in range(3):
         day = day.replace(day=1)
-        starts.append((day - _BEGINNING) // timedelta(seconds=1))
+        starts.append((day - BEGINNING) // timedelta(seconds=1))
         day -= timedelta(days=1)
     return starts[0], starts[1], starts[2]

@@ -161,7 +161,7 @@ def source_of(folder: Path, text: bytes, *, recorded_pace: bool) -> RecordingSou
 
 
 def replayed(source: RecordingSource) -> list[tuple[float, float | None, bytes]]:
-    """Give all chunks with the seconds after which they came, and the times in the capture."""
+    """Return all chunks with the seconds after which they came, and their times in the capture."""
     began = time.monotonic()
     found = []
     with contextlib.suppress(SourceEnded):
@@ -187,7 +187,7 @@ def test_a_replay_at_the_recorded_pace_keeps_the_pauses(tmp_path: Path) -> None:
     assert found[-1][0] > 1.49
 
 
-def test_captures_that_were_joined_are_replayed_one_behind_the_other(tmp_path: Path) -> None:
+def test_captures_that_were_joined_are_replayed_one_after_the_other(tmp_path: Path) -> None:
     text = written([(500.0, b"a"), (500.1, b"b")]) + written([(0.0, b"c"), (0.1, b"d")])
     found = replayed(source_of(tmp_path, text, recorded_pace=True))
     assert b"".join(data for _, _, data in found) == b"abcd"

@@ -1,7 +1,7 @@
-"""`doctor` as users run it: each condition is produced for real, and its code is asserted.
+"""Each condition is produced on a real port, and `doctor` reports its code.
 
-Ports are pseudo-terminals and TCP ports of this machine; recordings are in test_doctor_recordings. The
-table in docs/doctor.md names these tests.
+Ports are pseudo-terminals and TCP ports; recordings are in test_doctor_recordings. The table in
+docs/doctor.md names these tests.
 """
 
 import fcntl
@@ -18,11 +18,11 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from smarty_gateway.doctor.findings import Code
 from tests.support.commands import ROOT, environment, smarty_gateway
 from tests.support.doctor_runs import (
     BARN,
@@ -30,9 +30,9 @@ from tests.support.doctor_runs import (
     LIMIT,
     NOBODYS_KEY,
     PERIOD,
+    Keys,
     Run,
     house,
-    key_file,
     port_sending,
     tcp_sending,
 )
@@ -48,16 +48,8 @@ from vectors.building_blocks import (
     with_parity,
 )
 
-Keys = Callable[..., Path]
 
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    """Write a key file with these entries."""
-    return lambda **entries: key_file(tmp_path, **entries)
-
-
-def test_a_port_that_says_nothing_is_silent(tmp_path: Path) -> None:
+def test_a_port_that_sends_nothing_is_silent(tmp_path: Path) -> None:
     with port_sending(lambda *_: b"") as port:
         run = Run(port, "--seconds", "1", folder=tmp_path)
     assert run.codes == ["silent"]
@@ -67,10 +59,10 @@ def test_a_port_that_says_nothing_is_silent(tmp_path: Path) -> None:
 
 
 def void(_: object) -> None:
-    """Take a result that nobody wants."""
+    """Ignore a result."""
 
 
-def test_a_bridge_that_says_nothing_is_silent(tmp_path: Path) -> None:
+def test_a_bridge_that_sends_nothing_is_silent(tmp_path: Path) -> None:
     with tcp_sending(lambda _, stop: void(stop.wait(LIMIT))) as address:
         run = Run(address, "--seconds", "1", folder=tmp_path)
     assert run.codes == ["silent"]
@@ -113,7 +105,7 @@ def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_not_there(tmp_path: Path) -> None:
-    run = Run("/dev/serial-adapter-that-nobody-has", folder=tmp_path)
+    run = Run("/dev/no-such-serial-adapter", folder=tmp_path)
     assert run.codes == ["missing"]
     assert run.status == 1
 
@@ -168,7 +160,7 @@ def test_a_lost_byte_on_a_live_port(tmp_path: Path, keys: Keys) -> None:
     with port_sending(send) as port:
         run = Run(port, "--seconds", "3", "--keys", keys(**{HOUSE: HOUSE_KEY}), folder=tmp_path)
     assert run.codes == ["healthy", "damaged"]
-    assert "bytes that were lost" in run.findings[1]["text"]
+    assert "lost bytes" in run.findings[1]["text"]
 
 
 def test_a_first_frame_that_is_cut_changes_no_settings(tmp_path: Path, keys: Keys) -> None:
@@ -276,7 +268,7 @@ def test_neither_keys_nor_refused_plaintext_are_shown(tmp_path: Path, keys: Keys
 
 
 def read_until(descriptor: int, wanted: bytes) -> bytes:
-    """Read a terminal until something stands there."""
+    """Read a terminal until the wanted bytes have come."""
     found = b""
     ends = time.monotonic() + LIMIT
     while wanted not in found:
@@ -313,3 +305,8 @@ def test_the_tests_that_the_table_names_are_here() -> None:
     files = [ROOT / f"tests/doctor/test_doctor_{name}.py" for name in ("command", "recordings")]
     there = set(re.findall(r"def (test_\w+)", "".join(file.read_text("utf-8") for file in files)))
     assert named <= there
+
+
+def test_the_table_has_a_row_for_every_code() -> None:
+    table = (ROOT / "docs/doctor.md").read_text("utf-8")
+    assert set(re.findall(r"\| `([a-z0-9-]+)` \| `test_", table)) == set(Code)

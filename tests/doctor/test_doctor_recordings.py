@@ -1,4 +1,4 @@
-"""What `doctor` says of recordings: each fault is made with invented meters, and its code is asserted.
+"""Each fault is recorded from invented meters, and `doctor` reports its code.
 
 The table in docs/doctor.md names these tests.
 """
@@ -15,13 +15,13 @@ from tests.support.doctor_runs import (
     BARN,
     HOUSE,
     NOBODYS_KEY,
+    Keys,
     Run,
     capture_of,
     hdlc,
     house,
-    key_file,
     mbus,
-    turned,
+    with_bit_error,
 )
 from tests.support.uart import at_other_speed, inverted, line, receive
 from vectors.building_blocks import (
@@ -37,21 +37,12 @@ from vectors.building_blocks import (
     with_parity,
 )
 
-Keys = Callable[..., Path]
-
-
-@pytest.fixture
-def keys(tmp_path: Path) -> Keys:
-    """Write a key file with these entries."""
-    return lambda **entries: key_file(tmp_path, **entries)
-
-
 Diagnose = Callable[..., Run]
 
 
 @pytest.fixture
 def diagnose(tmp_path: Path) -> Diagnose:
-    """Let doctor read a recording of these bytes."""
+    """Run doctor on a recording of these bytes."""
 
     def run(*data: bytes, key_file: Path | None = None) -> Run:
         (tmp_path / "recording.bin").write_bytes(b"".join(data))
@@ -136,12 +127,12 @@ def test_the_right_key_under_the_name_of_another_meter(diagnose: Diagnose, keys:
 def test_two_keys_that_were_exchanged(diagnose: Diagnose, keys: Keys) -> None:
     run = diagnose(house(1), house(2), key_file=keys(**{HOUSE: BARN_KEY, BARN: HOUSE_KEY}))
     assert run.codes == ["other-meter"]
-    assert f"stands under {BARN}" in run.first
+    assert f"their key is under {BARN}" in run.first
 
 
 def test_a_damaged_frame_under_crc_only_is_no_wrong_key(diagnose: Diagnose, keys: Keys) -> None:
     entry = f"{{encryption_key: {HOUSE_KEY.hex()}, verification: crc-only}}"
-    run = diagnose(house(1), turned(house(2), 500), house(3), key_file=keys(**{HOUSE: entry}))
+    run = diagnose(house(1), with_bit_error(house(2), 500), house(3), key_file=keys(**{HOUSE: entry}))
     assert run.codes == ["healthy", "damaged", "unauthenticated"]
 
 
@@ -162,7 +153,7 @@ def test_an_authentication_key_that_should_be_the_public_one(diagnose: Diagnose,
     )
     assert run.codes == ["unauthenticated"]
     assert run.status == 1
-    assert "take the lines authentication_key and verification out" in run.first
+    assert "remove the lines authentication_key and verification" in run.first
 
 
 def test_crc_only_where_it_is_not_needed(diagnose: Diagnose, keys: Keys) -> None:
@@ -179,9 +170,9 @@ def test_frames_with_another_security_byte(diagnose: Diagnose, keys: Keys) -> No
 
 
 def test_frames_with_bit_errors(diagnose: Diagnose, keys: Keys) -> None:
-    run = diagnose(house(1), turned(house(2), 500), house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    run = diagnose(house(1), with_bit_error(house(2), 500), house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
     assert run.codes == ["healthy", "damaged"]
-    assert "bits that turned over" in run.findings[1]["text"]
+    assert "bit errors" in run.findings[1]["text"]
     assert "cable" in run.findings[1]["advice"]
 
 
@@ -190,16 +181,16 @@ def test_frames_with_bit_errors(diagnose: Diagnose, keys: Keys) -> None:
 @pytest.mark.parametrize("damaged", [0, 1, 2])
 def test_one_damaged_frame_beside_sound_ones(diagnose: Diagnose, keys: Keys, at: int, damaged: int) -> None:
     frames = [house(number) for number in (1, 2, 3)]
-    frames[damaged] = turned(frames[damaged], at % len(frames[damaged]))
+    frames[damaged] = with_bit_error(frames[damaged], at % len(frames[damaged]))
     for entry in (HOUSE, "any"):
         run = diagnose(*frames, key_file=keys(**{entry: HOUSE_KEY}))
         assert run.codes == ["healthy", "damaged"]
-        assert "1 with bits that turned over" in run.findings[1]["text"]
+        assert "1 with bit errors" in run.findings[1]["text"]
 
 
 @pytest.mark.parametrize("at", [5, 15, -3])
 def test_one_damaged_frame_beside_a_single_sound_one(diagnose: Diagnose, keys: Keys, at: int) -> None:
-    damaged = turned(house(1), at % len(house(1)))
+    damaged = with_bit_error(house(1), at % len(house(1)))
     for frames in ((damaged, house(2)), (house(0), damaged)):
         run = diagnose(*frames, key_file=keys(**{HOUSE: HOUSE_KEY}))
         assert sorted(run.codes) == ["damaged", "healthy"]
@@ -244,11 +235,11 @@ def test_a_key_in_use_that_is_not_the_first_of_its_entry(diagnose: Diagnose, key
     assert "newest key first" in run.findings[1]["advice"]
 
 
-def test_a_new_key_that_stands_behind_the_old_one(diagnose: Diagnose, keys: Keys) -> None:
+def test_a_new_key_after_the_old_one(diagnose: Diagnose, keys: Keys) -> None:
     two = keys(**{HOUSE: f"[{HOUSE_KEY.hex()}, {NOBODYS_KEY.hex()}]"})
     run = diagnose(house(1), *[house(number, NOBODYS_KEY) for number in range(4)], key_file=two)
     assert run.codes == ["key-order", "healthy"]
-    assert "4 frames are refused" in run.first
+    assert "4 frames are rejected" in run.first
 
 
 def test_two_keys_in_the_right_order_are_all_right(diagnose: Diagnose, keys: Keys) -> None:
@@ -261,11 +252,11 @@ def test_frames_with_a_lost_byte(diagnose: Diagnose, keys: Keys) -> None:
     short = house(2)[:500] + house(2)[501:]
     run = diagnose(house(1), short, house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
     assert run.codes == ["healthy", "damaged"]
-    assert "bytes that were lost" in run.findings[1]["text"]
+    assert "lost bytes" in run.findings[1]["text"]
 
 
 def test_damaged_plaintext_telegrams(diagnose: Diagnose) -> None:
-    run = diagnose(*[turned(belgium(number), 300) for number in range(3)], belgium(4))
+    run = diagnose(*[with_bit_error(belgium(number), 300) for number in range(3)], belgium(4))
     assert run.codes == ["damaged", "healthy"]
     assert run.findings[0]["text"].startswith("3 telegrams")
 
@@ -285,6 +276,18 @@ def test_a_frame_that_is_cut_among_whole_ones(diagnose: Diagnose, keys: Keys) ->
 
 def test_a_plaintext_telegram_that_is_cut(diagnose: Diagnose) -> None:
     assert diagnose(belgium(1), belgium(2)[:400], belgium(3)).codes == ["healthy", "truncated"]
+
+
+def test_a_recording_that_ends_within_its_first_telegram(diagnose: Diagnose) -> None:
+    run = diagnose(belgium(1)[:400])
+    assert run.codes == ["too-short"]
+    assert run.status == 1
+
+
+def test_a_meter_that_writes_a_wrong_crc(diagnose: Diagnose, keys: Keys) -> None:
+    wrong = frame(luxembourg(11).replace(b"01.312", b"01.313"), counter=2)
+    run = diagnose(house(1), wrong, house(3), key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert run.codes == ["healthy", "checksum"]
 
 
 def test_a_replay(diagnose: Diagnose, keys: Keys) -> None:
@@ -401,7 +404,7 @@ def test_text_that_is_no_telegram(diagnose: Diagnose) -> None:
     assert run.codes == ["not-p1"]
 
 
-def test_what_the_operator_has_not_enabled_is_said(diagnose: Diagnose, keys: Keys) -> None:
+def test_values_that_the_operator_has_not_enabled_are_named(diagnose: Diagnose, keys: Keys) -> None:
     frames = [
         frame(luxembourg_of_2018(second), title=BARN_TITLE, key=BARN_KEY, counter=second)
         for second in (1, 11)

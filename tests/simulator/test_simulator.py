@@ -20,7 +20,7 @@ from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from smarty_gateway.simulator import telegrams as simulated_telegrams
-from smarty_gateway.simulator.faults import Fault, FaultError, FaultyLine, Genuine, parse_fault
+from smarty_gateway.simulator.faults import Fault, FaultError, FaultyLine, parse_fault
 from smarty_gateway.simulator.household import Household
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.simulation import Simulation
@@ -53,7 +53,7 @@ def read_one(meter: SimulatedMeter, at: datetime) -> MeterTelegram:
 
 
 def registers(meter: SimulatedMeter, at: datetime) -> dict[str, Any]:
-    """Give everything in a telegram that only counts up."""
+    """Return everything in a telegram that only counts up."""
     record = read_one(meter, at).as_object()
     found = {name: value for name, value in record.items() if "energy_" in name}
     return found | {medium: record[medium]["value"] for medium in ("gas", "water") if medium in record}
@@ -247,12 +247,12 @@ def test_the_key_file_says_that_its_keys_are_dummies() -> None:
 def sent_by(
     meter: SimulatedMeter, rates: Mapping[Fault, float], count: int = 60, seed: int = 1
 ) -> Iterator[tuple[datetime, Fault | None, bytes]]:
-    """Let a meter send over a faulty line."""
+    """Send over a faulty line."""
     line = FaultyLine(rates, random.Random(seed))
     for n in range(count):
         at = NOON + timedelta(seconds=n * meter.period)
         fault = line.next_fault()
-        yield at, fault, line.send(Genuine(meter.frame(at), meter.frame_with_wrong_key(at)), fault)
+        yield at, fault, line.send(meter.frame(at, under_wrong_key=fault is Fault.WRONG_KEY), fault)
 
 
 def heard_live(meter: SimulatedMeter, sent: Iterable[tuple[datetime, Fault | None, bytes]]) -> list[Event]:
@@ -296,7 +296,7 @@ def test_a_cut_frame_costs_no_other_frame(meter: SimulatedMeter, seed: int) -> N
         assert set(reasons(events)) <= {"malformed", "authentication", "checksum"}
 
 
-def test_a_cut_frame_is_reported_when_the_line_falls_silent_behind_it() -> None:
+def test_a_cut_frame_is_reported_when_the_line_falls_silent_after_it() -> None:
     sent = list(sent_by(LUXEMBOURG, {Fault.CUT: 0.3}))
     cut = sum(fault is Fault.CUT for _, fault, _ in sent)
     events = heard_live(LUXEMBOURG, sent)
@@ -336,7 +336,7 @@ def test_a_wrong_key_means_nothing_to_a_meter_that_does_not_encrypt() -> None:
     assert len(telegrams(events)) == len(events) == 60
 
 
-def test_a_silence_lasts_three_periods_and_the_frames_behind_it_are_read() -> None:
+def test_a_silence_lasts_three_periods_and_the_frames_after_it_are_read() -> None:
     sent = list(sent_by(LUXEMBOURG, {Fault.SILENCE: 0.1}))
     runs = "".join("." if data else "s" for _, _, data in sent).rstrip("s").split(".")
     assert {len(run) % 3 for run in runs} == {0}
@@ -383,7 +383,7 @@ class Memory:
         self.sent.append(data)
 
     def close(self) -> None:
-        """Take note."""
+        """Record the data."""
         self.closed = True
 
 

@@ -1,4 +1,4 @@
-"""The ports of simulated meters deliver to whoever reads, and wait for nobody."""
+"""The ports of simulated meters deliver to every reader, and never wait for one."""
 
 import os
 import select
@@ -24,7 +24,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def receive(client: socket.socket, port: TcpPort, data: bytes, size: int) -> bytes:
-    """Send until the client has so many bytes."""
+    """Send until the client has this many bytes."""
     got = b""
 
     def enough() -> bool:
@@ -48,7 +48,7 @@ def test_a_tcp_port_sends_to_every_client() -> None:
         assert receive(second, port, b"telegram", 8).startswith(b"telegram")
 
 
-def test_a_tcp_client_that_has_gone_or_does_not_read_holds_up_nobody() -> None:
+def test_a_tcp_client_that_has_gone_or_does_not_read_does_not_delay_the_others() -> None:
     with closing(TcpPort("127.0.0.1", 0)) as port:
         socket.create_connection(("127.0.0.1", port.port)).close()
         with socket.create_connection(("127.0.0.1", port.port)):
@@ -101,7 +101,7 @@ def test_a_pseudo_terminal_carries_every_byte_unchanged() -> None:
             os.close(reader)
 
 
-def test_nothing_piles_up_while_nobody_has_the_terminal_open() -> None:
+def test_nothing_piles_up_while_no_reader_has_the_terminal_open() -> None:
     with closing(PtyPort()) as port:
         for _ in range(1_000):
             port.write(b"old" * 500)
@@ -136,7 +136,7 @@ def test_a_link_leads_to_the_terminal_and_is_gone_at_the_end(tmp_path: Path) -> 
     assert not link.is_symlink()
 
 
-def test_a_link_replaces_nobodys_file(tmp_path: Path) -> None:
+def test_a_link_replaces_no_file(tmp_path: Path) -> None:
     link = tmp_path / "meter"
     link.write_text("mine")
     with pytest.raises(PortError, match="File exists"):

@@ -1,4 +1,4 @@
-"""Ports, recordings and key files for the tests of `doctor`, and the result of a run."""
+"""Ports, recordings and key files for the tests of `doctor`, and its runs."""
 
 import contextlib
 import json
@@ -20,13 +20,16 @@ from vectors.building_blocks import (
     luxembourg,
 )
 
-#: Generous: it only ends a test that would never end.
+#: Seconds; ends only a test that hangs.
 LIMIT: Final = 60.0
-#: Seconds between the telegrams of these tests' meters; real ones send every 1 or 10 s.
+#: Seconds between the telegrams of these tests; those of real meters are 1 or 10 s apart.
 PERIOD: Final = 0.5
 HOUSE: Final = "SAG1030700012345"
 BARN: Final = "SAG1030700012352"
 NOBODYS_KEY: Final = bytes(range(0xC0, 0xD0))
+
+#: Writes a key file with the entries given as keyword arguments.
+Keys = Callable[..., Path]
 
 
 def house(
@@ -41,7 +44,7 @@ def house(
     )
 
 
-def turned(data: bytes, at: int) -> bytes:
+def with_bit_error(data: bytes, at: int) -> bytes:
     return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
@@ -79,7 +82,7 @@ def key_file(folder: Path, **entries: bytes | str) -> Path:
 
 
 class Run:
-    """The report of one run of doctor."""
+    """One run of doctor, and its report."""
 
     def __init__(self, *arguments: object, folder: Path, data: bytes | None = None) -> None:
         done = smarty_gateway("doctor", *arguments, "--format", "json", data=data, folder=folder)
@@ -94,10 +97,10 @@ class Run:
 
 @contextlib.contextmanager
 def port_sending(telegrams: Callable[[int, int], bytes]) -> Iterator[str]:
-    """Open a pseudo-terminal on which a meter sends while somebody reads.
+    """Yield a pseudo-terminal on which a meter sends while it is open.
 
     Args:
-        telegrams: returns the bytes to send, given the number of the telegram and the port's speed.
+        telegrams: returns the bytes of a telegram from its number and the port's speed.
     """
     master, slave = os.openpty()
     tty.setraw(slave)
@@ -129,7 +132,7 @@ def port_sending(telegrams: Callable[[int, int], bytes]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def tcp_sending(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """Open a TCP port that serves its clients like this, one after the other."""
+    """Yield a TCP port that serves its clients one after the other."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.1)

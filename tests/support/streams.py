@@ -1,4 +1,4 @@
-"""Helpers for tests of the core: read a stream in chunks, and sort its events."""
+"""Shared by the tests of the core: feeding a stream in chunks, and sorting its events."""
 
 from collections.abc import Iterable
 
@@ -23,12 +23,12 @@ def meter_key(
     authentication_key: bytes = LUXEMBOURG_AUTHENTICATION_KEY,
     verification: Verification = Verification.REQUIRED,
 ) -> MeterKey:
-    """Make a key with the policy that most meters have."""
+    """Return a key with the policy of most meters."""
     return MeterKey(Secret(key), Secret(authentication_key), verification)
 
 
 def sample_keys() -> KeyRing:
-    """Return the keys of the two meters in the sample recording."""
+    """Return the keys of the two meters of the sample recording."""
     return KeyRing({HOUSE_TITLE: [meter_key()], BARN_TITLE: [meter_key(BARN_KEY)]})
 
 
@@ -38,7 +38,7 @@ def chunks_of(data: bytes, size: int) -> Iterable[bytes]:
 
 
 def drain(stream: MeterStream) -> list[Event]:
-    """Take all events that are ready."""
+    """Return all events that are ready."""
     events = []
     while (event := stream.next_event()) is not None:
         events.append(event)
@@ -65,12 +65,12 @@ def read(
 
 
 def telegrams(events: Iterable[Event]) -> list[MeterTelegram]:
-    """Return the telegrams among events."""
+    """Return the telegrams."""
     return [event for event in events if isinstance(event, MeterTelegram)]
 
 
 def rejections(events: Iterable[Event]) -> list[Rejection]:
-    """Return the rejections among events."""
+    """Return the rejections."""
     return [event for event in events if isinstance(event, Rejection)]
 
 

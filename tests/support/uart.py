@@ -1,6 +1,6 @@
-"""A serial line, bit by bit: what a UART reads where polarity or speed are wrong.
+"""A serial line, bit by bit: the bytes that a UART reads if polarity or speed are wrong.
 
-No code of smarty_gateway, so that what `signal_faults` concludes is checked against the line itself.
+Without code of smarty_gateway, so that it checks `signal_faults` independently.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ def line(data: bytes, *, idle: int = 40, pause: int = 0) -> list[int]:
     """Return the levels on a line of eight bits and no parity, idle before and after.
 
     Args:
-        data: what is sent.
-        idle: bits of idle line at either end.
-        pause: bits of idle line between two characters.
+        data: the bytes that are sent.
+        idle: the length of the idle times, in bits.
+        pause: the bits between two characters.
     """
     levels = [1] * idle
     for byte in data:
@@ -21,12 +21,12 @@ def line(data: bytes, *, idle: int = 40, pause: int = 0) -> list[int]:
 
 
 def inverted(levels: Sequence[int]) -> list[int]:
-    """Invert the levels."""
+    """Invert a line."""
     return [1 - level for level in levels]
 
 
 def at_other_speed(levels: Sequence[int], ratio: float) -> list[int]:
-    """Return the levels that a faster (above 1) or slower receiver samples."""
+    """Return the levels as sampled by a receiver that is faster by this ratio (above 1), or slower."""
     return [levels[int((at + 0.5) / ratio)] for at in range(int(len(levels) * ratio))]
 
 
@@ -35,8 +35,8 @@ def receive(levels: Sequence[int], *, waits_for_fall: bool = True) -> bytes:
 
     Args:
         levels: one for each of the receiver's bits.
-        waits_for_fall: after a missing stop bit, wait for the line to rise and fall (most
-            microcontrollers and USB adapters), or take it as a start bit (16550).
+        waits_for_fall: after a missing stop bit, wait for the line to rise and fall (most microcontrollers
+            and USB adapters), or take it as a start bit (16550).
     """
     found = bytearray()
     at = _next(levels, 0, 1)
