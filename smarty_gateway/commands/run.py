@@ -85,7 +85,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             for notice in store.notices:
                 _log.error("%s", notice)
         gateway = Gateway(config, keys, store, _state_options(args))
-        gateway.outputs += outputs_of(config, args.format, gateway, store)
+        gateway.outputs += outputs_of(config, args.format, store)
         return run_until_signal(gateway)
 
 
@@ -121,7 +121,7 @@ def load_run_config(args: argparse.Namespace) -> Config:
     return load_config(path)
 
 
-def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store | None) -> list[Output]:
+def outputs_of(config: Config, form: str | None, store: Store | None) -> list[Output]:
     """Make the outputs that are configured; standard output if there is none."""
     outputs: list[Output] = []
     form = form or config.stdout
@@ -133,7 +133,7 @@ def outputs_of(config: Config, form: str | None, gateway: Gateway, store: Store 
         # Only who has a broker needs its library.
         from smarty_gateway.outputs.mqtt.mqtt_output import MqttOutput  # noqa: PLC0415
 
-        outputs.append(MqttOutput(config, config.mqtt, store, gateway.counters))
+        outputs.append(MqttOutput(config, config.mqtt, store))
     return outputs
 
 

@@ -70,6 +70,8 @@ class Gateway:
         self._stopping = SignalEvent()
         self._wake = SignalEvent()
         self._read_keys_again = SignalEvent()
+        if self._store is not None:
+            self._store.unsaved_counters = self.counters
         kept, names = self._store, {meter.name or meter.id for meter in meters}
         stored = [] if kept is None else kept.all_counters()
         owners = {} if kept is None else kept.owners()

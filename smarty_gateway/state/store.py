@@ -18,7 +18,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -98,6 +98,8 @@ class Store:
         path: of the file.
         is_kept: what is written outlives the process.
         notices: what a user should know about the file.
+        unsaved_counters: returns the frame counters that changed since they were written. The gateway sets
+            it; an output that writes telegrams writes these in the same transaction.
 
     Raises:
         StateError: the file cannot be used until somebody does something about it.
@@ -105,6 +107,7 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.unsaved_counters: Callable[[], Sequence[StoredCounter]] = tuple
         self._lock = threading.Lock()
         file = StateFile(folder)
         self.path, self.is_kept, self.notices = file.path, file.is_kept, file.notices

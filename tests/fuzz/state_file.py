@@ -182,7 +182,7 @@ def _use_published(store: Store) -> None:
 
 
 def _use_undelivered(store: Store) -> None:
-    outbox = Outbox(store, StoreLimits(), list)
+    outbox = Outbox(store, StoreLimits())
     outbox.tick(0.0)
     while (waiting := outbox.next_to_send()) is not None:
         _check_topic(waiting.topic)

@@ -96,7 +96,7 @@ def mqtt_output(
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.mqtt, _Noting(store, note_put_aside), list)
+        output = MqttOutput(config, config.mqtt, _Noting(store, note_put_aside))
         output.start()
         try:
             yield output

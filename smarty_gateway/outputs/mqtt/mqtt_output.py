@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -43,7 +43,7 @@ from smarty_gateway.outputs.mqtt.telegram_budget import TelegramBudget
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -64,16 +64,11 @@ _OTHERS_AT_ONCE: Final = 100
 class MqttOutput:
     """Hands readings to a broker.
 
-    Args:
-        counters: gives the frame counters, which are stored together with telegrams.
-
     Attributes:
         beat: when its thread last showed that it lives, by the monotonic clock.
     """
 
-    def __init__(
-        self, config: Config, mqtt: MqttConfig, store: Store, counters: Callable[[], Sequence[StoredCounter]]
-    ) -> None:
+    def __init__(self, config: Config, mqtt: MqttConfig, store: Store) -> None:
         self._config = mqtt
         self._store = store
         self._topics = Topics(mqtt.topic)
@@ -81,7 +76,7 @@ class MqttOutput:
         if mqtt.home_assistant is not None:
             expire_after = max(120, round(4 * mqtt.interval))
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
-        self._outbox = Outbox(store, config.limits, counters, write_first=mqtt.durability is Durability.EACH)
+        self._outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
         self._published = PublishedTopics(store)
         proven = {row.meter for row in store.all_counters()}
         self._meters = Meters(

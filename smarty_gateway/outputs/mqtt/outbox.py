@@ -10,12 +10,12 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from smarty_gateway.config.values import StoreLimits
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -61,23 +61,11 @@ def _first(queue: Iterable[Waiting], is_held: TopicTest, is_wanted: TopicTest = 
 
 
 class Outbox:
-    """Holds telegrams until they are acknowledged.
+    """Holds telegrams until they are acknowledged."""
 
-    Args:
-        counters: gives the frame counters, which are written with each transaction.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        limits: StoreLimits,
-        counters: Callable[[], Sequence[StoredCounter]],
-        *,
-        write_first: bool = False,
-    ) -> None:
+    def __init__(self, store: Store, limits: StoreLimits, *, write_first: bool = False) -> None:
         self._store = store
         self._limits = limits
-        self._counters = counters
         self._write_first = write_first
         self._fresh: deque[Waiting] = deque()  # not stored, in order
         self._page: deque[Waiting] = deque()  # stored and loaded, older than all fresh ones
@@ -182,7 +170,7 @@ class Outbox:
         if not chosen:
             return
         try:
-            ids = self._store.write(self._counters(), [(w.topic, w.payload) for w in chosen])
+            ids = self._store.write(self._store.unsaved_counters(), [(w.topic, w.payload) for w in chosen])
         except sqlite3.Error as error:
             self._complain(error)
             return

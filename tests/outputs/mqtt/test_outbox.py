@@ -31,7 +31,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def outbox_of(store: Store, *, write_first: bool = False, limits: StoreLimits | None = None) -> Outbox:
-    return Outbox(store, limits or StoreLimits(), lambda: [COUNTER], write_first=write_first)
+    store.unsaved_counters = lambda: [COUNTER]
+    return Outbox(store, limits or StoreLimits(), write_first=write_first)
 
 
 def add(outbox: Outbox, *numbers: int, now: float = 0.0) -> None:
