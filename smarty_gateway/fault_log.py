@@ -4,8 +4,9 @@ A fault in a cellar lasts for days and a meter speaks every second, so nothing h
 Time is an argument, and lines go to a function, so that all of it can be tested without waiting.
 """
 
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,3 +112,23 @@ class RejectionLog:
             elif now - found.since >= _HOUR:
                 self._say(f"{meter}: rejected {reason} {found.unsaid} more times in the last hour")
                 found.since, found.unsaid = now, 0
+
+
+class Backoff:
+    """The waits between attempts: each longer than the one before, with a jitter of a quarter."""
+
+    __slots__ = ("_attempt", "_delays")
+
+    def __init__(self, delays: Sequence[float]) -> None:
+        self._delays = delays
+        self._attempt = 0
+
+    def next_delay(self) -> float:
+        """Return the seconds until the next attempt."""
+        delay = self._delays[min(self._attempt, len(self._delays) - 1)]
+        self._attempt += 1
+        return delay * random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+
+    def reset(self) -> None:
+        """Start again with the shortest wait."""
+        self._attempt = 0

@@ -108,7 +108,7 @@ def test_what_is_no_key_is_repeated(tmp_path: Path, name: str) -> None:
     [
         "smarty_gateway.exit_status",
         "smarty_gateway.cli",
-        "smarty_gateway.config.gateway_file",
+        "smarty_gateway.config.values",
         "smarty_gateway.gateway",
     ],
 )

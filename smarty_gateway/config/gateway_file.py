@@ -20,6 +20,7 @@ import yaml
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.values import (
     DEFAULT_CONFIG_FILES,
+    STDOUT_FORMATS,
     UNNAMED_METERS,
     Config,
     Durability,
@@ -46,7 +47,6 @@ from smarty_gateway.sources.address import (
     parse_address,
 )
 
-STDOUT_FORMATS: Final = ("json", "table", "telegram")
 MQTT_VERSIONS: Final = ("3.1.1", "5")
 #: What the gateway itself publishes beside the meters.
 _TAKEN_NAMES: Final = ("status", "health")

@@ -14,6 +14,8 @@ from smarty_gateway.sources.address import Address, LineSettings
 UNNAMED_METERS: Final = 50
 #: Seconds of silence after which a meter that nobody configured is forgotten.
 FORGOTTEN_SECONDS: Final = 86_400.0
+#: How readings are printed.
+STDOUT_FORMATS: Final = ("json", "table", "telegram")
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
 
 

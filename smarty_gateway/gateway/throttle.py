@@ -1,8 +1,9 @@
-"""Slows a source down by what its bytes cost, unless they prove to be readings.
+"""Slows a source down by what its bytes cost, unless they turn out to be readings.
 
 A meter's line carries 11.5 kB a second, but a peer on the network can send a thousand times as much. What
-verifies flows at full speed, however many meters share a source. For all else a source gets a share of a
-processor, so that it cannot take the processor from the other meters: it is read later, and nothing is lost.
+verifies is read at full speed, however many meters share a source. For everything else a source gets a share
+of a processor, so that it cannot take the processor from the other meters: it is read later, and nothing is
+lost.
 """
 
 from typing import Final
@@ -29,22 +30,22 @@ class Throttle:
     def __init__(self, now: float) -> None:
         self._allowance = _BURST
         self._last = now
-        self._open = 0.0  # spent on bytes of which it is not known yet what they are
+        self._open = 0.0  # spent on bytes that are not classified yet
         self._proven = self._unproven = self._wasted = 0
 
     def add_reading(self, size: int, *, is_authenticated: bool) -> None:
-        """Record that so many bytes became a reading that was handed on."""
+        """Record bytes that became a reading that was handed on."""
         if is_authenticated:
             self._proven += size
         else:
             self._unproven += size
 
     def add_wasted(self, size: int) -> None:
-        """Record that so many bytes were noise, or were refused."""
+        """Record bytes that were noise, or were rejected."""
         self._wasted += size
 
     def settle(self, cost: float, now: float) -> float:
-        """Charge what was spent, and return for how many seconds the source should not be read.
+        """Charge what was spent, and return the seconds for which the source should not be read.
 
         Args:
             cost: spent since the last call.

@@ -162,7 +162,7 @@ def test_no_process_and_no_thread_holds_it_up_when_its_reader_has_gone(tmp_path:
 def test_a_time_that_is_none_is_refused(tmp_path: Path, seconds: str) -> None:
     done = smarty_gateway("demo", f"--seconds={seconds}", folder=tmp_path)
     assert done.returncode == 2
-    assert b"is no number of seconds" in done.stderr
+    assert b"is not a number of seconds" in done.stderr
 
 
 def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.key_reload import KeysInForce
+from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.sources.address import parse_address
 from tests.support.commands import LIMIT
@@ -61,9 +62,8 @@ class SlowOutput:
 
 
 def gateway_of(recording: Path, output: SlowOutput) -> Gateway:
-    gateway = Gateway(Config((MeterConfig((parse_address(str(recording)),)),)), KeysInForce(None))
-    gateway.outputs.append(output)
-    return gateway
+    config = Config((MeterConfig((parse_address(str(recording)),)),))
+    return Gateway(config, KeysInForce(None), StateKeeper(config), [output])
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_the_identity_of_a_configured_meter_is_dropped_and_counted_on_another_so
         assert place.hear(meter("A1"), "/b", now) is None
     assert place.hear(meter("A1"), "/b", 10_000) is None
     assert place.registry.health()["house"].elsewhere == 5
-    assert place.says("ignored here") == 1
+    assert place.says("ignoring A1 on this source") == 1
 
 
 @pytest.mark.parametrize("line", ["0-0:96.1.0(A1)", "0-0:96.1.1(A-1)", "0-0:96.1.1(a1)"])
@@ -142,7 +142,7 @@ def test_a_new_meter_takes_the_name_when_the_old_one_was_silent_for_two_minutes(
     place.hear(meter("OLD"), "/a", 0)
     heard = [place.hear(meter("NEW"), "/a", 10 + now) for now in range(0, 131, 10)]
     assert heard == [None] * 12 + ["house"] * 2
-    assert place.says("house is now the meter NEW (was DSMR2_LINE)") == 1
+    assert place.says("house is now the meter NEW (was OLD)") == 1
     assert place.hear(meter("OLD"), "/a", 150) is None
 
 
@@ -405,7 +405,7 @@ def test_the_log_of_one_source_leaves_room_for_that_of_others() -> None:
         place.hear(meter(f"H{number}"), "/b", number)
         place.hear(telegram("FLU5\\1", "0-0:96.1.1(H)", f"0-0:96.1.0(X{number})"), "/c", number)
     assert place.says("/b: more than 50 meters") == 1
-    assert place.says("/c: what calls itself H is ignored here") == 1
+    assert place.says("/c: ignoring H on this source") == 1
     assert len(place.said) < 30
 
 
