@@ -1,11 +1,10 @@
 """How the connection to the broker fares: what is said of it, and how long to wait for the next one."""
 
 import logging
-import random
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.fault_log import Condition
+from smarty_gateway.fault_log import Backoff, Condition
 from smarty_gateway.outputs.mqtt.connection import (
     Connection,
     ConnectionFailed,
@@ -17,7 +16,7 @@ from smarty_gateway.outputs.mqtt.refused_messages import HangUp, Sent
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between attempts, before the jitter of a quarter.
+#: Seconds between attempts.
 _DELAYS: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
 #: A connection that lasts for so long is a good one. It is longer than any delay, so that two gateways
 #: which throw each other out are not content with every connection that the other leaves alone.
@@ -41,7 +40,7 @@ class BrokerLog:
         self._config = config
         self._broker = f"{config.host}:{config.port}"
         self._away = Condition(_log.error)
-        self._attempt = 0
+        self._backoff = Backoff(*_DELAYS)
         self._began: float | None = None  # since when the broker has let us in
         self._times_lost = 0  # soon after it did, one connection after the other
         self._is_doubtful = False
@@ -57,10 +56,8 @@ class BrokerLog:
         return self._away.is_on
 
     def next_delay(self) -> float:
-        """Give the seconds until the next attempt."""
-        delay = _DELAYS[min(self._attempt, len(_DELAYS) - 1)]
-        self._attempt += 1
-        return delay * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        """Return the seconds until the next attempt."""
+        return self._backoff.next_delay()
 
     def note_no_answer(self) -> None:
         """Take note that opening a connection takes very long."""
@@ -75,7 +72,8 @@ class BrokerLog:
         """Take note that over this connection something was acknowledged; may be called again."""
         is_settled = self._began is not None and now - self._began >= _SETTLED_AFTER
         if is_settled:
-            self._attempt = self._times_lost = 0
+            self._backoff.reset()
+            self._times_lost = 0
             self._is_doubtful = False
         if not self._is_doubtful:
             self._away.end(f"connected to the broker {self._broker}")
