@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 from smarty_gateway.capture.format import CaptureWriter
 from smarty_gateway.capture.redact_stream import Redactor
-from smarty_gateway.commands.chosen import chosen_keys
+from smarty_gateway.commands.chosen import load_keys
 from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.doctor.signal_faults import examine
@@ -89,7 +89,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         UnusableFileError: the configuration or the key file cannot be used.
     """
     address = parse_address(args.source)
-    keys = chosen_keys(args)
+    keys = load_keys(args)
     source = source_for(address, LineSettings(args.speed, args.framing))
     if not args.file.name:
         raise CaptureError(f"{args.file} is a folder; name a file in it")

@@ -30,7 +30,7 @@ def chosen_state_folder(args: argparse.Namespace) -> Path:
     return state_folder(None if config is None else config.state)
 
 
-def chosen_keys(args: argparse.Namespace) -> KeyRing:
+def load_keys(args: argparse.Namespace) -> KeyRing:
     """Return the keys; an empty ring if no key file is named or found in the usual places.
 
     Raises:
@@ -38,10 +38,10 @@ def chosen_keys(args: argparse.Namespace) -> KeyRing:
         KeyFileError: the key file cannot be used.
     """
     config = None if args.keys is not None else chosen_config(args)
-    return load_keys(args.keys or (None if config is None else config.keys))
+    return load_keys_from(args.keys or (None if config is None else config.keys))
 
 
-def load_keys(path: Path | None) -> KeyRing:
+def load_keys_from(path: Path | None) -> KeyRing:
     """Return the keys in a file; None stands for the usual places.
 
     Raises:

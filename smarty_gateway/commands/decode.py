@@ -1,7 +1,7 @@
 """`decode`: a capture or a live stream goes in, verified readings come out.
 
-It uses no clock: the same bytes always give the same output. Readings go to standard output, everything else
-to standard error.
+It uses no clock: the same bytes always give the same output. Readings go to standard output, all
+else to standard error.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-from smarty_gateway.commands.chosen import chosen_keys
+from smarty_gateway.commands.chosen import load_keys
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.doctor.damage import Window
@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         UnusableFileError: the configuration or the key file cannot be used.
     """
     form = "explain" if args.explain else args.format or ("table" if sys.stdout.isatty() else "json")
-    decoding = _Decoding(chosen_keys(args), form)
+    decoding = _Decoding(load_keys(args), form)
     with _open_input(args.input) as source:
         for chunk in source:
             decoding.take(chunk)
@@ -91,7 +91,7 @@ class _Decoding:
         self._receive(self._decoder.feed(chunk))
 
     def finish(self) -> None:
-        """End the input, and print what was held back."""
+        """Take note of the end of the input, and print what was held back."""
         self._receive(self._decoder.finish())
         self._stream.receive_silence()
         self._hand_on()
@@ -108,7 +108,7 @@ class _Decoding:
 
     @property
     def summary(self) -> str:
-        """Return in one line what there was."""
+        """Tell in one line what there was."""
         noise = f"{self._stream.noise_bytes} of {self.size} bytes were noise"
         return f"{self.accepted} telegrams, {self.rejected} rejected, {noise}"
 
@@ -134,7 +134,7 @@ class _Decoding:
 
 
 def _writer(form: str) -> Callable[[MeterTelegram], None]:
-    """Return the function that prints one telegram in the chosen form."""
+    """Give the function that prints one telegram in the form that was asked for."""
     if form == "explain":
         return lambda _: None
     if form == "telegram":
@@ -144,7 +144,7 @@ def _writer(form: str) -> Callable[[MeterTelegram], None]:
 
         return write_telegram
     if form == "table":
-        # Rich takes a while to load, and the other forms do without it.
+        # Drawing tables takes a library that takes a while to load; the other forms do without.
         from smarty_gateway.outputs.table import PipeConsole, print_table  # noqa: PLC0415
 
         console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
@@ -164,12 +164,12 @@ def _open_input(name: str) -> AbstractContextManager[Iterator[bytes]]:
     """Open a file, or standard input for `-`, as an iterator over what has arrived.
 
     Raises:
-        InputError: it is not there, is a folder, or must not be read.
+        InputError: it is not there, is a folder, or may not be read.
     """
     if name == "-":
         if sys.stdin is None or sys.stdin.closed:
             raise InputError("standard input is closed; name a file")
-        os.set_blocking(sys.stdin.fileno(), True)  # the parent process may have left it non-blocking
+        os.set_blocking(sys.stdin.fileno(), True)  # whoever started us may have left it otherwise
         if sys.stdin.isatty():
             say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
         return nullcontext(_chunks(sys.stdin.fileno(), name))
@@ -191,7 +191,7 @@ class _File:
         self._descriptor = descriptor
         self._name = name
         self._size = size
-        # A bar would only disturb readings that scroll over the same terminal.
+        # On a terminal where the readings themselves run by, a bar would only be in their way.
         self._shows_progress = size >= _LARGE and sys.stderr.isatty() and not sys.stdout.isatty()
 
     def __enter__(self) -> Iterator[bytes]:
@@ -214,7 +214,7 @@ class _File:
 
 
 def _chunks(descriptor: int, name: str) -> Iterator[bytes]:
-    """Yield bytes as soon as they arrive, so that a live stream is read live."""
+    """Yield what has arrived as soon as it has, so that a live stream is read live."""
     while True:
         try:
             chunk = os.read(descriptor, _CHUNK)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from smarty_gateway.commands.chosen import load_keys
+from smarty_gateway.commands.chosen import load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.config.gateway_file import find_config_file, read_config
@@ -88,7 +88,7 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
     """Return a diagnosis with the keys and the configuration of `run`; a faulty one is a finding."""
     config_path = args.config or find_config_file()
     config, errors = read_config(config_path) if config_path is not None else (None, [])
-    keys = load_keys(args.keys or (config.keys if config is not None else None))
+    keys = load_keys_from(args.keys or (config.keys if config is not None else None))
     diagnosis = Diagnosis(
         str(address),
         keys,

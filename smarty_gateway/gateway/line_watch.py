@@ -14,7 +14,7 @@ from smarty_gateway.sources.source import SourceLost
 #: A P1 port sends every 1 or 10 s.
 _SILENT_SECONDS: Final = 60.0
 #: Two telegrams of a meter that sends every 10 s, and more than the rest of one that began before.
-_GARBAGE_SECONDS: Final = 25.0
+GARBAGE_SECONDS: Final = 25.0
 _GARBAGE_BYTES: Final = 200
 #: Longer than a busy bridge takes to say so and to close.
 _STEADY_SECONDS: Final = 10.0
@@ -31,6 +31,7 @@ class LineWatch:
         line: its configured settings; None on a serial port means to find them.
         log: takes lines for the log.
         now: the time of the monotonic clock, here and in all methods.
+        garbage_seconds: without a telegram, after which garbage is a fault.
 
     Attributes:
         line: the settings in use.
@@ -41,6 +42,7 @@ class LineWatch:
         "_address",
         "_finds_line",
         "_garbage",
+        "_garbage_seconds",
         "_lost",
         "_noise_before",
         "_opened",
@@ -52,11 +54,17 @@ class LineWatch:
     )
 
     def __init__(
-        self, address: Address, line: LineSettings | None, log: Callable[[str], None], now: float
+        self,
+        address: Address,
+        line: LineSettings | None,
+        log: Callable[[str], None],
+        now: float,
+        garbage_seconds: float,
     ) -> None:
         self.line = line or DSMR4_LINE
         self.reconnects = 0
         self._address = address
+        self._garbage_seconds = garbage_seconds
         self._finds_line = line is None and address.kind is Kind.SERIAL
         self._lost = Condition(log)
         self._silent = Condition(log)
@@ -126,7 +134,7 @@ class LineWatch:
             raise SourceLost("what comes is not P1 and is faster than any meter: is it a P1 bridge?")
 
     def _look_at_garbage(self, now: float, noise: int) -> bool:
-        if now - self._proven < _GARBAGE_SECONDS or noise - self._noise_before < _GARBAGE_BYTES:
+        if now - self._proven < self._garbage_seconds or noise - self._noise_before < _GARBAGE_BYTES:
             return False
         self._proven, self._noise_before = now, noise
         if not self._finds_line:

@@ -15,7 +15,7 @@ from typing import Final
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.fault_log import Backoff
 from smarty_gateway.gateway.key_reload import KeysInForce
-from smarty_gateway.gateway.line_watch import LineWatch
+from smarty_gateway.gateway.line_watch import GARBAGE_SECONDS, LineWatch
 from smarty_gateway.gateway.rejections import Rejections
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.gateway.throttle import Throttle
@@ -49,6 +49,7 @@ class SourceReader:
         deliver: takes each reading.
         ended: is called when the thread ends.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
+        garbage_seconds: as in `LineWatch`.
 
     Attributes:
         beat: when the thread last showed a sign of life, by the monotonic clock.
@@ -65,8 +66,9 @@ class SourceReader:
         keys: KeysInForce,
         state: StateKeeper,
         deliver: Callable[[Reading], None],
-        ended: Callable[[], None],
-        options: str,
+        ended: Callable[[], None] = lambda: None,
+        options: str = "",
+        garbage_seconds: float = GARBAGE_SECONDS,
     ) -> None:
         self.address = address
         self.beat = time.monotonic()
@@ -91,8 +93,8 @@ class SourceReader:
         self._deliver = deliver
         self._ended = ended
         self._stopping = threading.Event()
-        self._backoff = Backoff(_DELAYS)
-        self._watch = LineWatch(address, meters[0].line, self._log, self.beat)
+        self._backoff = Backoff(*_DELAYS)
+        self._watch = LineWatch(address, meters[0].line, self._log, self.beat, garbage_seconds)
         self._rejections = Rejections(address, state, self._log, self.beat, options)
         self._throttle = Throttle(self.beat)  # for all connections: a new one gets no new allowance
 
