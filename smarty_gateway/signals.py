@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 class SignalEvent:
     """A `threading.Event` for one waiting thread that is safe to set in a signal handler."""
 
+    __slots__ = ("_is_set", "_wake")
+
     def __init__(self) -> None:
         self._is_set = False
         # Its `put` may interrupt its `get` in the same thread, which the standard library promises.
