@@ -8,7 +8,6 @@ import argparse
 import os
 import signal
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,7 +15,7 @@ from typing import BinaryIO, Final
 from smarty_gateway.capture.format import CaptureWriter
 from smarty_gateway.capture.redact_stream import Redactor
 from smarty_gateway.commands.chosen import load_keys
-from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose
+from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.doctor.signal_faults import examine
 from smarty_gateway.exit_status import ExitStatus
@@ -51,11 +50,9 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("file", type=Path, help="the capture, a new file")
     add_shared(parser, "--keys", "--config")
     limits = parser.add_argument_group("limits", "without one it goes on until Ctrl-C")
-    limits.add_argument("--seconds", type=_positive(float), metavar="N", help="stop after this many seconds")
-    limits.add_argument("--bytes", type=_positive(int), metavar="N", help="stop after this many bytes")
-    limits.add_argument(
-        "--telegrams", type=_positive(int), metavar="N", help="stop after this many telegrams"
-    )
+    limits.add_argument("--seconds", type=seconds, metavar="N", help="stop after this many seconds")
+    limits.add_argument("--bytes", type=_count, metavar="N", help="stop after this many bytes")
+    limits.add_argument("--telegrams", type=_count, metavar="N", help="stop after this many telegrams")
     parser.add_argument(
         "--redact",
         action="store_true",
@@ -68,17 +65,10 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(execute=execute)
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Return the type of an option that must be more than zero."""
-
-    def read(text: str) -> float:
-        number = kind(text)
-        if not 0 < number < float("inf"):
-            raise ValueError(text)
-        return number
-
-    read.__name__ = "positive number"  # argparse prints: invalid positive number value
-    return read
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

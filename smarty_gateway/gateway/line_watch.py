@@ -39,19 +39,9 @@ class LineWatch:
     """
 
     __slots__ = (
-        "_address",
-        "_finds_line",
-        "_garbage",
-        "_garbage_seconds",
-        "_lost",
-        "_noise_before",
-        "_opened",
-        "_proven",
-        "_silent",
-        "_spoke",
-        "line",
-        "reconnects",
-    )
+        "_address", "_finds_line", "_garbage", "_garbage_seconds", "_lost", "_noise_before", "_opened",
+        "_proven", "_silent", "_spoke", "line", "reconnects",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,7 +76,7 @@ class LineWatch:
         self._spoke = now
         if now - self._opened >= _STEADY_SECONDS:
             self._end_outage()
-        self._silent.end(f"{self._address} speaks again")
+        self._silent.end(f"bytes come from {self._address} again")
 
     def note_proof(self, now: float, noise: int) -> None:
         """Record that a frame or a telegram came through, so the line settings are right."""

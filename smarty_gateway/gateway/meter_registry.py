@@ -78,7 +78,6 @@ class MeterRegistry:
         self._claims = NameClaims(holders or {}, self._sources, self._lines.append)
         self._ids = DiscoveryIds(topic)
         self._source_of_title = dict(titles or {})
-        self._configured: list[Meter] = []
         self._unnamed: dict[str, Meter] = {}  # by key
         self._forgotten: list[str] = []
         self._of_key: dict[str, Meter] = {}
@@ -100,7 +99,6 @@ class MeterRegistry:
         meter = None
         if name is not None:
             meter = Meter(name, frozenset(source.text for source in config.sources))
-            self._configured.append(meter)
             self._ids.reserve(meter)
             self._of_topic[topic_part(name).casefold()] = self._of_name[name] = meter
             held = self._claims.holders.get(name)
@@ -196,7 +194,10 @@ class MeterRegistry:
     def health(self) -> dict[str, Health]:
         """Return the health of all meters, as far as telegrams show it."""
         with self._lock:
-            return {meter.name: meter.health.copy() for meter in (*self._configured, *self._unnamed.values())}
+            return {
+                meter.name: meter.health.copy()
+                for meter in (*self._of_name.values(), *self._unnamed.values())
+            }
 
     def holders(self) -> dict[str, Holder]:
         """Return who holds the configured names, for the state file."""

@@ -25,24 +25,24 @@ class Throttle:
         now: the time of the monotonic clock.
     """
 
-    __slots__ = ("_allowance", "_last", "_open", "_proven", "_unproven", "_wasted")
+    __slots__ = ("_allowance", "_charged", "_classified", "_last", "_open")
 
     def __init__(self, now: float) -> None:
         self._allowance = _BURST
         self._last = now
         self._open = 0.0  # spent on bytes that are not classified yet
-        self._proven = self._unproven = self._wasted = 0
+        self._classified = 0
+        self._charged = 0.0  # of the classified bytes
 
     def add_reading(self, size: int, *, is_authenticated: bool) -> None:
         """Record bytes that became a reading that was handed on."""
-        if is_authenticated:
-            self._proven += size
-        else:
-            self._unproven += size
+        self._classified += size
+        self._charged += 0 if is_authenticated else _PLAINTEXT * size
 
     def add_wasted(self, size: int) -> None:
         """Record bytes that were noise, or were rejected."""
-        self._wasted += size
+        self._classified += size
+        self._charged += size
 
     def settle(self, cost: float, now: float) -> float:
         """Charge what was spent, and return the seconds for which the source should not be read.
@@ -54,10 +54,8 @@ class Throttle:
         self._open += cost
         self._allowance = min(_BURST, self._allowance + (now - self._last) * _SHARE)
         self._last = now
-        known = self._proven + self._unproven + self._wasted
-        if known:
-            charged = (self._wasted + _PLAINTEXT * self._unproven) / known
-            self._allowance -= self._open * charged
-            self._open = 0.0
-            self._proven = self._unproven = self._wasted = 0
+        if self._classified:
+            self._allowance -= self._open * self._charged / self._classified
+            self._open = self._charged = 0.0
+            self._classified = 0
         return 0.0 if self._allowance >= 0 else min(_LONGEST_WAIT, -self._allowance / _SHARE)
