@@ -37,7 +37,7 @@ class DiscoveryIds:
         return discovery_id(self._topic, meter.name, None) if is_taken or telegram.is_header_only else by_id
 
     def assign(self, meter: Meter, telegram: MeterTelegram) -> Meter | None:
-        """Give a meter its id, and return the meter without an entry that loses it."""
+        """Assign a meter its id, and return the meter without an entry that loses it."""
         self.release(meter)
         meter.object_id = self.id_for(meter, telegram)
         folded = meter.object_id.casefold()

@@ -17,7 +17,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class KeysInForce:
-    """The keys of one file; where there is none, those that are given.
+    """The keys of one file, or those given where there is no file.
 
     Args:
         path: the key file; None where there is none yet.

@@ -106,7 +106,7 @@ class NameClaims:
         return rival
 
     def take(self, meter: Meter, sender: Sender) -> Holder | None:
-        """Give a sender the name of a meter, and return the holder before it."""
+        """Assign the name of a meter to a sender, and return the holder before it."""
         before = self.holders.get(meter.name)
         if before is not None:
             self._write(

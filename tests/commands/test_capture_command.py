@@ -63,7 +63,7 @@ def started(*arguments: object, stderr: int = subprocess.PIPE) -> Iterator[subpr
 
 @pytest.fixture
 def port() -> Iterator[tuple[int, str]]:
-    """Give the meter's end of a serial line, and the name of ours."""
+    """Return the meter's end of a serial line, and the name of ours."""
     meter, ours = os.openpty()
     tty.setraw(ours, termios.TCSANOW)
     try:

@@ -65,12 +65,12 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """Give all that was written to the terminal."""
+        """Return all that was written to the terminal."""
         return self._shown.decode("utf-8", "replace")
 
     @property
     def text(self) -> str:
-        """Give the same without colours and movements."""
+        """Return the same without colours and movements."""
         return ESCAPES.sub("", self.shown)
 
     def type(self, keys: bytes) -> None:
@@ -92,7 +92,7 @@ class Terminal:
 
 @contextmanager
 def terminal(*arguments: object, folder: Path) -> Iterator[Terminal]:
-    """Give a terminal with a command in it, which ends with the block."""
+    """Return a terminal with a command in it, which ends with the block."""
     opened = Terminal(*arguments, folder=folder)
     try:
         yield opened

@@ -33,7 +33,7 @@ from vectors.building_blocks import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a key file."""
+    """Return a folder with a key file."""
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"keys:\n  SAG1030700012345: {HOUSE_KEY.hex()}\n", "utf-8")
     keys.chmod(0o600)
@@ -166,7 +166,7 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
         port.close()
 
 
-def test_a_counter_begins_anew_even_while_its_meter_is_away(folder: Path) -> None:
+def test_a_counter_is_reset_even_while_its_meter_is_away(folder: Path) -> None:
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
     with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
         running.wait_for_port(port.name)
@@ -408,7 +408,7 @@ class _Peer(threading.Thread):
 
 @pytest.fixture
 def peers() -> Iterator[list[_Peer]]:
-    """Give a list whose servers are closed at the end."""
+    """Return a list whose servers are closed at the end."""
     found: list[_Peer] = []
     yield found
     for peer in found:
