@@ -167,7 +167,7 @@ class Street:
         )
 
     def speak(self, running: Running, listener: Subscriber, times: int) -> float:
-        """Send telegrams of the house, and return after how long at most a state as new as each frame was there.
+        """Send telegrams of the house, and return how late a state as new as each frame was at most.
 
         While there is no connection, a newer state takes the place of an older one.
         """
