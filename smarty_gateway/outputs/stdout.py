@@ -10,10 +10,10 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Mapping
 from typing import Final
 
-from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.safe_text import printable
 
@@ -92,11 +92,6 @@ class StdoutOutput:
         self._dropped += 1
 
     def _run(self) -> None:
-        if crash := crash_of(self._write_all):
-            self.failure = f"standard output failed: {crash}"
-        self.is_over = True
-
-    def _write_all(self) -> None:
         try:
             while (reading := self._queue.get()) is not None:
                 self._write(self._text(reading))
@@ -108,6 +103,11 @@ class StdoutOutput:
             pass
         except OSError as error:
             self.failure = f"standard output cannot be written: {error.strerror}"
+        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
+            _log.debug("%s", traceback.format_exc())
+            self.failure = f"standard output failed: {error!r}"
+        finally:
+            self.is_over = True
 
     def _text(self, reading: Reading) -> bytes:
         if self._form == "telegram":

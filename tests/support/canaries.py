@@ -28,7 +28,7 @@ KEYS: Final = (
 
 
 def forms_of(key: bytes) -> set[bytes]:
-    """Return the ways in which a key could be written, each in lower case; raw bytes as they are."""
+    """Give the ways in which a key could be written, each in lower case; raw bytes as they are."""
     hexed = key.hex()
     pairs = [hexed[at : at + 2] for at in range(0, len(hexed), 2)]
     texts = {hexed, *(mark.join(pairs) for mark in (" ", ":", "-", ",", ", ", "_")), "\\x".join(pairs)}

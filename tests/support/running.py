@@ -78,21 +78,21 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """Return the id of the process."""
+        """Name the process."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """True if it has not ended yet."""
+        """Tell whether it has not ended yet."""
         return self._process.poll() is None
 
     @property
     def readings(self) -> list[dict[str, Any]]:
-        """Return what was printed so far."""
+        """Give what was printed so far."""
         return [json.loads(line) for line in list(self.lines)]
 
     def of(self, meter: str) -> list[dict[str, Any]]:
-        """Return the readings of one meter so far."""
+        """Give the readings of one meter so far."""
         return [reading for reading in self.readings if reading["meter"] == meter]
 
     def says(self, words: str) -> int:
@@ -100,11 +100,11 @@ class Running:
         return sum(words in line for line in list(self.log))
 
     def wait_for_log(self, words: str, times: int = 1) -> None:
-        """Wait until this many lines of the log hold these words."""
+        """Wait until so many lines of the log hold these words."""
         wait_until(lambda: self.says(words) >= times, f"{words!r} in {self.log}")
 
     def wait_for_readings(self, count: int, meter: str | None = None) -> None:
-        """Wait until this many readings were printed."""
+        """Wait until so many readings were printed."""
         wait_until(
             lambda: len(self.of(meter) if meter else self.lines) >= count,
             f"{count} readings of {meter}; log: {self.log}",
@@ -138,7 +138,7 @@ class Running:
 
 
 def is_read(port: Path | str, pid: int) -> bool:
-    """True if a process has a terminal open."""
+    """Tell whether a process has a terminal open."""
     target = os.path.realpath(port)
     try:
         return any(os.path.realpath(entry) == target for entry in Path(f"/proc/{pid}/fd").iterdir())

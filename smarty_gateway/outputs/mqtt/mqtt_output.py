@@ -12,6 +12,7 @@ import random
 import sqlite3
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,6 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import Config, Durability, MqttConfig
-from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.mqtt.arrivals import Arrivals
 from smarty_gateway.outputs.mqtt.broker_log import BrokerLog
 from smarty_gateway.outputs.mqtt.connection import (
@@ -176,8 +176,11 @@ class MqttOutput:
 
     def _run(self) -> None:
         for step in (self._work, self._store_what_waits, self._wait_for_handshake, self._wake.close):
-            if crash := crash_of(step):
-                self.failure = self.failure or f"the MQTT output failed: {crash}"
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
+                _log.debug("%s", traceback.format_exc())
+                self.failure = self.failure or f"the MQTT output failed: {error!r}"
 
     def _work(self) -> None:
         self._work_once()  # even if all is over by now: a recording may be short
