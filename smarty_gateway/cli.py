@@ -1,8 +1,8 @@
 """The command line: which commands there are, and how each ends.
 
-Exit status: 0 all good; 1 something was rejected or nothing was found; 2 wrong usage or no such
-input; 78 a file of keys or settings that cannot be used. No traceback ever reaches a user: what is
-wrong is one line on standard error.
+Exit status: 0 all good; 1 something was rejected or nothing was found; 2 wrong usage or no such input; 78 a
+key file or configuration that cannot be used. No traceback ever reaches a user: an error is one line on
+standard error.
 """
 
 import argparse
@@ -36,11 +36,11 @@ COMMANDS: Final = (
 
 
 class WrongUsageError(GatewayError):
-    """The command line is not as the usage has it."""
+    """The command line does not follow the usage."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Leaves it to `main` to print what is wrong: the words repeat what was typed."""
+    """Leaves it to `main` to print errors, because they repeat what was typed."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -56,15 +56,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = int(args.execute(args))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has enough, as `| head` does. What Python still holds for it must
-        # go somewhere, or it complains when it ends.
+        # The reader of our output has enough, as `| head` does. Python complains at its end unless it can
+        # write what it still holds.
         _forget_output(sys.stdout)
         return ExitStatus.GOOD
     except KeyboardInterrupt:
         return ExitStatus.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - no traceback ever reaches a user
         if isinstance(error, OSError):
-            # Inputs and files of keys or settings have errors of their own; what is left is the output.
+            # Inputs, key files and configurations have errors of their own; what is left is the output.
             _forget_output(sys.stdout)
         return _fail(error, arguments)
     finally:
@@ -84,7 +84,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        # Only what is asked for is loaded: on a small computer the rest takes a second.
+        # Only the wanted command is loaded: on a small computer the others take a second.
         command = import_module(f"smarty_gateway.commands.{name.replace('-', '_')}")
         command.add_parser(commands)
     return parser
@@ -95,10 +95,10 @@ def _forget_output(stream: TextIO) -> None:
 
 
 def _prepare_streams() -> None:
-    """Make sure that printing cannot fail for the terminal's character set or a closed descriptor."""
+    """Ensure that printing cannot fail because of the terminal's character set or a closed descriptor."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started us, as in `>&-`
+        if stream is None:  # closed by the parent process, as in `>&-`
             stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
             setattr(sys, name, stream)
         if isinstance(stream, io.TextIOWrapper):
@@ -106,29 +106,25 @@ def _prepare_streams() -> None:
 
 
 def _fail(error: Exception, arguments: Sequence[str]) -> int:
-    """Print in one line what is wrong, and return the exit status that stands for it."""
+    """Print in one line what is wrong, and return its exit status."""
     status = error.exit_status if isinstance(error, GatewayError) else ExitStatus.REJECTED
     with contextlib.suppress(OSError):
-        words = printable(without_keys(_words_for(error), typed=arguments))
-        print(f"smarty-gateway: {words}", file=sys.stderr)
+        message = printable(without_keys(_message_of(error), typed=arguments))
+        print(f"smarty-gateway: {message}", file=sys.stderr)
     return status
 
 
-def _words_for(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     if isinstance(error, GatewayError):
         return str(error)
     if isinstance(error, OSError):
         return f"cannot write the output: {error.strerror}"
-    # A program that starts and ends well needs none of these, and each takes a while to load.
-    import logging  # noqa: PLC0415
-    import sqlite3  # noqa: PLC0415
-    import traceback  # noqa: PLC0415
+    import logging  # noqa: PLC0415 - takes a while to load, and is not needed where all is well
+    import traceback  # noqa: PLC0415 - the same
 
-    if isinstance(error, sqlite3.Error):
-        return f"the state file cannot be used now: {error}; has another program opened it?"
     logging.getLogger(__name__).debug("%s", traceback.format_exc())
     at = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"this is a fault of smarty-gateway {__version__}, please report it: {type(error).__name__} "
+        f"this is a bug in smarty-gateway {__version__}, please report it: {type(error).__name__} "
         f"at {Path(at.filename).name}:{at.lineno}"
     )

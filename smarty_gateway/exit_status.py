@@ -1,4 +1,4 @@
-"""How a command ends, as the contract fixes it."""
+"""How a command ends (docs/reference.md, "Commands")."""
 
 from enum import IntEnum
 
@@ -9,5 +9,5 @@ class ExitStatus(IntEnum):
     GOOD = 0
     REJECTED = 1  #: something was rejected, or nothing was found
     WRONG_USAGE = 2  #: or no such input
-    UNUSABLE_FILE = 78  #: keys or settings; EX_CONFIG of sysexits.h
+    UNUSABLE_FILE = 78  #: a key file or configuration; EX_CONFIG of sysexits.h
     INTERRUPTED = 130  #: as shells report Ctrl-C

@@ -1,19 +1,23 @@
 """The log of the gateway: one line an event on standard error, for people and for a journal.
 
-Lines of a meter's own words could hold control characters, so those are shown escaped. A service
-manager dates the lines itself; where none does, they begin with the time.
+Text of a meter may hold control characters, so those are escaped. A service manager dates the lines itself;
+without one they begin with the time.
 """
 
 import logging
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from typing import TextIO
 
 from smarty_gateway.safe_text import printable
 
+_log = logging.getLogger(__name__)
+
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever standard error is at the moment: a live table puts itself before it."""
+    """Writes to the standard error of the moment, which a live table replaces."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -27,7 +31,7 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         raise AttributeError
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Do nothing: that nobody can hear a line is no reason to stop reading meters."""
+        """Do nothing: a log that nobody can read is no reason to stop reading meters."""
 
 
 class _Formatter(logging.Formatter):
@@ -44,3 +48,16 @@ def start_log(*, verbose: bool = False) -> None:
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def crash_of(work: Callable[[], None]) -> str | None:
+    """Do the work of a thread, and return the error that ended it; None if it came to its end.
+
+    A thread has no caller to raise to. The supervisor ends the process with this reason.
+    """
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.debug("%s", traceback.format_exc())
+        return repr(error)
+    return None

@@ -1,4 +1,4 @@
-"""Makes text of a meter, a file or a user safe for where it goes: a topic, an id, a terminal, an error.
+"""Makes text of a meter, a file or a user safe for its use: in a topic, an id, a terminal, an error.
 
 An error may repeat what was typed, and people type keys where they do not belong.
 """
@@ -25,8 +25,8 @@ _LONGEST_TOPIC: Final = 65535
 
 #: A key has 32 digits; somebody who types one may miss some, or double some.
 _KEY_DIGITS: Final = re.compile(r"[0-9A-Fa-f]{24,40}")
-#: What is none: a longer number, such as a hash, an IPv6 address, and the serial number in the name of a port
-#: (32 hex digits of a CP2102N). Then what may be a key, or several.
+#: First what is not a key: a longer number, such as a hash, an IPv6 address, and the serial number in the
+#: name of a port (32 hex digits of a CP2102N). Then what may be a key, or several.
 _KEY_IN_TEXT: Final = re.compile(
     r"[0-9A-Fa-f]{41,}+|\[(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]|/dev/\S+"
     rf"|(?P<key>[0-9A-Fa-f](?:(?:{HEX_SEPARATORS.pattern})?+(?![0-9A-Fa-f]{{41}})[0-9A-Fa-f]){{23,}}+)"
@@ -38,12 +38,12 @@ _KEY_ADVICE: Final = (
 
 
 def topic_part(text: str) -> str:
-    """Return the level of an MQTT topic that stands for a name; never empty."""
+    """Return the level of an MQTT topic for a name; never empty."""
     return _NOT_IN_TOPIC_PART.sub("_", text[:_LONGEST_TOPIC_PART]) or "_"
 
 
 def is_topic(value: object) -> bool:
-    """True for a topic that every broker takes."""
+    """True for a topic that every broker accepts."""
     return (
         isinstance(value, str)
         and bool(value)
@@ -53,9 +53,9 @@ def is_topic(value: object) -> bool:
 
 
 def object_id(text: str) -> str:
-    """Return the form in which Home Assistant takes an id in a topic: letters, digits, `_` and `-`.
+    """Return an id as Home Assistant accepts it in a topic: letters, digits, `_` and `-`.
 
-    It stands in a topic and in each entity, so it is cut where no genuine identity ends.
+    It is part of a topic and of each entity, so it is cut, but beyond the end of any genuine identity.
     """
     return re.sub(r"[^a-zA-Z0-9_-]", "_", text[:_LONGEST_ID])
 
@@ -72,7 +72,7 @@ def discovery_id(topic: str, name: str, meter_id: str | None) -> str:
 
 
 def printable(value: object) -> str:
-    """Return a text in which everything that could take over a terminal, or cannot be seen, is escaped."""
+    """Return a text with control characters, and all others that cannot be seen, escaped."""
     text = str(value)
     if text.isprintable():
         return text
@@ -80,22 +80,22 @@ def printable(value: object) -> str:
 
 
 def looks_like_key(text: str) -> bool:
-    """True if a text could be a key that was written in the wrong place."""
+    """True if a text may be a key that was written in the wrong place."""
     return _KEY_DIGITS.fullmatch(HEX_SEPARATORS.sub("", text)) is not None
 
 
-def without_keys(words: str, typed: Iterable[str] = ()) -> str:
-    """Return an error's words without what looks like a key, and with the advice where a key belongs.
+def without_keys(message: str, typed: Iterable[str] = ()) -> str:
+    """Return an error message with what looks like a key hidden, and advice where a key belongs.
 
     Args:
-        words: they may repeat arguments.
+        message: it may repeat arguments.
         typed: all arguments; a key with blanks is several, and each of them alone does not look like one.
     """
-    shown = words
+    shown = message
     for part in _parts_of_keys(typed):
         shown = re.sub(rf"(?<!\w){re.escape(part)}(?!\w)", _HIDDEN, shown)
     shown = _hide(shown)
-    return words if shown == words else shown + _KEY_ADVICE
+    return message if shown == message else shown + _KEY_ADVICE
 
 
 def _hide(text: str) -> str:

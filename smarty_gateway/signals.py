@@ -1,7 +1,8 @@
-"""Signals: an event that a handler may set, and handlers for as long as a block lasts.
+"""Signals: an event that a handler may set, and handlers that last as long as a block.
 
-A signal handler runs in the main thread, between any two of its steps. `threading.Event.set` takes a lock;
-where the main thread is just inside `wait` or `clear`, it holds that lock itself, and the process hangs.
+A signal handler runs in the main thread, between any two of its steps, so it must take no lock.
+`threading.Event.set` takes one: if the main thread is inside `wait` or `clear`, it holds that lock itself,
+and the process hangs.
 """
 
 import queue
@@ -11,7 +12,9 @@ from contextlib import contextmanager, suppress
 
 
 class SignalEvent:
-    """What `threading.Event` is, for one thread that waits, and safe to set in a signal handler."""
+    """A `threading.Event` for one waiting thread that is safe to set in a signal handler."""
+
+    __slots__ = ("_is_set", "_wake")
 
     def __init__(self) -> None:
         self._is_set = False
@@ -19,23 +22,23 @@ class SignalEvent:
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def is_set(self) -> bool:
-        """Return True if it was set since it was last cleared."""
+        """True if it was set since it was last cleared."""
         return self._is_set
 
     def set(self) -> None:
-        """Set it, and wake who waits."""
+        """Set it, and wake the thread that waits."""
         self._is_set = True
         self._wake.put(None)
 
     def clear(self) -> None:
-        """Clear it. What is set meanwhile may be lost: clear first, then look at what was signalled."""
+        """Clear it. A `set` meanwhile may be lost: clear first, then look at what was signalled."""
         self._is_set = False
         with suppress(queue.Empty):
             while True:
                 self._wake.get_nowait()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is set, at most for a time; return True if it is set."""
+        """Wait until it is set, at most this long; return True if it is set."""
         if not self._is_set:
             with suppress(queue.Empty):
                 self._wake.get(timeout=seconds)

@@ -9,6 +9,7 @@ import pytest
 
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
+from smarty_gateway.state.state_file import StateBusyError
 from tests.support.commands import (
     ROOT,
     SAMPLE,
@@ -29,7 +30,7 @@ BYTES = [TYPED[at : at + 2] for at in range(0, 32, 2)]
     ("fault", "words"),
     [
         (
-            sqlite3.OperationalError("database is locked"),
+            StateBusyError(sqlite3.OperationalError("database is locked")),
             "the state file cannot be used now: database is locked",
         ),
         (OSError(28, "No space left on device"), "cannot write the output: No space left on device"),
@@ -115,7 +116,7 @@ def test_what_is_no_key_is_repeated(tmp_path: Path, name: str) -> None:
     [
         "smarty_gateway.exit_status",
         "smarty_gateway.cli",
-        "smarty_gateway.config.gateway_file",
+        "smarty_gateway.config.values",
         "smarty_gateway.gateway",
     ],
 )

@@ -1,6 +1,6 @@
-"""`capture`: records what a source sends, with the times at which it came, for a bug report or a replay.
+"""`capture`: records what a source sends, with arrival times, for a bug report or a replay.
 
-Every chunk goes to the file as it comes, so that a capture that is killed has lost next to nothing. With
+Every chunk goes to the file as it comes, so that a capture that is killed loses next to nothing. With
 `--redact` nothing is written before it is redacted.
 """
 
@@ -8,14 +8,14 @@ import argparse
 import os
 import signal
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from smarty_gateway.capture.format import CaptureWriter
 from smarty_gateway.capture.redact_stream import Redactor
-from smarty_gateway.commands.key_options import add_key_options, load_keys
+from smarty_gateway.commands.chosen import load_keys
+from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.doctor.signal_faults import examine
 from smarty_gateway.exit_status import ExitStatus
@@ -30,7 +30,7 @@ from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 
 _RETRY_SECONDS: Final = 1.0
-#: What waiting does not mend.
+#: Waiting does not help.
 _HOPELESS: Final = (Cause.PERMISSION, Cause.UNFIT)
 
 
@@ -38,7 +38,7 @@ class CaptureError(GatewayError):
     """The capture cannot be made; the text says why, and what to do."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "capture",
@@ -47,43 +47,35 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "recording. decode, run, doctor and simulate read such a file.",
     )
     parser.add_argument("source", help="/dev/ttyUSB0, tcp://host:port, rfc2217://host:port, a file or -")
-    parser.add_argument("file", type=Path, help="the capture; it must not be there yet")
-    add_key_options(parser)
+    parser.add_argument("file", type=Path, help="the capture, a new file")
+    add_shared(parser, "--keys", "--config")
     limits = parser.add_argument_group("limits", "without one it goes on until Ctrl-C")
-    limits.add_argument("--seconds", type=_positive(float), metavar="N", help="stop after so many seconds")
-    limits.add_argument("--bytes", type=_positive(int), metavar="N", help="stop after so many bytes")
-    limits.add_argument("--telegrams", type=_positive(int), metavar="N", help="stop after so many telegrams")
+    limits.add_argument("--seconds", type=seconds, metavar="N", help="stop after this many seconds")
+    limits.add_argument("--bytes", type=_count, metavar="N", help="stop after this many bytes")
+    limits.add_argument("--telegrams", type=_count, metavar="N", help="stop after this many telegrams")
     parser.add_argument(
         "--redact",
         action="store_true",
-        help="replace all that names you or your meter, or tells how you live; dummy keys go to a file "
-        "beside the capture",
+        help="replace keys, serial numbers and consumption data; dummy keys go to a file beside the capture",
     )
     line = parser.add_argument_group("serial ports")
     line.add_argument("--speed", type=int, choices=SPEEDS, default=DSMR4_LINE.speed, metavar="BAUD")
     line.add_argument("--framing", choices=FRAMINGS, default=DSMR4_LINE.framing)
-    parser.add_argument("-v", "--verbose", action="store_true", help="say what is rejected as it comes")
+    add_verbose(parser, "also print rejections as they come")
     parser.set_defaults(execute=execute)
 
 
-def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """Give the type of an option that must be more than zero."""
-
-    def read(text: str) -> float:
-        number = kind(text)
-        if not 0 < number < float("inf"):
-            raise ValueError(text)
-        return number
-
-    read.__name__ = "positive number"  # argparse says: invalid positive number value
-    return read
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
     """Record one source.
 
     Raises:
-        GatewayError: the source cannot be there, or the file is there already.
+        GatewayError: the source is impossible, or the file exists.
         UnusableFileError: the configuration or the key file cannot be used.
     """
     address = parse_address(args.source)
@@ -93,7 +85,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         raise CaptureError(f"{args.file} is a folder; name a file in it")
     key_path = args.file.with_suffix(".keys.yaml")
     if args.redact and key_path.exists():
-        raise CaptureError(f"{key_path} is there already, and the dummy keys go there; name another capture")
+        raise CaptureError(f"{key_path} exists, and the dummy keys go there; name another capture")
     with _new_file(args.file) as file:
         recording = _Recording(args, address, keys, file)
 
@@ -108,12 +100,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             recording.finish()
             if not recording.size:
                 args.file.unlink(missing_ok=True)
-    recording.say_what_was_recorded()
+    recording.print_summary()
     return ExitStatus.GOOD if recording.size else ExitStatus.REJECTED
 
 
 class _Recording:
-    """One capture in the making.
+    """One capture while it is made.
 
     Attributes:
         stopping: set when it is to end.
@@ -138,10 +130,10 @@ class _Recording:
         self._status = StatusLine()
 
     def record(self, source: Source) -> None:
-        """Read a source until it ends or enough has come; one that is lost is opened again.
+        """Read a source until it ends or enough has come; open it again when it is lost.
 
         Raises:
-            SourceLost: it is not there, and waiting for it is of no use.
+            SourceLost: it is not there, and waiting for it does not help.
         """
         while not self.stopping.is_set():
             try:
@@ -168,8 +160,8 @@ class _Recording:
             self._write(self._redactor.finish())
         self._file.flush()
 
-    def say_what_was_recorded(self) -> None:
-        """Tell what is in the file, and what of it was replaced."""
+    def print_summary(self) -> None:
+        """Print what is in the file, and what of it was replaced."""
         self._status.clear()
         if not self.size:
             say(f"nothing came from {self._address}; nothing was recorded")
@@ -177,7 +169,7 @@ class _Recording:
         say(f"recorded {self._progress()}, to {self._args.file}")
         if self._redactor is not None:
             changes = ", ".join(f"{count} {what}" for what, count in self._redactor.changes.items())
-            say(f"redacted, so that none of the originals is left: {changes}")
+            say(f"redacted, none of the originals is left: {changes}")
             if self._keys_written:
                 say(f"the dummy keys for it are in {self._key_path}; publish both files")
 
@@ -226,7 +218,7 @@ class _Recording:
         return data if end is None else data[: max(0, end - self.size)]
 
     def _count(self) -> int | None:
-        """Count what was read; the offset behind the last telegram that is wanted, None before it came."""
+        """Count what was read; return the offset behind the last telegram that is wanted, once it came."""
         while not self._has_all_telegrams and (event := self._stream.next_event()) is not None:
             if isinstance(event, MeterTelegram):
                 self._telegrams += 1
@@ -258,7 +250,7 @@ class _Recording:
     # The files
 
     def _begin(self, source: Source) -> None:
-        """Write the first line; only the first bytes of a capture tell when it began."""
+        """Write the first line: when a capture began is known when its first bytes come."""
         if self._writer is not None:
             return
         began = (source.began if isinstance(source, RecordingSource) else None) or self._began
@@ -297,7 +289,7 @@ class _Recording:
 
 
 def _fault_of(noise: bytes) -> str:
-    """Give doctor's code for what noise is, "" where it knows none."""
+    """Return doctor's code for what noise is; "" where there is none."""
     signal = examine(noise)
     return "" if signal is None else signal.kind.value
 
@@ -306,7 +298,7 @@ def _new_file(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        raise CaptureError(f"{path} is there already; name another file, or remove it first") from None
+        raise CaptureError(f"{path} exists; name another file, or remove it first") from None
     except OSError as error:
         raise CaptureError(f"{path} cannot be written: {error.strerror}") from None
     return os.fdopen(descriptor, "wb")

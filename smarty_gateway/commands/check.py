@@ -1,21 +1,20 @@
-"""`check`: says what is wrong with gateway.yaml and keys.yaml, all at once, and starts nothing.
+"""`check`: reports everything that is wrong with gateway.yaml and keys.yaml, and starts nothing.
 
 Good files go to standard output, one line each; errors and warnings go to standard error.
 """
 
 import argparse
-import contextlib
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
+from smarty_gateway.commands.options import Subparsers, add_shared
+from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.gateway_file import find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file, permission_problem, read_key_file
 from smarty_gateway.config.values import Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.gateway import meter_registry
+from smarty_gateway.gateway.name_claims import two_meters_warnings
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, without_keys
 from smarty_gateway.state.state_file import state_folder
@@ -26,27 +25,15 @@ class NothingToCheckError(GatewayError):
     """There is neither a configuration nor a key file."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "check",
         help="validate gateway.yaml and keys.yaml",
-        description="Validates gateway.yaml and keys.yaml without starting anything, and shows all that is "
-        "wrong with them at once.",
+        description="Validates gateway.yaml and keys.yaml without starting anything, and reports everything "
+        "that is wrong with them.",
     )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="the configuration (default: ./gateway.yaml, then /etc/smarty-gateway/gateway.yaml)",
-    )
-    parser.add_argument(
-        "--keys",
-        type=Path,
-        metavar="FILE",
-        help="the key file (default: what the configuration says, else ./keys.yaml, then "
-        "/etc/smarty-gateway/keys.yaml)",
-    )
+    add_shared(parser, "--config", "--keys")
     parser.set_defaults(execute=execute)
 
 
@@ -60,14 +47,16 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config, errors = read_config(config_path) if config_path else (None, [])
     all_good = True
     if config_path is not None:
-        _say(f"warning: {warning}" for warning in (_warnings(config) if config else []))
+        for warning in _warnings(config) if config else []:
+            say(f"warning: {warning}")
         meters = len(config.meters) if config else 0
         all_good = _report(config_path, errors, _count(meters, "meter"))
     key_path: Path | None = args.keys or (config.keys if config else None) or find_key_file()
     if key_path is not None:
         ring, errors = read_key_file(key_path)
         problem = permission_problem(key_path)
-        _say([f"warning: {problem}"] if problem else [])
+        if problem:
+            say(f"warning: {problem}")
         all_good &= _report(key_path, errors, _count(sum(map(len, ring.entries().values())), "key"))
     elif config_path is None:
         raise NothingToCheckError(
@@ -75,29 +64,23 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             "smarty-gateway check --config FILE --keys FILE"
         )
     elif config and any(meter.encrypted for meter in config.meters):
-        _say(["warning: a meter is `encrypted: true`, but there is no keys.yaml with its key"])
+        say("warning: a meter is `encrypted: true`, but there is no keys.yaml with its key")
     return ExitStatus.GOOD if all_good else ExitStatus.UNUSABLE_FILE
 
 
 def _warnings(config: Config) -> list[str]:
     found = holders_in(state_folder(config.state))
-    return warnings(config) + meter_registry.warnings(config.meters, found)
+    return warnings(config) + two_meters_warnings(config.meters, found)
 
 
 def _report(path: Path, errors: list[UnusableFileError], content: str) -> bool:
-    """Tell all that is wrong with a file, from its top to its end, or that it is good."""
+    """Print everything that is wrong with a file, from top to bottom, or that it is good."""
     if not errors:
         print(printable(f"{path}: good, {content}"), flush=True)
-    _say(without_keys(str(error)) for error in sorted(errors, key=lambda error: error.line or 0))
+    for error in sorted(errors, key=lambda error: error.line or 0):
+        say(without_keys(str(error)))
     return not errors
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _say(lines: Iterable[str]) -> None:
-    """Tell the user; the check goes on even where nobody can hear it any more."""
-    for line in lines:
-        with contextlib.suppress(OSError):
-            print(printable(line), file=sys.stderr, flush=True)

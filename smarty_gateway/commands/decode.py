@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import Final
 
-from smarty_gateway.commands.key_options import add_key_options, load_keys
+from smarty_gateway.commands.chosen import load_keys
+from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.library import InputError, InputReader, chunks_of_file, open_input
@@ -29,27 +30,22 @@ _LARGE: Final = 10_000_000
 _PLAIN_WIDTH: Final = 120
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "decode",
         help="decrypt and decode a capture",
         description="Reads a capture (raw bytes or a hex dump) and prints the readings in it. "
-        "What is refused is said on standard error.",
+        "Rejections go to standard error.",
     )
     parser.add_argument("input", nargs="?", default="-", help="a file, or - for standard input (default)")
-    add_key_options(parser)
+    add_shared(parser, "--keys", "--config")
     shown = parser.add_mutually_exclusive_group()
-    shown.add_argument(
-        "--format",
-        choices=["json", "table", "telegram"],
-        help="json: one object a line (default); table: for people (default on a terminal); "
-        "telegram: the plaintext as the meter wrote it",
-    )
+    add_reading_format(shown, "default: table on a terminal, json elsewhere")
     shown.add_argument(
         "--explain", action="store_true", help="show every frame field by field instead of its readings"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say at the end what was read")
+    add_verbose(parser, "also print how much was read")
     parser.set_defaults(execute=execute)
 
 

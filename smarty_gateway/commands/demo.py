@@ -1,22 +1,22 @@
 """`demo`: simulated meters on real pseudo-terminals, the real gateway, a live view; nothing to set up.
 
-Everything lives in this process, and nothing is left behind: no file is written, and the keys are
-dummies that are never stored.
+Everything runs in this process and nothing is left behind: no file is written, and the dummy keys are never
+stored.
 """
 
 import argparse
 import logging
-import sys
 import threading
 import time
 from contextlib import ExitStack
 from typing import Final
 
-from smarty_gateway.commands.run import run_until_signal, stdout_output
+from smarty_gateway.commands.options import Subparsers, add_reading_format, add_verbose, seconds
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.key_reload import KeysInForce
+from smarty_gateway.gateway.wiring import build_gateway, run_until_signal
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
@@ -32,7 +32,7 @@ _METERS: Final = (
 _OPEN_WITHIN: Final = 5.0
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "demo",
@@ -40,13 +40,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Shows the gateway at work on simulated meters of Luxembourg and Belgium, with nothing "
         "to configure and nothing left behind. Ctrl-C ends it.",
     )
-    parser.add_argument("--seconds", type=_seconds, metavar="N", help="end by itself after so many seconds")
-    parser.add_argument(
-        "--format",
-        choices=["table", "json", "telegram"],
-        help="table: a live view (default on a terminal); json: one object a line (default elsewhere)",
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more")
+    parser.add_argument("--seconds", type=seconds, metavar="N", help="end after this many seconds")
+    add_reading_format(parser, "default: a live table on a terminal, json elsewhere")
+    add_verbose(parser, "log more")
     parser.set_defaults(execute=execute)
 
 
@@ -67,9 +63,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 for port, (name, _) in zip(ports, _METERS, strict=True)
             )
         )
-        form = args.format or ("table" if sys.stdout.isatty() else "json")
-        gateway = Gateway(config, KeysInForce(None, _dummy_keys(meters)))
-        gateway.outputs.append(stdout_output(form))
+        gateway = build_gateway(config, KeysInForce(None, _dummy_keys(meters)), args.format)
         threading.Thread(target=_start_when_open, args=(gateway, simulation), daemon=True).start()
         if args.seconds is not None:
             timer = threading.Timer(args.seconds, gateway.stop)
@@ -80,9 +74,9 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 
 def _start_when_open(gateway: Gateway, simulation: Simulation) -> None:
-    """Let the meters speak once somebody listens; the first words would be lost."""
+    """Start the meters once the gateway listens; until then every telegram would be lost."""
     deadline = time.monotonic() + _OPEN_WITHIN
-    while time.monotonic() < deadline and not all(reader.is_open for reader in gateway.readers):
+    while time.monotonic() < deadline and not gateway.is_listening:
         time.sleep(0.01)  # there is nothing to wait on: opening a port tells nobody
     simulation.start()
 
@@ -95,13 +89,3 @@ def _dummy_keys(meters: list[SimulatedMeter]) -> KeyRing:
             if meter.title is not None and meter.key is not None
         }
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1
-    if not 0 < seconds < 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
-    return seconds

@@ -1,7 +1,7 @@
-"""`doctor`: listens to a source, or reads a recording, and says in plain words what is wrong with it.
+"""`doctor`: listens to a source, or reads a recording, and explains what is wrong with it.
 
-Most who fail with a meter fail before the first telegram, and all they see is silence or garbage. What
-can be told from it, `diagnosis` finds out; here are the port, the clock, the countdown and the print.
+Most users who fail with a meter fail before the first telegram, and all they see is silence or garbage.
+`diagnosis` finds out what that means; here are the port, the clock, the countdown and the output.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from smarty_gateway.commands.key_options import add_key_options, load_keys_from
+from smarty_gateway.commands.chosen import load_keys_from
+from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.config.gateway_file import find_config_file, read_config
 from smarty_gateway.config.values import Config, MeterConfig
@@ -32,28 +33,28 @@ _REOPEN_SECONDS: Final = 0.5
 _WIDTH: Final = 88
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "doctor",
-        help="say what is wrong with a port, a cable or a key",
-        description="Listens to a port, or reads a recording, and says in plain words what is there, what is "
-        "wrong, and how to mend it. It ends early when all is clear, and Ctrl-C ends it with a report.",
+        help="find out what is wrong with a port, a cable or a key",
+        description="Listens to a port, or reads a recording, and explains what is there, what is wrong, and "
+        "how to fix it. It ends early when all is clear, and Ctrl-C ends it with a report.",
     )
     parser.add_argument(
         "source", help="a port such as /dev/ttyUSB0, tcp://host:port, rfc2217://host:port, a file or -"
     )
-    add_key_options(parser)
+    add_shared(parser, "--keys", "--config")
     parser.add_argument(
         "--seconds",
-        type=_seconds,
+        type=seconds,
         default=DEFAULT_SECONDS,
         metavar="N",
-        help="how long to listen to a port at most (default 25), and again for so long at all settings that "
-        "are tried where only garbage comes; recordings are read to their end",
+        help="how long to listen to a port at most (default 25), and again as long at each of the settings "
+        "that are tried where only garbage comes; recordings are read to their end",
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="json: for programs")
-    parser.add_argument("-v", "--verbose", action="store_true", help="say what comes, as it comes")
+    add_verbose(parser, "also print what comes, as it comes")
     parser.set_defaults(execute=execute)
 
 
@@ -84,7 +85,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 
 def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
-    """Begin with the keys and the configuration that `run` would use; a faulty one is a finding."""
+    """Return a diagnosis with the keys and the configuration of `run`; a faulty one is a finding."""
     config_path = args.config or find_config_file()
     config, errors = read_config(config_path) if config_path is not None else (None, [])
     keys = load_keys_from(args.keys or (config.keys if config is not None else None))
@@ -101,14 +102,14 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
 
 
 def _meters_on(address: Address, config: Config) -> list[MeterConfig]:
-    """Give the meters that are configured on a source."""
+    """Return the meters that are configured on a source."""
     try:
         return [
             meter
             for meter in config.meters
             if any(source.identity == address.identity for source in meter.sources)
         ]
-    except RuntimeError:  # links in a circle; opening it will say so
+    except RuntimeError:  # a loop of symbolic links, which opening it reports
         return []
 
 
@@ -138,7 +139,7 @@ class _Listening:
             self._countdown.clear()
 
     def end(self) -> None:
-        """Take note of the end."""
+        """End the diagnosis."""
         seconds = time.monotonic() - self._began if self._address.is_live else None
         self._show(self._diagnosis.finish(seconds, at_end=not self._address.is_live))
 
@@ -185,7 +186,7 @@ class _Listening:
                 return
 
     def _change_line(self, other: LineSettings) -> None:
-        """Go on with other settings; a meter that speaks every 10 s needs time at each."""
+        """Go on with other settings; a meter that sends every 10 s needs time at each."""
         self._show_line(f"only garbage at {self._line}, trying {other}")
         self._line = other
         if other not in self._lines:
@@ -210,10 +211,10 @@ class _Listening:
             else:
                 self._show_line(str(event))
 
-    def _show_line(self, words: str) -> None:
+    def _show_line(self, line: str) -> None:
         if self._verbose:
             self._countdown.clear()
-            say(words)
+            say(line)
 
 
 def _print_findings(findings: list[Finding]) -> None:
@@ -230,13 +231,3 @@ def _paragraph(text: str, indent: str) -> str:
     return textwrap.fill(
         printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: write seconds, such as 25")
-    return seconds

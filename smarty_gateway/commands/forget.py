@@ -1,13 +1,12 @@
 """`forget`: removes what is stored of a meter, and its retained messages from the broker."""
 
 import argparse
-import logging
 import time
-from pathlib import Path
 from typing import Final
 
-from smarty_gateway.commands.reset_counter import UnknownMeterError, require_kept
-from smarty_gateway.config.gateway_file import config_from_options, find_config_file, load_config
+from smarty_gateway.commands.chosen import chosen_config, require_kept
+from smarty_gateway.commands.options import Subparsers, add_shared
+from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
@@ -16,36 +15,34 @@ from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.state_file import FolderLock, state_folder
 from smarty_gateway.state.store import Store
 
-_log = logging.getLogger(__name__)
 _WITHIN: Final = 15.0
+
+
+class NothingStoredError(GatewayError):
+    """Nothing is stored of a meter with this name."""
 
 
 class BrokerNeededError(GatewayError):
     """The broker holds messages of the meter and cannot be reached."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "forget",
         help="remove a meter's stored state and its retained messages",
-        description="Removes who a meter is and its waiting telegrams from the state folder, and its "
+        description="Removes a meter's identities and waiting telegrams from the state folder and its "
         "retained messages from the broker, so that it disappears from Home Assistant and another meter can "
         "have its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway "
         "first: it would publish the meter again.",
     )
     parser.add_argument("meter", type=_name, help="its name, as in its topics")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration")
-    parser.add_argument("--state", type=Path, metavar="DIR", help="the state folder")
-    parser.add_argument("--mqtt", metavar="URL", help="the broker: mqtt[s]://[user@]host[:port]")
-    parser.add_argument(
-        "--mqtt-password-file", type=Path, metavar="FILE", help="holds the password of the broker"
-    )
+    add_shared(parser, "--config", "--state", "--mqtt", "--mqtt-password-file")
     parser.set_defaults(execute=execute)
 
 
 def _name(argument: str) -> str:
-    """Return an argument as text; bytes in it that are none can be part of no stored name."""
+    """Return an argument as valid Unicode; no stored name holds the bytes that are not."""
     return argument.encode("utf-8", "backslashreplace").decode()
 
 
@@ -53,7 +50,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """Forget one meter.
 
     Raises:
-        UnknownMeterError: nothing is stored of it.
+        NothingStoredError: nothing is stored of it.
         BrokerNeededError: the broker holds messages of it and cannot be reached.
     """
     start_log()
@@ -79,7 +76,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     if not topics and not waiting and args.meter not in {*counters, *holders}:
         known = {*counters, *holders, *published.values()} - {""}  # nobody owns what will be emptied
         names = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
-        raise UnknownMeterError(f"nothing is stored of a meter named {args.meter}{names}")
+        raise NothingStoredError(f"nothing is stored of a meter named {args.meter}{names}")
     print(
         f"{printable(args.meter)} is forgotten; {len(topics)} retained messages were removed from the "
         f"broker, and {waiting} waiting telegrams from the state folder"
@@ -88,10 +85,10 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
-    """Give what the topics of a meter begin with, or may have begun with."""
+    """Return what the topics of a meter begin with, or may have begun with."""
     own = f"/{topic_part(name)}/"
     if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
-        return [f"\0{name}"]  # no topic begins so: they are those of a meter that is spelled otherwise
+        return [f"\0{name}"]  # no topic begins so: these belong to a meter whose name differs in spelling
     roots = {"smarty" if config is None or config.outputs.mqtt is None else config.outputs.mqtt.topic}
     roots |= {
         topic.removesuffix(f"{own}availability")
@@ -104,8 +101,7 @@ def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> 
 def _config(args: argparse.Namespace) -> Config | None:
     if args.mqtt is not None:
         return config_from_options("-", mqtt=args.mqtt, password_file=args.mqtt_password_file)
-    path = args.config or find_config_file()
-    return None if path is None else load_config(path)
+    return chosen_config(args)
 
 
 def _take_back(config: Config | None, topics: list[str]) -> None:

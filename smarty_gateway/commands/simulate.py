@@ -1,13 +1,12 @@
 """`simulate`: virtual meters on TCP ports or pseudo-terminals, to try the gateway without a meter.
 
-One line per meter goes to standard output when it can be read: its identity, its kind, and what to
-give to the gateway as its source.
+When a meter can be read, one line goes to standard output: its identity, its kind, and its source for the
+gateway.
 """
 
 import argparse
 import contextlib
 import os
-import resource
 import signal
 import sys
 import threading
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.commands.options import Subparsers
+from smarty_gateway.commands.process import allow_many_files
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
@@ -33,10 +34,10 @@ _LONGEST: Final = 31_536_000.0
 
 
 class UsageError(GatewayError):
-    """The arguments do not go together, or one of them cannot be meant."""
+    """The arguments contradict each other, or one of them is impossible."""
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "simulate",
@@ -56,7 +57,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--tcp",
         metavar="[HOST:]PORT",
         help=f"send on TCP: the first meter on PORT, the next on PORT+1 …; HOST is {_LOCALHOST} if not "
-        "given, 0.0.0.0 lets other machines in; PORT 0 takes any that are free",
+        "given, 0.0.0.0 admits other machines; PORT 0 takes any that are free",
     )
     where.add_argument("--pty", action="store_true", help="send on pseudo-terminals (default)")
     parser.add_argument(
@@ -69,7 +70,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--write-keys", type=Path, metavar="FILE", help="write the dummy keys to a keys.yaml (mode 600)"
     )
     parser.add_argument(
-        "--speed", default="1", metavar="N", help="let the meters' clock run N times as fast (default 1)"
+        "--speed", default="1", metavar="N", help="run the meters' clock N times as fast (default 1)"
     )
     parser.add_argument(
         "--period",
@@ -91,7 +92,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="send this recording instead, once, as soon as somebody listens; a capture at its recorded "
         "pace times --speed",
     )
-    parser.add_argument("--seconds", metavar="N", help="end by itself after so long")
+    parser.add_argument("--seconds", metavar="N", help="end after this many seconds")
     parser.add_argument(
         "--seed", default="0", metavar="N", help="other households and other faults (default 0)"
     )
@@ -115,7 +116,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     if args.replay is not None:
         _check_replay(args)
         meters = meters[:1]
-    _allow_many_files()
+    allow_many_files()
     if args.tcp is not None and args.link is not None:
         raise UsageError("--link is for pseudo-terminals; leave it out beside --tcp")
     with contextlib.ExitStack() as stack:
@@ -185,15 +186,8 @@ def _open_ports(args: argparse.Namespace, count: int) -> Iterator[Port]:
         yield TcpPort(host.strip("[]") or _LOCALHOST, first + n if first else 0)
 
 
-def _allow_many_files() -> None:
-    """Ask for as many open files as there may be: a thousand meters and their clients are many."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _write_keys(path: Path, meters: list[SimulatedMeter]) -> None:
-    """Write the dummy keys; whoever's genuine keys lie there keeps them.
+    """Write the dummy keys, but never over a file of genuine keys.
 
     Raises:
         UsageError: there are no keys, another file is in the way, or it cannot be written.

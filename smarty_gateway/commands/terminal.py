@@ -1,4 +1,4 @@
-"""What commands say to people beside their result: lines on standard error, and one that is written anew."""
+"""What commands print beside their result: lines on standard error, and a status line that is overwritten."""
 
 import contextlib
 import sys
@@ -12,29 +12,29 @@ _SHOWN_SECONDS: Final = 1.0
 
 
 def say(line: str) -> None:
-    """Tell the user; the work goes on even where nobody can hear this any more."""
+    """Print a line on standard error; the work goes on even where standard error is closed."""
     _write(f"{printable(line)}\n")
 
 
 class StatusLine:
-    """One line on a terminal that is written anew; nothing where there is no terminal."""
+    """One line on a terminal that is overwritten; nothing where standard error is not a terminal."""
 
     def __init__(self) -> None:
         self._is_used = sys.stderr.isatty()
         self._last = 0.0
         self._is_shown = False
 
-    def show(self, words: Callable[[], str]) -> None:
-        """Write the line anew, but not more often than people can read it."""
+    def show(self, text: Callable[[], str]) -> None:
+        """Overwrite the line, but not more often than people can read it."""
         now = time.monotonic()
         if not self._is_used or now - self._last < _SHOWN_SECONDS:
             return
         self._last = now
         self._is_shown = True
-        _write(f"\r\x1b[K{printable(words())}, Ctrl-C ends")
+        _write(f"\r\x1b[K{printable(text())}, Ctrl-C ends")
 
     def clear(self) -> None:
-        """Make place for another line."""
+        """Remove the line, so that another one can be printed."""
         if self._is_shown:
             self._is_shown = False
             _write("\r\x1b[K")

@@ -1,13 +1,14 @@
 """Test vectors as cases that can be run: ours, NIST's GCM files, and the published collections.
 
-Each layout has a reader here that turns it into cases with one way to run them. What a case runs is
-the code that also serves real meters; nothing in here decrypts by itself.
+Each layout has a reader here that turns it into cases. A case runs the code that also reads real meters;
+nothing here decrypts by itself.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,12 +34,12 @@ _EXPECTED_LAYOUTS: Final = (
 
 
 class VectorFileError(GatewayError):
-    """The file is none that can be run; the text is one line that says what was expected."""
+    """The file cannot be run; the text is one line that says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a case gave. `fields` explains its frames, for a case that failed."""
+    """The result of a case. `fields` explains the frames of a case that failed."""
 
     got: str
     passed: bool
@@ -59,23 +60,21 @@ def load_cases(path: Path) -> list[Case]:
     """Read a file of test vectors.
 
     Raises:
-        VectorFileError: it cannot be read, is of another layout, or holds no case.
+        VectorFileError: it cannot be read, has another layout, or holds no case.
     """
     try:
         text = path.read_text("utf-8")
     except OSError as error:
         raise VectorFileError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise VectorFileError(f"{path}: this is no text file; {_EXPECTED_LAYOUTS}") from None
+        raise VectorFileError(f"{path}: not a text file; {_EXPECTED_LAYOUTS}") from None
     try:
         cases = list(_read_cavp(text)) if path.suffix == ".rsp" else list(_read_json(text))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, GatewayError) as error:
-        # Whatever is not as its layout has it: a missing field, text in the place of hex digits.
-        raise VectorFileError(
-            f"{path}: not as its layout should be ({error!r}); {_EXPECTED_LAYOUTS}"
-        ) from None
+        # It deviates from its layout: a missing field, text in the place of hex digits.
+        raise VectorFileError(f"{path}: not in its layout ({error!r}); {_EXPECTED_LAYOUTS}") from None
     if not cases:
-        raise VectorFileError(f"{path}: no case in it; {_EXPECTED_LAYOUTS}")
+        raise VectorFileError(f"{path}: it holds no case; {_EXPECTED_LAYOUTS}")
     return cases
 
 
@@ -93,71 +92,85 @@ def _read_json(text: str) -> Iterator[Case]:
         raise ValueError("no known layout")
 
 
-# Running a stream
+# Cases of streams
 
 
-def _run_stream(keys: KeyRing, stream: bytes, chunks: Iterable[int]) -> list[Event]:
+def _stream_case(  # noqa: PLR0913, PLR0917 - what a case consists of
+    name: str,
+    flags: tuple[str, ...],
+    expect: str,
+    keys: KeyRing,
+    stream: bytes,
+    judge: Callable[[list[Event]], str],
+    chunks: Iterable[int] = (),
+) -> Case:
+    """Return a case that reads a stream; it passes if `judge` returns what is expected."""
+
+    def run() -> Outcome:
+        events = _events_of(keys, stream, list(chunks) or [len(stream) or 1])
+        got = judge(events)
+        if got == expect:
+            return Outcome(got, passed=True)
+        rows = [
+            row
+            for event in events
+            for row in explain(event, stream[event.offset : event.offset + event.size], keys)
+        ]
+        return Outcome(got, passed=False, fields=tuple(rows))
+
+    return Case(name, flags, expect, run)
+
+
+def _events_of(keys: KeyRing, stream: bytes, sizes: list[int]) -> list[Event]:
+    """Return what a stream holds, read in chunks of these sizes, over and over."""
     meter = MeterStream(keys)
-    sizes = list(chunks) or [len(stream) or 1]
-    events: list[Event] = []
-    start = turn = 0
-    while start < len(stream):
-        size = sizes[turn % len(sizes)]
+    start = 0
+    for size in cycle(sizes):
+        if start >= len(stream):
+            break
         meter.receive_data(stream[start : start + size])
-        events += _drain(meter)
-        start, turn = start + size, turn + 1
+        start += size
     meter.receive_silence()
-    events += _drain(meter)
-    return events
+    return list(iter(meter.next_event, None))
 
 
-def _drain(meter: MeterStream) -> Iterator[Event]:
-    while (event := meter.next_event()) is not None:
-        yield event
-
-
-def _explained(events: Iterable[Event], stream: bytes, keys: KeyRing) -> tuple[Explained, ...]:
-    return tuple(
-        row
-        for event in events
-        for row in explain(event, stream[event.offset : event.offset + event.size], keys)
-    )
+def _summary(events: list[Event]) -> str:
+    got = ["decoded" if isinstance(event, MeterTelegram) else event.reason.value for event in events]
+    return " ".join(got) or "noise"
 
 
 # Our own format
 
 
 def _our_case(record: dict[str, Any]) -> Case:
-    keys = _key_ring(record["keys"])
-    stream = bytes.fromhex(record["stream"])
-    telegrams, rejections = record["telegrams"], record["rejections"]
+    telegrams, rejections, expect = record["telegrams"], record["rejections"], record["expect"]
     must_not_release = record["must_not_release"]
-    expect = record["expect"]
-    chunks = record.get("chunks", [])
 
-    def run() -> Outcome:
-        events = _run_stream(keys, stream, chunks)
+    def judge(events: list[Event]) -> str:
         found = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
-        refused = [event for event in events if not isinstance(event, MeterTelegram)]
+        rejected = [event for event in events if isinstance(event, Rejection)]
         faults = _differences(telegrams, found)
-        said = [_rejection(event) for event in refused]
-        if said != rejections:
-            faults.append(f"rejections {said} instead of {rejections}")
-        released = "".join([*map(to_json, found), *map(str, refused)])
+        got = [_rejection(event) for event in rejected]
+        if got != rejections:
+            faults.append(f"rejections {got} instead of {rejections}")
+        released = "".join([*map(to_json, found), *map(str, rejected)])
         faults += [
-            "a part of a refused plaintext was released" for text in must_not_release if text in released
+            "a part of a rejected plaintext was released" for text in must_not_release if text in released
         ]
         if not faults:
-            return Outcome(expect, passed=True)
-        got = " ".join(sorted({r.reason.value for r in refused})) or ("decoded" if found else "noise")
-        return Outcome(f"{got}: {'; '.join(faults)}", passed=False, fields=_explained(events, stream, keys))
+            return str(expect)
+        reasons = " ".join(sorted({event.reason.value for event in rejected}))
+        return f"{reasons or ('decoded' if found else 'noise')}: {'; '.join(faults)}"
 
-    return Case(record["id"], tuple(record["flags"]), expect, run)
+    keys, stream = _key_ring(record["keys"]), bytes.fromhex(record["stream"])
+    return _stream_case(
+        record["id"], tuple(record["flags"]), expect, keys, stream, judge, record.get("chunks", [])
+    )
 
 
-def _rejection(refused: Rejection) -> dict[str, Any]:
-    said: dict[str, Any] = {"reason": refused.reason.value, "offset": refused.offset}
-    return said | ({"hint": refused.hint.value} if refused.hint else {})
+def _rejection(rejection: Rejection) -> dict[str, Any]:
+    shown: dict[str, Any] = {"reason": rejection.reason.value, "offset": rejection.offset}
+    return shown | ({"hint": rejection.hint.value} if rejection.hint else {})
 
 
 def _differences(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
@@ -190,7 +203,7 @@ def _key_ring(records: list[dict[str, Any]]) -> KeyRing:
     return KeyRing(by_title, others)
 
 
-# Published frames and telegrams (their README says what each `expect` means)
+# Published frames and telegrams (their README explains each `expect`)
 
 _REASON_OF: Final = {
     "ok_tag_but_p1_crc_bad": "checksum",
@@ -213,38 +226,22 @@ def _published_frame(record: dict[str, Any]) -> Case:
     if not withheld:
         keys = KeyRing({}, [MeterKey(Secret(bytes.fromhex(record["key_hex"])), Secret(authentication_key))])
     plaintext = (record["plaintext"] or "").encode("latin-1")
-    # An authentic frame with another APDU in it is no telegram.
+    # An authentic frame with another APDU in it holds no telegram.
     authentic = "decoded" if plaintext else "malformed"
     reason = authentic if expect == "ok" else _REASON_OF[expect]
 
-    def run() -> Outcome:
-        events = _run_stream(keys, frame, [])
+    def judge(events: list[Event]) -> str:
         got = _summary(events)
-        passed = got == reason
-        if passed and reason == "decoded":
-            raw = b"".join(event.raw for event in events if isinstance(event, MeterTelegram))
-            passed = raw == plaintext
-            got = got if passed else "decoded, and the plaintext is another"
-        return Outcome(got, passed, () if passed else _explained(events, frame, keys))
+        raw = b"".join(event.raw for event in events if isinstance(event, MeterTelegram))
+        return "decoded, but the plaintext differs" if got == "decoded" and raw != plaintext else got
 
-    return Case(record["id"], (expect,), reason, run)
+    return _stream_case(record["id"], (expect,), reason, keys, frame, judge)
 
 
 def _published_telegram(record: dict[str, Any]) -> Case:
     text = record["telegram_text"].encode("latin-1")
     expect = "checksum" if record["crc_valid"] is False else "decoded"
-
-    def run() -> Outcome:
-        events = _run_stream(KeyRing(), text, [])
-        got = _summary(events)
-        return Outcome(got, got == expect, () if got == expect else _explained(events, text, KeyRing()))
-
-    return Case(record["id"], (record.get("country", "telegram"),), expect, run)
-
-
-def _summary(events: list[Event]) -> str:
-    said = ["decoded" if isinstance(event, MeterTelegram) else event.reason.value for event in events]
-    return " ".join(said) or "noise"
+    return _stream_case(record["id"], (record.get("country", "telegram"),), expect, KeyRing(), text, _summary)
 
 
 # NIST CAVP: sections in brackets, then `Name = value` lines, and FAIL where the tag must not verify
@@ -259,7 +256,7 @@ def _read_cavp(text: str) -> Iterator[Case]:
     for line in [*text.splitlines(), "Count = 0"]:
         setting, value = _SETTING.fullmatch(line.strip()), _FIELD.fullmatch(line.strip())
         if (setting or line.startswith("Count")) and record:
-            # 96 bits of nonce and tag are what general-glo-ciphering has; the others are no frames.
+            # 96 bits of nonce and tag are what general-glo-ciphering has; the others cannot be frames.
             if (settings["Keylen"], settings["IVlen"], settings["Taglen"]) == (128, 96, 96):
                 yield _cavp_case(dict(settings), record)
             record = {}
@@ -282,7 +279,7 @@ def _cavp_case(settings: dict[str, int], record: dict[str, str]) -> Case:
         plaintext = open_gcm(key, iv, aad, ciphertext, tag)
         got = "authentication" if plaintext is None else "decrypted"
         passed = plaintext == expected
-        return Outcome(got if passed or got != expect else "decrypted, and the plaintext is another", passed)
+        return Outcome(got if passed or got != expect else "decrypted, but the plaintext differs", passed)
 
     sizes = f"PTlen={settings['PTlen']} AADlen={settings['AADlen']}"
     return Case(f"{sizes} Count={record['Count']}", (f"AADlen={settings['AADlen']}",), expect, run)

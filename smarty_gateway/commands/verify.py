@@ -1,4 +1,4 @@
-"""`verify`: runs test vectors through the very code that reads meters, and says which hold."""
+"""`verify`: runs test vectors through the code that reads meters, and prints which hold."""
 
 import argparse
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import smarty_gateway
+from smarty_gateway.commands.options import Subparsers, add_verbose
 from smarty_gateway.commands.vector_files import Case, Outcome, VectorFileError, load_cases
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.fields import print_fields
@@ -20,7 +21,7 @@ _INSTALLED: Final = (_PACKAGE / "vectors", _PACKAGE.parent / "vectors")
 _SCHEMA: Final = "schema.json"
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "verify",
@@ -38,7 +39,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--format", choices=["table", "json"], default="table", help="how to print (default: table)"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show failing cases field by field")
+    add_verbose(parser, "show failing cases field by field")
     parser.set_defaults(execute=execute)
 
 
@@ -46,9 +47,9 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """Run the vectors.
 
     Raises:
-        VectorFileError: a file cannot be read, or is of no known layout.
+        VectorFileError: a file cannot be read, or its layout is not known.
     """
-    # All files are read first, so that a wrong one is said at once and not behind minutes of work.
+    # All files are read first, so that a wrong one is reported at once and not after minutes of work.
     loaded = [(path, load_cases(path)) for path in _files(args.paths or [_installed_vectors()])]
     results = [(path, case, _run(case)) for path, cases in loaded for case in cases]
     failed = [(path, case, outcome) for path, case, outcome in results if not outcome.passed]
@@ -66,7 +67,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 def _run(case: Case) -> Outcome:
     try:
         return case.run()
-    except Exception as error:  # noqa: BLE001 - whatever escapes the core is a bug, and a failed case
+    except Exception as error:  # noqa: BLE001 - any exception of the core is a bug, and a failed case
         return Outcome(f"a crash: {error!r}", passed=False)
 
 

@@ -34,6 +34,8 @@ from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPE
 UNNAMED_METERS: Final = 50
 #: Seconds of silence after which a meter that nobody configured is forgotten.
 FORGOTTEN_SECONDS: Final = 86_400.0
+#: How readings are printed.
+STDOUT_FORMATS: Final = ("json", "table", "telegram")
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
 #: What the gateway itself publishes beside the meters.
 _TAKEN_NAMES: Final = ("status", "health")

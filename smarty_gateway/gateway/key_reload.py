@@ -1,7 +1,7 @@
-"""The keys that are in force: a key file that is read again when it changes.
+"""The keys in use: a key file that is read again when it changes.
 
-A bad new version leaves the old keys in force and is said; a meter must not go dark because somebody
-saved a file half-way.
+A bad new version is logged and leaves the old keys in use: a meter must not go dark because somebody saved a
+file half-way.
 """
 
 import logging
@@ -17,12 +17,15 @@ _log: Final = logging.getLogger(__name__)
 
 
 class KeysInForce:
-    """The keys of one file; where there is none, those that are given.
+    """The keys of one file, or those given where there is no file.
 
     Args:
         path: the key file; None where there is none yet.
         ring: the keys without a file.
-        find: looks for a key file that came later, because a user made it as the log advised.
+        find: looks for a key file that a user made later, as the log advised.
+
+    Attributes:
+        ring: all keys. It is replaced as a whole, so any thread may take it at any time.
 
     Raises:
         KeyFileError: the file cannot be used, or others can read it.
@@ -36,21 +39,20 @@ class KeysInForce:
         self._version = _version_of(path)
         self.ring = (ring or KeyRing()) if path is None else _load(path)
 
-    def refresh(self, *, asked: bool = False) -> bool:
-        """Read the file again if it changed, or if somebody asked; tell whether there are new keys."""
+    def refresh(self, *, asked: bool = False) -> None:
+        """Read the file again if it changed, or if a user asked."""
         if self._path is None:
             self._path = self._find()
         version = _version_of(self._path)
         if self._path is None or not (asked or version != self._version):
-            return False
+            return
         self._version = version
         try:
             self.ring = _load(self._path)
         except GatewayError as error:
-            _log.error("%s; the keys that were read before stay in force", error)
-            return False
-        _log.warning("%s was read: %r", self._path, self.ring)
-        return True
+            _log.error("%s; keeping the keys loaded before", error)
+        else:
+            _log.warning("%s was read: %r", self._path, self.ring)
 
 
 def _load(path: Path) -> KeyRing:
@@ -61,7 +63,7 @@ def _load(path: Path) -> KeyRing:
 
 
 def _version_of(path: Path | None) -> tuple[int, ...] | None:
-    """Tell one version of a file from another; None while it is not there."""
+    """Return what differs between versions of a file; None while it is not there."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""One meter as the gateway knows it: its name, its sources, when it last spoke, how it fares."""
+"""One meter as the gateway knows it: its name, its sources, when it was last heard, its health."""
 
 import statistics
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from typing import Final
 
 from smarty_gateway.outputs.output import Health
 
-#: A P1 port speaks every 10 s at least, so a plaintext meter that was silent for longer may be elsewhere.
-SILENT_SECONDS: Final = 30.0
+#: A P1 port sends at least every 10 s, so a plaintext meter that was silent for longer may be elsewhere.
+_SILENT_SECONDS: Final = 30.0
 _INTERVALS: Final = 10
 
 
@@ -20,10 +20,10 @@ class Meter:
         sources: those of its entry, by their text; None for a meter that no entry names.
         source: where it was last accepted.
         last: when, by the monotonic clock; None before the first time in this run.
-        key: who it is; an object id stays the same as long as the key does.
+        key: tells it from all others; an object id stays the same as long as the key does.
         object_id: what identifies it in discovery.
-        plaintext_at: when plaintext pretended to be it on its own source.
-        downgrade_said_at: when that was last logged.
+        plaintext_at: when plaintext last pretended to be it on its own source.
+        downgrade_logged_at: when that was last logged.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Meter:
     key: str = ""
     object_id: str = ""
     plaintext_at: float = float("-inf")
-    downgrade_said_at: float = float("-inf")
+    downgrade_logged_at: float = float("-inf")
     health: Health = field(default_factory=Health)
     _intervals: list[float] = field(default_factory=list)
 
@@ -51,7 +51,7 @@ class Meter:
 
     def sends_elsewhere(self, source: str, now: float) -> bool:
         """True if it was heard on another source a moment ago."""
-        return self.source != source and self.last is not None and now - self.last < SILENT_SECONDS
+        return self.source != source and self.last is not None and now - self.last < _SILENT_SECONDS
 
     @property
     def period(self) -> float:

@@ -1,7 +1,7 @@
-"""What is logged about meters that a source brings: a bounded number of lines, whatever it brings.
+"""The log of meters that a source brings: a bounded number of lines, whatever it brings.
 
-Whoever controls a source decides what comes from it, and must not fill the log or use up what may be said
-about other sources. What is not said is counted, once an hour.
+An attacker who controls a source must not fill the log or use up the lines of other sources. What is not
+logged is counted, and the counts are logged once an hour.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from typing import Final
 _HOUR: Final = 3600.0
 #: Of each source; the rest is counted.
 _NAMED_MAX: Final = 5
-_SAID_MAX: Final = 20
+_LINES_MAX: Final = 20
 
 
 class SourceLog:
@@ -25,24 +25,24 @@ class SourceLog:
     def __init__(self, write: Callable[[str], None], started: float) -> None:
         self._write = write
         self._next_hour = started + _HOUR
-        self._said: dict[str, set[str]] = {}
-        self._unsaid: Counter[str] = Counter()
+        self._logged: dict[str, set[str]] = {}
+        self._unlogged: Counter[str] = Counter()
         self._named: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
 
-    def say_once(self, source: str, line: str) -> None:
+    def log_once(self, source: str, line: str) -> None:
         """Log a line about a source, unless it was logged before."""
-        said = self._said.setdefault(source, set())
-        if line in said:
+        logged = self._logged.setdefault(source, set())
+        if line in logged:
             return
-        if len(said) < _SAID_MAX:
-            said.add(line)
+        if len(logged) < _LINES_MAX:
+            logged.add(line)
             self._write(f"{source}: {line}")
         else:
-            self._unsaid[source] += 1
+            self._unlogged[source] += 1
 
     def name_unconfigured(self, source: str, meter: str) -> None:
-        """Log that a meter without an entry speaks; of many only the first ones."""
+        """Log a meter without an entry; of many only the first ones."""
         self._named[source] += 1
         if self._named[source] <= _NAMED_MAX:
             self._write(f"{source}: unconfigured meter on this source; publishing it as {meter}")
@@ -64,10 +64,10 @@ class SourceLog:
             self._write(
                 f"{source}: {number} telegrams of too many unconfigured meters were ignored in the last hour"
             )
-        for source, number in self._unsaid.items():
+        for source, number in self._unlogged.items():
             self._write(
                 f"{source}: {number} more telegrams were ignored or held back in the last hour, for reasons "
                 "like those logged before"
             )
-        for counts in (self._named, self._refused, self._unsaid):
+        for counts in (self._named, self._refused, self._unlogged):
             counts.clear()

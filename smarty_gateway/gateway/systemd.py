@@ -1,4 +1,4 @@
-"""Tells systemd that the gateway is ready, alive and stopping, when it asks to be told.
+"""Tells systemd that the gateway is ready, alive and stopping, where systemd asks for it.
 
 The protocol is one datagram a message (sd_notify(3)), which needs no library.
 """
@@ -21,7 +21,7 @@ def notify(*states: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """Give how often the service manager wants to hear of us, None if it does not ask."""
+    """Return half the service manager's watchdog interval; None if there is no watchdog."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
     if not microseconds.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

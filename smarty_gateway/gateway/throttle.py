@@ -1,8 +1,9 @@
-"""Slows a source down by what its bytes cost, unless they prove to be readings.
+"""Slows a source down by what its bytes cost, unless they turn out to be readings.
 
 A meter's line carries 11.5 kB a second, but a peer on the network can send a thousand times as much. What
-verifies flows at full speed, however many meters share a source. For all else a source gets a share of a
-processor, so that it cannot take the processor from the other meters: it is read later, and nothing is lost.
+verifies is read at full speed, however many meters share a source. For everything else a source gets a share
+of a processor, so that it cannot take the processor from the other meters: it is read later, and nothing is
+lost.
 """
 
 from typing import Final
@@ -24,27 +25,27 @@ class Throttle:
         now: the time of the monotonic clock.
     """
 
-    __slots__ = ("_allowance", "_last", "_open", "_proven", "_unproven", "_wasted")
+    __slots__ = ("_allowance", "_charged", "_classified", "_last", "_open")
 
     def __init__(self, now: float) -> None:
         self._allowance = _BURST
         self._last = now
-        self._open = 0.0  # spent on bytes of which it is not known yet what they are
-        self._proven = self._unproven = self._wasted = 0
+        self._open = 0.0  # spent on bytes that are not classified yet
+        self._classified = 0
+        self._charged = 0.0  # of the classified bytes
 
     def add_reading(self, size: int, *, is_authenticated: bool) -> None:
-        """Record that so many bytes became a reading that was handed on."""
-        if is_authenticated:
-            self._proven += size
-        else:
-            self._unproven += size
+        """Record bytes that became a reading that was handed on."""
+        self._classified += size
+        self._charged += 0 if is_authenticated else _PLAINTEXT * size
 
     def add_wasted(self, size: int) -> None:
-        """Record that so many bytes were noise, or were refused."""
-        self._wasted += size
+        """Record bytes that were noise, or were rejected."""
+        self._classified += size
+        self._charged += size
 
     def settle(self, cost: float, now: float) -> float:
-        """Charge what was spent, and return for how many seconds the source should not be read.
+        """Charge what was spent, and return the seconds for which the source should not be read.
 
         Args:
             cost: spent since the last call.
@@ -53,10 +54,8 @@ class Throttle:
         self._open += cost
         self._allowance = min(_BURST, self._allowance + (now - self._last) * _SHARE)
         self._last = now
-        known = self._proven + self._unproven + self._wasted
-        if known:
-            charged = (self._wasted + _PLAINTEXT * self._unproven) / known
-            self._allowance -= self._open * charged
-            self._open = 0.0
-            self._proven = self._unproven = self._wasted = 0
+        if self._classified:
+            self._allowance -= self._open * self._charged / self._classified
+            self._open = self._charged = 0.0
+            self._classified = 0
         return 0.0 if self._allowance >= 0 else min(_LONGEST_WAIT, -self._allowance / _SHARE)

@@ -1,9 +1,7 @@
 """A table that updates in place: one block for each meter, with its values, rate and health."""
 
-import logging
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -16,13 +14,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.outputs.table import SECURITY_STYLE
 from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.safe_text import printable
 
-_log = logging.getLogger(__name__)
-#: Seconds; the eye takes this for at once.
+#: Redrawn this often, which the eye takes for at once.
 _REFRESH_SECONDS: Final = 0.25
 #: Rates are of the last minute.
 _RATE_SECONDS: Final = 60.0
@@ -147,6 +145,10 @@ class LiveTable:
         return False
 
     def _run(self) -> None:
+        if crash := crash_of(self._show):
+            self.failure = f"the live table failed: {crash}"
+
+    def _show(self) -> None:
         try:
             with Live(console=self._console, auto_refresh=False, vertical_overflow="crop") as live:
                 while not self._stopping.wait(_REFRESH_SECONDS):
@@ -154,9 +156,6 @@ class LiveTable:
                 live.update(self._draw(), refresh=True)
         except BrokenPipeError:
             self.is_over = True
-        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
-            _log.debug("%s", traceback.format_exc())
-            self.failure = f"the live table failed: {error!r}"
 
     def _draw(self) -> RenderableType:
         if not self._blocks:

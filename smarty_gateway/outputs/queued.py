@@ -7,11 +7,11 @@ dropped, the oldest first, and counted; a recording waits instead.
 import logging
 import queue
 import threading
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final
 
+from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 
 _log = logging.getLogger(__name__)
@@ -98,6 +98,11 @@ class QueuedOutput(ABC):
         self._dropped += 1
 
     def _run(self) -> None:
+        if crash := crash_of(self._write_until_stopped):
+            self.failure = f"{self._label} failed: {crash}"
+        self.is_over = True
+
+    def _write_until_stopped(self) -> None:
         try:
             while (reading := self._queue.get()) is not None:
                 self.write(reading)
@@ -109,8 +114,3 @@ class QueuedOutput(ABC):
             pass
         except OSError as error:
             self.failure = f"{self._label} cannot be written: {error.strerror}"
-        except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
-            _log.debug("%s", traceback.format_exc())
-            self.failure = f"{self._label} failed: {error!r}"
-        finally:
-            self.is_over = True

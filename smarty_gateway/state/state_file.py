@@ -93,6 +93,15 @@ def why_unwritable(folder: Path) -> str | None:
     return "is on a full disk" if usage.total > 0 and usage.free < _LEAST_SPACE else None
 
 
+class StateBusyError(GatewayError):
+    """The state file cannot be used at the moment: another program uses it, or its disk fails."""
+
+    exit_status = ExitStatus.REJECTED
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        super().__init__(f"the state file cannot be used now: {error}; has another program opened it?")
+
+
 class FolderLock:
     """Keeps a second gateway out of a state folder for as long as the process lives.
 
@@ -137,8 +146,8 @@ class StateFile:
         notices: what a user should know about the file, such as that a damaged one was put aside.
 
     Raises:
-        StateError: the file cannot be used; the text says what to do.
-        sqlite3.OperationalError: it is locked, which passes.
+        StateError: the file cannot be used until somebody does something about it.
+        StateBusyError: it is locked, which passes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -155,8 +164,8 @@ class StateFile:
                 self._put_aside()
                 self.connection = self._open()
         except (OSError, sqlite3.Error) as error:
-            if "locked" in str(error):
-                raise
+            if isinstance(error, sqlite3.Error) and "locked" in str(error):
+                raise StateBusyError(error) from None
             why = why_unwritable(folder)
             if why is None:
                 raise StateError(

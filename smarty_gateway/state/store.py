@@ -26,7 +26,7 @@ from typing import Final, Self
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
-from smarty_gateway.state.state_file import FILE_NAME, StateFile, transaction
+from smarty_gateway.state.state_file import FILE_NAME, StateBusyError, StateFile, transaction
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
@@ -102,8 +102,8 @@ class Store:
             it; an output that writes telegrams writes these in the same transaction.
 
     Raises:
-        StateError: the file cannot be used; the text says what to do.
-        sqlite3.OperationalError: it is locked, which passes.
+        StateError: the file cannot be used until somebody does something about it.
+        StateBusyError: it is locked, which passes; also at the end of a `with` block that failed by it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -113,8 +113,12 @@ class Store:
         self.path, self.is_kept, self.notices = file.path, file.is_kept, file.notices
         self._connection = file.connection
         self._opened = time.monotonic()
-        (self._served_before,) = self._connection.execute("SELECT seconds FROM service").fetchone()
-        self._seen = self._data_version()
+        try:
+            (self._served_before,) = self._connection.execute("SELECT seconds FROM service").fetchone()
+            self._seen = self._data_version()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise StateBusyError(error) from None
 
     def _data_version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
@@ -127,8 +131,10 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise StateBusyError(error) from error
 
     def close(self) -> None:
         """Close the file."""

@@ -63,7 +63,7 @@ def started(*arguments: object, stderr: int = subprocess.PIPE) -> Iterator[subpr
 
 @pytest.fixture
 def port() -> Iterator[tuple[int, str]]:
-    """Give the meter's end of a serial line, and the name of ours."""
+    """Return the meter's end of a serial line, and the name of ours."""
     meter, ours = os.openpty()
     tty.setraw(ours, termios.TCSANOW)
     try:
@@ -271,7 +271,7 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
     done = smarty_gateway("capture", SAMPLE, target)
     assert done.returncode == 2
     assert done.stderr.decode() == (
-        f"smarty-gateway: {target} is there already; name another file, or remove it first\n"
+        f"smarty-gateway: {target} exists; name another file, or remove it first\n"
     )
     assert target.read_text() == "mine"
     keys = tmp_path / "b.keys.yaml"
@@ -319,7 +319,7 @@ def test_a_redacted_file_shows_nothing_and_decodes_as_before(stream: bytes, tmp_
     chunks = old_capture(source, stream)
     done = smarty_gateway("capture", source, target, "--keys", SAMPLE_KEYS, "--redact")
     assert done.returncode == 0
-    assert b"redacted, so that none of the originals is left" in done.stderr
+    assert b"redacted, none of the originals is left" in done.stderr
     assert [(seconds, len(data)) for seconds, data in chunks_in(target)] == [
         (seconds, len(data)) for seconds, data in chunks
     ]

@@ -23,7 +23,7 @@ from vectors.generate import sample_recording
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give a key file that nobody else can read."""
+    """Return a key file that nobody else can read."""
     path = tmp_path / "my keys.yaml"
     shutil.copy(SAMPLE_KEYS, path)
     path.chmod(0o600)

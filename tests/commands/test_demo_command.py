@@ -65,12 +65,12 @@ class Terminal:
 
     @property
     def shown(self) -> str:
-        """Give all that was written to the terminal."""
+        """Return all that was written to the terminal."""
         return self._shown.decode("utf-8", "replace")
 
     @property
     def text(self) -> str:
-        """Give the same without colours and movements."""
+        """Return the same without colours and movements."""
         return ESCAPES.sub("", self.shown)
 
     def type(self, keys: bytes) -> None:
@@ -92,7 +92,7 @@ class Terminal:
 
 @contextmanager
 def terminal(*arguments: object, folder: Path) -> Iterator[Terminal]:
-    """Give a terminal with a command in it, which ends with the block."""
+    """Return a terminal with a command in it, which ends with the block."""
     opened = Terminal(*arguments, folder=folder)
     try:
         yield opened
@@ -161,7 +161,7 @@ def test_no_process_and_no_thread_holds_it_up_when_its_reader_has_gone(tmp_path:
 def test_a_time_that_is_none_is_refused(tmp_path: Path, seconds: str) -> None:
     done = smarty_gateway("demo", f"--seconds={seconds}", folder=tmp_path)
     assert done.returncode == 2
-    assert b"is no number of seconds" in done.stderr
+    assert b"is not a number of seconds" in done.stderr
 
 
 def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from vectors.building_blocks import (
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a key file."""
+    """Return a folder with a key file."""
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"keys:\n  SAG1030700012345: {HOUSE_KEY.hex()}\n", "utf-8")
     keys.chmod(0o600)
@@ -158,7 +158,7 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
                 "reset-counter", "SAG1030700012345", "--state", folder / "state/smarty-gateway"
             )
             assert done.returncode == 0, done.stderr
-            running.wait_for_log("begins anew")
+            running.wait_for_log("reset as requested")
             port.write(encrypted(49))
             running.wait_for_readings(1)
             assert running.stop() == 0
@@ -166,7 +166,7 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
         port.close()
 
 
-def test_a_counter_begins_anew_even_while_its_meter_is_away(folder: Path) -> None:
+def test_a_counter_is_reset_even_while_its_meter_is_away(folder: Path) -> None:
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
     with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
         running.wait_for_port(port.name)
@@ -178,7 +178,7 @@ def test_a_counter_begins_anew_even_while_its_meter_is_away(folder: Path) -> Non
         state = folder / "state/smarty-gateway"
         done = smarty_gateway("reset-counter", "SAG1030700012345", "--state", state, folder=folder)
         assert done.returncode == 0, done.stderr
-        running.wait_for_log("begins anew")
+        running.wait_for_log("reset as requested")
         assert running.stop() == 0
     with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
         running.wait_for_port(port.name)
@@ -227,7 +227,7 @@ def test_a_key_that_is_added_while_the_gateway_runs_is_used(folder: Path) -> Non
             running.wait_for_log("rejected no-key")
             keys.write_text("keys:\n  SAG1030700012345: 1234\n", "utf-8")
             running.send(signal.SIGHUP)
-            running.wait_for_log("stay in force")
+            running.wait_for_log("keeping the keys loaded before")
             keys.write_text(good, "utf-8")
             running.wait_for_log("was read")
             port.write(encrypted(2))
@@ -318,7 +318,7 @@ def test_of_two_ports_that_send_the_same_meter_only_one_is_believed(folder: Path
             ports[0].write(belgium(0))
             running.wait_for_readings(1)
             ports[1].write(belgium(0))
-            running.wait_for_log("sends the meter 1SAG1100000001 already")
+            running.wait_for_log("ignoring 1SAG1100000001 on this source")
             ports[0].write(belgium(1))
             running.wait_for_readings(2)
             assert [reading["timestamp"][17:19] for reading in running.readings] == ["00", "01"]
@@ -408,7 +408,7 @@ class _Peer(threading.Thread):
 
 @pytest.fixture
 def peers() -> Iterator[list[_Peer]]:
-    """Give a list whose servers are closed at the end."""
+    """Return a list whose servers are closed at the end."""
     found: list[_Peer] = []
     yield found
     for peer in found:
@@ -635,8 +635,8 @@ def test_a_rejection_of_one_meter_on_a_shared_recording_ends_with_1(folder: Path
     [
         (belgium(1), 0, b""),
         (belgium(1).replace(b"000531", b"000532") + belgium(2), 1, b"rejected checksum"),
-        (encrypted(1)[:-1] + b"x", 1, b"no telegram that can be believed"),
-        (b"", 1, b"no telegram that can be believed"),
+        (encrypted(1)[:-1] + b"x", 1, b"no valid telegram found"),
+        (b"", 1, b"no valid telegram found"),
     ],
 )
 def test_a_recording_that_is_not_all_good_ends_with_1(
@@ -687,7 +687,7 @@ def test_the_service_manager_is_told_of_ready_alive_and_stopping(folder: Path) -
         (("run", "--source", "-", "--keys", "open.yaml"), 78, "chmod 600"),
         (("run", "--source", "/dev/null", "--state", "keys.yaml"), 78, "state folder"),
         (("run", "--source", "-", "--keys", "ab" * 16), 78, "looks like a key and is not shown"),
-        (("reset-counter", "nobody", "--state", "s"), 2, "there is none at all"),
+        (("reset-counter", "nobody", "--state", "s"), 2, "there are no counters"),
     ],
 )
 def test_what_is_wrong_at_the_start_is_one_line(

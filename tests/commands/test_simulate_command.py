@@ -44,7 +44,7 @@ def simulating(folder: Path, *arguments: object, lines: int = 1) -> Iterator[tup
 
 
 def listen(descriptor: int, keys: KeyRing, enough: int) -> list[Event]:
-    """Read from a meter until there are so many events."""
+    """Read from a meter until there are this many events."""
     stream = MeterStream(keys)
     events: list[Event] = []
     end = time.monotonic() + LIMIT

@@ -56,7 +56,7 @@ def test_each_case_has_its_id_what_was_expected_what_came_and_whether_it_passed(
 
 
 def changed(tmp_path: Path, name: str, old: str, new: str) -> Path:
-    """Give a copy of a vector file in which something is wrong."""
+    """Return a copy of a vector file in which something is wrong."""
     text = (VECTORS / name).read_text("utf-8")
     assert old in text
     path = tmp_path / name

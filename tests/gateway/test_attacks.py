@@ -1,6 +1,6 @@
 """A hostile source beside a healthy encrypted meter: it costs its own readings and nothing else.
 
-Each attack was seen to work once. The healthy meter speaks every half second; every reading must be at the
+Each attack was seen to work once. The healthy meter sends every half second; every reading must be at the
 broker within two seconds, with a bounded memory and log, and afterwards all is as if nothing had been.
 """
 
@@ -31,7 +31,7 @@ _LINES: Final = 200
 
 
 class Flooder(threading.Thread):
-    """A TCP server that sends to whoever connects, as fast as it is read, the same pieces over and over."""
+    """A TCP server that sends the same pieces over and over, as fast as its client reads them."""
 
     def __init__(self, pieces: list[bytes], *, pause: float = 0.0) -> None:
         super().__init__(daemon=True)
@@ -142,13 +142,13 @@ def peak_megabytes(pid: int) -> float:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
-    """Give a broker that takes no packets of more than 8 kB."""
+    """Return a broker that takes no packets of more than 8 kB."""
     with Broker(tmp_path, options=("max_packet_size 8192",)) as found:
         yield found
 
 
 class Street:
-    """A folder with a gateway for the house, and for whoever else is there."""
+    """A folder with a gateway for the house and an attacker."""
 
     def __init__(self, folder: Path, broker: Broker) -> None:
         self.folder, self.broker = folder, broker
@@ -167,7 +167,7 @@ class Street:
         )
 
     def speak(self, running: Running, listener: Subscriber, times: int) -> float:
-        """Let the house speak, and return after how long at most a state as new as each frame was there.
+        """Send telegrams of the house, and return how late a state as new as each frame was at most.
 
         While there is no connection, a newer state takes the place of an older one.
         """

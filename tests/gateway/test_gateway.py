@@ -10,6 +10,7 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.key_reload import KeysInForce
+from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.sources.address import parse_address
 from tests.support.commands import LIMIT
@@ -45,30 +46,29 @@ class SlowOutput:
         """Nothing needs to be opened."""
 
     def publish(self, reading: Reading) -> None:
-        """Take note."""
+        """Record it."""
         self.done.append(reading.meter)
 
     def forget(self, meter: str) -> None:
         """Hold nothing."""
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
-        """Take no note."""
+        """Ignore it."""
 
     def stop(self, seconds: float) -> None:
-        """Take note."""
+        """Record it."""
         assert seconds > 0
         self.done.append("stopped")
 
 
 def gateway_of(recording: Path, output: SlowOutput) -> Gateway:
-    gateway = Gateway(Config((MeterConfig((parse_address(str(recording)),)),)), KeysInForce(None))
-    gateway.outputs.append(output)
-    return gateway
+    config = Config((MeterConfig((parse_address(str(recording)),)),))
+    return Gateway(config, KeysInForce(None), StateKeeper(config), [output])
 
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Give a recording of one telegram."""
+    """Return a recording of one telegram."""
     path = tmp_path / "one.bin"
     path.write_bytes(belgium(1))
     return path
@@ -93,7 +93,7 @@ class PausingOutput(SlowOutput):
         super().publish(reading)
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: ARG002 - only that it came matters
-        """Let go."""
+        """Let the reader go on."""
         self._looked_at.set()
 
 
@@ -125,7 +125,7 @@ def test_an_output_that_fails_behind_the_end_of_a_recording_is_said(
     assert "the disk is full" in caplog.messages
 
 
-def test_whoever_stops_the_gateway_does_not_wait_for_a_slow_output(recording: Path) -> None:
+def test_a_stop_does_not_wait_for_a_slow_output(recording: Path) -> None:
     output = SlowOutput(10**9)
     gateway = gateway_of(recording, output)
     gateway.stop()

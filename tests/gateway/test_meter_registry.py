@@ -79,7 +79,7 @@ def test_the_identity_of_a_configured_meter_is_dropped_and_counted_on_another_so
         assert place.hear(meter("A1"), "/b", now) is None
     assert place.hear(meter("A1"), "/b", 10_000) is None
     assert place.registry.health()["house"].elsewhere == 5
-    assert place.says("ignored here") == 1
+    assert place.says("ignoring A1 on this source") == 1
 
 
 @pytest.mark.parametrize("line", ["0-0:96.1.0(A1)", "0-0:96.1.1(A-1)", "0-0:96.1.1(a1)"])
@@ -405,7 +405,7 @@ def test_the_log_of_one_source_leaves_room_for_that_of_others() -> None:
         place.hear(meter(f"H{number}"), "/b", number)
         place.hear(telegram("FLU5\\1", "0-0:96.1.1(H)", f"0-0:96.1.0(X{number})"), "/c", number)
     assert place.says("/b: more than 50 meters") == 1
-    assert place.says("/c: what calls itself H is ignored here") == 1
+    assert place.says("/c: ignoring H on this source") == 1
     assert len(place.said) < 30
 
 

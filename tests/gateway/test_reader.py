@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.config.values import MeterConfig
-from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
+from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.identities import Identities
-from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.sources.opening import source_for
@@ -51,9 +50,8 @@ def test_a_port_with_another_speed_is_found_out_and_said(
         address,
         meters,
         lambda line: source_for(address, line),
-        KeyRing(),
-        identities := Identities(),
-        MeterRegistry(meters, identities, lambda _: None),
+        KeysInForce(None),
+        StateKeeper(Config(meters)),
         readings.append,
         garbage_seconds=0.3,
     )

@@ -15,7 +15,7 @@ from vectors.building_blocks import HOUSE_KEY, belgium, frame, luxembourg
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with a key file."""
+    """Return a folder with a key file."""
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"keys:\n  SAG1030700012345: {HOUSE_KEY.hex()}\n", "utf-8")
     keys.chmod(0o600)
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ports(folder: Path) -> Iterator[list[PtyPort]]:
-    """Give two ports."""
+    """Return two ports."""
     found = [PtyPort(folder / name) for name in ("one", "two")]
     yield found
     for port in found:

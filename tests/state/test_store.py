@@ -18,7 +18,14 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
-from smarty_gateway.state.state_file import VERSION, FolderLock, StateError, StateFile, state_folder
+from smarty_gateway.state.state_file import (
+    VERSION,
+    FolderLock,
+    StateBusyError,
+    StateError,
+    StateFile,
+    state_folder,
+)
 from smarty_gateway.state.store import Holder, Store, StoredCounter
 from tests.support.commands import LIMIT, ROOT, environment
 
@@ -503,3 +510,20 @@ def test_with_a_full_disk_telegrams_that_wait_in_the_file_stay_there_and_fill_no
     (tmp_path / "gateway.sqlite3-wal").rmdir()
     with Store(tmp_path) as store:
         assert store.count_undelivered() == 2000
+
+
+def reset_in_locked_file(folder: Path) -> None:
+    """Reset a counter, as the command does, while another program writes."""
+    with (
+        closing(sqlite3.connect(folder / "gateway.sqlite3", isolation_level=None)) as other,
+        Store(folder) as store,
+    ):
+        store._connection.execute("PRAGMA busy_timeout=0")
+        other.execute("BEGIN IMMEDIATE")
+        store.reset([TITLE])
+
+
+def test_a_command_that_finds_the_file_locked_ends_with_1_and_a_line(tmp_path: Path) -> None:
+    with pytest.raises(StateBusyError, match="cannot be used now: database is locked") as caught:
+        reset_in_locked_file(tmp_path)
+    assert caught.value.exit_status == 1

@@ -1,0 +1,141 @@
+"""Which meter goes out under a configured name, where an entry names a source but no meter.
+
+The first meter on the source gets the name. A second one is a rival: it is held back until it is clear
+whether it replaces the first one or sends beside it.
+
+* A meter whose frames verify takes the name from a plaintext one at once, and never loses it to one.
+* A rival waits for two minutes, or three periods of the named meter. If that was silent meanwhile, the rival
+  takes the name.
+* A rival that is heard while the named meter sends, too, goes out under its own id.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from smarty_gateway.config.values import FORGOTTEN_SECONDS, MeterConfig
+from smarty_gateway.gateway.meter import Meter
+from smarty_gateway.gateway.sender import Sender, shown_key
+from smarty_gateway.gateway.source_log import SourceLog
+from smarty_gateway.safe_text import printable
+from smarty_gateway.state.store import Holder
+
+_HELD_SECONDS: Final = 120.0
+_HELD_PERIODS: Final = 3
+#: For each name, whatever `unnamed` says.
+_RIVALS_MAX: Final = 50
+
+
+@dataclass(slots=True)
+class _Rival:
+    """Another meter on the source of a named one.
+
+    Attributes:
+        since: when it was first heard.
+        is_beside: the named meter was heard meanwhile.
+    """
+
+    since: float
+    last: float
+    is_beside: bool = False
+
+
+class Claim(Enum):
+    """Whether a meter gets the name of an entry."""
+
+    GRANTED = "granted"
+    HELD = "held"  #: not known yet
+    REFUSED = "refused"
+
+
+class NameClaims:
+    """The holders of the configured names, and their rivals.
+
+    Args:
+        holders: who held the names before.
+        sources: logs what concerns a source.
+        write: takes other lines.
+
+    Attributes:
+        holders: who holds the names.
+    """
+
+    def __init__(
+        self, holders: Mapping[str, Holder], sources: SourceLog, write: Callable[[str], None]
+    ) -> None:
+        self.holders = dict(holders)
+        self._sources = sources
+        self._write = write
+        self._rivals: dict[str, dict[str, _Rival]] = {}  # by name, then by key
+
+    def judge(self, meter: Meter, sender: Sender, now: float) -> Claim:
+        """Decide whether a sender gets the name of a meter."""
+        held = self.holders.get(meter.name)
+        if held is None or (sender.is_authenticated and not held.is_authenticated):
+            return Claim.GRANTED
+        if not sender.is_live:
+            return Claim.REFUSED
+        rival = self._rival(meter, sender, now)
+        if rival is None:
+            return Claim.HELD
+        rival.last = now
+        rival.is_beside = rival.is_beside or (meter.last is not None and meter.last >= rival.since)
+        if now - rival.since < max(_HELD_SECONDS, _HELD_PERIODS * meter.period):
+            return Claim.HELD
+        if not rival.is_beside and (sender.is_authenticated or not held.is_authenticated):
+            return Claim.GRANTED
+        if held.second is None:
+            self.holders[meter.name] = replace(held, second=sender.shown)
+            self._write(_two_meters(meter.name, sender.shown, sender.source))
+        return Claim.REFUSED
+
+    def _rival(self, meter: Meter, sender: Sender, now: float) -> _Rival | None:
+        """Return a sender as a rival; None if there are too many."""
+        rivals = self._rivals.setdefault(meter.name, {})
+        rival = rivals.get(sender.key)
+        if rival is None and len(rivals) >= _RIVALS_MAX:
+            self._sources.count_refused(sender.source)
+        elif rival is None:
+            rival = rivals[sender.key] = _Rival(now, now)
+            self._sources.log_once(
+                sender.source,
+                f"a second meter, {sender.shown}, sends on the source of {printable(meter.name)}; its "
+                "readings are held back for two minutes, to see whether it replaces that meter",
+            )
+        return rival
+
+    def take(self, meter: Meter, sender: Sender) -> Holder | None:
+        """Assign the name of a meter to a sender, and return the holder before it."""
+        before = self.holders.get(meter.name)
+        if before is not None:
+            self._write(
+                f"{printable(meter.name)} is now the meter {sender.shown} (was {shown_key(before.meter)})"
+            )
+        self.holders[meter.name] = Holder(sender.key, sender.is_authenticated)
+        self._rivals.pop(meter.name, None)
+        return before
+
+    def tick(self, now: float) -> None:
+        """Forget rivals that were silent for long."""
+        for name, rivals in self._rivals.items():
+            self._rivals[name] = {
+                k: rival for k, rival in rivals.items() if now - rival.last < FORGOTTEN_SECONDS
+            }
+
+
+def two_meters_warnings(entries: Iterable[MeterConfig], holders: Mapping[str, Holder]) -> list[str]:
+    """Return a warning for each entry without `id` whose source brought two meters in an earlier run."""
+    return [
+        _two_meters(entry.name, held.second, ", ".join(source.text for source in entry.sources))
+        for entry in entries
+        if entry.name is not None and entry.id is None
+        if (held := holders.get(entry.name)) is not None and held.second is not None
+    ]
+
+
+def _two_meters(name: str, second: str, source: str) -> str:
+    return (
+        f"{source} brings two meters, {printable(name)} and {printable(second)}: give each an entry with its "
+        "`id` in gateway.yaml"
+    )

@@ -1,0 +1,58 @@
+"""Who a telegram says it comes from."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from smarty_gateway.protocol.identities import fold
+from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
+from smarty_gateway.safe_text import printable
+
+_LONGEST_IN_LOG: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """The meter behind a telegram, as far as it is known.
+
+    Attributes:
+        key: tells the meter from all others (see `key_of`).
+        identities: that the telegram may use; none where the first one belongs to another meter.
+        source: where it came from, in the words of the configuration.
+        is_live: it came from a port; a recording is not held back.
+    """
+
+    key: str
+    identities: tuple[str, ...]
+    telegram: MeterTelegram
+    source: str
+    is_live: bool
+
+    @property
+    def is_authenticated(self) -> bool:
+        """True if the tag of its frame verified."""
+        return self.telegram.security is Security.AUTHENTICATED
+
+    @property
+    def shown(self) -> str:
+        """Return its name for the log."""
+        return printable(self.telegram.meter_id[:_LONGEST_IN_LOG])
+
+
+def key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) -> str:
+    """Return the system title if it is proven, else an identity, else the header with its source."""
+    title = telegram.system_title
+    if title is not None and telegram.security is Security.AUTHENTICATED:
+        return title.hex()
+    # What is not proven never looks like a title.
+    if title is not None and not identities:
+        return f"id {title.hex()}"
+    return f"id {identities[0]}" if identities else f"header {fold(telegram.decoded.header)} on {source}"
+
+
+def shown_key(key: str) -> str:
+    """Return a key as people know the meter: by its serial number, or what it calls itself."""
+    kind, _, name = key.rpartition("id ")
+    is_title = not kind and len(name) == 2 * SYSTEM_TITLE_SIZE and key == name
+    serial = serial_from_system_title(bytes.fromhex(name)) if is_title else None
+    return printable((serial or name).upper())

@@ -1,0 +1,149 @@
+"""What the process knows about meters and must outlive it: frame counters, and which meter is which.
+
+It is read from the state file at the start and written back while the gateway runs. An SD card wears out by
+writing, so counters are written rarely, but soon after the first frame of a run: otherwise each crash would
+open the whole run to replays.
+"""
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.protocol.identities import Identities, Owner, fold
+from smarty_gateway.state.store import Holder, Store, StoredCounter
+
+_log = logging.getLogger(__name__)
+
+_SAVE_EVERY: Final = 900.0
+_FIRST_SAVE_AFTER: Final = 55.0
+
+
+class StateKeeper:
+    """The table of identities and the registry of meters, kept in step with the state file.
+
+    Args:
+        config: names the meters.
+        store: the state file; None keeps everything in memory. It is not used where all sources are
+            recordings: those are read as if for the first time, however often, and leave nothing behind.
+
+    Attributes:
+        identities: what the core knows about meters.
+        registry: which meter a telegram comes from.
+    """
+
+    def __init__(self, config: Config, store: Store | None = None) -> None:
+        meters = config.meters
+        self._store = store if any(meter.is_live for meter in meters) else None
+        if self._store is not None:
+            self._store.unsaved_counters = self.counters
+        rows = [] if self._store is None else self._store.all_counters()
+        owners = {} if self._store is None else self._store.owners()
+        holders = {} if self._store is None else self._store.holders()
+        names = {meter.name or meter.id for meter in meters}
+        self._stored = {row.title: row for row in rows}
+        self._saved = {(row.title, row.fingerprint): row.counter for row in rows}
+        self._saved_in_this_run: set[tuple[bytes, str]] = set()
+        self.identities = Identities(
+            None if self._store is None else self._store.counters(),
+            {key: owner for key, owner in owners.items() if isinstance(owner, bytes) or owner in names},
+            encrypted_ids=[m.id for m in meters if m.encrypted and m.id is not None],
+            reserved=_sources_of_ids(meters),
+            guard=threading.Lock(),
+        )
+        self.registry = MeterRegistry(
+            meters,
+            self.identities,
+            lambda line: _log.warning("%s", line),
+            topic="smarty" if config.outputs.mqtt is None else config.outputs.mqtt.topic,
+            holders={name: held for name, held in holders.items() if name in names},
+            titles={row.title: row.source for row in rows},
+            started=time.monotonic(),
+        )
+        self._lock = threading.Lock()
+        self._saved_owners = self._owners()
+        self._next_save = time.monotonic() + _SAVE_EVERY
+        self._is_broken = False
+
+    @property
+    def counters_are_kept(self) -> bool:
+        """True if frame counters outlive the process, or there are none to keep."""
+        return self._store is None or (self._store.is_kept and not self._is_broken)
+
+    def counters(self) -> list[StoredCounter]:
+        """Return the frame counters that changed since they were stored, as they are now."""
+        if self._store is None:
+            return []
+        last = self.identities.counters.last.copy()
+        return [
+            self._row(title, fingerprint, counter)
+            for (title, fingerprint), counter in last.items()
+            if self._saved.get((title, fingerprint)) != counter
+        ]
+
+    def tick(self, now: float) -> None:
+        """Reset the counters that a user has reset, and save what is due."""
+        if self._store is None:
+            return
+        with suppress(sqlite3.Error):  # a file that is locked for a moment is asked again in a second
+            for title in self._store.take_resets():
+                self.identities.counters.reset(title)
+                _log.warning("frame counter of %s reset as requested", title.hex().upper())
+        is_new = any(
+            key not in self._saved_in_this_run and self._saved.get(key) != counter
+            for key, counter in self.identities.counters.last.copy().items()
+        )
+        if is_new or self._owners() != self._saved_owners:
+            self._next_save = min(self._next_save, now + _FIRST_SAVE_AFTER)
+        if now >= self._next_save:
+            self.save()
+
+    def save(self) -> None:
+        """Write what changed to the state file."""
+        if self._store is not None:
+            with self._lock:
+                self._save_in(self._store)
+
+    def _save_in(self, store: Store) -> None:
+        self._next_save = time.monotonic() + _SAVE_EVERY
+        rows, owners = self.counters(), self._owners()
+        try:
+            if rows:
+                store.write(rows)
+            if owners != self._saved_owners:
+                store.write_owners(*owners)
+        except sqlite3.Error as error:
+            if not self._is_broken:
+                _log.error("frame counters cannot be saved in %s: %s", store.path, error)
+            self._is_broken = True
+            return
+        self._saved |= {(row.title, row.fingerprint): row.counter for row in rows}
+        self._saved_in_this_run |= {(row.title, row.fingerprint) for row in rows}
+        self._saved_owners = owners
+        if self._is_broken:
+            _log.warning("frame counters are saved again")
+        self._is_broken = False
+
+    def _row(self, title: bytes, fingerprint: str, counter: int) -> StoredCounter:
+        name, source = self.registry.place_of_title(title)
+        if not name:
+            before = self._stored.get(title)
+            name, source = (title.hex().upper(), "") if before is None else (before.meter, before.source)
+        return StoredCounter(title, fingerprint, counter, name, source)
+
+    def _owners(self) -> tuple[dict[str, Owner], dict[str, Holder]]:
+        return self.identities.owners(), self.registry.holders()
+
+
+def _sources_of_ids(meters: Sequence[MeterConfig]) -> dict[str, set[str]]:
+    """Return the sources that the meter of each configured id may be read on, by the form of `fold`."""
+    found: dict[str, set[str]] = {}
+    for meter in meters:
+        if meter.id is not None:
+            found.setdefault(fold(meter.id), set()).update(source.text for source in meter.sources)
+    return found

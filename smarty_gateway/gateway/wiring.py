@@ -1,0 +1,110 @@
+"""Builds a gateway from a configuration: what is known about meters, the outputs, the readers.
+
+Libraries that only some outputs need are loaded here, with the output.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from smarty_gateway.config.values import Config
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.gateway.gateway import Gateway
+from smarty_gateway.gateway.key_reload import KeysInForce
+from smarty_gateway.gateway.state_keeper import StateKeeper
+from smarty_gateway.outputs.output import Output
+from smarty_gateway.outputs.stdout import StdoutOutput
+from smarty_gateway.signals import handling
+from smarty_gateway.state.state_file import FolderLock
+from smarty_gateway.state.store import Store
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
+    """Open the state file and keep other gateways out of its folder; None where nothing needs to last.
+
+    Raises:
+        StateError: it cannot be used, or another gateway uses it.
+    """
+    if config.outputs.mqtt is None and not any(meter.is_live for meter in config.meters):
+        yield None
+        return
+    lock = FolderLock(folder)
+    try:
+        with Store(folder) as store:
+            store.forget_resets()
+            for notice in store.notices:
+                _log.error("%s", notice)
+            yield store
+    finally:
+        lock.release()
+
+
+def build_gateway(
+    config: Config, keys: KeysInForce, form: str | None = None, store: Store | None = None, options: str = ""
+) -> Gateway:
+    """Build a gateway that is ready to run.
+
+    Args:
+        config: what the user wants.
+        keys: of the meters.
+        form: of readings on standard output; None for what the configuration says.
+        store: the state file; None where there is none.
+        options: what a user must add to `reset-counter`, so that it finds the same state file.
+    """
+    config = _with_one_name_a_source(config)
+    state = StateKeeper(config, store)
+    return Gateway(config, keys, state, _outputs_of(config, form, store), options)
+
+
+def run_until_signal(gateway: Gateway) -> ExitStatus:
+    """Run until SIGTERM or SIGINT; SIGHUP reloads the keys."""
+    handlers = {
+        signal.SIGTERM: gateway.stop,
+        signal.SIGINT: gateway.stop,
+        signal.SIGHUP: gateway.read_keys_again,
+    }
+    with handling(handlers):
+        return gateway.run()
+
+
+def _outputs_of(config: Config, form: str | None, store: Store | None) -> list[Output]:
+    """Return the configured outputs; standard output where there is none."""
+    outputs: list[Output] = []
+    if config.outputs.mqtt is not None and store is not None:
+        from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
+
+        outputs.append(MqttOutput(config, config.outputs.mqtt, store))
+    if form is None and config.outputs.stdout is not None:
+        form = config.outputs.stdout.format
+    if form is None and not outputs:
+        form = "table" if sys.stdout.isatty() else "json"
+    if form is not None:
+        outputs.append(_stdout_output(form))
+    return outputs
+
+
+def _stdout_output(form: str) -> Output:
+    if form == "table" and sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415 - takes a while to load, and a service needs none
+
+        from smarty_gateway.outputs.live_table import LiveTable  # noqa: PLC0415 - the same
+
+        return LiveTable(Console(highlight=False))
+    return StdoutOutput(form)
+
+
+def _with_one_name_a_source(config: Config) -> Config:
+    """Return the configuration with one text for each source, where entries spell it differently."""
+    first = {source.identity: source for meter in config.meters[::-1] for source in meter.sources[::-1]}
+    meters = [
+        replace(meter, sources=tuple(first[source.identity] for source in meter.sources))
+        for meter in config.meters
+    ]
+    return replace(config, meters=tuple(meters))
