@@ -75,11 +75,11 @@ class SendQueue:
                 messages.pop(message.topic, None)
         self._of[message.rank][message.topic] = message
 
-    def take(self, ranks: Iterable[Rank], is_wanted: TopicTest | None = None) -> Message | None:
+    def take(self, ranks: Iterable[Rank], is_wanted: TopicTest = lambda _: True) -> Message | None:
         """Remove and return the next message of these ranks whose topic is wanted."""
         for rank in ranks:
             messages = self._of[rank]
-            topic = next((topic for topic in messages if is_wanted is None or is_wanted(topic)), None)
+            topic = next(filter(is_wanted, messages), None)
             if topic is not None:
                 return messages.pop(topic)
         return None

@@ -91,11 +91,11 @@ class Sender:
         if alone is not None and self._refused.has_room(now):
             self._send_telegram(now, alone.__eq__)
         for ranks, is_doubtful in self._turns(now):
-            is_turn = partial(self._is_turn, ranks, is_doubtful)
-            is_wanted = self._is_doubtful if is_doubtful else self._is_sure
+            is_retained_turn = partial(self._is_retained_turn, is_doubtful)
+            is_telegram_turn = partial(self._is_telegram_turn, ranks, is_doubtful)
             while self._refused.has_room(now) and (
-                self._send_retained(ranks, is_wanted if self._refused.is_searching else None, now)
-                or self._send_telegram(now, is_turn)
+                self._send_retained(ranks, is_retained_turn, now)
+                or self._send_telegram(now, is_telegram_turn)
             ):
                 pass
         self._is_stuck = self._refused.has_room(now) and not self._telegrams_in_flight
@@ -107,17 +107,14 @@ class Sender:
             turns.insert(0 if self._refused.puts_doubtful_first(now) else len(turns), (NAMED + OTHERS, True))
         return turns
 
-    def _is_doubtful(self, topic: str) -> bool:
-        return self._refused.is_doubtful(topic)
+    def _is_retained_turn(self, is_doubtful: bool, topic: str) -> bool:  # noqa: FBT001 - partial
+        return self._refused.is_doubtful(topic) is is_doubtful
 
-    def _is_sure(self, topic: str) -> bool:
-        return not self._refused.is_doubtful(topic)
-
-    def _is_turn(self, ranks: tuple[Rank, ...], is_doubtful: bool, topic: str) -> bool:  # noqa: FBT001 - partial
+    def _is_telegram_turn(self, ranks: tuple[Rank, ...], is_doubtful: bool, topic: str) -> bool:  # noqa: FBT001 - partial
         rank = Rank.STATE if topic in self._named_topics else Rank.OTHERS_STATE
-        return rank in ranks and self._refused.is_doubtful(topic) is is_doubtful
+        return rank in ranks and self._is_retained_turn(is_doubtful, topic)
 
-    def _send_retained(self, ranks: tuple[Rank, ...], is_wanted: TopicTest | None, now: float) -> bool:
+    def _send_retained(self, ranks: tuple[Rank, ...], is_wanted: TopicTest, now: float) -> bool:
         if not self._connection.is_proven:
             # A broker reports that the others are forbidden, but may hang up on these.
             ranks = tuple(rank for rank in ranks if rank not in UNSURE)
