@@ -399,7 +399,7 @@ _UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), is_topic, "blob".__
 
 
 def _is_good(row: Row, checks: tuple[Check, ...]) -> bool:
-    return all(check(value) for check, value in zip(checks, row, strict=True))
+    return len(row) >= len(checks) and all(check(value) for check, value in zip(checks, row, strict=False))
 
 
 def _drop_bad_rows(connection: sqlite3.Connection) -> int:
@@ -407,7 +407,8 @@ def _drop_bad_rows(connection: sqlite3.Connection) -> int:
     dropped = 0
     for table, checks in _COLUMNS.items():
         rows = connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - our own names
-        good = [row for row in rows if _is_good(row, checks)]
+        # A column that another program added comes last.
+        good = [row[: len(checks)] for row in rows if _is_good(row, checks)]
         if len(good) < len(rows):
             # Written again as a whole: the damage may be in the very key by which a row is found.
             dropped += len(rows) - len(good)

@@ -350,3 +350,12 @@ def test_holders_in_a_folder_of_another_user_are_not_asked_for(
 
     monkeypatch.setattr(Path, "exists", refuse)
     assert holders_in(tmp_path) == {}
+
+
+def test_a_column_that_another_program_added_costs_no_counter(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.write([StoredCounter(TITLE, "0" * 8, 7, "house", "/dev/one")])
+    execute(tmp_path, "ALTER TABLE counters ADD COLUMN more")
+    with Store(tmp_path) as store:
+        assert [row.counter for row in store.all_counters()] == [7]
+        assert store.notices == []
