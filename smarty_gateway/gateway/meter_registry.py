@@ -194,10 +194,8 @@ class MeterRegistry:
     def health(self) -> dict[str, Health]:
         """Return the health of all meters, as far as telegrams show it."""
         with self._lock:
-            return {
-                meter.name: meter.health.copy()
-                for meter in (*self._of_name.values(), *self._unnamed.values())
-            }
+            meters = (*self._of_name.values(), *self._unnamed.values())
+            return {meter.name: meter.health.copy() for meter in meters}
 
     def holders(self) -> dict[str, Holder]:
         """Return who holds the configured names, for the state file."""
@@ -288,9 +286,7 @@ class MeterRegistry:
         keys = (sender.key,) if title is None else (sender.key, title.hex())
         found += [self._of_key[key] for key in keys if key in self._of_key]
         owners = map(self._identities.owner_of, sender.identities)
-        found += [
-            self._of_name[owner] for owner in owners if isinstance(owner, str) and owner in self._of_name
-        ]
+        found += [self._of_name[name] for name in owners if isinstance(name, str) and name in self._of_name]
         return list(dict.fromkeys(found))
 
     def _best_of_id(self, name: str, source: str) -> list[Meter]:
