@@ -38,7 +38,7 @@ FORGOTTEN_SECONDS: Final = 86_400.0
 STDOUT_FORMATS: Final = ("json", "table", "telegram")
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
 #: What the gateway itself publishes beside the meters.
-_TAKEN_NAMES: Final = ("status", "health")
+TAKEN_NAMES: Final = ("status", "health")
 
 
 class Pace(StrEnum):
@@ -63,7 +63,7 @@ class Durability(StrEnum):
 
 
 def _meter_name(text: str) -> str:
-    if (taken := topic_part(text).casefold()) in _TAKEN_NAMES:
+    if (taken := topic_part(text).casefold()) in TAKEN_NAMES:
         raise SettingError(f"the name {taken} is reserved for the gateway; write another name")
     return text
 
@@ -134,7 +134,7 @@ class StdoutConfig:
     """What standard output gets."""
 
     format: str = setting(
-        choice(("json", "table", "telegram")),
+        choice(STDOUT_FORMATS),
         "a JSON object a line, a table, or telegrams byte for byte",
         default="json",
     )

@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from smarty_gateway.config.values import FORGOTTEN_SECONDS, UNNAMED_METERS, MeterConfig
+from smarty_gateway.config.values import FORGOTTEN_SECONDS, TAKEN_NAMES, UNNAMED_METERS, MeterConfig
 from smarty_gateway.gateway.discovery_ids import DiscoveryIds
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.name_claims import Claim, NameClaims
@@ -42,8 +42,6 @@ _DOWNGRADE_SECONDS: Final = 300.0
 _HOUR: Final = 3600.0
 #: Of a meter that goes out under what it calls itself; no genuine identity is longer.
 _LONGEST_NAME: Final = 96
-#: What the gateway itself publishes beside the meters.
-_TAKEN_NAMES: Final = ("status", "health")
 
 
 class MeterRegistry:
@@ -83,7 +81,7 @@ class MeterRegistry:
         self._of_key: dict[str, Meter] = {}
         self._of_id: dict[str, list[Meter]] = {}
         self._of_name: dict[str, Meter] = {}
-        self._of_topic: dict[str, Meter | None] = dict.fromkeys(_TAKEN_NAMES)
+        self._of_topic: dict[str, Meter | None] = dict.fromkeys(TAKEN_NAMES)
         #: The only entry of a source, if it names no id: any meter there may get its name.
         self._open_to_all: dict[str, Meter | None] = {}
         self._first: dict[str, Meter] = {}

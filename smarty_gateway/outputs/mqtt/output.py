@@ -4,7 +4,6 @@ import logging
 import sqlite3
 import threading
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.mqtt.broker_errors import (
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
@@ -129,11 +129,8 @@ class MqttOutput:
 
     def _run(self) -> None:
         for step in (self._work, self._store_rest, self._wait_for_handshake, self._wake.close):
-            try:
-                step()
-            except Exception as error:  # noqa: BLE001 - the supervisor ends the process with this reason
-                _log.debug("%s", traceback.format_exc())
-                self.failure = self.failure or f"the MQTT output failed: {error!r}"
+            if crash := crash_of(step):
+                self.failure = self.failure or f"the MQTT output failed: {crash}"
 
     def _work(self) -> None:
         self._serve_once()  # even if a stop was requested already: a recording may be short
