@@ -26,6 +26,7 @@ from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.sources.address import DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 
@@ -128,6 +129,7 @@ class _Recording:
         self._keys = keys
         self._file = file
         self._stream = MeterStream(keys)
+        self._parity = ParityFilter()  # what is recorded keeps its parity bits
         self._writer: CaptureWriter | None = None
         self._redactor: Redactor | None = None
         self._keys_written = ""
@@ -162,6 +164,7 @@ class _Recording:
 
     def finish(self) -> None:
         """Write what is still held back."""
+        self._receive(b"")
         self._stream.receive_silence()
         self._count()
         if self._redactor is not None:
@@ -221,9 +224,13 @@ class _Recording:
 
     def _up_to_last_telegram(self, data: bytes) -> bytes:
         """Count what is in a chunk, and cut it behind the last telegram that is wanted."""
-        self._stream.receive_data(data, time.monotonic() if self._address.is_live else None)
+        self._receive(data)
         end = self._count()
         return data if end is None else data[: max(0, end - self.size)]
+
+    def _receive(self, data: bytes) -> None:
+        if data := self._parity.strip(data):
+            self._stream.receive_data(data, time.monotonic() if self._address.is_live else None)
 
     def _count(self) -> int | None:
         """Count what was read; the offset behind the last telegram that is wanted, None before it came."""

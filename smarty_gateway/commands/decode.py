@@ -23,6 +23,7 @@ from smarty_gateway.protocol.explanation import explain
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.hexdump import InputDecoder
+from smarty_gateway.sources.parity import ParityFilter
 
 _CHUNK: Final = 65536
 #: A file is worth a progress bar from here on; it takes some seconds.
@@ -86,17 +87,21 @@ class _Decoding:
         self._keys = keys
         self._stream = MeterStream(keys)
         self._decoder = InputDecoder()
+        self._parity = ParityFilter()
         self._recent = Window() if form == "explain" else None
         self._write = _writer(form)
 
     def take(self, chunk: bytes) -> None:
         """Take a chunk of the input, and print what is complete with it."""
         self.size += len(chunk)
-        self._receive(self._decoder.feed(chunk))
+        if data := self._decoder.feed(chunk):
+            self._receive(self._parity.strip(data))
 
     def finish(self) -> None:
         """Take note of the end of the input, and print what was held back."""
-        self._receive(self._decoder.finish())
+        if rest := self._decoder.finish():
+            self._receive(self._parity.strip(rest))
+        self._receive(self._parity.strip(b""))
         self._stream.receive_silence()
         self._hand_on()
         if skipped := self._decoder.unreadable_lines:
@@ -117,10 +122,12 @@ class _Decoding:
         return f"{self.accepted} telegrams, {self.rejected} rejected, {noise}"
 
     def _receive(self, data: bytes) -> None:
+        if not data:
+            return
         if self._recent is not None:
             self._recent.add(data)
-        if self._stream.receive_data(data):
-            self._hand_on()
+        self._stream.receive_data(data)
+        self._hand_on()
 
     def _hand_on(self) -> None:
         while (event := self._stream.next_event()) is not None:

@@ -24,6 +24,7 @@ from smarty_gateway.protocol.key_ring import (
 )
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
+from smarty_gateway.sources.parity import ParityFilter
 
 FORMAT: Final = "smarty-gateway-vectors"
 _EXPECTED_LAYOUTS: Final = (
@@ -97,16 +98,19 @@ def _read_json(text: str) -> Iterator[Case]:
 
 
 def _run_stream(keys: KeyRing, stream: bytes, chunks: Iterable[int]) -> list[Event]:
-    meter = MeterStream(keys)
+    meter, parity = MeterStream(keys), ParityFilter()
     sizes = list(chunks) or [len(stream) or 1]
     events: list[Event] = []
     start = turn = 0
     while start < len(stream):
         size = sizes[turn % len(sizes)]
-        meter.receive_data(stream[start : start + size])
+        if piece := parity.strip(stream[start : start + size]):
+            meter.receive_data(piece)
         events += _drain(meter)
         start, turn = start + size, turn + 1
-    meter.receive_silence()
+    if rest := parity.strip(b""):
+        meter.receive_data(rest)
+    meter.receive_data(b"")
     events += _drain(meter)
     return events
 

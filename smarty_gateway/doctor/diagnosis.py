@@ -27,6 +27,7 @@ from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.source import Cause, SourceLost
 
 #: The entries of a key file; None stands for `any`.
@@ -79,6 +80,7 @@ class Diagnosis:
             must_be_encrypted=any(meter.encrypted for meter in configured),
             plaintext_ids={fold(m.id) for m in configured if m.id is not None and not m.encrypted},
         )
+        self._parity = ParityFilter()
         self._window = Window()
         self._damage = Damage(self._window)
         self._meters: dict[str, SeenMeter] = {}
@@ -110,9 +112,18 @@ class Diagnosis:
         """
         self.size += len(data)
         self._search.take(data, now)
-        self._window.add(data)
-        self._stream.receive_data(data, now)
+        self._read(data, now)
         return self._take_events(now)
+
+    def _read(self, data: bytes, now: float | None = None) -> None:
+        data = self._parity.strip(data)
+        self._window.add(data)
+        if data or now is not None:
+            self._stream.receive_data(data, now)
+
+    def _settle(self) -> None:
+        self._read(b"")
+        self._stream.receive_silence()
 
     def finish(self, seconds: float | None = None, *, at_end: bool = True) -> Iterator[Event]:
         """Take note that listening is over.
@@ -123,7 +134,7 @@ class Diagnosis:
         """
         self._seconds = seconds or 0.0
         if at_end:
-            self._stream.receive_silence()
+            self._settle()
         events = self._take_events(None)
         if at_end:
             self._damage.take_rest(self.size)
@@ -133,7 +144,7 @@ class Diagnosis:
         """Take note that the source could not be opened, or went away."""
         if while_listening:
             self._lost.append(str(lost))
-            self._stream.receive_silence()
+            self._settle()
         else:
             self._cannot_open = lost
 
@@ -149,7 +160,7 @@ class Diagnosis:
         """Give other line settings to try, None while the present ones may be right."""
         if not self._is_serial or not self._search.advance(now):
             return None
-        self._stream.receive_silence()
+        self._settle()
         self._take_events(None)
         return self._search.line
 

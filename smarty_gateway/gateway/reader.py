@@ -27,6 +27,7 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, Address, Kind, LineSettings
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.source import READ_SECONDS, Source, SourceEnded, SourceLost
 
 _log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class SourceReader:
         self._make_source = make_source
         self._line = meters[0].line or DSMR4_LINE
         self._source = make_source(meters[0].line)
+        self._parity = ParityFilter()
         self._deliver = deliver
         self._ended = ended
         self._options = options
@@ -208,7 +210,8 @@ class SourceReader:
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
             began, noise = time.thread_time(), self.stream.noise_bytes
-            data = self._source.read(READ_SECONDS if self.stream.is_waiting else _IDLE_SECONDS)
+            is_waiting = self.stream.is_waiting or self._parity.is_holding
+            data = self._source.read(READ_SECONDS if is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
             if not data:
                 self._throttle.add_wasted(1)  # what came, if anything, was skipped, such as telnet commands
@@ -217,7 +220,9 @@ class SourceReader:
                 if now - self._opened >= _STEADY_SECONDS:
                     self._is_back()
                 self._silent.end(f"{self.address} speaks again")
-            if self.stream.receive_data(data, now if self.address.is_live else None):
+            data = self._parity.strip(data)
+            if data or self.address.is_live:
+                self.stream.receive_data(data, now if self.address.is_live else None)
                 self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
@@ -232,6 +237,8 @@ class SourceReader:
 
     def _silence(self) -> None:
         """Settle what was still open: it is cut short."""
+        if rest := self._parity.strip(b""):
+            self.stream.receive_data(rest)
         self.stream.receive_silence()
         self._hand_on(time.monotonic())
 

@@ -20,7 +20,7 @@ from smarty_gateway.protocol.frame import (
 from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.protocol.telegram import Checksum, checksum_of, without_parity
+from smarty_gateway.protocol.telegram import Checksum, checksum_of
 
 _SHOWN = 20
 
@@ -63,11 +63,11 @@ def _explain_frame(offset: int, data: bytes, keys: KeyRing) -> Iterator[Explaine
     header = read_header(data[:HEADER_MAX])
     yield row(1, 2, "title length", "must be 08")
     if isinstance(header, FaultyHeader) and header.size == 2:
-        yield row(1, 2, "fault", header.words)
+        yield row(1, 2, "fault", header.message)
         return
     yield row(2, 10, "system title", _title_meaning(data[2:10]))
     if not isinstance(header, Header):
-        words = "the header is cut short" if header is None else header.words
+        words = "the header is cut short" if header is None else header.message
         yield row(10, len(data) if header is None else header.size, "fault", words)
         return
     content, end = header.size, header.size + header.length
@@ -102,7 +102,6 @@ def _explain_keys(frame: Frame, keys: KeyRing) -> Iterator[Explained]:
 
 
 def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Explained]:
-    data = without_parity(data) or data
     header = data.split(b"\n", 1)[0].rstrip(b"\r")
     yield Explained(
         offset, _hex(header) if is_shown else "", "header line", f"{len(header)} bytes, plaintext"

@@ -60,7 +60,7 @@ class FaultyHeader:
     """What is wrong with a header, and how much of it one must see to know."""
 
     size: int
-    words: str
+    message: str
 
 
 def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:

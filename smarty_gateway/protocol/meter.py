@@ -148,16 +148,23 @@ class MeterStream:
         self._on_duplicate = on_duplicate
         self._decoder = MeterDecoder()
         self._extractor: Extractor[_Verdict] = Extractor(self._judge)
-        #: Stores bytes that arrived. Some sources call it for every byte, so no call lies between.
-        self.receive_data = self._extractor.receive_data
+
+    def receive_data(self, data: bytes, now: float | None = None) -> None:
+        """Store bytes that arrived.
+
+        Args:
+            data: any number of them; none ends the input, or, with a time, makes a silence take effect.
+            now: seconds of any clock that does not run backwards; without it no silence is seen.
+        """
+        self._extractor.receive_data(data, now)
 
     def receive_silence(self) -> None:
-        """Take note that nothing more will come, or that nothing came for 2 s."""
+        """Settle what is open: nothing came for 2 s, or never will."""
         self._extractor.receive_silence()
 
     def next_event(self) -> Event | None:
-        """Give the next telegram or rejection, None if more data is needed."""
-        while (found := self._extractor.next_event()) is not None:
+        """Return the next telegram or rejection, None if more data is needed."""
+        while (found := self._extractor.next_candidate()) is not None:
             _, verdict = found
             if isinstance(verdict.event, _FailedTag):
                 return self._authentication_failed(verdict.event)
@@ -167,12 +174,12 @@ class MeterStream:
 
     @property
     def is_waiting(self) -> bool:
-        """Tell whether bytes are here that a silence would settle."""
+        """True if bytes are here that a silence would settle."""
         return self._extractor.is_waiting
 
     @property
     def noise_bytes(self) -> int:
-        """Count the bytes that belonged to nothing, so far."""
+        """The number of bytes that belong to no event, as far as that is known."""
         return self._extractor.noise_bytes
 
     # The checks
@@ -181,7 +188,7 @@ class MeterStream:
         if isinstance(candidate, Malformed):
             return _Verdict(
                 verified=False,
-                event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.words),
+                event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.message),
             )
         if isinstance(candidate, PlainText):
             return self._judge_plaintext(candidate)

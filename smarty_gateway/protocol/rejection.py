@@ -34,7 +34,7 @@ class Rejection:
     Attributes:
         offset: where it begins, in bytes from the start of the input.
         size: how many bytes it is, as far as that can be told.
-        words: what is wrong and what to do, for a person.
+        message: what is wrong and what to do, for a person.
         system_title: of the meter, as far as a frame told it; of plaintext, of the encrypted meter that it
             pretends to be.
     """
@@ -42,11 +42,11 @@ class Rejection:
     reason: Reason
     offset: int
     size: int
-    words: str
+    message: str
     hint: Hint | None = None
     system_title: bytes | None = None
     frame_counter: int | None = None
 
     def __str__(self) -> str:
         hint = f" hint={self.hint}" if self.hint else ""
-        return f"rejected {self.reason} offset={self.offset} {self.words}{hint}"
+        return f"rejected {self.reason} offset={self.offset} {self.message}{hint}"

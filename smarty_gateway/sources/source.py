@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from smarty_gateway.protocol.errors import GatewayError
 
-#: After so long without a byte, what is still open is false (see the extractor).
-READ_SECONDS: Final = 2.0
+#: Shorter than the silence that ends a frame: what the parity filter holds back must come before it.
+READ_SECONDS: Final = 1.0
 
 
 class Cause(Enum):

@@ -96,8 +96,8 @@ def test_each_security_byte_but_one_is_refused() -> None:
 def test_a_frame_of_an_unknown_meter_asks_for_its_key_and_names_it() -> None:
     (refused,) = rejections(read(frame(TEXT), KeyRing()))
     assert refused.reason == "no-key"
-    assert "5341476770003039" in refused.words
-    assert "SAG1030700012345" in refused.words
+    assert "5341476770003039" in refused.message
+    assert "SAG1030700012345" in refused.message
 
 
 def test_a_key_for_any_meter_serves_those_without_an_entry_only() -> None:
