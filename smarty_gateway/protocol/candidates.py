@@ -39,3 +39,5 @@ class Verdict(Protocol):
 
 
 V = TypeVar("V", bound=Verdict)
+#: What a verdict leads to.
+E = TypeVar("E")

@@ -31,11 +31,11 @@ candidates that wait for their report are at most as many as headers fit into on
 their content. tests/protocol/test_floods.py proves these bounds.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
 from typing import Final, Generic
 
-from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainText, V
+from smarty_gateway.protocol.candidates import Candidate, E, Malformed, PlainText, V
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     FRAME_PREFIX,
@@ -48,32 +48,26 @@ from smarty_gateway.protocol.frame import (
     read_header,
 )
 from smarty_gateway.protocol.telegram import END_LINE, END_LINE_AT_END, Checksum
-from smarty_gateway.protocol.telegram_start import HEADER_LINE, EndLine, Ending, read_ending
+from smarty_gateway.protocol.telegram_start import HEADER_LINE, Ending, EndLine, read_ending
 
 #: Luxembourg's frames are sent every 10 s and last 0.1 s, so what is open after this time is false.
 SILENCE: Final = 2.0
-_BANG: Final = ord("!")
 _SLASH: Final = ord("/")
 _SHORTEST_END_LINE: Final = len(b"\n!\n")
 #: This many false candidates wait for their report at most; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
 
 
-class Extractor(Generic[V]):
-    """Cuts frames and plaintext telegrams out of a byte stream.
-
-    Args:
-        judge: decides whether a complete candidate is verified. It is asked once about each, in the order
-            of their first bytes, also about those that are never reported.
+class Extractor(ABC, Generic[V, E]):
+    """Cuts frames and plaintext telegrams out of a byte stream; a subclass decides what they are.
 
     Attributes:
         last_data: when bytes last arrived, by the clock of `receive_data`.
     """
 
-    def __init__(self, judge: Callable[[Candidate], V]) -> None:
-        self._judge = judge
-        self._ready: deque[tuple[Candidate, V]] = deque()
+    def __init__(self) -> None:
         self.last_data: float | None = None
+        self._events: deque[E] = deque()
         # All positions are offsets from the start of the input; the buffer begins at `_base`.
         self._buffer = bytearray()
         self._base = 0
@@ -104,7 +98,7 @@ class Extractor(Generic[V]):
         elif not data:
             self.receive_silence()
         self._buffer += data
-        if self._ends_with_line and _BANG in data:
+        if self._ends_with_line and 0x21 in data:  # an exclamation mark
             self._needed = 0
 
     def receive_silence(self) -> None:
@@ -117,12 +111,14 @@ class Extractor(Generic[V]):
         self._buffer.clear()
         self._needed, self._ends_with_line, self._is_due = 0, False, True
 
-    def next_candidate(self) -> tuple[Candidate, V] | None:
-        """Return the next candidate that is verified or to be reported, None if more data is needed."""
-        while not self._ready:
-            if len(self._buffer) < self._needed or not self._advance(is_over=False):
+    def next_event(self) -> E | None:
+        """Return the next event, None if more data is needed."""
+        if len(self._buffer) < self._needed:  # asked for every byte by some sources, so it comes first
+            return None
+        while not self._events:
+            if not self._advance(is_over=False):
                 return None
-        return self._ready.popleft()
+        return self._events.popleft()
 
     @property
     def is_waiting(self) -> bool:
@@ -138,6 +134,14 @@ class Extractor(Generic[V]):
     @property
     def _end(self) -> int:
         return self._base + len(self._buffer)
+
+    @abstractmethod
+    def _judge(self, candidate: Candidate) -> V:
+        """Decide about a candidate; each is judged once, in the order of their first bytes."""
+
+    @abstractmethod
+    def _event_of(self, verdict: V) -> E | None:
+        """Return what becomes of a candidate that is verified or reported."""
 
     # The search: each step finds the next beginning and judges what begins there
 
@@ -307,7 +311,10 @@ class Extractor(Generic[V]):
         self._noise += candidate.offset - self._settled
         self._at = self._settled = _end_of(candidate)
         self._is_due = not isinstance(candidate, Malformed)
-        self._ready.append((candidate, verdict))
+        self._needed = 0
+        event = self._event_of(verdict)
+        if event is not None:
+            self._events.append(event)
 
 
 def _end_of(candidate: Candidate) -> int:

@@ -117,7 +117,7 @@ class _Verdict(NamedTuple):
     event: Event | _FailedTag | None
 
 
-class MeterStream:
+class MeterStream(Extractor[_Verdict, Event]):
     """Reads the stream of one source, which one meter or several may share.
 
     Args:
@@ -140,6 +140,7 @@ class MeterStream:
         plaintext_ids: Container[str] = (),
         on_duplicate: Callable[[Frame], None] = lambda _: None,
     ) -> None:
+        super().__init__()
         self.keys = keys
         self.identities = Identities() if identities is None else identities
         self._source = source
@@ -147,40 +148,6 @@ class MeterStream:
         self._plaintext_ids = plaintext_ids
         self._on_duplicate = on_duplicate
         self._decoder = MeterDecoder()
-        self._extractor: Extractor[_Verdict] = Extractor(self._judge)
-
-    def receive_data(self, data: bytes, now: float | None = None) -> None:
-        """Store bytes that arrived.
-
-        Args:
-            data: any number of them; none ends the input, or, with a time, makes a silence take effect.
-            now: seconds of any clock that does not run backwards; without it no silence is seen.
-        """
-        self._extractor.receive_data(data, now)
-
-    def receive_silence(self) -> None:
-        """Settle what is open: nothing came for 2 s, or never will."""
-        self._extractor.receive_silence()
-
-    def next_event(self) -> Event | None:
-        """Return the next telegram or rejection, None if more data is needed."""
-        while (found := self._extractor.next_candidate()) is not None:
-            _, verdict = found
-            if isinstance(verdict.event, _FailedTag):
-                return self._authentication_failed(verdict.event)
-            if verdict.event is not None:
-                return verdict.event
-        return None
-
-    @property
-    def is_waiting(self) -> bool:
-        """True if bytes are here that a silence would settle."""
-        return self._extractor.is_waiting
-
-    @property
-    def noise_bytes(self) -> int:
-        """The number of bytes that belong to no event, as far as that is known."""
-        return self._extractor.noise_bytes
 
     # The checks
 
@@ -195,7 +162,7 @@ class MeterStream:
         return self._judge_frame(candidate)
 
     def _judge_frame(self, frame: Frame) -> _Verdict:
-        if self.identities.is_duplicate(frame, self._source, self._extractor.last_data):
+        if self.identities.is_duplicate(frame, self._source, self.last_data):
             return self._duplicate(frame)
         if frame.security != AUTHENTICATED_AND_ENCRYPTED:
             words = (
@@ -225,7 +192,7 @@ class MeterStream:
             frame,
             key.fingerprint,
             self._source,
-            self._extractor.last_data,
+            self.last_data,
             is_good=telegram is not None and telegram.checksum is Checksum.RIGHT,
         )
         if admission is Admission.DUPLICATE:
@@ -294,6 +261,10 @@ class MeterStream:
             return False
         names = {fold(telegram.meter_id), *identities}
         return not any(name in self._plaintext_ids for name in names)
+
+    def _event_of(self, verdict: _Verdict) -> Event | None:
+        event = verdict.event
+        return self._authentication_failed(event) if isinstance(event, _FailedTag) else event
 
     # What is said of those that fail
 

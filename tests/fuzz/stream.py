@@ -229,7 +229,7 @@ def _read(segments: Iterable[Iterable[bytes]]) -> _Outcome:
 
 
 def _held_by(stream: MeterStream) -> int:
-    return len(stream._extractor._buffer)
+    return len(stream._buffer)
 
 
 def _bytes_of(segment: bytes) -> Iterable[bytes]:
