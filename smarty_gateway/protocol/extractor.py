@@ -77,7 +77,7 @@ class Extractor(ABC, Generic[V, E]):
         self._ends_with_line = False  # … unless it is a text, which any exclamation mark may end
         self._no_frame_before = self._no_text_before = self._no_line_before = 0
         self._line = EndLine(-1, 0)  # the end line that was found last
-        self._ending = Ending(self._line, [], None, Checksum.MISSING)  # the one that was read last
+        self._ending = Ending(self._line, [], [], Checksum.MISSING)  # the one that was read last
         self._false: list[tuple[Candidate, V]] = []  # not reported yet; all overlap the first
         self._settled = 0  # up to here everything is an event or noise
         self._noise = 0
@@ -176,9 +176,9 @@ class Extractor(ABC, Generic[V, E]):
 
     def _find_text(self) -> tuple[int, bool]:
         """Return where the next text starts, or before which offset none does, and whether one does."""
+        if self._due_byte == _SLASH:
+            return self._at, True
         first = max(self._at, self._no_text_before)
-        if first == self._at and self._due_byte == _SLASH:
-            return first, True
         match = HEADER_LINE.search(self._buffer, first - self._base)
         if match is not None:
             found = match.start()
@@ -249,6 +249,7 @@ class Extractor(ABC, Generic[V, E]):
             return self._wait(self._end + 1)
         else:
             return self._wait(slash + MAX_LENGTH, for_line=True)
+        self._is_due = False  # a slash that starts nothing is no frame either
         return True
 
     def _find_end_line(self, slash: int, *, is_over: bool) -> EndLine | None:

@@ -47,22 +47,21 @@ class Ending(NamedTuple):
 
     Attributes:
         right: the starts from which the CRC is right.
-        doubtful: what is to be judged where the CRC is right from none; None where that may be noise.
+        doubtful: the first of these is to be judged where the CRC is right from none; the others only
+            where a frame took the bytes of those before. Without any all may be noise.
         checksum: of the text from any other start.
     """
 
     line: EndLine
     right: list[int]
-    doubtful: int | None
+    doubtful: list[int]
     checksum: Checksum
 
     def start_from(self, slash: int, *, is_due: bool) -> int | None:
         """Return the start that is to be judged, of this slash and those behind it."""
-        right = next((start for start in self.right if start >= slash), None)
-        if right is not None:
-            return right
-        if self.doubtful is not None and self.doubtful >= slash:
-            return self.doubtful
+        for start in (*self.right, *self.doubtful):
+            if start >= slash:
+                return start
         return slash if is_due and self.checksum is Checksum.WRONG else None
 
     def checksum_from(self, start: int) -> Checksum:
@@ -81,12 +80,12 @@ def read_ending(slash: int, text: bytes, line: EndLine) -> Ending:
     body_size = line.start + 2 - slash
     checksum = checksum_of(text, body_size)
     if checksum is Checksum.RIGHT:
-        return Ending(line, [slash], None, checksum)
+        return Ending(line, [slash], [], checksum)
     right = [slash + at for at in right_starts(text, body_size) if HEADER_LINE.match(text, at)]
-    header = last_header_start(text)
-    if header is None and OBJECT_LINE.search(text) and (checksum is Checksum.WRONG or crc_is_due(text)):
-        header = 0  # the header line itself is damaged
-    return Ending(line, right, None if header is None else slash + header, checksum)
+    headers = last_header_starts(text)
+    if not headers and OBJECT_LINE.search(text) and (checksum is Checksum.WRONG or crc_is_due(text)):
+        headers = [0]  # the header line itself is damaged
+    return Ending(line, right, [slash + at for at in headers], checksum)
 
 
 def right_starts(text: bytes, body_size: int) -> list[int]:
@@ -111,10 +110,13 @@ def right_starts(text: bytes, body_size: int) -> list[int]:
     return sorted(right)
 
 
-def last_header_start(text: bytes) -> int | None:
-    """Return where the last header line with an object line behind it starts, None if there is none."""
+def last_header_starts(text: bytes) -> list[int]:
+    """Return the slashes at which the last header line with an object line behind it may start, in order."""
     match = _OBJECT_AND_HEADER_REVERSED.search(text[::-1])
-    return None if match is None else len(text) - match.end()
+    if match is None:
+        return []
+    first = len(text) - match.end()
+    return [slash.start() for slash in HEADER_LINE.finditer(text, first, text.index(b"\n", first))]
 
 
 def _slashes_with_crc(body: bytes, crc: int) -> list[int]:

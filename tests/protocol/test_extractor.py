@@ -259,6 +259,17 @@ def test_a_telegram_cut_short_by_the_next_does_not_cost_the_next() -> None:
     assert offsets(belgium(1)[:300] + belgium(2)) == [300]
 
 
+def test_a_telegram_without_crc_is_found_right_behind_a_frame_with_a_slash_inside_a_telegram_cut_short() -> (
+    None
+):
+    old = b"/ISk5\\2MT382-1\r\n\r\n1-0:1.8.1(00001.001*kWh)\r\n!\r\n"
+    counter = next(
+        n for n in range(99999) if b"/9o7" in (good := frame(SHORT, counter=n)) and b"\n" not in good
+    )
+    data = SHORT[:47] + frame(SHORT, counter=counter) + old
+    assert offsets(data) == [47, len(data) - len(old)]
+
+
 def test_a_damaged_telegram_is_reported_with_the_offset_of_its_header() -> None:
     damaged = belgium(1).replace(b"000531.250", b"000531.251")
     for before in (b"", b"a/b/c /xyz\r\n", b"\xff\xff"):

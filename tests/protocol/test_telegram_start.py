@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.protocol.telegram import Checksum, checksum_of, with_crlf
-from smarty_gateway.protocol.telegram_start import last_header_start, right_starts
+from smarty_gateway.protocol.telegram_start import last_header_starts, right_starts
 from vectors.building_blocks import crc16
 
 #: Their CRC is 0. So if the CRC is right from behind them, it is right from their slash, too.
@@ -17,7 +17,7 @@ PIECES = (
     b"/", b"/A", b"/ABC5", b"/(A)B", b"//", WITHOUT_EFFECT, b"A", b"x" * 123, b"(1)", b"1-0:", b" ", b"!",
     b"\n1-0:1.8.0(1)", b"\x00", b"\r", b"\n", b"\r\n", b"\r\x00\n", b"\n\n\n", b"\xe9",
 )  # fmt: skip
-#: What `last_header_start` looks for, from left to right.
+#: What `last_header_starts` looks for, from left to right.
 HEADER_AND_OBJECT = re.compile(rb"/[!-.0-~][!-~]{2}[^\n()]{0,124}(?:\r?\n){1,3}[0-9]{1,3}-[0-9]{1,3}:")
 END_LINES = (b"%04X\r\n", b"%X \x00\r\n", b"%04X\n", b"%04x")
 
@@ -68,14 +68,16 @@ def test_all_starts_whose_crc_is_right_are_found_in_order() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(_texts())
-def test_the_header_that_is_found_is_the_last_one_with_an_object_behind_it(drawn: tuple[bytes, int]) -> None:
+def test_the_starts_of_the_last_header_line_with_an_object_behind_it_are_found(
+    drawn: tuple[bytes, int],
+) -> None:
     text, _ = drawn
     starts = [at for at in _slashes(text) if HEADER_AND_OBJECT.match(text, at)]
     in_last_line = [at for at in starts if b"\n" not in text[at : starts[-1]]]
-    assert last_header_start(text) == min(in_last_line, default=None)
+    assert last_header_starts(text) == in_last_line
 
 
 def test_a_header_line_with_more_than_128_characters_is_not_found() -> None:
-    for length, found in ((128, 0), (129, None)):
+    for length, found in ((128, [0]), (129, [])):
         text = b"/".ljust(length, b"x") + b"\r\n1-0:1.8.0(1)\r\n!\r\n"
-        assert last_header_start(text) == found
+        assert last_header_starts(text) == found

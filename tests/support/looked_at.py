@@ -75,7 +75,7 @@ def _cost(name: str, data: Data, arguments: tuple[Any, ...], result: object) -> 
         elif result >= 0:
             first = result
         return max(0, last - first)
-    if name in {"startswith", "__iadd__"}:
+    if name in {"startswith", "endswith", "__iadd__"}:
         return len(arguments[0])
     if name == "__getitem__":
         return len(result) if isinstance(result, Data) else 1
