@@ -47,13 +47,17 @@ from smarty_gateway.protocol.frame import (
     cut_frame,
     read_header,
 )
-from smarty_gateway.protocol.telegram import END_LINE, END_LINE_AT_END, Checksum
+from smarty_gateway.protocol.telegram import END_LINE, END_LINE_AT_END, TEXT_BYTES, Checksum
 from smarty_gateway.protocol.telegram_start import HEADER_LINE, Ending, EndLine, read_ending
 
 #: Luxembourg's frames are sent every 10 s and last 0.1 s, so what is open after this time is false.
 SILENCE: Final = 2.0
 _SLASH: Final = ord("/")
 _SHORTEST_END_LINE: Final = len(b"\n!\n")
+#: Where a telegram begins, this many bytes may be none of its characters (a Latin-1 name in the header line);
+#: of ciphertext 160 are. So a slash in it does not make the extractor wait for an end line.
+_HEAD: Final = 256
+_ODD_BYTES_MAX: Final = 64
 #: This many false candidates wait for their report at most; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
 
@@ -233,8 +237,11 @@ class Extractor(ABC, Generic[V, E]):
         """Judge the text that starts here, or find the slash behind that is to be judged."""
         line = self._find_end_line(slash, is_over=is_over)
         nearest_end = self._no_line_before + _SHORTEST_END_LINE if line is None else line.end
+        head = self._copy(slash, min(slash + _HEAD, self._end if line is None else line.end))
         if slash < nearest_end - MAX_LENGTH:
             self._no_text_before = nearest_end - MAX_LENGTH
+        elif len(head.translate(None, TEXT_BYTES)) > _ODD_BYTES_MAX:
+            self._no_text_before = slash + 1
         elif line is not None:
             if self._ending.line != line:
                 self._ending = read_ending(slash, self._copy(slash, line.end), line)
@@ -248,7 +255,7 @@ class Extractor(ABC, Generic[V, E]):
         elif self._no_line_before < self._end - 1:  # an end line has begun
             return self._wait(self._end + 1)
         else:
-            return self._wait(slash + MAX_LENGTH, for_line=True)
+            return self._wait(slash + (MAX_LENGTH if len(head) == _HEAD else _HEAD), for_line=True)
         self._is_due = False  # a slash that starts nothing is no frame either
         return True
 

@@ -7,19 +7,13 @@ from hypothesis import strategies as st
 
 from smarty_gateway.protocol.meter import MeterStream
 from smarty_gateway.sources.parity import ParityFilter
-from tests.support.streams import chunks_of, drain, read, sample_keys, telegrams
+from tests.support.streams import chunks_of, drain, read, sample_keys, stripped, telegrams
 from vectors.building_blocks import belgium, frame, luxembourg, netherlands, with_parity
 
 TEXT = belgium(1)
 GOOD = frame(luxembourg(1))
 #: The beginning of a telegram, just long enough to prove itself.
 PROOF = with_parity(TEXT)[:32]
-
-
-def stripped(data: bytes, size: int | None = None) -> bytes:
-    """Filter a stream in chunks; one chunk is the default."""
-    parity = ParityFilter()
-    return b"".join(map(parity.strip, chunks_of(data, size or len(data)))) + parity.strip(b"")
 
 
 def test_telegrams_with_parity_bits_are_read_without_them() -> None:

@@ -13,6 +13,7 @@ from smarty_gateway.protocol.key_ring import (
 )
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
+from smarty_gateway.sources.parity import ParityFilter
 from vectors.building_blocks import BARN_KEY, BARN_TITLE, HOUSE_KEY, HOUSE_TITLE
 
 OTHER_KEY = bytes(range(0x40, 0x50))
@@ -23,18 +24,24 @@ def meter_key(
     authentication_key: bytes = LUXEMBOURG_AUTHENTICATION_KEY,
     verification: Verification = Verification.REQUIRED,
 ) -> MeterKey:
-    """Make a key with the policy that most meters have."""
+    """Return a key with the policy that most meters have."""
     return MeterKey(Secret(key), Secret(authentication_key), verification)
 
 
 def sample_keys() -> KeyRing:
-    """Give the keys of the two meters of the sample recording."""
+    """Return the keys of the two meters of the sample recording."""
     return KeyRing({HOUSE_TITLE: [meter_key()], BARN_TITLE: [meter_key(BARN_KEY)]})
 
 
 def chunks_of(data: bytes, size: int) -> Iterable[bytes]:
     """Cut data into chunks of one size."""
     return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def stripped(data: bytes, size: int | None = None) -> bytes:
+    """Take the parity bits off a stream, in chunks of one size or as a whole."""
+    parity = ParityFilter()
+    return b"".join(map(parity.strip, chunks_of(data, size or len(data) or 1))) + parity.strip(b"")
 
 
 def drain(stream: MeterStream) -> list[Event]:
@@ -65,15 +72,15 @@ def read(
 
 
 def telegrams(events: Iterable[Event]) -> list[MeterTelegram]:
-    """Pick the telegrams."""
+    """Return the telegrams."""
     return [event for event in events if isinstance(event, MeterTelegram)]
 
 
 def rejections(events: Iterable[Event]) -> list[Rejection]:
-    """Pick the rejections."""
+    """Return the rejections."""
     return [event for event in events if isinstance(event, Rejection)]
 
 
 def reasons(events: Iterable[Event]) -> list[str]:
-    """Name the reasons of all rejections, in order."""
+    """Return the reasons of all rejections, in order."""
     return [rejection.reason.value for rejection in rejections(events)]
