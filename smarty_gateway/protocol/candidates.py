@@ -16,6 +16,11 @@ class PlainText:
     text: bytes
     checksum: Checksum
 
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
@@ -24,6 +29,11 @@ class Malformed:
     offset: int
     size: int
     message: str
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
 
 
 Candidate = Frame | PlainText | Malformed

@@ -4,37 +4,36 @@
     / a b c ... CR LF ! 1 2 3 4 CR LF                  a text; it ends with the first end line
     ^ start                                    ^ end
 
-    ~~~~~~[======= false =======)~~~~~[== verified ==)~~~~~[=== candidate ...
-    ^ settled    ^ start of the search inside it     ^ due ^ _at             ^ end of the buffer
+    ~~~~[=== verified ===)~~~~~~[==== false =====[=== candidate ==)~~~~~ ...
+                         ^ settled, a frame is due ^ _at
 
-Nothing in the stream can be trusted: `DB 08` and slashes occur inside ciphertext, and a damaged length
-may point anywhere. So whatever looks like a beginning is a candidate, and a judge decides about it.
+Nothing in the stream can be trusted: `DB 08` and slashes occur inside ciphertext, and a damaged length may
+point anywhere. So whatever looks like a beginning is a candidate, and `_judge` decides about it.
 
-* There is one candidate at a time, in the order of the first bytes: the one at `_at`. Everything before
-  `_at` is searched. The extractor waits until the candidate is complete; a silence or the end of the
-  input ends it as it is.
+* There is one candidate at a time, in the order of the first bytes: the one at `_at`. Everything before is
+  searched. The extractor waits until the candidate is complete, or a silence or the end of the input ends it.
 * A verified candidate is consumed: the search goes on behind it. Of a false one only the first byte is
   consumed: the search goes on inside it. So nothing that lies inside a false candidate is lost.
 * A false candidate is reported once the search has passed its end, for until then a verified one may
-  overlap it. What was reported or verified is settled; nothing that overlaps it is reported.
-* Where a frame is due (`_is_due`: the search stands at the first byte of the input, right behind a frame or
-  text that was settled, or behind a silence) a faulty header is a candidate, too.
-* All of this depends on the bytes alone, and not on the chunks in which they came.
+  overlap it. What was verified or reported is settled, and nothing that overlaps it is reported.
+* Where a frame is due (`_is_due`: at the first byte of the input, right behind a frame or text that is
+  settled, behind a silence) a faulty header is a candidate, too.
 
-Time is linear. `_no_frame_before`, `_no_text_before` and `_no_line_before` remember how far the buffer was
-searched for what; no byte is searched for the same thing twice. Of all the slashes before an end line
-at most one is a candidate (see `telegram_start`), so a text is copied once. A frame is copied and judged
-once; as each may state `MAX_LENGTH` bytes and headers may follow each other every 7 bytes, a flood of
-false headers costs up to MAX_LENGTH / 7 copies of each byte, and that is the worst case. Memory: the
-buffer holds one candidate of at most `MAX_LENGTH` bytes and a header, and the last chunk; false
-candidates that wait for their report are at most as many as headers fit into one candidate, and without
-their content. tests/protocol/test_floods.py proves these bounds.
+The events depend on the bytes alone, not on the chunks in which they came. Time is linear: the offsets
+`_no_frame_before`, `_no_text_before` and `_no_line_before` remember how far was searched for what, and no
+byte is searched for it twice. Of all the slashes before an end line one is a candidate (see
+`telegram_start`), so a text is copied a fixed number of times. A frame is copied and judged once. As it may
+state MAX_LENGTH bytes, and headers may follow each other every 7 bytes, a flood of false headers costs
+up to MAX_LENGTH / 7 copies of each byte: the worst case. Memory: the buffer holds one candidate of at most
+MAX_LENGTH bytes and a header, and the last chunk; at most _FALSE_MAX false candidates wait for their report.
+tests/protocol/test_floods.py proves these bounds.
 """
 
 from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final, Generic
 
+from smarty_gateway.protocol import telegram_start
 from smarty_gateway.protocol.candidates import Candidate, E, Malformed, PlainText, V
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
@@ -47,17 +46,11 @@ from smarty_gateway.protocol.frame import (
     cut_frame,
     read_header,
 )
-from smarty_gateway.protocol.telegram import END_LINE, END_LINE_AT_END, TEXT_BYTES, Checksum
-from smarty_gateway.protocol.telegram_start import HEADER_LINE, Ending, EndLine, read_ending
+from smarty_gateway.protocol.telegram import END_LINE, Checksum
 
 #: Luxembourg's frames are sent every 10 s and last 0.1 s, so what is open after this time is false.
 SILENCE: Final = 2.0
-_SLASH: Final = ord("/")
 _SHORTEST_END_LINE: Final = len(b"\n!\n")
-#: Where a telegram begins, this many bytes may be none of its characters (a Latin-1 name in the header line);
-#: of ciphertext 160 are. So a slash in it does not make the extractor wait for an end line.
-_HEAD: Final = 256
-_ODD_BYTES_MAX: Final = 64
 #: This many false candidates wait for their report at most; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
 
@@ -80,8 +73,10 @@ class Extractor(ABC, Generic[V, E]):
         self._needed = 0  # with fewer bytes in the buffer the candidate cannot be complete …
         self._ends_with_line = False  # … unless it is a text, which any exclamation mark may end
         self._no_frame_before = self._no_text_before = self._no_line_before = 0
-        self._line = EndLine(-1, 0)  # the end line that was found last
-        self._ending = Ending(self._line, [], [], Checksum.MISSING)  # the one that was read last
+        self._line = telegram_start.EndLine(-1, 0)  # the end line that was found last
+        self._ending = telegram_start.Ending(
+            self._line, [], [], Checksum.MISSING
+        )  # the one that was read last
         self._false: list[tuple[Candidate, V]] = []  # not reported yet; all overlap the first
         self._settled = 0  # up to here everything is an event or noise
         self._noise = 0
@@ -151,13 +146,14 @@ class Extractor(ABC, Generic[V, E]):
 
     def _advance(self, *, is_over: bool) -> bool:
         """Make one step; False if more data is needed."""
-        has_text = False
-        has_frame = self._due_byte == FRAME_PREFIX[0] or self._has_prefix
         start = self._at
-        if not has_frame:
+        here = self._copy(start, start + len(FRAME_PREFIX))
+        has_frame = here == FRAME_PREFIX or (self._is_due and here[:1] == FRAME_PREFIX[:1])
+        has_text = self._is_due and here[:1] == b"/"
+        if not has_frame and not has_text:
             start, has_text = self._find_text()
             start, has_frame = self._find_frame(start)
-        if self._false and _end_of(self._false[0][0]) <= start:
+        if self._false and self._false[0][0].end <= start:
             self._report_false(start)
             return True
         if start > self._at:
@@ -168,22 +164,10 @@ class Extractor(ABC, Generic[V, E]):
             return self._take_text(start, is_over=is_over)
         return self._wait(self._end + 1)
 
-    @property
-    def _has_prefix(self) -> bool:
-        return self._buffer.startswith(FRAME_PREFIX, self._at - self._base)
-
-    @property
-    def _due_byte(self) -> int:
-        """The byte where a frame is due, -1 where none is due or the byte has not come."""
-        at = self._at - self._base
-        return self._buffer[at] if self._is_due and at < len(self._buffer) else -1
-
     def _find_text(self) -> tuple[int, bool]:
         """Return where the next text starts, or before which offset none does, and whether one does."""
-        if self._due_byte == _SLASH:
-            return self._at, True
         first = max(self._at, self._no_text_before)
-        match = HEADER_LINE.search(self._buffer, first - self._base)
+        match = telegram_start.HEADER_LINE.search(self._buffer, first - self._base)
         if match is not None:
             found = match.start()
         else:  # whether a slash starts a text is known three bytes later
@@ -209,10 +193,8 @@ class Extractor(ABC, Generic[V, E]):
         self._needed, self._ends_with_line = end - self._base, for_line
         return False
 
-    # Frames
-
     def _take_frame(self, start: int, *, is_over: bool) -> bool:
-        head = self._buffer[start - self._base : start - self._base + HEADER_MAX]
+        head = self._copy(start, start + HEADER_MAX)
         if len(head) < HEADER_MAX and not is_over:
             return self._wait(start + HEADER_MAX)
         header = read_header(head)
@@ -231,20 +213,20 @@ class Extractor(ABC, Generic[V, E]):
             size, message = self._end - start, "frame cut short within its header"
         return self._take(Malformed(start, size, message)) if self._is_due else self._skip()
 
-    # Texts
-
     def _take_text(self, slash: int, *, is_over: bool) -> bool:
         """Judge the text that starts here, or find the slash behind that is to be judged."""
         line = self._find_end_line(slash, is_over=is_over)
         nearest_end = self._no_line_before + _SHORTEST_END_LINE if line is None else line.end
-        head = self._copy(slash, min(slash + _HEAD, self._end if line is None else line.end))
+        head = self._copy(
+            slash, min(slash + telegram_start.HEAD_SIZE, self._end if line is None else line.end)
+        )
         if slash < nearest_end - MAX_LENGTH:
             self._no_text_before = nearest_end - MAX_LENGTH
-        elif len(head.translate(None, TEXT_BYTES)) > _ODD_BYTES_MAX:
+        elif telegram_start.is_ciphertext(head):
             self._no_text_before = slash + 1
         elif line is not None:
             if self._ending.line != line:
-                self._ending = read_ending(slash, self._copy(slash, line.end), line)
+                self._ending = telegram_start.read_ending(slash, self._copy(slash, line.end), line)
             start = self._ending.start_from(slash, is_due=self._is_due)
             self._no_text_before = line.start + 1 if start in (slash, None) else start
             if start == slash:
@@ -255,11 +237,12 @@ class Extractor(ABC, Generic[V, E]):
         elif self._no_line_before < self._end - 1:  # an end line has begun
             return self._wait(self._end + 1)
         else:
-            return self._wait(slash + (MAX_LENGTH if len(head) == _HEAD else _HEAD), for_line=True)
+            is_head = len(head) < telegram_start.HEAD_SIZE
+            return self._wait(slash + (telegram_start.HEAD_SIZE if is_head else MAX_LENGTH), for_line=True)
         self._is_due = False  # a slash that starts nothing is no frame either
         return True
 
-    def _find_end_line(self, slash: int, *, is_over: bool) -> EndLine | None:
+    def _find_end_line(self, slash: int, *, is_over: bool) -> telegram_start.EndLine | None:
         """Return the first end line behind a slash, None if it has not come as a whole."""
         if self._line.start > slash:
             return self._line
@@ -267,10 +250,10 @@ class Extractor(ABC, Generic[V, E]):
         while at >= 0:
             self._no_line_before = self._base + at
             match = END_LINE.match(self._buffer, at)
-            if match is None and (match := END_LINE_AT_END.match(self._buffer, at)) and not is_over:
-                return None
             if match is not None:
-                self._line = EndLine(self._base + at, self._base + match.end())
+                if not is_over and not match[0].endswith(b"\n"):
+                    return None
+                self._line = telegram_start.EndLine(self._base + at, self._base + match.end())
                 return self._line
             at = self._buffer.find(b"\n!", at + 1)
         self._no_line_before = self._end - 1
@@ -279,8 +262,7 @@ class Extractor(ABC, Generic[V, E]):
     # What becomes of a candidate
 
     def _copy(self, start: int, end: int) -> bytes:
-        with memoryview(self._buffer) as view:
-            return bytes(view[start - self._base : end - self._base])
+        return bytes(memoryview(self._buffer)[start - self._base : end - self._base])
 
     def _take(self, candidate: Candidate) -> bool:
         """Judge a candidate, then consume it or go on behind its first byte."""
@@ -289,16 +271,15 @@ class Extractor(ABC, Generic[V, E]):
             self._report_false(candidate.offset)
             self._settle(candidate, verdict)
             return True
-        end = _end_of(candidate)
         if self._false and isinstance(candidate, Frame):
             # No text holds a frame, so what looks like a text around one is reported only without it.
             last = self._false[-1][0]
-            if isinstance(last, PlainText) and end <= _end_of(last):
+            if isinstance(last, PlainText) and candidate.end <= last.end:
                 self._false.pop()
-        # What starts in a false one and ends behind it will never be reported: either that one is, or
-        # the verified one that overlaps it overlaps this one as well.
+        # What starts in a false one and ends behind it is never reported: either that one is, or the
+        # verified one that overlaps it overlaps this one, too.
         if len(self._false) < _FALSE_MAX and not any(
-            candidate.offset < _end_of(other) <= end for other, _ in self._false
+            candidate.offset < other.end <= candidate.end for other, _ in self._false
         ):
             self._false.append((candidate, verdict))
         return self._skip()
@@ -311,19 +292,14 @@ class Extractor(ABC, Generic[V, E]):
     def _report_false(self, limit: int) -> None:
         """Report the false candidates that end before a limit, except where they overlap; drop the others."""
         for candidate, verdict in self._false:
-            if self._settled <= candidate.offset and _end_of(candidate) <= limit:
+            if self._settled <= candidate.offset and candidate.end <= limit:
                 self._settle(candidate, verdict)
         self._false.clear()
 
     def _settle(self, candidate: Candidate, verdict: V) -> None:
         self._noise += candidate.offset - self._settled
-        self._at = self._settled = _end_of(candidate)
+        self._at = self._settled = candidate.end
         self._is_due = not isinstance(candidate, Malformed)
         self._needed = 0
-        event = self._event_of(verdict)
-        if event is not None:
+        if (event := self._event_of(verdict)) is not None:
             self._events.append(event)
-
-
-def _end_of(candidate: Candidate) -> int:
-    return candidate.offset + candidate.size

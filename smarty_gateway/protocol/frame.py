@@ -41,6 +41,11 @@ class Frame(NamedTuple):
     ciphertext: bytes
     tag: bytes
 
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
+
 
 class Header(NamedTuple):
     """A header that is legal as a whole; the security byte may still be another one.
@@ -57,20 +62,20 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FaultyHeader:
-    """What is wrong with a header, and how much of it one must see to know."""
+    """What is wrong with a header, and the number of bytes that show it."""
 
     size: int
     message: str
 
 
 def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
-    """Read a header as a whole; None if more bytes are needed.
+    """Return the header of a frame, None if more bytes are needed.
 
     Args:
         head: bytes from a `DB` on; no more than `HEADER_MAX` of them matter.
     """
     if len(head) > 1 and head[1] != _TITLE_SIZE:
-        return FaultyHeader(2, f"a system title has 8 bytes, this header says {head[1]}")
+        return FaultyHeader(2, f"a system title has 8 bytes, this header states {head[1]}")
     if len(head) < 11:
         return None
     form = head[10]
@@ -86,7 +91,7 @@ def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
 
 
 def cut_frame(offset: int, data: bytes, header: Header) -> Frame:
-    """Cut a frame of full size, whose header was read, into its fields."""
+    """Return the fields of a complete frame, whose header was read."""
     content = header.size
     counter = int.from_bytes(data[content + 1 : content + 5], "big")
     ciphertext, tag = data[content + 5 : -TAG_SIZE], data[-TAG_SIZE:]

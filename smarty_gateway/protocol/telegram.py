@@ -16,10 +16,8 @@ from typing import Final, NamedTuple
 
 from fastcrc.crc16 import arc
 
-#: The last line of a telegram. A NUL or blank may hang on it (seen behind some adapters).
-END_LINE: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\n")
-#: The same where the input ends, or where more of the line may follow.
-END_LINE_AT_END: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?\Z")
+#: The last line of a telegram; its own line end may not have come. Some adapters append NULs or blanks.
+END_LINE: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?(?:\n|\Z)")
 #: What stands around the digits.
 _AROUND_DIGITS: Final = b" \x00\r\n"
 #: The characters of a telegram, and NUL, which some adapters insert.
@@ -133,6 +131,6 @@ def parse_telegram(text: bytes) -> ParsedTelegram | None:
         at = text.find(b"!", at + 1)
         if at < 0:
             return None
-        end = END_LINE.match(text, at - 1) or END_LINE_AT_END.match(text, at - 1)
+        end = END_LINE.match(text, at - 1)
     raw = text[: end.end()]
     return ParsedTelegram(raw, at + 1, checksum_of(raw, at + 1))

@@ -11,6 +11,7 @@ from fastcrc.crc16 import arc
 
 from smarty_gateway.protocol.telegram import (
     OBJECT_LINE,
+    TEXT_BYTES,
     Checksum,
     checksum_of,
     crc_is_due,
@@ -20,6 +21,10 @@ from smarty_gateway.protocol.telegram import (
 
 #: A slash and the three letters of the manufacturer (IEC 62056-21).
 HEADER_LINE: Final = re.compile(rb"/(?=[!-.0-~][!-~]{2})")
+#: Where a telegram begins, some bytes may be none of its characters (a Latin-1 name in the header line). Of
+#: this many bytes of ciphertext 160 are.
+HEAD_SIZE: Final = 256
+_ODD_BYTES_MAX: Final = 64
 _SLASH: Final = ord("/")
 # A step of CRC-16/ARC is: after = STEP[(before ^ byte) & 0xFF] ^ before >> 8. No two entries of STEP have
 # the same high byte, so the high byte of `after` tells the entry, and the step can be undone:
@@ -33,6 +38,15 @@ for _index in range(256):
 _OBJECT_AND_HEADER_REVERSED: Final = re.compile(
     rb":[0-9]{1,3}-[0-9]{1,3}(?:\n\r?){1,3}[^\n()]{0,124}[!-~]{2}[!-.0-~]/"
 )
+
+
+def is_ciphertext(head: bytes) -> bool:
+    """True if the bytes from a slash on are the beginning of no telegram; no end line is worth waiting for.
+
+    Args:
+        head: as many of the bytes as there are, up to `HEAD_SIZE`. More of them never make it False.
+    """
+    return len(head.translate(None, TEXT_BYTES)) > _ODD_BYTES_MAX
 
 
 class EndLine(NamedTuple):
