@@ -24,9 +24,8 @@ The events depend on the bytes alone, not on the chunks in which they came. Time
 byte is searched for it twice. Of all the slashes before an end line one is a candidate (see
 `telegram_start`), so a text is copied a fixed number of times. A frame is copied and judged once. As it may
 state MAX_LENGTH bytes, and headers may follow each other every 7 bytes, a flood of false headers costs
-up to MAX_LENGTH / 7 copies of each byte: the worst case. Memory: the buffer holds one candidate of at most
-MAX_LENGTH bytes and a header, and the last chunk; at most _FALSE_MAX false candidates wait for their report.
-tests/protocol/test_floods.py proves these bounds.
+up to MAX_LENGTH / 7 copies of each byte: the worst case. The buffer holds at most one candidate of MAX_LENGTH
+bytes and a header, and the last chunk. tests/protocol/test_floods.py proves these bounds.
 """
 
 from abc import ABC, abstractmethod
@@ -46,12 +45,11 @@ from smarty_gateway.protocol.frame import (
     cut_frame,
     read_header,
 )
-from smarty_gateway.protocol.telegram import END_LINE, Checksum
+from smarty_gateway.protocol.telegram import END_LINE
 
 #: Luxembourg's frames are sent every 10 s and last 0.1 s, so what is open after this time is false.
 SILENCE: Final = 2.0
-_SHORTEST_END_LINE: Final = len(b"\n!\n")
-#: This many false candidates wait for their report at most; they lie inside each other, as in no real stream.
+#: At most this many false candidates wait for their report; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
 
 
@@ -74,9 +72,7 @@ class Extractor(ABC, Generic[V, E]):
         self._ends_with_line = False  # … unless it is a text, which any exclamation mark may end
         self._no_frame_before = self._no_text_before = self._no_line_before = 0
         self._line = telegram_start.EndLine(-1, 0)  # the end line that was found last
-        self._ending = telegram_start.Ending(
-            self._line, [], [], Checksum.MISSING
-        )  # the one that was read last
+        self._ending = telegram_start.Ending(self._line)  # the one that was read last
         self._false: list[tuple[Candidate, V]] = []  # not reported yet; all overlap the first
         self._settled = 0  # up to here everything is an event or noise
         self._noise = 0
@@ -216,10 +212,9 @@ class Extractor(ABC, Generic[V, E]):
     def _take_text(self, slash: int, *, is_over: bool) -> bool:
         """Judge the text that starts here, or find the slash behind that is to be judged."""
         line = self._find_end_line(slash, is_over=is_over)
-        nearest_end = self._no_line_before + _SHORTEST_END_LINE if line is None else line.end
-        head = self._copy(
-            slash, min(slash + telegram_start.HEAD_SIZE, self._end if line is None else line.end)
-        )
+        nearest_end = self._no_line_before + len(b"\n!\n") if line is None else line.end
+        known_end = self._end if line is None else line.end
+        head = self._copy(slash, min(slash + telegram_start.HEAD_SIZE, known_end))
         if slash < nearest_end - MAX_LENGTH:
             self._no_text_before = nearest_end - MAX_LENGTH
         elif telegram_start.is_ciphertext(head):

@@ -5,6 +5,7 @@ every function here looks at each byte a fixed number of times, whatever the tex
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from fastcrc.crc16 import arc
@@ -67,9 +68,9 @@ class Ending(NamedTuple):
     """
 
     line: EndLine
-    right: list[int]
-    doubtful: list[int]
-    checksum: Checksum
+    right: Sequence[int] = ()
+    doubtful: Sequence[int] = ()
+    checksum: Checksum = Checksum.MISSING
 
     def start_from(self, slash: int, *, is_due: bool) -> int | None:
         """Return the start that is to be judged, of this slash and those behind it."""
