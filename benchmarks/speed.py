@@ -152,7 +152,7 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
 
 
 def dsmr_parser(frames: list[bytes], example: bytes, *, encrypted: bool) -> None:
-    """Let dsmr_parser do the same: buffer, decryption with the tag verified, CRC, parsing, JSON."""
+    """Do the same with dsmr_parser: buffer, decryption with the tag verified, CRC, parsing, JSON."""
     if encrypted:
         parser = TelegramParser(telegram_specifications.MSN)
         encrypted_buffer = EncryptedTelegramBuffer()

@@ -16,11 +16,11 @@ TAG_SIZE: Final = 12
 MIN_LENGTH: Final = 1 + 4 + 1 + TAG_SIZE
 #: The largest length a frame may state, and the size of the longest plaintext telegram. Five text
 #: messages of 2048 hex digits each make telegrams of some 12 kB legal (Luxmetering P1 1.1.3, table
-#: 3.1); more would only let noise hold more memory, for this bounds the extractor's buffer, too.
+#: 3.1); this bounds the extractor's buffer, too, so more would only let noise hold more memory.
 MAX_LENGTH: Final = 16384
 #: Suite 0, authenticated and encrypted, unicast key: the one security byte of a P1 port.
 AUTHENTICATED_AND_ENCRYPTED: Final = 0x30
-#: How every frame begins.
+#: The first bytes of every frame.
 FRAME_PREFIX: Final = b"\xdb\x08"
 #: The longest header, with the security byte.
 HEADER_MAX: Final = 14
@@ -31,7 +31,7 @@ _LENGTH_BYTES: Final = {0x81: 1, 0x82: 2}
 
 
 class Frame(NamedTuple):
-    """A complete frame; nothing in it is verified yet."""
+    """A complete frame; nothing of it is verified yet."""
 
     offset: int
     size: int

@@ -276,8 +276,8 @@ def _is_proven(text: bytes, *, may_lack_crc: bool) -> bool:
     body = text[:at]
     if not digits:
         return may_lack_crc and _CRC_IS_DUE.search(body) is None and body.replace(b"\x00", b"").isascii()
-    mended = body.replace(b"\x00", b"").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-    return int(digits, 16) in (crc16(body), crc16(mended))
+    repaired = body.replace(b"\x00", b"").replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return int(digits, 16) in (crc16(body), crc16(repaired))
 
 
 def _check_counters(found: list[MeterTelegram], made: Input) -> None:
