@@ -1,17 +1,20 @@
 """How long a telegram takes, against the floor and against dsmr_parser: `python -m benchmarks.speed`.
 
-All figures are medians of rounds that are run in turn, so that a busy machine slows all of them alike;
-the ratios are what counts. The floor is what cannot be left out: one call of AES-GCM with a tag of 96
-bits (cryptography's Cipher; its AESGCM class takes only tags of 128 bits), and the CRC of the same
-bytes. The telegrams move as a meter's do from one to the next: time, registers and powers change;
+All times are processor time, and medians of rounds that are run in turn, so that a busy machine slows all
+of them alike; the ratios are what counts. The floor is what cannot be left out: one call of AES-GCM with
+a tag of 96 bits (cryptography's Cipher; its AESGCM class takes only tags of 128 bits), and the CRC of the
+same bytes. The telegrams move as a meter's do from one to the next: time, registers and powers change;
 messages, limits, the peaks of past months and the hourly values of other meters stay.
 
-With --json the figures come as one JSON object.
+`--before FOLDER` compares chunks and floods with another version of the gateway, whose sources are in that
+folder: both are run in turn by this same file. With --json the figures come as one JSON object.
 """
 
 import argparse
+import importlib
 import json
 import logging
+import os
 import re
 import statistics
 import subprocess
@@ -20,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from dsmr_parser import telegram_specifications
 from dsmr_parser.clients.telegram_buffer import EncryptedTelegramBuffer, TelegramBuffer
@@ -32,7 +35,6 @@ from smarty_gateway.protocol.candidates import Candidate
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame
-from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
 from smarty_gateway.protocol.telegram import parse_telegram
@@ -50,7 +52,18 @@ from vectors.building_blocks import (
 ROUNDS: Final = 15
 TELEGRAMS: Final = 200
 AAD: Final = b"\x30" + AUTHENTICATION_KEY
-KEYS: Final = KeyRing({HOUSE_TITLE: [MeterKey(Secret(HOUSE_KEY))]})
+CHUNK_SIZES: Final = (1, 16, 64, 256, 4096)
+
+
+def _key_ring() -> Any:  # noqa: ANN401 - that of the version which is measured
+    try:
+        module = importlib.import_module("smarty_gateway.protocol.key_ring")
+    except ImportError:  # an older version, measured by --before
+        module = importlib.import_module("smarty_gateway.protocol.keyring")
+    return module.KeyRing({HOUSE_TITLE: [module.MeterKey(module.Secret(HOUSE_KEY))]})
+
+
+KEYS: Final = _key_ring()
 
 
 def moving(texts: Iterable[bytes]) -> list[bytes]:
@@ -76,11 +89,11 @@ def chunks_of(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-def feed(stream: Extractor[_Verified] | MeterStream, chunks: list[bytes]) -> int:
-    """Feed a stream in chunks and take what comes."""
+def feed(stream: Any, chunks: list[bytes]) -> int:  # noqa: ANN401 - a stream of any version, or an extractor
+    """Feed a stream in chunks, take what comes, and return the number of events."""
     found = 0
     for chunk in chunks:
-        if stream.receive_data(chunk):
+        if stream.receive_data(chunk) is not False:  # versions before the present one return it
             while stream.next_event() is not None:
                 found += 1
     return found
@@ -88,10 +101,10 @@ def feed(stream: Extractor[_Verified] | MeterStream, chunks: list[bytes]) -> int
 
 def whole(chunks: list[bytes]) -> None:
     """Go the whole way, from bytes to JSON."""
-    stream = MeterStream(KEYS)
+    stream: Any = MeterStream(KEYS)
     found = 0
     for chunk in chunks:
-        if stream.receive_data(chunk):
+        if stream.receive_data(chunk) is not False:
             while isinstance(event := stream.next_event(), MeterTelegram):
                 to_json(event.as_object())
                 found += 1
@@ -100,25 +113,29 @@ def whole(chunks: list[bytes]) -> None:
 
 
 def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], object]]:
-    """Give what is measured for one kind of meter: a name, and what does it for all telegrams."""
+    """Return what is measured for one kind of meter: a name, and what does it for all telegrams."""
     frames = [frame(text, counter=number) if encrypted else text for number, text in enumerate(texts)]
     data = b"".join(frames)
     cut: list[Frame] = []
 
-    def judge(candidate: Candidate) -> _Verified:
-        if isinstance(candidate, Frame):
-            cut.append(candidate)
-        return _Verified()
+    class Extracting(Extractor[_Verified, Candidate]):
+        def _judge(self, candidate: Candidate) -> _Verified:
+            if isinstance(candidate, Frame):
+                cut.append(candidate)
+            return _Verified()
+
+        def _event_of(self, verdict: _Verified) -> None:
+            pass
 
     large, small = chunks_of(data, 4096), chunks_of(data, 1)
-    feed(Extractor(judge), large)
+    feed(Extracting(), large)
     parsed = [telegram for text in texts if (telegram := parse_telegram(text)) is not None]
     stream = MeterStream(KEYS)
     stream.receive_data(data)
     events = iter(stream.next_event, None)
     records = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
     found: dict[str, Callable[[], object]] = {
-        "extract": lambda: feed(Extractor(lambda _: _Verified()), large),
+        "extract": lambda: feed(Extracting(), large),
         "crc": lambda: [arc(text) for text in texts],
         "lines": lambda: [parse_telegram(text) for text in texts],
         "decode": lambda: list(map(MeterDecoder().decode, parsed)),
@@ -135,7 +152,7 @@ def steps(texts: list[bytes], *, encrypted: bool) -> dict[str, Callable[[], obje
 
 
 def dsmr_parser(frames: list[bytes], example: bytes, *, encrypted: bool) -> None:
-    """Let dsmr_parser do the same: buffer, decryption with the tag verified, CRC, parsing, JSON."""
+    """Do the same with dsmr_parser: buffer, decryption with the tag verified, CRC, parsing, JSON."""
     if encrypted:
         parser = TelegramParser(telegram_specifications.MSN)
         encrypted_buffer = EncryptedTelegramBuffer()
@@ -155,28 +172,89 @@ def dsmr_parser(frames: list[bytes], example: bytes, *, encrypted: bool) -> None
 
 
 def median_microseconds(measured: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Run all in turn, many rounds, and give the medians for one telegram."""
+    """Run all in turn, many rounds, and return the medians for one telegram."""
     times: dict[str, list[float]] = {name: [] for name in measured}
     for round_number in range(ROUNDS):
         for name, run in measured.items():
             if name == "dsmr_parser" and round_number % 3:
                 continue  # slow, and its share of the time is the most even of all
-            start = time.perf_counter()
+            start = time.thread_time()
             run()
-            times[name].append((time.perf_counter() - start) / TELEGRAMS * 1e6)
+            times[name].append((time.thread_time() - start) / TELEGRAMS * 1e6)
     return {name: statistics.median(found) for name, found in times.items()}
 
 
 def megabytes_a_second(data: bytes) -> float:
     """Read something that holds no telegram."""
     chunks = chunks_of(data, 4096)
-    start = time.perf_counter()
-    feed(MeterStream(KEYS), chunks)
-    return len(data) / 1e6 / (time.perf_counter() - start)
+    times = []
+    for _ in range(5):
+        start = time.thread_time()
+        feed(MeterStream(KEYS), chunks)
+        times.append(time.thread_time() - start)
+    return len(data) / 1e6 / statistics.median(times)
+
+
+def by_chunk_size() -> dict[str, float]:
+    """Measure the whole way for chunks of several sizes: microseconds a telegram."""
+    frames = [
+        frame(text, counter=number) for number, text in enumerate(moving(map(luxembourg, range(TELEGRAMS))))
+    ]
+    streams = {"Luxembourg": b"".join(frames), "Belgium": b"".join(moving(map(belgium, range(TELEGRAMS))))}
+
+    def run(data: bytes, size: int) -> Callable[[], None]:
+        chunks = chunks_of(data, size)
+        return lambda: whole(chunks)
+
+    return median_microseconds({
+        f"{name}, {size:4} bytes a chunk, µs": run(data, size)
+        for name, data in streams.items()
+        for size in CHUNK_SIZES
+    })  # fmt: skip
+
+
+def by_flood() -> dict[str, float]:
+    """Measure streams that hold no telegram: megabytes a second."""
+    header = b"\xdb\x08" + HOUSE_TITLE
+    nested = b"".join(header + b"\x82" + (15400 - 15 * i).to_bytes(2, "big") + b"\x30" for i in range(500))
+    floods = {
+        "noise": bytes((i * 7919 + (i >> 3) * 31) % 256 for i in range(1_000_000)),
+        "packed false headers": (header + b"\x82\x40\x00\x30") * 15_000,
+        "headers packed as tightly as can be": b"\xdb\x08A\x82\x10\x00\x30" * 20_000,
+        "nested headers": (nested + bytes(8500)) * 10,
+        "many tiny texts": b"/ABC/DEF/GHI\r\n!1234\r\n" * 15_000,
+        "slashes without end": b"/" * 300_000,
+        "slashes before end lines": (b"/A" * 8180 + b"\n!1234\r\n") * 20,
+    }
+    return {f"{name}, MB/s": megabytes_a_second(flood) for name, flood in floods.items()}
+
+
+def compare(before: Path, *, as_json: bool) -> None:
+    """Print chunks and floods of the version in a folder beside the present one."""
+    folders = {"before": before, "now": Path(__file__).resolve().parents[1]}
+    figures: dict[str, dict[str, list[float]]] = {}
+    for _ in range(3):
+        for version, folder in folders.items():
+            done = subprocess.run(
+                [sys.executable, __file__, "--short", "--json"],
+                check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(folder)},
+            )  # fmt: skip
+            for name, figure in json.loads(done.stdout).items():
+                figures.setdefault(name, {}).setdefault(version, []).append(figure)
+    medians = {
+        name: {version: statistics.median(found) for version, found in each.items()}
+        for name, each in figures.items()
+    }
+    if as_json:
+        print(json.dumps(medians))
+        return
+    for name, each in medians.items():
+        ratio = each["now"] / each["before"]
+        print(f"{name:48} before {each['before']:9.2f} now {each['now']:9.2f} {ratio:6.2f} x")
 
 
 def seconds_of(*command: str) -> float:
-    """Run a command several times, and give the median of its times."""
+    """Run a command several times, and return the median of its times."""
     times = []
     for _ in range(5):
         start = time.perf_counter()
@@ -185,7 +263,7 @@ def seconds_of(*command: str) -> float:
     return statistics.median(times)
 
 
-# VmHWM begins anew with the program; ru_maxrss would count what the parent had.
+# VmHWM starts from 0 with the program; ru_maxrss would count what the parent had.
 _PEAK: Final = (
     "import sys; from smarty_gateway.cli import main; main(sys.argv[1:]); "
     "lines = open('/proc/self/status').read().splitlines(); "
@@ -194,7 +272,7 @@ _PEAK: Final = (
 
 
 def peak_megabytes(data: bytes, times: int) -> int:
-    """Give the peak memory of `decode` on a file that repeats the data so often."""
+    """Return the peak memory of `decode` on a file that repeats the data this many times."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "capture.bin"
         with path.open("wb") as file:
@@ -214,13 +292,13 @@ def measure() -> dict[str, dict[str, float]]:
         "Belgium": median_microseconds(steps(moving(map(belgium, seconds)), encrypted=False)),
         "Netherlands 5": median_microseconds(steps(moving(map(netherlands, seconds)), encrypted=False)),
     }
-    noise = bytes((i * 7919 + (i >> 3) * 31) % 256 for i in range(4_000_000))
     capture = b"".join(moving(map(belgium, range(100))))
     python = sys.executable
     sample = Path(__file__).resolve().parents[1] / "vectors/sample.bin"
     decode_sample = [python, "-m", "smarty_gateway", "decode", "--format", "telegram", str(sample)]
+    results["chunks"] = by_chunk_size()
+    results["floods"] = by_flood()
     results["other"] = {
-        "noise, MB/s": megabytes_a_second(noise),
         "start of Python, ms": 1000 * seconds_of(python, "-c", "pass"),
         "import of the core, ms": 1000 * seconds_of(python, "-c", "import smarty_gateway.protocol.meter"),
         "decode, start to end of a small file, ms": 1000
@@ -237,20 +315,36 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    as_json = parser.parse_args().json
+    parser.add_argument("--short", action="store_true", help="chunks and floods only")
+    parser.add_argument(
+        "--before", type=Path, metavar="FOLDER", help="compare with the version in this folder"
+    )
+    args = parser.parse_args()
+    if args.before is not None:
+        compare(args.before.resolve(), as_json=args.json)
+        return
+    if args.short:
+        logging.disable(logging.CRITICAL)
+        figures = by_chunk_size() | by_flood()
+        print(json.dumps(figures) if args.json else _table(figures))
+        return
     results = measure()
-    if as_json:
+    if args.json:
         print(json.dumps(results))
         return
     floor = results["Luxembourg, encrypted"]["floor"]
     for kind, figures in results.items():
         print(kind)
+        if "dsmr_parser" not in figures:
+            print(_table(figures))
+            continue
         for name, figure in figures.items():
-            if kind == "other":
-                print(f"  {name:44} {figure:9.1f}")
-            else:
-                ratios = f"{figure / floor:7.1f} x floor {figures['dsmr_parser'] / figure:7.1f} x dsmr_parser"
-                print(f"  {name:24} {figure:9.1f} µs {ratios}")
+            ratios = f"{figure / floor:7.1f} x floor {figures['dsmr_parser'] / figure:7.1f} x dsmr_parser"
+            print(f"  {name:24} {figure:9.1f} µs {ratios}")
+
+
+def _table(figures: dict[str, float]) -> str:
+    return "\n".join(f"  {name:48} {figure:9.2f}" for name, figure in figures.items())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from smarty_gateway.protocol.key_ring import KeyMapping, KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.sources.hexdump import InputDecoder
+from smarty_gateway.sources.parity import ParityFilter
 
 _CHUNK: Final = 65536
 
@@ -92,6 +93,7 @@ class InputReader(Iterator[MeterTelegram]):
         self.rejected: Counter[Reason] = Counter()
         self.size = 0
         self._input_decoder = InputDecoder()
+        self._parity = ParityFilter()
         self._on_rejection = on_rejection
         self._on_bytes = on_bytes
         self._stream = MeterStream(keys)
@@ -120,13 +122,16 @@ class InputReader(Iterator[MeterTelegram]):
             if not isinstance(chunk, bytes):
                 raise TypeError(f"the input yields bytes, not {type(chunk).__name__}")
             self.size += len(chunk)
-            yield from self._receive(self._input_decoder.feed(chunk))
-        yield from self._receive(self._input_decoder.finish())
-        self._stream.receive_silence()
+            if data := self._input_decoder.feed(chunk):  # the first lines of a hex dump wait for the rest
+                yield from self._receive(data)
+        if rest := self._input_decoder.finish():
+            yield from self._receive(rest)
+        yield from self._receive(b"")
+        self._stream.receive_data(b"")
         yield from self._events()
 
     def _receive(self, data: bytes) -> Iterator[MeterTelegram]:
-        if data:  # the first lines of a hex dump wait for the next chunk, and no bytes would end the stream
+        if data := self._parity.strip(data):
             self._on_bytes(data)
             self._stream.receive_data(data)
         return self._events()

@@ -50,7 +50,7 @@ REMOVED_CHECKS = (
     RemovedCheck("order: plaintext before CRC", "meter.py", "if telegram is None or candidate.checksum is Checksum.WRONG:", "if telegram is not None and self.identities.title_behind(identities_of(self._decoder.decode(telegram)), self.keys) is not None:\n            return self._refuse(candidate, Reason.PLAINTEXT, '', verified=True)\n        if telegram is None or candidate.checksum is Checksum.WRONG:"),
     RemovedCheck("order: CRC before counter", "meter.py", "if admission is Admission.REPLAY:", "if admission is Admission.REPLAY and telegram.checksum is Checksum.RIGHT:"),
     RemovedCheck("order: key before security byte", "meter.py", "if frame.security != AUTHENTICATED_AND_ENCRYPTED:", "if frame.security != AUTHENTICATED_AND_ENCRYPTED and self.keys.keys_for(frame.system_title):"),
-    RemovedCheck("search inside false frames", "extractor.py", "max(self._searched, start + 1)", "max(self._searched, frame.end)"),
+    RemovedCheck("search inside false frames", "extractor.py", "            self._false.append((candidate, verdict))\n        return self._skip()", "            self._false.append((candidate, verdict))\n        self._at, self._is_due = candidate.end, False\n        return True"),
 )  # fmt: skip
 
 

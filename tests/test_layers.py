@@ -32,8 +32,8 @@ PARTS = {
     "safe_text": {"protocol"},
     "logs": {"safe_text"},
     "fault_log": {"protocol"},
-    "capture": CORE,
-    "sources": {*CORE, "capture"},
+    "sources": CORE,
+    "capture": {*CORE, "sources"},
     "config": {*CORE, "sources"},
     "library": {*CORE, "config", "sources"},
     "state": {*CORE, "config"},
@@ -51,8 +51,8 @@ PARTS = {
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime", "decimal",
-    "enum", "fastcrc", "functools", "hashlib", "heapq", "re", "struct", "types", "typing",
+    "abc", "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime",
+    "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "re", "struct", "types", "typing",
 }  # fmt: skip
 
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.

@@ -53,9 +53,10 @@ from smarty_gateway.protocol.key_ring import (
 from smarty_gateway.protocol.meter import Event, MeterStream
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
-from smarty_gateway.protocol.telegram import is_text, parse_telegram, without_parity
+from smarty_gateway.protocol.telegram import is_text, parse_telegram
 from smarty_gateway.protocol.values import read_hex_text
 from smarty_gateway.protocol.window import EVENT_REACH
+from smarty_gateway.sources.parity import ParityFilter
 
 _TITLE: Final = slice(2, 10)
 #: A length that makes a header of this size faulty.
@@ -96,6 +97,7 @@ class Redactor:
         self.began = began + self._dummies.shift
         self._keys = keys
         self._stream = MeterStream(keys)
+        self._parity = ParityFilter()
         self._chunks: deque[tuple[float, int]] = deque()  # arrival and size, not returned yet
         self._held = bytearray()  # not redacted yet
         self._base = 0  # the offset of its first byte
@@ -120,20 +122,26 @@ class Redactor:
     def feed(self, seconds: float, data: bytes) -> list[Chunk]:
         """Take a chunk, and return those that are completely redacted, in the sizes in which they came."""
         self._chunks.append((seconds, len(data)))
-        self._held += data
-        self._stream.receive_data(data)
+        self._first_noise += data[: _EXAMINED - len(self._first_noise)]
+        self._receive(data)
         self._take_events()
         self._redact_noise(self._base + len(self._held) - EVENT_REACH)
         return list(self._ready())
 
     def finish(self) -> list[Chunk]:
         """End the stream, and return the rest."""
+        self._receive(b"")
         self._stream.receive_silence()
         self._take_events()
         self._redact_noise(self._base + len(self._held))
         if self._is_noise and (finding := self._examine(bytes(self._first_noise))):
             self._note(f"finding={finding}")
         return list(self._ready())
+
+    def _receive(self, data: bytes) -> None:
+        if data := self._parity.strip(data):
+            self._held += data
+            self._stream.receive_data(data)
 
     def take_notes(self) -> list[str]:
         """Return the new comments: what was wrong with originals whose dummies cannot show it."""
@@ -225,7 +233,6 @@ class Redactor:
         """Redact what lies before an offset, and is not part of an event."""
         noise = self._take(max(0, end - self._base))
         self._dummies.changes["noise bytes"] += len(noise)
-        self._first_noise += noise[: _EXAMINED - len(self._first_noise)]
         start = 0
         while start < len(noise):
             at = noise.find(FRAME_PREFIX, start)
@@ -291,7 +298,7 @@ class Redactor:
 
     def _note_names(self, data: bytes) -> None:
         """Note the keys of a meter that sends plaintext, which may be rejected because it has an entry."""
-        for match in _NAME.finditer(without_parity(data) or data):
+        for match in _NAME.finditer(data):
             name = read_hex_text(match[1].decode("latin-1")).strip()
             if self._keys.has_entry_for(name):
                 self._note_keys(system_title_from_serial(name))

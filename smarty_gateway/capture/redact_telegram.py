@@ -17,13 +17,7 @@ from fastcrc.crc16 import arc
 
 from smarty_gateway.capture.pseudonyms import Dummies
 from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, Form, MBusField, ObisObject
-from smarty_gateway.protocol.telegram import (
-    SLASH_WITH_PARITY,
-    Checksum,
-    checksum_of,
-    repaired,
-    without_parity,
-)
+from smarty_gateway.protocol.telegram import Checksum, checksum_of, repaired
 
 
 class _Kind(Enum):
@@ -81,26 +75,17 @@ _BELOW_EIGHT: Final = bytes.maketrans(b"89", b"01")
 
 
 def redact_telegram(raw: bytes, dummies: Dummies) -> bytes:
-    """Redact a text from its slash to the end of its last line; parity bits and NULs stay where they are."""
-    plain = without_parity(raw) if raw.startswith(SLASH_WITH_PARITY) else raw
-    has_parity = plain is not None and plain is not raw
-    text = raw if plain is None else plain
-    bare = text.replace(b"\x00", b"").decode("latin-1")
+    """Redact a text from its slash to the end of its last line; NULs stay where they are."""
+    bare = raw.replace(b"\x00", b"").decode("latin-1")
     end = bare.rindex("!") if "!" in bare else len(bare)
     redacted = (_redact_body(bare[:end], dummies) + bare[end:]).encode("latin-1")
-    whole = _with_checksum(text, _with_nuls(redacted, text), dummies.rng)
-    return with_parity(whole) if has_parity else whole
+    return _with_checksum(raw, _with_nuls(redacted, raw), dummies.rng)
 
 
 def redact_text(text: bytes, dummies: Dummies) -> bytes:
     """Redact text that is not a whole telegram; the result cannot be taken for one."""
     masked = dummies.masked(text.decode("latin-1")).encode("latin-1")
     return masked.replace(b"/", b".").replace(b"!", b".")
-
-
-def with_parity(text: bytes) -> bytes:
-    """Give text the parity bits of seven bits and even parity."""
-    return bytes(byte | 0x80 if byte.bit_count() % 2 else byte for byte in text)
 
 
 def _redact_body(body: str, dummies: Dummies) -> str:
@@ -225,7 +210,7 @@ def _with_checksum(original: bytes, redacted: bytes, rng: random.Random) -> byte
     at = original.rfind(b"!") + 1
     if not at:
         return redacted
-    digits = original[at:].strip(b" \x00\r\x8d\n")  # 8D: a CR with its parity bit
+    digits = original[at:].strip(b" \x00\r\n")
     verdict = checksum_of(original, at)
     if not digits or verdict is Checksum.MISSING:
         return redacted

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from smarty_gateway.capture.format import CaptureWriter
 from smarty_gateway.capture.redact_stream import Redactor
 from smarty_gateway.commands.chosen import load_keys
 from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
@@ -25,7 +24,9 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.sources.address import DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings, parse_address
+from smarty_gateway.sources.capture_format import CaptureWriter
 from smarty_gateway.sources.opening import source_for
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.recording import RecordingSource
 from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 
@@ -120,6 +121,7 @@ class _Recording:
         self._keys = keys
         self._file = file
         self._stream = MeterStream(keys)
+        self._parity = ParityFilter()  # what is recorded keeps its parity bits
         self._writer: CaptureWriter | None = None
         self._redactor: Redactor | None = None
         self._keys_written = ""
@@ -154,6 +156,7 @@ class _Recording:
 
     def finish(self) -> None:
         """Write what is still held back."""
+        self._receive(b"")
         self._stream.receive_silence()
         self._count()
         if self._redactor is not None:
@@ -213,9 +216,13 @@ class _Recording:
 
     def _up_to_last_telegram(self, data: bytes) -> bytes:
         """Count what is in a chunk, and cut it behind the last telegram that is wanted."""
-        self._stream.receive_data(data, time.monotonic() if self._address.is_live else None)
+        self._receive(data)
         end = self._count()
         return data if end is None else data[: max(0, end - self.size)]
+
+    def _receive(self, data: bytes) -> None:
+        if data := self._parity.strip(data):
+            self._stream.receive_data(data, time.monotonic() if self._address.is_live else None)
 
     def _count(self) -> int | None:
         """Count what was read; return the offset behind the last telegram that is wanted, once it came."""

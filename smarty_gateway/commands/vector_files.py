@@ -25,6 +25,7 @@ from smarty_gateway.protocol.key_ring import (
 )
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
+from smarty_gateway.sources.parity import ParityFilter
 
 FORMAT: Final = "smarty-gateway-vectors"
 _EXPECTED_LAYOUTS: Final = (
@@ -123,14 +124,17 @@ def _stream_case(  # noqa: PLR0913, PLR0917 - what a case consists of
 
 def _events_of(keys: KeyRing, stream: bytes, sizes: list[int]) -> list[Event]:
     """Return what a stream holds, read in chunks of these sizes, over and over."""
-    meter = MeterStream(keys)
+    meter, parity = MeterStream(keys), ParityFilter()
     start = 0
     for size in cycle(sizes):
         if start >= len(stream):
             break
-        meter.receive_data(stream[start : start + size])
+        if data := parity.strip(stream[start : start + size]):
+            meter.receive_data(data)
         start += size
-    meter.receive_silence()
+    if rest := parity.strip(b""):
+        meter.receive_data(rest)
+    meter.receive_data(b"")
     return list(iter(meter.next_event, None))
 
 

@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from smarty_gateway.capture.format import SIGNATURE
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.damage import Damage
@@ -32,6 +31,8 @@ from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Sec
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.window import Window
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
+from smarty_gateway.sources.capture_format import SIGNATURE
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.source import Cause, SourceLost
 
 #: Two telegrams show the period of a meter as well.
@@ -77,6 +78,7 @@ class Diagnosis:
             must_be_encrypted=any(meter.encrypted for meter in configured),
             plaintext_ids={fold(m.id) for m in configured if m.id is not None and not m.encrypted},
         )
+        self._parity = ParityFilter()
         self._window = Window()
         self._damage = Damage(self._window)
         self._keys = KeyFaults(self._stream)
@@ -106,9 +108,18 @@ class Diagnosis:
         """
         self.size += len(data)
         self._search.take(data, now)
-        self._window.add(data)
-        self._stream.receive_data(data, now)
+        self._read(data, now)
         return self._take_events(now)
+
+    def _read(self, data: bytes, now: float | None = None) -> None:
+        data = self._parity.strip(data)
+        self._window.add(data)
+        if data or now is not None:
+            self._stream.receive_data(data, now)
+
+    def _settle(self) -> None:
+        self._read(b"")
+        self._stream.receive_silence()
 
     def finish(self, seconds: float | None = None, *, at_end: bool = True) -> Iterator[Event]:
         """End the observation, and return the last events.
@@ -119,7 +130,7 @@ class Diagnosis:
         """
         self._seconds = seconds or 0.0
         if at_end:
-            self._stream.receive_silence()
+            self._settle()
         events = self._take_events(None)
         if at_end:
             self._damage.take_rest(self.size)
@@ -129,7 +140,7 @@ class Diagnosis:
         """Record that the source could not be opened, or went away."""
         if while_listening:
             self._lost.append(str(lost))
-            self._stream.receive_silence()
+            self._settle()
         else:
             self._cannot_open = lost
 
@@ -145,7 +156,7 @@ class Diagnosis:
         """Return other line settings to try, None while the present ones may be right."""
         if not self._is_serial or not self._search.advance(now):
             return None
-        self._stream.receive_silence()
+        self._settle()
         self._take_events(None)
         return self._search.line
 

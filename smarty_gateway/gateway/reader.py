@@ -28,6 +28,7 @@ from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.safe_text import printable
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address, LineSettings
+from smarty_gateway.sources.parity import ParityFilter
 from smarty_gateway.sources.source import READ_SECONDS, Source, SourceEnded, SourceLost
 
 _log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class SourceReader:
         )
         self._make_source = make_source
         self._source = make_source(meters[0].line)
+        self._parity = ParityFilter()
         self._deliver = deliver
         self._ended = ended
         self._stopping = SignalEvent()  # takes less memory than a threading.Event, and one thread waits
@@ -170,14 +172,17 @@ class SourceReader:
         while not self._stopping.is_set():
             # A silence settles what is open; where nothing is, waking up would only cost.
             began, noise = time.thread_time(), self._stream.noise_bytes
-            data = self._source.read(READ_SECONDS if self._stream.is_waiting else _IDLE_SECONDS)
+            is_waiting = self._stream.is_waiting or self._parity.is_holding
+            data = self._source.read(READ_SECONDS if is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
             self._stream.keys = self._keys.ring
             if data:
                 self._watch.note_bytes(now)
             else:
                 self._throttle.add_wasted(1)  # what came, if anything, was skipped, such as telnet commands
-            if self._stream.receive_data(data, now if self.address.is_live else None):
+            data = self._parity.strip(data)
+            if data or self.address.is_live:
+                self._stream.receive_data(data, now if self.address.is_live else None)
                 self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
@@ -197,6 +202,8 @@ class SourceReader:
 
     def _end_of_line(self) -> None:
         """Settle what is still open: it was cut short."""
+        if rest := self._parity.strip(b""):
+            self._stream.receive_data(rest)
         self._stream.receive_silence()
         self._hand_on(time.monotonic())
 

@@ -1,9 +1,9 @@
-"""What the extractor takes out of a stream, before anything of it is believed, and what may become of it."""
+"""What the extractor cuts out of a stream, before anything of it is believed."""
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from smarty_gateway.protocol.frame import Frame, Header
+from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.telegram import Checksum
 
 
@@ -16,6 +16,11 @@ class PlainText:
     text: bytes
     checksum: Checksum
 
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
@@ -23,57 +28,26 @@ class Malformed:
 
     offset: int
     size: int
-    words: str
+    message: str
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
 
 
 Candidate = Frame | PlainText | Malformed
 
 
 class Verdict(Protocol):
-    """What a judge says of a candidate."""
+    """What a judge decides about a candidate."""
 
     @property
     def verified(self) -> bool:
-        """Whether it has verified; then its bytes are consumed, whatever else is thought of it."""
+        """True if the candidate is what it seems; its bytes are consumed, even if it is rejected."""
         ...
 
 
 V = TypeVar("V", bound=Verdict)
-
-
-@dataclass(slots=True)
-class OpenFrame:
-    """A frame whose header is complete and whose end may not have come; a heap of them is one by end."""
-
-    start: int
-    end: int
-    header: Header
-    closed: bool = False
-
-    def __lt__(self, other: "OpenFrame") -> bool:
-        return self.end < other.end
-
-
-@dataclass(slots=True)
-class FalseCandidate(Generic[V]):
-    """A candidate that is not genuine, as long as it is not clear whether it is to be reported."""
-
-    candidate: Candidate
-    verdict: V | None
-    #: reported only where a frame is due
-    only_if_due: bool = False
-
-    @property
-    def start(self) -> int:
-        """Give the offset of its first byte."""
-        return self.candidate.offset
-
-    @property
-    def end(self) -> int:
-        """Give the offset behind its last byte."""
-        return self.candidate.offset + self.candidate.size
-
-
-def start_of(false: FalseCandidate[V]) -> int:
-    """Give where it begins; by this they are kept in order."""
-    return false.start
+#: What a verdict leads to.
+E = TypeVar("E")

@@ -1,7 +1,7 @@
-"""A frame or telegram field by field: where it stands, what it says, what was computed from it.
+"""A frame or telegram field by field: offset, bytes, meaning, and what is computed from it.
 
-For people who verify an implementation, or want to know why a frame is refused. It shows neither a
-key nor anything of a plaintext that was refused.
+For people who verify an implementation, or want to know why a frame was rejected. It shows neither keys nor
+anything of a rejected plaintext.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from smarty_gateway.protocol.frame import (
 from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.protocol.telegram import Checksum, checksum_of, without_parity
+from smarty_gateway.protocol.telegram import Checksum, checksum_of
 
 _SHOWN = 20
 
@@ -36,12 +36,12 @@ class Explained:
 
 
 def explain(event: Event, data: bytes, keys: KeyRing) -> Iterator[Explained]:
-    """Explain what became an event.
+    """Explain the bytes of an event.
 
     Args:
-        event: what it became.
-        data: its bytes, as they stood in the input.
-        keys: as they were used.
+        event: what came of them.
+        data: the bytes, as they were in the input.
+        keys: those that were used.
     """
     if data.startswith(b"\xdb"):
         yield from _explain_frame(event.offset, data, keys)
@@ -49,10 +49,10 @@ def explain(event: Event, data: bytes, keys: KeyRing) -> Iterator[Explained]:
         yield from _explain_text(event.offset, data, is_shown=isinstance(event, MeterTelegram))
     if isinstance(event, MeterTelegram):
         fields = len(event.decoded.fields) + len(event.decoded.devices)
-        words = f"accepted, {event.security}: {fields} fields of meter {event.meter_id}"
+        outcome = f"accepted, {event.security}: {fields} fields of meter {event.meter_id}"
     else:
-        words = str(event)
-    yield Explained(None, "", "outcome", words)
+        outcome = str(event)
+    yield Explained(None, "", "outcome", outcome)
 
 
 def _explain_frame(offset: int, data: bytes, keys: KeyRing) -> Iterator[Explained]:
@@ -63,12 +63,12 @@ def _explain_frame(offset: int, data: bytes, keys: KeyRing) -> Iterator[Explaine
     header = read_header(data[:HEADER_MAX])
     yield row(1, 2, "title length", "must be 08")
     if isinstance(header, FaultyHeader) and header.size == 2:
-        yield row(1, 2, "fault", header.words)
+        yield row(1, 2, "fault", header.message)
         return
     yield row(2, 10, "system title", _title_meaning(data[2:10]))
     if not isinstance(header, Header):
-        words = "the header is cut short" if header is None else header.words
-        yield row(10, len(data) if header is None else header.size, "fault", words)
+        fault = "the header is cut short" if header is None else header.message
+        yield row(10, len(data) if header is None else header.size, "fault", fault)
         return
     content, end = header.size, header.size + header.length
     length = f"{header.length} = 1 + 4 + {header.length - 17} + 12 bytes follow"
@@ -92,29 +92,28 @@ def _explain_keys(frame: Frame, keys: KeyRing) -> Iterator[Explained]:
         yield Explained(None, "", "keys", "there is none for this system title")
     for number, key in enumerate(found, 1):
         constant = key.authentication_key.reveal() == LUXEMBOURG_AUTHENTICATION_KEY
-        whose = "the Luxembourg constant" if constant else "one of your own"
+        whose = "the Luxembourg constant" if constant else "your own"
         aad = f"{frame.security:02X} and the authentication key, {whose} (17 bytes)"
         yield Explained(None, "", f"AAD, key {number}", aad)
         verifies = decrypt(frame, key) is not None
         policy = f"; the policy is {key.verification.value}"
-        words = ("the tag verifies" if verifies else "the tag does not verify") + policy
-        yield Explained(None, "", f"check, key {number}", words)
+        result = ("the tag verifies" if verifies else "the tag does not verify") + policy
+        yield Explained(None, "", f"check, key {number}", result)
 
 
 def _explain_text(offset: int, data: bytes, *, is_shown: bool) -> Iterator[Explained]:
-    data = without_parity(data) or data
     header = data.split(b"\n", 1)[0].rstrip(b"\r")
     yield Explained(
         offset, _hex(header) if is_shown else "", "header line", f"{len(header)} bytes, plaintext"
     )
-    # What became an event ends with the end line, and holds no other.
+    # The text of an event ends with its only end line.
     body = data.rindex(b"\n!") + 2
     lines = data[len(header) : body].count(b"\n") - 1
     yield Explained(offset + len(header), "", "lines", f"{lines} between the header and the end")
     checksum = checksum_of(data, body)
-    words = {Checksum.RIGHT: "right", Checksum.WRONG: "wrong", Checksum.MISSING: "none is there"}[checksum]
+    result = {Checksum.RIGHT: "right", Checksum.WRONG: "wrong", Checksum.MISSING: "none is there"}[checksum]
     yield Explained(
-        offset + body, data[body:].strip(b" \x00\r\n").decode(), "CRC-16/ARC", f"over {body} bytes: {words}"
+        offset + body, data[body:].strip(b" \x00\r\n").decode(), "CRC-16/ARC", f"over {body} bytes: {result}"
     )
 
 
@@ -127,8 +126,8 @@ def _security_meaning(security: int) -> str:
     if security == AUTHENTICATED_AND_ENCRYPTED:
         return "suite 0, authenticated and encrypted"
     parts = [f"suite {security & 0x0F}"]
-    parts += [words for bit, words in ((0x10, "authenticated"), (0x20, "encrypted")) if security & bit]
-    parts += [words for bit, words in ((0x40, "broadcast key"), (0x80, "compressed")) if security & bit]
+    parts += [meaning for bit, meaning in ((0x10, "authenticated"), (0x20, "encrypted")) if security & bit]
+    parts += [meaning for bit, meaning in ((0x40, "broadcast key"), (0x80, "compressed")) if security & bit]
     return ", ".join(parts) + "; must be 30"
 
 

@@ -16,11 +16,11 @@ TAG_SIZE: Final = 12
 MIN_LENGTH: Final = 1 + 4 + 1 + TAG_SIZE
 #: The largest length a frame may state, and the size of the longest plaintext telegram. Five text
 #: messages of 2048 hex digits each make telegrams of some 12 kB legal (Luxmetering P1 1.1.3, table
-#: 3.1); more would only let noise hold more memory, for this bounds the extractor's buffer, too.
+#: 3.1); this bounds the extractor's buffer, too, so more would only let noise hold more memory.
 MAX_LENGTH: Final = 16384
 #: Suite 0, authenticated and encrypted, unicast key: the one security byte of a P1 port.
 AUTHENTICATED_AND_ENCRYPTED: Final = 0x30
-#: How every frame begins.
+#: The first bytes of every frame.
 FRAME_PREFIX: Final = b"\xdb\x08"
 #: The longest header, with the security byte.
 HEADER_MAX: Final = 14
@@ -31,7 +31,7 @@ _LENGTH_BYTES: Final = {0x81: 1, 0x82: 2}
 
 
 class Frame(NamedTuple):
-    """A complete frame; nothing in it is verified yet."""
+    """A complete frame; nothing of it is verified yet."""
 
     offset: int
     size: int
@@ -40,6 +40,11 @@ class Frame(NamedTuple):
     frame_counter: int
     ciphertext: bytes
     tag: bytes
+
+    @property
+    def end(self) -> int:
+        """The offset behind its last byte."""
+        return self.offset + self.size
 
 
 class Header(NamedTuple):
@@ -57,20 +62,20 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FaultyHeader:
-    """What is wrong with a header, and how much of it one must see to know."""
+    """What is wrong with a header, and the number of bytes that show it."""
 
     size: int
-    words: str
+    message: str
 
 
 def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
-    """Read a header as a whole; None if more bytes are needed.
+    """Return the header of a frame, None if more bytes are needed.
 
     Args:
         head: bytes from a `DB` on; no more than `HEADER_MAX` of them matter.
     """
     if len(head) > 1 and head[1] != _TITLE_SIZE:
-        return FaultyHeader(2, f"a system title has 8 bytes, this header says {head[1]}")
+        return FaultyHeader(2, f"a system title has 8 bytes, this header states {head[1]}")
     if len(head) < 11:
         return None
     form = head[10]
@@ -86,7 +91,7 @@ def read_header(head: bytes | bytearray) -> Header | FaultyHeader | None:
 
 
 def cut_frame(offset: int, data: bytes, header: Header) -> Frame:
-    """Cut a frame of full size, whose header was read, into its fields."""
+    """Return the fields of a complete frame, whose header was read."""
     content = header.size
     counter = int.from_bytes(data[content + 1 : content + 5], "big")
     ciphertext, tag = data[content + 5 : -TAG_SIZE], data[-TAG_SIZE:]

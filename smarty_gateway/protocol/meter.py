@@ -150,7 +150,7 @@ class _Verdict(NamedTuple):
     event: Event | _FailedTag | None
 
 
-class MeterStream:
+class MeterStream(Extractor[_Verdict, Event]):
     """Reads the stream of one source, which one meter or several may share.
 
     Args:
@@ -173,6 +173,7 @@ class MeterStream:
         plaintext_ids: Container[str] = (),
         on_duplicate: Callable[[Frame], None] = lambda _: None,
     ) -> None:
+        super().__init__()
         self.keys = keys
         self.identities = Identities() if identities is None else identities
         self._source = source
@@ -180,33 +181,6 @@ class MeterStream:
         self._plaintext_ids = plaintext_ids
         self._on_duplicate = on_duplicate
         self._decoder = MeterDecoder()
-        self._extractor: Extractor[_Verdict] = Extractor(self._judge)
-        #: Stores bytes that arrived. Some sources call it for every byte, so no call lies between.
-        self.receive_data = self._extractor.receive_data
-
-    def receive_silence(self) -> None:
-        """Take note that nothing more will come, or that nothing came for 2 s."""
-        self._extractor.receive_silence()
-
-    def next_event(self) -> Event | None:
-        """Give the next telegram or rejection, None if more data is needed."""
-        while (found := self._extractor.next_event()) is not None:
-            _, verdict = found
-            if isinstance(verdict.event, _FailedTag):
-                return self._authentication_failed(verdict.event)
-            if verdict.event is not None:
-                return verdict.event
-        return None
-
-    @property
-    def is_waiting(self) -> bool:
-        """Tell whether bytes are here that a silence would settle."""
-        return self._extractor.is_waiting
-
-    @property
-    def noise_bytes(self) -> int:
-        """Count the bytes that belonged to nothing, so far."""
-        return self._extractor.noise_bytes
 
     # The checks
 
@@ -214,14 +188,14 @@ class MeterStream:
         if isinstance(candidate, Malformed):
             return _Verdict(
                 verified=False,
-                event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.words),
+                event=Rejection(Reason.MALFORMED, candidate.offset, candidate.size, candidate.message),
             )
         if isinstance(candidate, PlainText):
             return self._judge_plaintext(candidate)
         return self._judge_frame(candidate)
 
     def _judge_frame(self, frame: Frame) -> _Verdict:
-        if self.identities.is_duplicate(frame, self._source, self._extractor.last_data):
+        if self.identities.is_duplicate(frame, self._source, self.last_data):
             return self._duplicate(frame)
         if frame.security != AUTHENTICATED_AND_ENCRYPTED:
             words = (
@@ -251,7 +225,7 @@ class MeterStream:
             frame,
             key.fingerprint,
             self._source,
-            self._extractor.last_data,
+            self.last_data,
             is_good=telegram is not None and telegram.checksum is Checksum.RIGHT,
         )
         if admission is Admission.DUPLICATE:
@@ -320,6 +294,10 @@ class MeterStream:
             return False
         names = {fold(telegram.meter_id), *identities}
         return not any(name in self._plaintext_ids for name in names)
+
+    def _event_of(self, verdict: _Verdict) -> Event | None:
+        event = verdict.event
+        return self._authentication_failed(event) if isinstance(event, _FailedTag) else event
 
     # What is said of those that fail
 

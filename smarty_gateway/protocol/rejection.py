@@ -1,6 +1,7 @@
-"""Why something was refused: the reasons and hints that users and programs see.
+"""Why a frame or telegram was rejected: the reasons and hints that users and programs see.
 
-The words beside a reason are for people and may change; reason and hint are fixed by the contract.
+Reasons and hints are fixed (docs/reference.md, "What is accepted, what is rejected, what is noise"); the
+message beside them is for people and may change.
 """
 
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The reasons in the order of the checks; the first that fails is the one reported."""
+    """The reasons in the order of the checks; the first that fails is reported."""
 
     MALFORMED = "malformed"
     SECURITY = "security"
@@ -29,24 +30,24 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One frame or telegram that was refused; nothing of its plaintext is in here.
+    """One frame or telegram that was rejected; it holds nothing of its plaintext.
 
     Attributes:
         offset: where it begins, in bytes from the start of the input.
-        size: how many bytes it is, as far as that can be told.
-        words: what is wrong and what to do, for a person.
-        system_title: of the meter, as far as a frame told it; of plaintext, of the encrypted meter that it
-            pretends to be.
+        size: in bytes, as far as it is known.
+        message: what is wrong and what to do, for a person.
+        system_title: of the meter, if a frame stated it; for plaintext, of the encrypted meter whose identity
+            it carries.
     """
 
     reason: Reason
     offset: int
     size: int
-    words: str
+    message: str
     hint: Hint | None = None
     system_title: bytes | None = None
     frame_counter: int | None = None
 
     def __str__(self) -> str:
         hint = f" hint={self.hint}" if self.hint else ""
-        return f"rejected {self.reason} offset={self.offset} {self.words}{hint}"
+        return f"rejected {self.reason} offset={self.offset} {self.message}{hint}"

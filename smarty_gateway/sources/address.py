@@ -1,8 +1,7 @@
 """How a user names a source: `/dev/ttyUSB0`, `tcp://host:port`, `rfc2217://host:port`, a file, `-`.
 
-What a path is, is found by looking at it: a character device is a port, anything else a recording. A
-path that is not there may be a port that is plugged in later; one with a suffix, such as
-`monday.bin`, is a recording whose name was mistyped.
+A path that is a character device is a port, any other a recording. A path that does not exist may be a port
+that is plugged in later; with a suffix, such as `monday.bin`, it is a recording whose name was mistyped.
 """
 
 import re
@@ -65,12 +64,12 @@ class Address:
 
     @property
     def is_live(self) -> bool:
-        """Tell whether it goes on for ever, and may be lost and come back."""
+        """True if the source has no end, and may be lost and come back."""
         return self.kind in (Kind.SERIAL, Kind.TCP, Kind.RFC2217)
 
     @property
     def identity(self) -> tuple[str, object]:
-        """Name what is behind the address: two names of one port are equal."""
+        """Return what the address stands for: two names of one port are equal."""
         if self.kind in (Kind.TCP, Kind.RFC2217):
             return "network", (self.host.lower(), self.port)
         return "path", str(self.path.resolve()) if self.kind is not Kind.STDIN else "-"
@@ -80,14 +79,14 @@ class Address:
 
 
 def parse_address(text: str, folder: Path | None = None) -> Address:
-    """Read what a user wrote.
+    """Return the address that a user wrote.
 
     Args:
         text: a path, a URL, or `-` for standard input.
-        folder: where a relative path counts from; the working folder if there is none.
+        folder: where a relative path counts from; the working folder by default.
 
     Raises:
-        AddressError: nothing can be meant by it.
+        AddressError: it is not a valid source.
     """
     text = text.strip()
     if text == "-":
@@ -100,8 +99,10 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
     try:
         path = (folder or Path()).absolute() / Path(text).expanduser()
         mode = path.stat().st_mode
-    except (RuntimeError, ValueError):  # a home of nobody, a NUL
-        raise AddressError(f"{text!r} is no path; name a port such as /dev/ttyUSB0, or a file") from None
+    except (RuntimeError, ValueError):  # an unknown user's home, a NUL
+        raise AddressError(
+            f"{text!r} is not a valid path; name a port such as /dev/ttyUSB0, or a file"
+        ) from None
     except PermissionError:
         return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
     except OSError:
@@ -117,9 +118,9 @@ def _parse_url(text: str, scheme: str) -> Address:
     kinds = {"tcp": Kind.TCP, "socket": Kind.TCP, "rfc2217": Kind.RFC2217}
     form = f"{scheme if scheme in kinds else 'tcp'}://HOST:PORT"
     if "@" in text:  # what stands before it may be a password, and is not repeated
-        raise AddressError(f"write it as {form}; user and password are of no use here")
+        raise AddressError(f"write it as {form}; a source has no user and no password")
     if scheme not in kinds:
-        raise AddressError(f"{text}: a source begins with tcp:// or rfc2217://, or is a port, a file or -")
+        raise AddressError(f"{text}: a source starts with tcp:// or rfc2217://, or is a port, a file or -")
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
@@ -128,7 +129,7 @@ def _parse_url(text: str, scheme: str) -> Address:
         raise AddressError(f"{text}: write it as {form}, with a port from 1 to 65535") from None
     if not host or not port or url.path.strip("/") or url.query or url.fragment:
         raise AddressError(
-            f"{text}: write it as {form}; the port is needed, it differs from device to device"
+            f"{text}: write it as {form}; the port is required, and differs from device to device"
         )
     shown = f"[{host}]" if ":" in host else host
     return Address(

@@ -1,10 +1,10 @@
-"""Tells a hex dump and a capture of ours from raw bytes, and turns them back into those, as they come in.
+"""Hex dumps and captures: recognised by their beginning, and turned back into raw bytes as they come in.
 
 People send captures in forums as hex, printed by xxd, hexdump, od or some program of their own. A dump
 is known by its beginning, so a live stream of raw bytes passes at once: neither a frame (DB) nor a
 telegram (/) begins like one.
 
-A capture is known by its first line, see `capture_format`.
+A capture is known by its first line, see `capture.format`.
 
 A dump is read in pieces, which are its lines, or blocks of lines that are too long. Where a piece ends
 follows from the text alone, and each is decoded as a whole. So chunks cannot change the result, and an
@@ -14,13 +14,13 @@ endless line needs no more memory than a short one.
 import re
 from typing import Final
 
-from smarty_gateway.capture.format import SIGNATURE, CaptureReader
+from smarty_gateway.sources.capture_format import SIGNATURE, CaptureReader
 
 _BEGINNING: Final = 512
 #: The longest line of xxd (256 bytes, each in a group of its own) has 1,036 characters.
 _PIECE_MAX: Final = 2048
-#: hexdump writes `*` for lines that repeat. What all of a dump's stand for together is bounded: at twenty
-#: characters each, they could fill any memory.
+#: hexdump writes `*` for lines that repeat. The bytes that all of them in a dump stand for are bounded: at
+#: twenty characters each, they could fill any memory.
 _REPEATED_MAX: Final = 1 << 24
 
 # The possessive quantifiers (`++`) keep the time linear, whatever a line holds.
@@ -38,8 +38,6 @@ _PLAIN: Final = re.compile(rb"(?:0[xX]|[0-9A-Fa-f \t,:\-])*+")
 _BEGUN: Final = re.compile(
     _PLAIN.pattern + rb"|[0-9A-Fa-f]{6,16}(?:: [0-9A-Fa-f ]*  | [0-9A-Fa-f ]*[|>])" + _TEXT + rb"|\*"
 )
-#: An 8 among octal digits, say: so far from all offsets that nothing counts on to it, or from it.
-_NO_NUMBER: Final = -(1 << 70)
 _ONE_DIGIT: Final = re.compile(rb"0[xX]([0-9A-Fa-f])(?![0-9A-Fa-f])")
 _DIGITS: Final = b"0123456789abcdefABCDEF"
 _SEPARATORS: Final = b" \t,:-"
@@ -49,7 +47,7 @@ TimedBytes = tuple[float | None, bytes]
 
 
 class InputDecoder:
-    """Passes raw bytes through, decodes hex dumps and captures. Nothing that it is fed makes it raise.
+    """Passes raw bytes through, decodes hex dumps and captures. No input makes it raise an exception.
 
     Attributes:
         is_hex: whether the input is a hex dump; None until enough has been seen to tell.
@@ -64,7 +62,6 @@ class InputDecoder:
         self._held = b""  # what waits for a verdict, then for the rest of its line
         self._first = b""  # the first line of a dump: the second one tells how to read it
         self._form: re.Pattern[bytes] | None = None
-        self._base = 16  # of the offsets; od counts in eights
         self._waiting = b""  # plain: a digit without its second one; words: a byte that may be padding
         self._last = b""  # the bytes of the last line, for `*`
         self._next = 0  # the offset behind them
@@ -72,13 +69,13 @@ class InputDecoder:
         self._may_repeat = _REPEATED_MAX
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk, and give all raw bytes that are known by now."""
+        """Read a chunk, and return all raw bytes that are known by now."""
         if self.capture is not None or self.is_hex is None:
             return b"".join([data for _, data in self.feed_timed(chunk)])
         return self._decode(chunk) if self.is_hex else chunk
 
     def feed_timed(self, chunk: bytes) -> list[TimedBytes]:
-        """Do the same, and give the bytes of a capture with their arrival times."""
+        """Do the same, and return the bytes of a capture with their arrival times."""
         if self.capture is None and self.is_hex is None:
             chunk, self._held = self._held + chunk, b""
             if not self._find_form(chunk):
@@ -90,11 +87,11 @@ class InputDecoder:
         return [(None, data)] if data else []
 
     def finish(self) -> bytes:
-        """Take note of the end of the input, and give what was held back."""
+        """End the input, and return what was held back."""
         return b"".join([data for _, data in self.finish_timed()])
 
     def finish_timed(self) -> list[TimedBytes]:
-        """Do the same, and give the bytes of a capture with their arrival times."""
+        """Do the same, and return the bytes of a capture with their arrival times."""
         if self.capture is not None:
             chunks: list[TimedBytes] = [*self.capture.finish()]
             self.unreadable_lines = self.capture.unreadable_lines
@@ -103,7 +100,7 @@ class InputDecoder:
         return [(None, data)] if data else []
 
     def _find_form(self, beginning: bytes) -> bool:
-        """Find out what the input is; False if more of it must be seen."""
+        """Find out what the input is; False if more of it is needed."""
         if beginning.startswith(SIGNATURE):
             self.is_hex, self.capture = False, CaptureReader()
             return True
@@ -157,7 +154,7 @@ class InputDecoder:
 
     def _decode_first(self, second: bytes) -> bytes:
         first, self._first = self._first, b""
-        self._form, self._base = _form_of(first, second)
+        self._form = _form_of(first, second)
         return self._decode_piece(first)
 
     def _decode_plain(self, piece: bytes) -> bytes:
@@ -182,7 +179,7 @@ class InputDecoder:
         if row is None:
             self.unreadable_lines += 1
             return b""
-        offset = _number(row[1], self._base)
+        offset = int(row[1], 16)
         if row[2] is None:
             # The offset behind the last line tells whether its last word was padded.
             if form is _WORDS and offset == self._next - 1:
@@ -201,7 +198,7 @@ class InputDecoder:
         return waiting
 
     def _take_repeats(self, offset: int) -> bytes:
-        """Give the lines that a `*` stood for, which are those missing up to an offset."""
+        """Return the lines that a `*` stood for, which are those missing up to an offset."""
         if not self._repeats:
             return b""
         self._repeats = False
@@ -231,8 +228,8 @@ def _pieces(line: bytes) -> list[bytes]:
     return [*pieces, line[start:]]
 
 
-def _form_of(first: bytes, second: bytes) -> tuple[re.Pattern[bytes], int]:
-    """Tell from a dump's first two lines its form, and the base of its offsets.
+def _form_of(first: bytes, second: bytes) -> re.Pattern[bytes]:
+    """Return the form of a dump, as its first two lines show it.
 
     What looks like an offset may be data: `DB085341 4767 7001`. It is an offset where the form of the line
     leaves no doubt, or else where the second line counts on from it.
@@ -244,24 +241,16 @@ def _form_of(first: bytes, second: bytes) -> tuple[re.Pattern[bytes], int]:
         size = len(bytes.fromhex(row[2].decode()))
         sizes = (size, size - 1) if form is _WORDS else (size,)  # the last word may be padded
         following = form.fullmatch(second)
-        for base in (16, 10, 8):
-            if following and _number(following[1], base) - _number(row[1], base) in sizes:
-                return form, base
+        if following and int(following[1], 16) - int(row[1], 16) in sizes:
+            return form
         is_certain = (
             form is _XXD  # the colon
             or len(row[1]) % 2  # digits of whole bytes come in pairs
             or (form is _BYTES and (row[2].startswith(b"  ") or b">" in first))  # hexdump -C, od with text
         )
         if is_certain or second == b"*" or (not second and row[1] == b"000000"):  # od begins with six digits
-            return form, 16
-    return _PLAIN, 16
-
-
-def _number(digits: bytes, base: int) -> int:
-    try:
-        return int(digits, base)
-    except ValueError:
-        return _NO_NUMBER
+            return form
+    return _PLAIN
 
 
 def _swapped(words: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Which source reads which address."""
+"""Makes the source for an address."""
 
 from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind, LineSettings
 from smarty_gateway.sources.recording import RecordingSource
@@ -7,7 +7,7 @@ from smarty_gateway.sources.tcp import TcpSource
 
 
 def source_for(address: Address, line: LineSettings | None = None, *, recorded_pace: bool = False) -> Source:
-    """Make the source for an address; it is not opened yet.
+    """Return the source for an address; it is not opened yet.
 
     Args:
         address: of the source.
@@ -17,7 +17,7 @@ def source_for(address: Address, line: LineSettings | None = None, *, recorded_p
     if address.kind is Kind.TCP:
         return TcpSource(address)
     if address.kind in (Kind.SERIAL, Kind.RFC2217):
-        # Only who has a serial port needs its library.
+        # Its library is loaded only where it is needed.
         from smarty_gateway.sources.serial_port import SerialSource  # noqa: PLC0415
 
         return SerialSource(address, line or DSMR4_LINE)

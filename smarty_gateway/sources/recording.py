@@ -1,7 +1,7 @@
 """Recordings and standard input: sources that end.
 
-A capture of ours knows when its bytes came. It is replayed at full speed, or with the pauses of back
-then, for which a program behind it behaves as on the day of the capture.
+A capture holds the times at which its bytes arrived. It is replayed at full speed, or at its recorded pace,
+so that a program behind it behaves as on the day of the capture.
 """
 
 import os
@@ -42,17 +42,17 @@ class RecordingSource:
         self._at_end = False
         self._waiting: deque[TimedBytes] = deque()
         self._interrupted = SignalEvent()
-        self._zero = 0.0  # the moment of our clock that the times of the capture count from
+        self._zero = 0.0  # the moment from which the times of the capture count
         self._last_due: float | None = None
 
     @property
     def began(self) -> datetime | None:
-        """Give the moment that a capture began, None for all else, and before its first line was read."""
+        """When the capture began; None for other recordings, and before its first line is read."""
         return self._decoder.capture.began if self._decoder.capture is not None else None
 
     @property
     def unreadable_lines(self) -> int:
-        """Count the lines of a capture or hex dump that hold something else and were skipped so far."""
+        """The number of lines of a capture or hex dump that could not be read and were skipped so far."""
         return self._decoder.unreadable_lines
 
     def open(self) -> None:
@@ -68,7 +68,7 @@ class RecordingSource:
             raise SourceLost(f"{self._address}: {error.strerror}") from None
 
     def read(self, seconds: float = READ_SECONDS) -> bytes:  # noqa: ARG002 - a second is short enough
-        """Give the next chunk; of a capture, as it came."""
+        """Return the next chunk; of a capture, as it arrived."""
         if not self._waiting:
             self._fetch()
         if not self._waiting or not self._wait_until_due(self._waiting[0][0]):
@@ -87,11 +87,11 @@ class RecordingSource:
         self._interrupted.set()
 
     def _fetch(self) -> None:
-        """Read on, and at the end take what the decoder held back."""
+        """Read the next bytes; at the end of the file, what the decoder held back."""
         if self._descriptor is None or self._at_end:
             raise SourceEnded(f"{self._address} is at its end")
         try:
-            # A pipe may be silent for long, and who reads must be able to stop.
+            # A pipe may be silent for long, and the reader must be able to stop.
             poll = select.poll()
             poll.register(self._descriptor, select.POLLIN)
             if not poll.poll(_WAIT_SECONDS * 1000):
@@ -106,10 +106,10 @@ class RecordingSource:
         self._waiting.extend(self._decoder.finish_timed())
 
     def _wait_until_due(self, seconds: float | None) -> bool:
-        """Wait for a while; False if it is not yet time for the chunk of this arrival time.
+        """Wait for a while; False if the chunk of this arrival time is not due yet.
 
-        The first chunk is due at once, and so is one of an earlier time than the one before: there
-        another capture was joined to this one.
+        The first chunk is due at once, and so is one whose time is earlier than that of the one before: there
+        another capture was appended to this one.
         """
         if not self._recorded_pace or seconds is None:
             return True

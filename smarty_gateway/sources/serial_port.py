@@ -65,7 +65,7 @@ class SerialSource:
             raise SourceLost(*self._why(error)) from None
 
     def read(self, seconds: float = READ_SECONDS) -> bytes:
-        """Give what has arrived."""
+        """Return the bytes that have arrived."""
         port = self._port
         if port is None:
             raise SourceLost("the port is closed")
@@ -82,7 +82,7 @@ class SerialSource:
             return b""
         data = os.read(port.fd, _CHUNK)
         if not data:
-            # A terminal that is ready and gives nothing has hung up, or was emptied by somebody else.
+            # A terminal that is ready and has no bytes has hung up, or another program has read them.
             if self._address.path.exists() and not any(event & select.POLLHUP for _, event in ready):
                 raise SourceLost(
                     "the port says there is data and has none: another program reads it too, or the adapter "
@@ -99,14 +99,14 @@ class SerialSource:
                 port.close()
 
     def interrupt(self) -> None:
-        """Wake whoever reads."""
+        """Wake a thread that reads."""
         port = self._port
         if port is not None and self._address.kind is Kind.SERIAL:
             with contextlib.suppress(*_FOREIGN):
                 port.cancel_read()
 
     def _why(self, error: Exception) -> tuple[str, Cause]:
-        """Say in words why a port cannot be opened, and what to do."""
+        """Return why a port cannot be opened, with what to do, and the cause."""
         if self._address.kind is Kind.RFC2217:
             host, port = self._address.host, self._address.port
             return (
@@ -118,18 +118,18 @@ class SerialSource:
         )
         path = self._address.path
         cause = Cause.UNFIT
-        words = f"the port cannot be opened: {os.strerror(number) if number else error}"
+        message = f"the port cannot be opened: {os.strerror(number) if number else error}"
         if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
-            words, cause = f"the port is not there: plug the adapter in{ports_there(path)}", Cause.AWAY
+            message, cause = f"the port is not there: plug the adapter in{ports_there(path)}", Cause.AWAY
         elif number in (errno.EACCES, errno.EPERM):
-            words, cause = f"no permission to read the port: {_permission_advice(path)}", Cause.PERMISSION
+            message, cause = f"no permission to read the port: {_permission_advice(path)}", Cause.PERMISSION
         elif number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "lock" in str(error):
-            words, cause = f"another program uses the port; find it with: fuser -v {path}", Cause.BUSY
+            message, cause = f"another program uses the port; find it with: fuser -v {path}", Cause.BUSY
         elif number == errno.ENOTTY or isinstance(error, termios.error) or "configure port" in str(error):
-            words = "this is no serial port"
+            message = "this is not a serial port"
         elif isinstance(error, ValueError):
-            words = f"the port cannot do {self.line}"
-        return words, cause
+            message = f"the port does not support {self.line}"
+        return message, cause
 
 
 def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
@@ -141,7 +141,7 @@ def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
 
 
 def ports_there(missing: Path) -> str:
-    """Name the ports that are there, for someone who looks for one."""
+    """Return the other ports of this machine, for a message."""
     found = sorted(str(path) for path in _BY_ID.glob("*")) if _BY_ID.is_dir() else []
     found = found or [
         str(path) for pattern in ("ttyUSB*", "ttyACM*") for path in sorted(Path("/dev").glob(pattern))

@@ -1,7 +1,7 @@
-"""What every source can do, and the two ways in which one ends.
+"""The interface of all sources, and the two ways in which one ends.
 
-Exceptions of the operating system and of libraries become `SourceLost` in the sources and nowhere
-else, with words that tell a user what to do. Who reads decides when to open again.
+Exceptions of the operating system and of libraries become `SourceLost` in the sources and nowhere else, with
+a message that tells the user what to do. The reader decides when to open a source again.
 """
 
 from enum import Enum
@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from smarty_gateway.protocol.errors import GatewayError
 
-#: After so long without a byte, what is still open is false (see the extractor).
-READ_SECONDS: Final = 2.0
+#: Shorter than the silence that ends a frame: what the parity filter holds back must come before it.
+READ_SECONDS: Final = 1.0
 
 
 class Cause(Enum):
@@ -19,18 +19,18 @@ class Cause(Enum):
     AWAY = "away"  #: pulled out, switched off, not there yet
     BUSY = "busy"
     PERMISSION = "permission"
-    UNFIT = "unfit"  #: what is there is no port, or cannot do what is asked
+    UNFIT = "unfit"  #: not a port, or it does not support the settings
 
 
 class SourceLost(GatewayError):  # noqa: N818 - what happened, not a fault
-    """The source is not there, or not any more; it may come back. The text says why and what to do.
+    """The source is not there or was lost; it may come back. The text says why and what to do.
 
     Attributes:
-        cause: what kind of fault it is; of several words for one fault only the first are shown.
+        cause: the kind of fault; while it lasts, only its first message is shown.
     """
 
-    def __init__(self, words: str, cause: Cause | None = None) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, cause: Cause | None = None) -> None:
+        super().__init__(message)
         self.cause = cause or Cause.AWAY
 
 
@@ -49,7 +49,7 @@ class Source(Protocol):
         """
 
     def read(self, seconds: float = READ_SECONDS) -> bytes:
-        """Give what has arrived; wait for it, but hardly longer than so many seconds, then give nothing.
+        """Return the bytes that have arrived, none if there are none within this many seconds.
 
         Raises:
             SourceLost: it has gone.
@@ -57,7 +57,7 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Close it; closing twice does no harm."""
+        """Close it; a second call does nothing."""
 
     def interrupt(self) -> None:
-        """Let a `read` that is waiting in another thread come back soon."""
+        """Make a `read` that waits in another thread return soon."""

@@ -15,12 +15,12 @@ from smarty_gateway.sources.source import READ_SECONDS, SourceLost
 
 _CONNECT_SECONDS: Final = 4.0
 _CHUNK: Final = 16384
-#: Three lost probes of 20 s after a minute: a peer that vanished without a word is found out.
+#: Three lost probes of 20 s after a minute: so a peer that vanished is noticed.
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
 
 
 class TcpSource:
-    """The bytes that one host sends on one port."""
+    """A TCP connection to one host and port."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -41,7 +41,7 @@ class TcpSource:
         except TimeoutError:
             raise SourceLost(f"{host} does not answer: is it switched on, and in this network?") from None
         except (socket.gaierror, UnicodeError):
-            raise SourceLost(f"no host is known as {host}: check the name, or use its IP address") from None
+            raise SourceLost(f"unknown host {host}: check the name, or use its IP address") from None
         except OSError as error:
             raise SourceLost(f"no connection to {host}:{port}: {error.strerror or error}") from None
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -54,12 +54,12 @@ class TcpSource:
         self._socket = connected
 
     def read(self, seconds: float = READ_SECONDS) -> bytes:
-        """Give what has arrived."""
+        """Return the bytes that have arrived."""
         connection = self._socket
         if connection is None:
             raise SourceLost("the connection is closed")
         try:
-            # Not by a timeout of recv(), which would hold a buffer for each meter that is silent.
+            # A timeout of recv() would hold a buffer for each silent meter.
             if not self._poll.poll(seconds * 1000):
                 return b""
             data = connection.recv(_CHUNK)
@@ -80,7 +80,7 @@ class TcpSource:
             connection.close()
 
     def interrupt(self) -> None:
-        """End the connection, which wakes whoever reads it."""
+        """Shut the connection down, which wakes a thread that reads."""
         connection = self._socket
         if connection is not None:
             with contextlib.suppress(OSError):
@@ -100,8 +100,8 @@ _NEGOTIATION: Final = re.compile(rb"\xff[\xfb-\xfe][\x00-\x31]")
 class TelnetFilter:
     """Takes telnet commands out of a stream.
 
-    A frame may hold FF as well, and a server that speaks no telnet does not double it. So a server
-    counts as one that speaks telnet only if the very first that it sends is a negotiation.
+    A frame may hold FF, too, and a server that does not speak telnet does not double it. So a server counts
+    as speaking telnet only if its first bytes are a negotiation.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class TelnetFilter:
         self._held = b""
 
     def strip(self, data: bytes) -> bytes:
-        """Give the bytes that are none of telnet's."""
+        """Return the bytes without telnet commands."""
         data = self._held + data
         self._held = b""
         if self._speaks_telnet is None:
@@ -135,7 +135,7 @@ class TelnetFilter:
 
     @staticmethod
     def _command_size(data: bytes, at: int) -> int | None:
-        """Give the size of a command, None if more of it must come."""
+        """Return the size of a command, None if more bytes are needed."""
         if at + 1 >= len(data):
             return None
         command = data[at + 1]
@@ -143,7 +143,7 @@ class TelnetFilter:
             end = _SUBNEGOTIATION_TO_END.match(data, at)
             if end is not None:
                 return end.end() - at
-            # One without an end is none: what stands there belongs to the meter.
+            # Without an end it is not a subnegotiation: these bytes are the meter's.
             return None if len(data) - at < _LONGEST_SUBNEGOTIATION else 2
         if command in _WILL_TO_DONT:
             return 3 if at + 2 < len(data) else None

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.capture.format import CaptureReader, CaptureWriter, Chunk
-from tests.capture.test_capture_format import BEGAN
+from smarty_gateway.sources.capture_format import CaptureReader, CaptureWriter, Chunk
 from tests.capture.test_redaction import encrypted_stream, everything_in, plain_stream
+from tests.sources.test_capture_format import BEGAN
 from tests.support.commands import SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
 from tests.support.streams import sample_keys
 from vectors.building_blocks import HOUSE_KEY, HOUSE_TITLE, belgium, frame, luxembourg

@@ -163,7 +163,7 @@ def test_no_key_is_shown() -> None:
     [
         (frame(luxembourg(1))[:-1], "bytes are missing"),
         (frame(luxembourg(1))[:9], "the header is cut short"),
-        (b"\xdb\x07" + frame(luxembourg(1))[2:], "this header says 7"),
+        (b"\xdb\x07" + frame(luxembourg(1))[2:], "this header states 7"),
         (frame(luxembourg(1)).replace(b"\x82", b"\x84", 1), "form 84"),
         (frame(luxembourg(1), security=0x61), "suite 1, encrypted, broadcast key; must be 30"),
         (frame(luxembourg(1), security=0x90), "suite 0, authenticated, compressed; must be 30"),

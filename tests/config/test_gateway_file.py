@@ -218,7 +218,7 @@ def test_anything_but_the_url_of_a_broker_is_refused_with_the_form_to_write(
         ("meters:\n  - source: ftp://x\n", ["2: ", "tcp://"]),
         ("meters:\n  - source: tcp://host\n", ["2: ", "port"]),
         ("meters:\n  - source: missing.bin\n", ["2: ", "no such file"]),
-        ("meters:\n  - source: ~nobody-of-that-name/x\n", ["2: ", "no path"]),
+        ("meters:\n  - source: ~nobody-of-that-name/x\n", ["2: ", "not a valid path"]),
         ("meters:\n  - source: {a: b}\n", ["2: ", "tcp://"]),
         (PORT + "    name: ''\n", ["3: ", "name"]),
         (PORT + "    name: '  '\n", ["3: ", "name"]),

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from smarty_gateway.capture.format import CaptureWriter, Chunk
 from smarty_gateway.capture.redact_stream import Redactor
 from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event
+from smarty_gateway.sources.capture_format import CaptureWriter, Chunk
 from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 from tests.capture.test_redaction import (
     BEGAN,
@@ -23,7 +23,7 @@ from tests.capture.test_redaction import (
 from tests.fuzz.folder import written
 from tests.fuzz.picker import Picker
 from tests.support.canaries import assert_no_key
-from tests.support.streams import OTHER_KEY, meter_key, rejections, sample_keys
+from tests.support.streams import OTHER_KEY, meter_key, rejections, sample_keys, stripped
 from tests.support.streams import read as events_of
 from vectors.building_blocks import (
     BARN_KEY,
@@ -137,7 +137,7 @@ def _check_redaction(picker: Picker, stream: bytes) -> None:
     dummy_keys = KeyRing()
     if redactor.key_file:
         dummy_keys = load_key_ring(written(redactor.key_file.encode(), "dummy.keys.yaml"))
-    before, after = events_of(stream, keys), events_of(data, dummy_keys)
+    before, after = events_of(stripped(stream), keys), events_of(data, dummy_keys)
     assert _outline(after) == _outline(before), "a redacted stream does not fare as its original"
     said = "\n".join([*redactor.take_notes(), redactor.key_file, *map(str, rejections(after))]).encode()
     shown = everything_in(data, dummy_keys) + said

@@ -9,6 +9,7 @@ from typing import Final
 from smarty_gateway.protocol.key_ring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
+from smarty_gateway.sources.parity import ParityFilter
 from tests.fuzz.picker import Picker
 from tests.support.canaries import assert_no_key
 from tests.support.streams import OTHER_KEY, meter_key, telegrams
@@ -61,8 +62,8 @@ _LENGTHS: Final = (18, 40, 200, 1000, 16384)
 _CRC_IS_DUE: Final = re.compile(
     rb"\n(?:1-[13][:.]0[.:]2[.:]8|0-0[:.]96[.:]1[.:]4|0-0[:.]1[.:]0[.:]0)(?![0-9.:])"
 )
-#: A frame as long as they may be with its header, what is not worth trimming, and what is not looked at yet.
-_HELD_MAX: Final = 16384 + 14 + 4096 + 1024
+#: A frame as long as they may be with its header.
+_HELD_MAX: Final = 16384 + 14
 
 Place = tuple[int, int]
 
@@ -208,19 +209,20 @@ class _Outcome:
 
 def _read(segments: Iterable[Iterable[bytes]]) -> _Outcome:
     """Read a stream that is silent behind each segment."""
-    stream = MeterStream(KEYS)
+    stream, parity = MeterStream(KEYS), ParityFilter()
     events: list[Event] = []
     now = size = 0
     for segment in segments:
         now += 10
         for number, chunk in enumerate(segment):
             size += len(chunk)
-            stream.receive_data(chunk, now)
+            stream.receive_data(parity.strip(chunk), now)
             while (event := stream.next_event()) is not None:
                 events.append(event)
             if number % 32 == 0:
                 assert _held_by(stream) <= _HELD_MAX + len(chunk), "the buffer grows"
                 assert 0 <= stream.noise_bytes <= size, "more noise than bytes"
+        stream.receive_data(parity.strip(b""), now)
     stream.receive_silence()
     while (event := stream.next_event()) is not None:
         events.append(event)
@@ -229,7 +231,7 @@ def _read(segments: Iterable[Iterable[bytes]]) -> _Outcome:
 
 
 def _held_by(stream: MeterStream) -> int:
-    return len(stream._extractor._buffer)
+    return len(stream._buffer)
 
 
 def _bytes_of(segment: bytes) -> Iterable[bytes]:

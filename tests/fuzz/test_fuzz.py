@@ -53,12 +53,12 @@ def test_no_input_through_a_door_breaks_a_promise(door: str, share: int) -> None
     ("door", "target", "broken"),
     [
         ("stream", "smarty_gateway.protocol.meter.crc_is_due", lambda _: False),
-        ("stream", "smarty_gateway.protocol.extractor._TRIM", 1 << 20),
+        ("stream", "smarty_gateway.protocol.telegram_start.is_ciphertext", bool),
         ("key_file", "smarty_gateway.config.settings.shown", repr),
         ("config_file", "smarty_gateway.config.settings.shown", repr),
         ("hex_dump", "smarty_gateway.sources.hexdump._swapped", bytes),
         ("capture", "smarty_gateway.capture.redact_telegram._kind_of", lambda _: _Kind.KEPT),
-        ("capture", "smarty_gateway.capture.format._LINE_MAX", 1 << 30),
+        ("capture", "smarty_gateway.sources.capture_format._LINE_MAX", 1 << 30),
     ],
 )
 def test_a_promise_that_is_broken_on_purpose_is_noticed(

@@ -47,7 +47,7 @@ FLOODS = {
     "objects before end lines without one": ((b"/ABC\r\n" + OBJECT) * 770 + b"!\r\n") * 4,
     "objects behind long header lines": ((b"/A" * 60 + b"\r\n" + OBJECT) * 119 + END_LINE) * 4,
     "objects behind lines that are no header lines": ((b"/A" * 60 + b"(\r\n" + OBJECT) * 119 + END_LINE) * 4,
-    "false texts in a false frame": (HEADER + b"\x82\x40\x00\x30" + b"/ABC\n!1\n" * 2044) * 2,
+    "false texts in a false frame": (HEADER + b"\x82\x40\x00\x30" + b"/ABC\n!1\n" * 2044) * 8,
     "telegrams where one is due": b"/\n!1\n" * 5000,
 }
 #: Headers of frames that claim more than there is. Each must be tried up to the end that it claims.

@@ -10,7 +10,7 @@ from tests.support.running import Running, wait_until
 
 
 def readings(*arguments: object, folder: Path) -> list[str]:
-    """Give what `decode` makes of it, without what depends on the clock."""
+    """Return the meters that `decode` finds in an input."""
     done = smarty_gateway("decode", "--keys", SAMPLE_KEYS, "--format", "json", *arguments, folder=folder)
     return [json.loads(line)["meter_id"] for line in done.stdout.splitlines()]
 

@@ -34,18 +34,18 @@ def test_a_url_names_a_host_and_a_port(text: str, kind: Kind, host: str, port: i
     [
         ("", "a source is missing"),
         ("   ", "a source is missing"),
-        ("http://bridge:80", "begins with tcp://"),
-        ("mqtt://bridge:1883", "begins with tcp://"),
-        ("tcp://bridge", "the port is needed"),
+        ("http://bridge:80", "starts with tcp://"),
+        ("mqtt://bridge:1883", "starts with tcp://"),
+        ("tcp://bridge", "the port is required"),
         ("tcp://:2001", "HOST:PORT"),
-        ("tcp://bridge:0", "the port is needed"),
+        ("tcp://bridge:0", "the port is required"),
         ("tcp://bridge:65536", "from 1 to 65535"),
         ("tcp://bridge:serial", "from 1 to 65535"),
         ("tcp://[fd00::1:2001", "HOST:PORT"),
         ("tcp://bridge:2001/p1", "HOST:PORT"),
         ("tcp://bridge:2001?raw", "HOST:PORT"),
         ("tcp://bridge:2001#raw", "HOST:PORT"),
-        ("tcp://user@bridge:2001", "of no use here"),
+        ("tcp://user@bridge:2001", "no user and no password"),
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused_with_the_form_to_write(text: str, words: str) -> None:

@@ -122,7 +122,7 @@ def test_a_telegram_behind_a_subnegotiation_that_never_ends_is_read_at_last() ->
 
 @contextmanager
 def connected() -> Iterator[tuple[TcpSource, socket.socket]]:
-    """Give a source and its peer."""
+    """Yield a source and its peer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         source = TcpSource(parse_address(f"tcp://127.0.0.1:{listener.getsockname()[1]}"))
         with closing(source):
@@ -133,7 +133,7 @@ def connected() -> Iterator[tuple[TcpSource, socket.socket]]:
 
 
 def read(source: TcpSource, size: int) -> bytes:
-    """Read until so many bytes have come."""
+    """Read until this many bytes have arrived."""
     data = b""
     while len(data) < size:
         data += source.read()

@@ -75,7 +75,7 @@ def _cost(name: str, data: Data, arguments: tuple[Any, ...], result: object) -> 
         elif result >= 0:
             first = result
         return max(0, last - first)
-    if name in {"startswith", "__iadd__"}:
+    if name in {"startswith", "endswith", "__iadd__"}:
         return len(arguments[0])
     if name == "__getitem__":
         return len(result) if isinstance(result, Data) else 1
@@ -140,10 +140,9 @@ def _replacement(value: object) -> object:
 
 def bytes_looked_at(stream: MeterStream, chunks: Iterable[bytes]) -> int:
     """Read a stream, and return how many bytes the core looked at."""
-    extractor = stream._extractor
-    buffers = {name: _Buffer(value) for name, value in vars(extractor).items() if type(value) is bytearray}
+    buffers = {name: _Buffer(value) for name, value in vars(stream).items() if type(value) is bytearray}
     assert buffers, "nothing here can count"
-    vars(extractor).update(buffers)
+    vars(stream).update(buffers)
     core = [module for name, module in sys.modules.items() if name.startswith("smarty_gateway.protocol.")]
     before = _LookedAt.size
     with ExitStack() as patches:

@@ -13,6 +13,7 @@ from smarty_gateway.protocol.key_ring import (
 )
 from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
+from smarty_gateway.sources.parity import ParityFilter
 from vectors.building_blocks import BARN_KEY, BARN_TITLE, HOUSE_KEY, HOUSE_TITLE
 
 OTHER_KEY = bytes(range(0x40, 0x50))
@@ -35,6 +36,12 @@ def sample_keys() -> KeyRing:
 def chunks_of(data: bytes, size: int) -> Iterable[bytes]:
     """Cut data into chunks of one size."""
     return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def stripped(data: bytes, size: int | None = None) -> bytes:
+    """Take the parity bits off a stream, in chunks of one size or as a whole."""
+    parity = ParityFilter()
+    return b"".join(map(parity.strip, chunks_of(data, size or len(data) or 1))) + parity.strip(b"")
 
 
 def drain(stream: MeterStream) -> list[Event]:

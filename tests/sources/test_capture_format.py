@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smarty_gateway.capture.format import CaptureReader, CaptureWriter, Chunk
 from smarty_gateway.sources.address import parse_address
+from smarty_gateway.sources.capture_format import CaptureReader, CaptureWriter, Chunk
 from smarty_gateway.sources.hexdump import InputDecoder
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.recording import RecordingSource
