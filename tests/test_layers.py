@@ -9,8 +9,8 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "decimal", "enum",
-    "fastcrc",
+    "abc", "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "decimal",
+    "enum", "fastcrc",
     "functools", "hashlib", "heapq",
     "re", "struct", "types", "typing",
 }  # fmt: skip

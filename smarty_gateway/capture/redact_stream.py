@@ -57,7 +57,6 @@ from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.telegram import is_text, parse_telegram
 from smarty_gateway.protocol.values import read_hex_text
-from smarty_gateway.sources.parity import ParityFilter
 
 _TITLE: Final = slice(2, 10)
 #: By the size of the header that they make faulty.
@@ -86,20 +85,26 @@ class Redactor:
         began: when the capture began.
         examine: gives doctor's code for what bytes are that hold no frame and no telegram, "" if it
             knows none. It is asked about the originals, and only where the stream holds neither.
+        strip: takes the parity bits off, which the redacted stream does not have either; returns what it has
+            held back when it is given no bytes.
 
     Attributes:
         began: the same moment, moved as all times are.
     """
 
     def __init__(
-        self, keys: KeyRing, began: datetime, examine: Callable[[bytes], str] = lambda _: ""
+        self,
+        keys: KeyRing,
+        began: datetime,
+        examine: Callable[[bytes], str] = lambda _: "",
+        strip: Callable[[bytes], bytes] = bytes,
     ) -> None:
         # The system's, because a generator that can be computed forth can be computed back as well.
         self._dummies = Dummies(began, random.SystemRandom())
         self.began = began + self._dummies.shift
         self._keys = keys
         self._stream = MeterStream(keys)
-        self._parity = ParityFilter()
+        self._strip = strip
         self._chunks: deque[tuple[float, int]] = deque()  # that came in, and did not go out as a whole yet
         self._held = bytearray()  # not redacted yet
         self._base = 0  # offset of the first of these
@@ -141,7 +146,7 @@ class Redactor:
         return list(self._ready())
 
     def _receive(self, data: bytes) -> None:
-        if data := self._parity.strip(data):
+        if data := self._strip(data):
             self._held += data
             self._stream.receive_data(data)
 

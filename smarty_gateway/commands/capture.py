@@ -271,7 +271,7 @@ class _Recording:
         began = (source.began if isinstance(source, RecordingSource) else None) or self._began
         name = str(self._address)
         if self._args.redact:
-            self._redactor = Redactor(self._keys, began, _fault_of)
+            self._redactor = Redactor(self._keys, began, _fault_of, ParityFilter().strip)
             # An address may be that of a home, and the name of an adapter holds its serial number.
             name, began = self._address.kind.value, self._redactor.began
         self._writer = CaptureWriter(self._file.write, name, began)

@@ -21,6 +21,7 @@ from smarty_gateway.protocol.key_ring import KeyRing, Verification
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
+from smarty_gateway.sources.parity import ParityFilter
 from tests.support.doctor_runs import hdlc, mbus
 from tests.support.streams import (
     OTHER_KEY,
@@ -191,7 +192,7 @@ def redacted(
     data: bytes, keys: KeyRing, folder: Path, size: int = 997
 ) -> tuple[list[tuple[float, bytes]], KeyRing, Redactor]:
     """Redact a stream, and give its chunks and the dummy keys."""
-    redactor = Redactor(keys, BEGAN, fault_of)
+    redactor = Redactor(keys, BEGAN, fault_of, ParityFilter().strip)
     chunks = []
     for start in range(0, len(data), size):
         chunks += redactor.feed(float(start), data[start : start + size])

@@ -10,6 +10,7 @@ from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event
 from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
+from smarty_gateway.sources.parity import ParityFilter
 from tests.capture.test_redaction import (
     BEGAN,
     NAMES,
@@ -127,7 +128,7 @@ def _check_any(picker: Picker, text: bytes) -> None:
 def _check_redaction(picker: Picker, stream: bytes) -> None:
     keys = picker.choice(_RINGS)
     began = datetime(2001 + picker.number(0, 60), 1, 1, tzinfo=UTC) + timedelta(days=picker.number(0, 365))
-    redactor = Redactor(keys, began, fault_of)
+    redactor = Redactor(keys, began, fault_of, ParityFilter().strip)
     chunks = [(float(number), chunk) for number, chunk in enumerate(picker.chunks(stream))]
     redacted = [found for chunk in chunks for found in redactor.feed(*chunk)] + redactor.finish()
     assert [(seconds, len(data)) for seconds, data in redacted] == [
