@@ -677,7 +677,7 @@ def test_the_service_manager_is_told_of_ready_alive_and_stopping(folder: Path) -
     [
         (("run",), 2, "nothing to run"),
         (("run", "--source", "missing.bin"), 2, "no such file"),
-        (("run", "--source", "tcp://host"), 2, "the port is needed"),
+        (("run", "--source", "tcp://host"), 2, "the port is required"),
         (("run", "--source", "http://host:80"), 2, "starts with tcp://"),
         (("run", "--source", "-", "--mqtt", "localhost"), 2, "mqtt://"),
         (("run", "--mqtt", "mqtt://localhost"), 2, "--source"),
