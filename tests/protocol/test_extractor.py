@@ -1,6 +1,7 @@
 """Frames and telegrams are found in any stream, cut in any way, and nothing else is."""
 
 import random
+from collections.abc import Iterable
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -25,7 +26,11 @@ FALSE_HEADER = b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30"
 
 
 def offsets(data: bytes) -> list[int]:
-    return [found.offset for found in telegrams(read(data))]
+    return offsets_of([data])
+
+
+def offsets_of(chunks: Iterable[bytes]) -> list[int]:
+    return [found.offset for found in telegrams(read(chunks))]
 
 
 def test_a_frame_is_found_with_each_legal_form_of_the_length() -> None:
@@ -268,6 +273,28 @@ def test_a_telegram_without_crc_is_found_right_behind_a_frame_with_a_slash_insid
     )
     data = SHORT[:47] + frame(SHORT, counter=counter) + old
     assert offsets(data) == [47, len(data) - len(old)]
+
+
+def test_a_telegram_with_latin_1_and_control_characters_is_proven_by_its_crc() -> None:
+    text = telegram("Lux5\\m\xe9t\xe9r\x01\x1b", "1-3:0.2.8(42)", "0-0:96.13.0(\xe4\xf6\xfc\x07)")
+    for before in (b"", b"noise", b"\xdb\x08/abc"):
+        for size in (len(before + text), 1):
+            assert offsets_of(chunks_of(before + text, size)) == [len(before)]
+
+
+def test_a_slash_in_a_frame_of_an_unknown_meter_does_not_make_its_report_wait_for_an_end_line() -> None:
+    strangers = [frame(luxembourg(1), title=b"UNKNOWN!", counter=counter) for counter in range(40)]
+    stream = MeterStream(sample_keys())
+    stream.receive_data(b"".join(strangers))
+    assert len(drain(stream)) >= 39
+
+
+def test_of_thousands_of_false_frames_inside_each_other_the_outermost_is_reported() -> None:
+    headers = (FALSE_HEADER[:10] + length_field(16000 - 20 * number) + b"\x30" for number in range(200))
+    data = b"".join(headers) + bytes(20000)
+    assert [
+        (event.offset, reason) for event, reason in zip(read(data), reasons(read(data)), strict=True)
+    ] == [(0, "authentication")]
 
 
 def test_a_damaged_telegram_is_reported_with_the_offset_of_its_header() -> None:
