@@ -137,7 +137,9 @@ def _our_case(record: dict[str, Any]) -> Case:
 
     def run() -> Outcome:
         events = _run_stream(keys, stream, chunks)
-        found = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
+        found = [
+            json.loads(to_json(event.as_object())) for event in events if isinstance(event, MeterTelegram)
+        ]
         refused = [event for event in events if not isinstance(event, MeterTelegram)]
         faults = _differences(telegrams, found)
         said = [_rejection(event) for event in refused]

@@ -4,7 +4,7 @@ Text from the meter may hold anything, also control characters that would take o
 it is shown escaped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -138,7 +138,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         if isinstance(value, dict):
             yield _Row(found.section, description, str(value["value"]), unit, code)
             yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
-        elif isinstance(value, list):
+        elif isinstance(value, tuple):
             yield _Row(found.section, description, "none" if not value else "", "", code)
             yield from (_list_row(found.section, item, unit) for item in value)
         elif found.quantity.form is Form.TIME:
@@ -147,7 +147,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
             yield _Row(found.section, description, str(value), unit, code)
 
 
-def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
+def _list_row(section: str, item: Mapping[str, Any], unit: str) -> _Row:
     moment = item.get("timestamp") or item["end"]
     number = item["value"] if "value" in item else item["duration_s"]
     return _Row(section, f"  {_time(moment)}", str(number), unit, "")
