@@ -367,7 +367,7 @@ _READERS: Final[Mapping[Form, Callable[[ObisObject, list[str]], _Read]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _MBusValue:
+class MBusRegister:
     """The register of a device; without a unit where the line had none."""
 
     value: int | float
@@ -436,7 +436,7 @@ def _register(time: str | None, text: str, unit: str | None) -> object:
     if unit is not None and unit not in UNIT_OF_MEDIUM.values():
         raise UnreadableError(text)
     value = read_number(text.rstrip("*"), unit)
-    return _NEVER_READ if time is None else _MBusValue(value, unit, time)
+    return _NEVER_READ if time is None else MBusRegister(value, unit, time)
 
 
 def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[str, ReadOnlyDict]:
@@ -445,7 +445,7 @@ def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[st
     for number in sorted(channels):
         values = channels[number].values
         register = values.get(MBusField.VALUE)
-        if not values.get(MBusField.ID, "").strip("0") and not isinstance(register, _MBusValue):
+        if not values.get(MBusField.ID, "").strip("0") and not isinstance(register, MBusRegister):
             continue
         device_type = values.get(MBusField.DEVICE_TYPE)
         medium = "device_unknown" if device_type is None else MEDIA.get(device_type, f"device_{device_type}")
@@ -455,7 +455,7 @@ def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[st
                 continue
             if what is not MBusField.VALUE:
                 device[what.value] = values[what]
-            elif isinstance(register, _MBusValue):
+            elif isinstance(register, MBusRegister):
                 device["value"] = register.value
                 unit = register.unit or UNIT_OF_MEDIUM.get(medium)
                 if unit is not None:

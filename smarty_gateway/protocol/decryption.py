@@ -5,13 +5,13 @@
 
 (Luxmetering P1 specification 1.1.3, clause 3.2.5; Green Book, general-glo-ciphering.) The fixed
 authentication key of Luxembourg is public, so the tag proves that the sender knows the encryption key,
-and that not one bit was changed.
+and that not one bit was changed. No plaintext leaves `open_gcm` before the tags were compared.
 """
 
 from functools import lru_cache
+from hmac import compare_digest
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -41,19 +41,18 @@ def decrypt(frame: Frame, key: MeterKey) -> bytes | None:
 
 def open_gcm(key: bytes, iv: bytes, aad: bytes, ciphertext: bytes, tag: bytes) -> bytes | None:
     """Decrypt AES-GCM with a 96-bit tag; None and nothing else if the tag does not verify."""
-    # `AESGCM` only checks whole tags of 128 bits, of which a frame carries the first 96 (NIST SP 800-38D,
-    # 7.1, step 6). So the last 32 bits are computed and put behind those that were sent; then `decrypt`
-    # compares all 128, in constant time, and is the only call whose result leaves this function.
-    # To compute them the plaintext is needed: GCM combines text and keystream by XOR, so encrypting the
-    # ciphertext restores it. Three calls, and yet two thirds of the time of one `Cipher(AES, GCM)`, which
-    # is made anew for each frame and takes shortened tags.
+    # This is GCM decryption (NIST SP 800-38D, 7.2) by means of `AESGCM`, which keeps its key from frame to
+    # frame but checks whole tags of 128 bits only; a frame carries the first 96. The text is combined with
+    # the keystream by XOR, so encrypting the ciphertext restores the plaintext. Encrypting that gives the
+    # same ciphertext again, and with it the tag that the sender computed. Both together take less than
+    # half the time of `Cipher(AES, GCM)`, which is set up for each frame: 1.9 against 4.5 µs, measured with
+    # a frame of 1.3 kB (with AES instructions switched off 1.5 times as long: 20 against 14 µs).
     cipher = _cipher(key)
-    unverified = cipher.encrypt(iv, ciphertext, None)[:-_WHOLE_TAG]
-    whole_tag = cipher.encrypt(iv, unverified, aad)[-_WHOLE_TAG:]
-    try:
-        return cipher.decrypt(iv, ciphertext + tag + whole_tag[TAG_SIZE:], aad)
-    except InvalidTag:
+    plaintext = cipher.encrypt(iv, ciphertext, None)[:-_WHOLE_TAG]
+    whole_tag = cipher.encrypt(iv, plaintext, aad)[-_WHOLE_TAG:]
+    if not compare_digest(whole_tag[:TAG_SIZE], tag):
         return None
+    return plaintext
 
 
 @lru_cache(maxsize=256)

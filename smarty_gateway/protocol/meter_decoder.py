@@ -16,12 +16,14 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import compress, count
 from operator import ne
+from struct import Struct
 from typing import Final, NamedTuple
 
 from smarty_gateway.protocol.decoder import (
     IDENTITIES,
     DecodedTelegram,
     Line,
+    MBusRegister,
     ReadOnlyDict,
     Value,
     assemble,
@@ -51,19 +53,18 @@ class MeterDecoder:
     def decode(self, telegram: ParsedTelegram) -> DecodedTelegram:
         """Read every line of a telegram, see the function of this name."""
         body = telegram.body
-        lines = body.split(b"\r\n")
         identity = _IDENTITY.search(body)
-        meter = lines[0] if identity is None else identity[0]
+        meter = body[: body.find(b"\n")] if identity is None else identity[0]
         remembered = self._meters.get(meter)
         if remembered is None:
             remembered = _Remembered()
         else:
-            decoded = remembered.with_other_values(lines)
+            decoded = remembered.with_other_digits(body) or remembered.with_other_values(body)
             if decoded is not None:
                 return decoded
             del self._meters[meter]
-        decoded = remembered.read_again(telegram, lines)
-        if len(lines) <= _LINES:
+        decoded = remembered.read_again(telegram, body)
+        if body.count(b"\n") < _LINES:
             self._meters[meter] = remembered
         if len(self._meters) > _METERS:
             del self._meters[next(iter(self._meters))]
@@ -95,32 +96,56 @@ _NO_NUMBER: Final = _Number("", b"", b"1", slice(0), float)
 class _Remembered:
     """The lines of one telegram of a meter, and what they say.
 
-    It does not change while telegrams differ from it by values only.
+    They do not change while telegrams differ from it by values only.
     """
 
-    __slots__ = ("_decoded", "_lines", "_numbers", "_read")
+    __slots__ = ("_cut", "_decoded", "_fixed", "_lines", "_moving", "_numbers", "_read", "_shape")
+
+    _decoded: DecodedTelegram
+    _fixed: tuple[bytes, ...]
+    _shape: bytes
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
         self._read: dict[str, Line] = {}
-        #: By place in the telegram, and only of lines that have differed.
-        self._numbers: dict[int, _Number] = {}
-        self._decoded: DecodedTelegram
 
-    def read_again(self, telegram: ParsedTelegram, lines: list[bytes]) -> DecodedTelegram:
+    def read_again(self, telegram: ParsedTelegram, body: bytes) -> DecodedTelegram:
         """Read a telegram, but not the lines that were in the last one, and remember it."""
         header, texts = telegram.split()
         known = self._read
         read = [known.get(text) or read_line(text) for text in texts]
-        self._lines, self._read, self._numbers = lines, dict(zip(texts, read, strict=True)), {}
         self._decoded = assemble(header, read)
+        self._read = dict(zip(texts, read, strict=True))
+        self._lines = body.split(b"\r\n")
+        # Only lines that have differed are looked at closely.
+        self._numbers: dict[int, _Number] = {}
+        self._moving: list[_Number] = []
+        self._cut = Struct("")
         return self._decoded
 
-    def with_other_values(self, lines: list[bytes]) -> DecodedTelegram | None:
-        """Read a telegram that says the same with other values; None if it is any other."""
+    def with_other_digits(self, body: bytes) -> DecodedTelegram | None:
+        """Read a telegram where only digits of the numbers in `_moving` differ; None if it is any other."""
+        if len(body) != self._cut.size:
+            return None
+        parts = self._cut.unpack(body)  # fixed, number, fixed, number … fixed
+        numbers = parts[1::2]
+        if parts[::2] != self._fixed or b"".join(numbers).translate(_ANY_DIGIT) != self._shape:
+            return None
+        values = {}
+        for number, digits in zip(self._moving, numbers, strict=True):
+            value = number.read(digits)
+            if value is None:
+                return None
+            values[number.name] = value
+        return self._decoded_with(values, self._decoded.devices)
+
+    def with_other_values(self, body: bytes) -> DecodedTelegram | None:
+        """Read a telegram where lines say the same with other values; None if it is any other."""
+        lines = body.split(b"\r\n")
         if len(lines) != len(self._lines):
             return None
+        known = len(self._numbers)
         values: dict[str, Value] = {}
+        devices: dict[str, ReadOnlyDict] = {}
         for at in compress(count(), map(ne, lines, self._lines)):
             line = lines[at]
             number = self._numbers.get(at) or self._number_at(at)
@@ -129,20 +154,32 @@ class _Remembered:
                 if value is None:
                     return None
                 values[number.name] = value
-            else:
-                fields = self._fields_of(line, self._lines[at])
-                if fields is None:
-                    return None
-                values |= fields
-        last = self._decoded
-        return DecodedTelegram(
-            last.header,
-            ReadOnlyDict(last.fields, **values),
-            last.codes,
-            last.devices,
-            last.unknown,
-            last.identity,
-        )
+            elif not self._read_instead(line, self._lines[at], values, devices):
+                return None
+        if len(self._numbers) > known:
+            self._cut_numbers()
+        unchanged = self._decoded.devices
+        return self._decoded_with(values, ReadOnlyDict(unchanged, **devices) if devices else unchanged)
+
+    def _decoded_with(self, values: dict[str, Value], devices: Mapping[str, ReadOnlyDict]) -> DecodedTelegram:
+        header, fields, codes, _, unknown, identity = self._decoded
+        return DecodedTelegram(header, ReadOnlyDict(fields, **values), codes, devices, unknown, identity)
+
+    def _cut_numbers(self) -> None:
+        """Note where the numbers that have moved stand in the whole telegram."""
+        self._moving, sizes, start, end = [], [], 0, 0
+        for at, line in enumerate(self._lines):
+            number = self._numbers.get(at, _NO_NUMBER)
+            if number is not _NO_NUMBER:
+                self._moving.append(number)
+                value = number.value
+                sizes += [start + value.start - end, value.stop - value.start]
+                end = start + value.stop
+            start += len(line) + 2
+        body = b"\r\n".join(self._lines)
+        self._cut = Struct("".join([f"{size}s" for size in [*sizes, len(body) - end]]))
+        parts = self._cut.unpack(body)
+        self._fixed, self._shape = parts[::2], b"".join(parts[1::2]).translate(_ANY_DIGIT)
 
     def _number_at(self, at: int) -> _Number:
         """Return how to read what stands at this place if it is a plain number or a time."""
@@ -152,19 +189,27 @@ class _Remembered:
         self._numbers[at] = found or _NO_NUMBER
         return self._numbers[at]
 
-    def _fields_of(self, line: bytes, before: bytes) -> Mapping[str, Value] | None:
-        """Return the fields of a line if they are those that another line gave in its place."""
-        known = self._known(before)
-        text = line.decode("latin-1")
+    def _read_instead(
+        self, line: bytes, before: bytes, values: dict[str, Value], devices: dict[str, ReadOnlyDict]
+    ) -> bool:
+        """Read a line that stands in place of another; False unless it says the same with another value."""
+        known, text = self._known(before), line.decode("latin-1")
         if known is None or not text.isprintable():  # where a line ends may depend on the others
-            return None
+            return False
         read = read_line(text)
         if read.code != known.code or read.name != known.name or read.name in IDENTITIES:
-            return None
+            return False
+        old, new = known.value, read.value
         if read.name:
-            return {read.name: read.value}
-        is_same = isinstance(read.value, dict) and isinstance(known.value, dict)
-        return read.value if is_same and [*read.value] == [*known.value] else None
+            values[read.name] = new
+        elif isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
+            values |= new
+        elif isinstance(old, MBusRegister) and isinstance(new, MBusRegister) and old.unit == new.unit:
+            name, device = next(d for d in self._decoded.devices.items() if d[1]["channel"] == read.channel)
+            devices[name] = ReadOnlyDict(device, value=new.value, timestamp=new.timestamp)
+        else:  # such as a register that was never read
+            return old is not None and old == new
+        return True
 
     def _known(self, line: bytes) -> Line | None:
         """Return what a remembered line says, None if it says nothing or repeats what another said."""
