@@ -39,8 +39,8 @@ _METERS: Final = 64
 _LINES: Final = 256
 #: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
 _IDENTITY: Final = re.compile(rb"\n0-0:(?:42\.0\.0|96\.1\.[01])\([^\r\n]{0,96}")
-#: Digits and point; whether a longer number can be read depends on its leading zeros.
-_ALWAYS_EXACT: Final = 15
+#: Characters; whether a longer number is read depends on its leading zeros.
+_ALWAYS_READ: Final = 16
 _ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
@@ -220,16 +220,15 @@ class _Remembered:
 def _number_in(line: bytes, known: Line) -> _Number | None:
     quantity = BY_NAME[known.name].quantity
     start = line.index(b"(") + 1
-    digits, star, unit = line[start:-1].partition(b"*")
+    digits, _, unit = line[start:-1].partition(b"*")
     read: Callable[[bytes], Value | None]
     if quantity.form is Form.TIME:
         read = _read_time
     elif (
         quantity.form is Form.NUMBER
-        and star
-        and unit.decode() == quantity.unit
-        and digits[:1].isdigit()  # no sign
-        and len(digits) <= _ALWAYS_EXACT
+        and (unit.decode() or None) == quantity.unit
+        and digits[:1].isdigit()  # not a sign: a minus zero is a zero
+        and len(digits) <= _ALWAYS_READ
     ):
         read = float if b"." in digits else int
     else:
