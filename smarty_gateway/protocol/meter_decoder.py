@@ -40,7 +40,7 @@ _LINES: Final = 256
 #: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
 _IDENTITY: Final = re.compile(rb"\n0-0:(?:42\.0\.0|96\.1\.[01])\([^\r\n]{0,96}")
 #: Characters; whether a longer number is read depends on its leading zeros.
-_ALWAYS_READ: Final = 16
+_ALWAYS_READ: Final = 15
 _ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
 
 

@@ -45,7 +45,7 @@ def read_number(text: str, unit: str | None) -> int | float:
         raise UnreadableError(text)
     digits, sent_unit = match.groups()
     scale = 0 if sent_unit is None else SCALES[unit].get(sent_unit.lower())
-    if scale is None or len(digits.lstrip("+-0")) > _EXACT_DIGITS + 1:
+    if scale is None or len(digits.lstrip("+-0").replace(".", "")) > _EXACT_DIGITS:
         raise UnreadableError(text)
     if scale:
         return float(Decimal(digits).scaleb(scale)) + 0.0

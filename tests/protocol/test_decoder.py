@@ -65,6 +65,24 @@ def test_a_number_too_long_to_be_exact_goes_to_unknown() -> None:
     assert "1-0:1.8.0" in decoded("1-0:1.8.0(1234567890123.4567*kWh)").unknown
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["123456789012345", "12345678901234.5", "-12345678901234.5", "000012345678901234.5", "0.12345678901234"],
+)
+def test_the_longest_number_is_read(text: str) -> None:
+    assert fields(f"1-0:1.8.0({text}*kWh)") == {"energy_import": float(text)}
+
+
+@pytest.mark.parametrize("text", ["1234567890123456", "123456789012345.6", "-123456789012345.6"])
+def test_a_number_of_one_digit_more_goes_to_unknown(text: str) -> None:
+    assert decoded(f"1-0:1.8.0({text}*kWh)").unknown == {"1-0:1.8.0": (f"({text}*kWh)",)}
+
+
+def test_a_count_has_15_digits_at_most() -> None:
+    assert fields("0-0:96.7.21(123456789012345)") == {"power_failures": 123456789012345}
+    assert decoded("0-0:96.7.21(1234567890123456)").unknown == {"0-0:96.7.21": ("(1234567890123456)",)}
+
+
 def test_a_minus_zero_is_a_zero() -> None:
     assert str(fields("1-0:1.7.0(-0.000*kW)")["power_import"]) == "0.0"
 
@@ -86,6 +104,33 @@ def test_an_unset_time_is_left_out(text: str) -> None:
     readings = decoded(f"0-0:1.0.0({text})", "1-0:1.8.0(1*kWh)")
     assert readings.fields == {"energy_import": 1}
     assert readings.unknown == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("050101000000W", "2005-01-01T00:00:00"), ("691231235959W", "2069-12-31T23:59:59"),
+        ("260101225858W", "2026-01-01T22:58:58"), ("261231235959W", "2026-12-31T23:59:59"),
+        ("260131120000W", "2026-01-31T12:00:00"), ("260331120000W", "2026-03-31T12:00:00"),
+        ("260430120000W", "2026-04-30T12:00:00"), ("260531120000W", "2026-05-31T12:00:00"),
+        ("260630120000W", "2026-06-30T12:00:00"), ("260731120000W", "2026-07-31T12:00:00"),
+        ("260831120000W", "2026-08-31T12:00:00"), ("260930120000W", "2026-09-30T12:00:00"),
+        ("261031120000W", "2026-10-31T12:00:00"), ("261130120000W", "2026-11-30T12:00:00"),
+        ("260228120000W", "2026-02-28T12:00:00"),
+    ],
+)  # fmt: skip
+def test_the_first_and_the_last_of_each_part_of_a_time_exist(text: str, time: str) -> None:
+    assert fields(f"0-0:1.0.0({text})") == {"timestamp": f"{time}+01:00"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["260132120000W", "260229120000W", "260332120000W", "260431120000W", "260532120000W", "260631120000W",
+     "260732120000W", "260832120000W", "260931120000W", "261032120000W", "261131120000W", "261232120000W",
+     "260101240000W", "260101236000W", "260101235960W", "041231235959W", "700101000000W"],
+)  # fmt: skip
+def test_beyond_the_last_of_each_part_of_a_time_there_is_none(text: str) -> None:
+    assert fields(f"0-0:1.0.0({text})") == {}
 
 
 def test_the_29th_of_february_exists_in_leap_years() -> None:
