@@ -26,7 +26,7 @@ class RemovedCheck:
 
 
 REMOVED_CHECKS = (
-    RemovedCheck("GCM tag", "decryption.py", "    if not compare_digest(whole_tag[:TAG_SIZE], tag):\n        return None\n", ""),
+    RemovedCheck("GCM tag", "decryption.py", "    if not bytes_eq(whole_tag[:TAG_SIZE], tag):\n        return None\n", ""),
     RemovedCheck("AAD: authentication key", "decryption.py", "bytes([frame.security]) + key.authentication_key.reveal(),", "bytes([frame.security]) + bytes(16),"),
     RemovedCheck("AAD: none at all", "decryption.py", "    cipher = _cipher(key)\n", "    cipher, aad = _cipher(key), b''\n"),
     RemovedCheck("AAD: security byte", "decryption.py", "bytes([frame.security]) + key", "b'\\x31' + key"),

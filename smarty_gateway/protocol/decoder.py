@@ -1,10 +1,12 @@
-"""The shared decoder: one pass over the lines of a telegram, one table, for every country.
+"""The shared decoder: one pass over the lines of a telegram, one table, every country.
 
 Every line ends up in a field, in an M-Bus device or in `unknown`; the only things left out are
-those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
-A line that cannot be read costs nothing but itself.
+those that say that there is no value (unset times, limits that are off, M-Bus channels without a
+device). A line that cannot be read costs nothing but itself.
 
-What a line says does not depend on the lines around it, so lines are read by a pure function.
+It works in two steps. `read_line` reads one line, and what it returns does not depend on the lines
+around it. `assemble` puts lines together: of lines with the same code the first one counts, the lines of
+an M-Bus channel become a device, and a line without a code may continue the one before it.
 """
 
 import re
@@ -59,7 +61,8 @@ class Line:
         key: the table's code, by which repetitions are found; "" where the table has none.
         name: of the one field it gives, "" for all other lines.
         value: of that field; or several fields by name; or what an M-Bus line says.
-        channel: of an M-Bus device, and then what the line says of it.
+        channel: of an M-Bus device.
+        what: the line says about that device.
     """
 
     code: str
@@ -163,7 +166,7 @@ def _assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
             if usual_code(code) == _OTHER_IDENTITY:
                 other_identity = other_identity or read_hex_text(line.rest[1:-1])
     identity = next((fields[name] for name in IDENTITIES if fields.get(name)), other_identity)
-    devices = _devices(channels, codes)  # adds their codes
+    devices = _devices(channels, codes)
     return DecodedTelegram(
         header=header,
         fields=ReadOnlyDict(fields),
@@ -218,7 +221,7 @@ def read_line(line: str) -> Line:
 
 
 def _key_of(found: ObisObject | None, code: str) -> str:
-    """Give what repetitions of a code are found by, "" where nobody knows the code."""
+    """Return the key of a code that could not be read, "" for a code that is not in the table."""
     if found is not None:
         return found.code
     usual = usual_code(code)
@@ -260,7 +263,6 @@ _Read = list[tuple[str, Value]]
 
 
 def _only(groups: list[str]) -> str:
-    """Give the one value of a line that must have just one."""
     if len(groups) != 1:
         raise UnreadableError(str(groups))
     return groups[0]
@@ -388,7 +390,7 @@ class _Channel:
     codes: dict[MBusField, str] = field(default_factory=dict)
 
     def add(self, line: Line) -> bool:
-        """Take what a line says; False if another code said it before, and said something."""
+        """Store what a line says; False if a line with another code gave a value for it before."""
         if line.what is None or self.values.get(line.what, _NEVER_READ) not in _SAID_NOTHING:
             return False
         self.values[line.what] = line.value
@@ -440,7 +442,7 @@ def _register(time: str | None, text: str, unit: str | None) -> object:
 
 
 def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[str, ReadOnlyDict]:
-    """Name the connected devices by their medium, the lowest channel first."""
+    """Return the connected devices by medium, the lowest channel first, and add their codes to `codes`."""
     devices: dict[str, ReadOnlyDict] = {}
     for number in sorted(channels):
         values = channels[number].values

@@ -9,13 +9,13 @@ and that not one bit was changed. No plaintext leaves `open_gcm` before the tags
 """
 
 from functools import lru_cache
-from hmac import compare_digest
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.constant_time import bytes_eq
 
 from smarty_gateway.protocol.frame import TAG_SIZE, Frame
 from smarty_gateway.protocol.key_ring import MeterKey
@@ -50,7 +50,7 @@ def open_gcm(key: bytes, iv: bytes, aad: bytes, ciphertext: bytes, tag: bytes) -
     cipher = _cipher(key)
     plaintext = cipher.encrypt(iv, ciphertext, None)[:-_WHOLE_TAG]
     whole_tag = cipher.encrypt(iv, plaintext, aad)[-_WHOLE_TAG:]
-    if not compare_digest(whole_tag[:TAG_SIZE], tag):
+    if not bytes_eq(whole_tag[:TAG_SIZE], tag):
         return None
     return plaintext
 

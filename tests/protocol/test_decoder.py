@@ -90,6 +90,7 @@ def test_a_minus_zero_is_a_zero() -> None:
 def test_summer_and_winter_decide_on_the_offset() -> None:
     assert fields("0-0:1.0.0(260730102122S)") == {"timestamp": "2026-07-30T10:21:22+02:00"}
     assert fields("0-0:1.0.0(260130102122W)") == {"timestamp": "2026-01-30T10:21:22+01:00"}
+    assert fields("0-0:1.0.0(260730102122s)") == {"timestamp": "2026-07-30T10:21:22+02:00"}
     assert fields("0-0:1.0.0(261025023000S)") == {"timestamp": "2026-10-25T02:30:00+02:00"}
     assert fields("0-0:1.0.0(261025023000W)") == {"timestamp": "2026-10-25T02:30:00+01:00"}
 
@@ -138,7 +139,7 @@ def test_the_29th_of_february_exists_in_leap_years() -> None:
 
 
 def test_a_time_without_summer_or_winter_is_ambiguous_and_goes_to_unknown() -> None:
-    for text in ("260130102122", "260130102122s", "260130102122X", "26013010212W", ""):
+    for text in ("260130102122", "260130102122X", "26013010212W", ""):
         assert decoded(f"0-0:1.0.0({text})").unknown == {"0-0:1.0.0": (f"({text})",)}
 
 
@@ -330,6 +331,11 @@ def test_a_dated_register_makes_a_device_without_an_identity() -> None:
     found = decoded("0-1:24.1.0(003)", "0-1:96.1.0()", f"0-1:{GAS}").devices
     assert found["gas"]["value"] == 435.247
     assert found["gas"]["id"] == ""
+
+
+def test_a_register_is_read_behind_a_time_with_a_small_letter() -> None:
+    gas = decoded(*channel(1, 3, "G", "24.2.1(260730100000s)(00435.247*m3)")).devices["gas"]
+    assert (gas["value"], gas["timestamp"]) == (435.247, "2026-07-30T10:00:00+02:00")
 
 
 def test_a_register_without_a_unit_has_that_of_its_medium() -> None:
