@@ -26,9 +26,9 @@ class RemovedCheck:
 
 
 REMOVED_CHECKS = (
-    RemovedCheck("GCM tag", "decryption.py", "    except InvalidTag:\n        return None", "    except InvalidTag:\n        pass"),
+    RemovedCheck("GCM tag", "decryption.py", "    if not bytes_eq(whole_tag[:TAG_SIZE], tag):\n        return None\n", ""),
     RemovedCheck("AAD: authentication key", "decryption.py", "bytes([frame.security]) + key.authentication_key.reveal(),", "bytes([frame.security]) + bytes(16),"),
-    RemovedCheck("AAD: none at all", "decryption.py", "    decryptor.authenticate_additional_data(aad)\n", ""),
+    RemovedCheck("AAD: none at all", "decryption.py", "    cipher = _cipher(key)\n", "    cipher, aad = _cipher(key), b''\n"),
     RemovedCheck("AAD: security byte", "decryption.py", "bytes([frame.security]) + key", "b'\\x31' + key"),
     RemovedCheck("security byte", "meter.py", "if frame.security != AUTHENTICATED_AND_ENCRYPTED:", "if False:"),
     RemovedCheck("upper bound of the length", "frame.py", "if not MIN_LENGTH <= length <= MAX_LENGTH:", "if not MIN_LENGTH <= length:"),

@@ -16,7 +16,7 @@ from typing import Final
 from fastcrc.crc16 import arc
 
 from smarty_gateway.capture.pseudonyms import Dummies
-from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, Form, MBusField, ObisObject
+from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, Form, Kind, MBusField, ObisObject
 from smarty_gateway.protocol.telegram import Checksum, checksum_of, repaired
 
 
@@ -43,7 +43,8 @@ _NUMBER: Final = re.compile(
 _SHORT: Final = re.compile(r"[0-9]{0,5}|[0-9]+-[0-9]+:[0-9.]+|[0-9]:[0-9.]+|(?:m3|GJ|k?Wh)")
 #: No limit, voltage, state or version is longer; a longer value may be anything.
 _KEPT_MAX: Final = 7
-_SCALED_CLASSES: Final = frozenset({"power", "reactive_power", "apparent_power", "current"})
+_REGISTERS: Final = frozenset({Kind.ENERGY, Kind.REACTIVE_ENERGY, Kind.ENERGY_BALANCE})
+_SCALED: Final = frozenset({Kind.POWER, Kind.REACTIVE_POWER, Kind.APPARENT_POWER, Kind.CURRENT})
 _IDENTIFIERS: Final = re.compile(r"0-[0-9]+:(?:96\.[12]\.[0-9]+|42\.0\.0)")
 #: A line of a message that takes several.
 _PIECE_OF_HEX: Final = re.compile(r"\(?[0-9A-Fa-f]*\)?")
@@ -180,11 +181,11 @@ def _kind_of(code: str) -> _Kind:
 def _kind_of_object(found: ObisObject) -> _Kind:
     quantity = found.quantity
     if quantity.form is Form.NUMBER:
-        if quantity.state_class in ("total", "total_increasing"):
+        if quantity.kind in _REGISTERS:
             return _Kind.REGISTER
-        return _Kind.SCALED if quantity.device_class in _SCALED_CLASSES else _Kind.KEPT
+        return _Kind.SCALED if quantity.kind in _SCALED else _Kind.KEPT
     if quantity.form is Form.COUNT:
-        return _Kind.COUNT if quantity.state_class else _Kind.KEPT
+        return _Kind.COUNT if quantity.kind is Kind.EVENTS else _Kind.KEPT
     return _BY_FORM[quantity.form]
 
 

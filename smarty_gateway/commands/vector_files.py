@@ -151,7 +151,9 @@ def _our_case(record: dict[str, Any]) -> Case:
     must_not_release = record["must_not_release"]
 
     def judge(events: list[Event]) -> str:
-        found = [event.as_object() for event in events if isinstance(event, MeterTelegram)]
+        found = [
+            json.loads(to_json(event.as_object())) for event in events if isinstance(event, MeterTelegram)
+        ]
         rejected = [event for event in events if isinstance(event, Rejection)]
         faults = _differences(telegrams, found)
         got = [_rejection(event) for event in rejected]

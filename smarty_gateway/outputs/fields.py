@@ -1,4 +1,4 @@
-"""A frame field by field as text: offset, bytes, field, meaning, in columns."""
+"""An explained frame as text, one field a line: offset, bytes, field, meaning."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from smarty_gateway.safe_text import printable
 
 
 def print_fields(fields: Iterable[Explained]) -> None:
-    """Print an explanation on standard output; text of a meter is shown escaped."""
+    """Print an explanation on standard output; text from the meter is shown escaped."""
     for row in fields:
         offset = "" if row.offset is None else str(row.offset)
         print(printable(f"{offset:>8}  {row.data:<61}  {row.field:<16}  {row.meaning}".rstrip()))

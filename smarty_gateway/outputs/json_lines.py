@@ -1,6 +1,6 @@
 """The JSON object of a telegram as one line of text, the same on standard output and MQTT.
 
-JSON lets U+007F to U+009F stand as they are, and some terminals take them for commands. They are escaped.
+JSON does not require U+007F to U+009F to be escaped, but some terminals obey them, so they are escaped here.
 """
 
 import json
@@ -10,20 +10,20 @@ from typing import Any, Final
 import orjson
 
 _CONTROL: Final = re.compile("[\x7f-\x9f]")
-#: The same in UTF-8, without U+007F: to search for this takes a tenth of the time.
+#: The same in UTF-8, without U+007F: this search takes a tenth of the time.
 _CONTROL_BYTES: Final = re.compile(rb"\xc2[\x80-\x9f]")
 
 
 def to_json(record: dict[str, Any]) -> str:
-    """Write a record as compact JSON without line breaks."""
+    """Return a record as compact JSON without line breaks."""
     return to_json_bytes(record).decode()
 
 
 def to_json_bytes(record: dict[str, Any]) -> bytes:
-    """Write a record as compact JSON in UTF-8, as MQTT carries it."""
+    """Return a record as compact JSON in UTF-8, as MQTT carries it."""
     try:
         text = orjson.dumps(record)
-    except orjson.JSONEncodeError:  # a count beyond 64 bits, which a meter may well send once
+    except orjson.JSONEncodeError:  # an integer beyond 64 bits
         return json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     if b"\x7f" in text or (not text.isascii() and _CONTROL_BYTES.search(text)):
         return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()

@@ -1,10 +1,9 @@
-"""A telegram as a table for people: sections, values under each other, unit and OBIS code.
+"""A telegram as a human-readable table: sections, aligned values, unit and OBIS code.
 
-Text from the meter may hold anything, also control characters that would take over a terminal, so
-it is shown escaped.
+Text from the meter may contain control characters that a terminal obeys, so it is shown escaped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +16,7 @@ from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
 from smarty_gateway.safe_text import printable
 
-#: The colour of each degree of proof.
+#: Colours for how the readings were verified.
 SECURITY_STYLE: Final = {
     Security.AUTHENTICATED: "green",
     Security.UNAUTHENTICATED: "yellow",
@@ -33,9 +32,9 @@ _DEVICE_ROWS: Final = (
 )
 
 
-#: A time with its offset; what is longer is folded.
+#: Characters of a time with its offset; longer values are folded.
 _VALUE_WIDTH: Final = 25
-#: What rich puts between two columns.
+#: Blanks that rich puts between two columns.
 _GAP: Final = 2
 _SECTIONS: Final = tuple(dict.fromkeys(found.section for found in OBJECTS))
 _SECTION_ORDER: Final = {section: place for place, section in enumerate(_SECTIONS)}
@@ -54,23 +53,23 @@ class PipeConsole(Console):
     """A console whose reader may go away: rich would end the program with 1."""
 
     def on_broken_pipe(self) -> None:
-        """Let the command line end it, as for every other format."""
+        """Raise BrokenPipeError, which the command line handles for every format."""
         raise BrokenPipeError
 
 
 def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
-    """Lay out one telegram in so many columns."""
+    """Return one telegram as a table of this many columns."""
     rows = [_Row(*map(printable, row)) for row in _rows(telegram)]
-    # Numbers stand with their decimal points under each other: pad what is behind the point.
+    # Decimal points are aligned: pad the digits behind them.
     behind = max((len(_fraction(row.value)) for row in rows if _is_number(row.value)), default=0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    # Where the terminal is narrow the words give way, never a value.
+    # On a narrow terminal descriptions are cut, never values.
     values = min(max(len(row.value) for row in rows) + behind, _VALUE_WIDTH)
     units = max(4, *(len(row.unit) for row in rows))
     codes = max(9, *(len(row.code) for row in rows))
-    words = max(2 + len(row.description) for row in rows)
+    descriptions = max(2 + len(row.description) for row in rows)
     room = width - values - units - codes - 3 * _GAP
-    table.add_column("", no_wrap=True, overflow="ellipsis", width=max(8, min(words, room)))
+    table.add_column("", no_wrap=True, overflow="ellipsis", width=max(8, min(descriptions, room)))
     table.add_column("Value", justify="right", overflow="fold", width=values)
     table.add_column("Unit", no_wrap=True, width=units)
     table.add_column("OBIS code", style="dim", no_wrap=True, overflow="ellipsis", width=codes)
@@ -86,10 +85,10 @@ def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
 
 
 def print_table(console: Console, telegram: MeterTelegram) -> None:
-    """Print one telegram; colours and width are the console's business."""
+    """Print one telegram with the colours and the width of the console."""
     with console.capture() as captured:
         console.print(table_of(telegram, console.width))
-    # Not by way of rich, which ends the program when the reader of a pipe has gone.
+    # Not through rich, which ends the program when the reader of a pipe has gone.
     console.file.write(captured.get())
 
 
@@ -138,7 +137,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         if isinstance(value, dict):
             yield _Row(found.section, description, str(value["value"]), unit, code)
             yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
-        elif isinstance(value, list):
+        elif isinstance(value, tuple):
             yield _Row(found.section, description, "none" if not value else "", "", code)
             yield from (_list_row(found.section, item, unit) for item in value)
         elif found.quantity.form is Form.TIME:
@@ -147,7 +146,7 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
             yield _Row(found.section, description, str(value), unit, code)
 
 
-def _list_row(section: str, item: dict[str, Any], unit: str) -> _Row:
+def _list_row(section: str, item: Mapping[str, Any], unit: str) -> _Row:
     moment = item.get("timestamp") or item["end"]
     number = item["value"] if "value" in item else item["duration_s"]
     return _Row(section, f"  {_time(moment)}", str(number), unit, "")

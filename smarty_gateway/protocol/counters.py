@@ -1,6 +1,6 @@
 """The replay rule: a frame counter must rise.
 
-Per system title and key, because a meter starts at 0 again when its key is changed (Luxmetering P1
+It is kept per system title and key, because a meter starts at 0 again when its key is changed (Luxmetering P1
 specification 1.1.3, clause 3.2.5). Gaps are normal, a passive reader misses frames; they are
 counted. This is a plain value: the caller decides whether it lives for one file or in a store.
 """
@@ -34,16 +34,16 @@ class FrameCounters:
         return system_title in self._titles
 
     def last_accepted(self, system_title: bytes, fingerprint: str) -> int | None:
-        """Give the last accepted counter of this meter under this key, None before the first."""
+        """Return the last accepted counter of this meter under this key, None before the first."""
         return self.last.get((system_title, fingerprint))
 
     def is_replay(self, system_title: bytes, fingerprint: str, counter: int) -> bool:
-        """Tell whether a verified frame with this counter was, or may have been, seen before."""
+        """True if a verified frame with this counter was, or may have been, seen before."""
         last = self.last.get((system_title, fingerprint))
         return last is not None and counter <= last
 
     def advance(self, system_title: bytes, fingerprint: str, counter: int) -> None:
-        """Record the counter of a frame that is no replay, and the frames that were missed before it."""
+        """Record the counter of a frame that is not a replay, and count the frames missed before it."""
         key = (system_title, fingerprint)
         last = self.last.get(key)
         if last is not None and last != BEGINS_ANEW:

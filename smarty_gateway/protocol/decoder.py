@@ -1,16 +1,18 @@
-"""The shared decoder: one pass over the lines of a telegram, one table, for every country.
+"""The shared decoder: one pass over the lines of a telegram, one table, every country.
 
 Every line ends up in a field, in an M-Bus device or in `unknown`; the only things left out are
-those that say "there is none" (unset times, limits that are off, M-Bus channels without a device).
-A line that cannot be read costs nothing but itself.
+those that say that there is no value (unset times, limits that are off, M-Bus channels without a
+device). A line that cannot be read costs nothing but itself.
 
-What a line says does not depend on the lines around it, so lines are read by a pure function.
+It works in two steps. `read_line` reads one line, and what it returns does not depend on the lines
+around it. `assemble` puts lines together: of lines with the same code the first one counts, the lines of
+an M-Bus channel become a device, and a line without a code may continue the one before it.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 from smarty_gateway.protocol.obis import (
     BY_CODE,
@@ -38,7 +40,7 @@ from smarty_gateway.protocol.values import (
 )
 
 #: A field of the JSON object. Rows of lists and M-Bus devices are objects of their own.
-Value = str | int | float | dict[str, Any] | list[dict[str, Any]]
+Value = str | int | float | Mapping[str, Any] | tuple[Mapping[str, Any], ...]
 
 _NUMBER_LINE: Final = re.compile(r"([0-9:.-]+)(\(([0-9]{1,9}(?:\.[0-9]{1,5})?)\*([A-Za-z]+)\))")
 _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
@@ -46,106 +48,12 @@ _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
 #: Used for the meter's identity only: in some countries it stands for equipment_id.
 _OTHER_IDENTITY: Final = "0-0:96.1.0"
 #: The fields that name a meter, the best first.
-_IDENTITIES: Final = ("logical_device_name", "equipment_id")
-
-
-class DecodedTelegram(NamedTuple):
-    """What one telegram says.
-
-    Attributes:
-        header: the first line, without its slash.
-        fields: by name, in the units of the table, in the order of the telegram.
-        codes: the OBIS code behind each field, as it was sent; those of devices as "gas.value".
-        devices: M-Bus devices by medium; the lowest channel first.
-        unknown: code as sent, then the rest of each such line; code "" for a line that has none.
-        identity: what names the meter, None if the telegram does not say.
-    """
-
-    header: str
-    fields: dict[str, Value]
-    codes: dict[str, str]
-    devices: dict[str, dict[str, Any]]
-    unknown: dict[str, list[str]]
-    identity: str | None
-
-
-def decode(telegram: ParsedTelegram) -> DecodedTelegram:
-    """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
-    header, lines = telegram.split()
-    decoded = _decode_lines(header, lines)
-    if "" in decoded.unknown:
-        joined = _with_continuations(lines)
-        if len(joined) != len(lines):
-            return _decode_lines(header, joined)
-    return decoded
-
-
-def _decode_lines(header: str, lines: Sequence[str]) -> DecodedTelegram:
-    fields: dict[str, Value] = {}
-    codes: dict[str, str] = {}
-    unknown: dict[str, list[str]] = {}
-    channels: dict[int, _Channel] = {}
-    # Codes that stood there and gave no field; what repeats one of these is unknown as well.
-    spent: set[str] = set()
-    other_identity = ""
-    for line in lines:
-        found = _read_line(line)
-        name = found.name
-        # Nearly all lines give one field, so this comes first.
-        if name and name not in fields and not (spent and found.key in spent):
-            fields[name] = found.value
-            codes[name] = found.code
-            continue
-        code, key, value = found.code, found.key, found.value
-        if name or key in spent:
-            unknown.setdefault(code, []).append(found.rest)
-        elif isinstance(value, dict) and value.keys().isdisjoint(fields):
-            # Rare forms: several fields, none at all, or values that are objects.
-            fields |= value
-            codes |= dict.fromkeys(value, code)
-            spent.add(key)
-        elif found.channel is not None and channels.setdefault(found.channel, _Channel()).add(found):
-            spent.add(key)
-        else:
-            if key:
-                spent.add(key)
-            unknown.setdefault(code, []).append(found.rest)
-            if usual_code(code) == _OTHER_IDENTITY:
-                other_identity = other_identity or read_hex_text(found.rest[1:-1])
-    identity = next((fields[name] for name in _IDENTITIES if fields.get(name)), other_identity)
-    return DecodedTelegram(
-        header=header,
-        fields=fields,
-        codes=codes,
-        devices=_devices(channels, codes),
-        unknown=unknown,
-        identity=str(identity) if identity else None,
-    )
-
-
-def _with_continuations(lines: Sequence[str]) -> list[str]:
-    """Join lines without a code to the one before where only both together can be read.
-
-    DSMR 3.0 writes the gas register over two lines, and its example a message over three.
-    """
-    joined: list[str] = []
-    start = 0
-    while start < len(lines):
-        end = start + 1
-        while end < len(lines) and not _read_line(lines[end]).code:
-            end += 1
-        whole = "".join(lines[start:end])
-        if end - start > 1 and not _read_line(lines[start]).is_readable and _read_line(whole).is_readable:
-            joined.append(whole)
-        else:
-            joined += lines[start:end]
-        start = end
-    return joined
+IDENTITIES: Final = ("logical_device_name", "equipment_id")
 
 
 @dataclass(slots=True)
-class _Line:
-    """What one line says, whatever stands around it.
+class Line:
+    """What one line says, whatever stands around it. Lines are shared between telegrams: read them only.
 
     Attributes:
         code: as sent, "" where the line has none.
@@ -153,7 +61,8 @@ class _Line:
         key: the table's code, by which repetitions are found; "" where the table has none.
         name: of the one field it gives, "" for all other lines.
         value: of that field; or several fields by name; or what an M-Bus line says.
-        channel: of an M-Bus device, and then what the line says of it.
+        channel: of an M-Bus device.
+        what: the line says about that device.
     """
 
     code: str
@@ -166,11 +75,131 @@ class _Line:
 
     @property
     def is_readable(self) -> bool:
+        """True unless the line can only be handed on as it was sent."""
         return self.value is not None
 
 
-def _read_line(line: str) -> _Line:
-    """Find out what a line says."""
+class ReadOnlyDict(dict[str, Any]):
+    """A dict that nobody can write into, because the telegrams of a meter share what did not change.
+
+    Unlike a MappingProxyType, JSON libraries take it as it is, and it can be copied and pickled.
+    """
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("readings cannot be changed; change a copy: dict(...)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+
+class DecodedTelegram(NamedTuple):
+    """What one telegram says.
+
+    A NamedTuple, because a frozen dataclass takes three times as long to make.
+
+    Attributes:
+        header: the first line, without its slash.
+        fields: by name, in the units of the table, in the order of the telegram.
+        codes: the OBIS code behind each field, as it was sent; those of devices as "gas.value".
+        devices: M-Bus devices by medium; the lowest channel first.
+        unknown: code as sent, then the rest of each such line; code "" for a line that has none.
+        identity: what names the meter, None if the telegram does not say.
+    """
+
+    header: str
+    fields: Mapping[str, Value]
+    codes: Mapping[str, str]
+    devices: Mapping[str, ReadOnlyDict]
+    unknown: Mapping[str, tuple[str, ...]]
+    identity: str | None
+
+
+def decode(telegram: ParsedTelegram) -> DecodedTelegram:
+    """Read every line of a telegram. Never raises: what cannot be read is in `unknown`."""
+    header, lines = telegram.split()
+    return assemble(header, [read_line(line) for line in lines])
+
+
+def assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
+    """Put together what the lines of a telegram say."""
+    decoded = _assemble(header, lines)
+    if "" in decoded.unknown:
+        joined = _with_continuations(lines)
+        if len(joined) != len(lines):
+            return _assemble(header, joined)
+    return decoded
+
+
+def _assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
+    fields: dict[str, Value] = {}
+    codes: dict[str, str] = {}
+    unknown: dict[str, list[str]] = {}
+    channels: dict[int, _Channel] = {}
+    # Codes that gave no field under a name of their own; a line that repeats one of them is unknown.
+    spent: set[str] = set()
+    other_identity = ""
+    for line in lines:
+        name = line.name
+        # Nearly all lines give one field, so this comes first.
+        if name and name not in fields and not (spent and line.key in spent):
+            fields[name] = line.value
+            codes[name] = line.code
+            continue
+        code, key, value = line.code, line.key, line.value
+        if name or key in spent:
+            unknown.setdefault(code, []).append(line.rest)
+        elif isinstance(value, dict) and value.keys().isdisjoint(fields):
+            # Rare forms: several fields, none, or values that are objects.
+            fields |= value
+            codes |= dict.fromkeys(value, code)
+            spent.add(key)
+        elif line.channel is not None and channels.setdefault(line.channel, _Channel()).add(line):
+            spent.add(key)
+        else:
+            if key:
+                spent.add(key)
+            unknown.setdefault(code, []).append(line.rest)
+            if usual_code(code) == _OTHER_IDENTITY:
+                other_identity = other_identity or read_hex_text(line.rest[1:-1])
+    identity = next((fields[name] for name in IDENTITIES if fields.get(name)), other_identity)
+    devices = _devices(channels, codes)
+    return DecodedTelegram(
+        header=header,
+        fields=ReadOnlyDict(fields),
+        codes=ReadOnlyDict(codes),
+        devices=ReadOnlyDict(devices),
+        unknown=ReadOnlyDict({code: tuple(rests) for code, rests in unknown.items()}),
+        identity=str(identity) if identity else None,
+    )
+
+
+def _with_continuations(lines: Sequence[Line]) -> list[Line]:
+    """Join lines without a code to the one before where only both together can be read.
+
+    DSMR 3.0 writes the gas register over two lines, and its example a message over three.
+    """
+    joined: list[Line] = []
+    start = 0
+    while start < len(lines):
+        end = start + 1
+        while end < len(lines) and not lines[end].code:
+            end += 1
+        pieces = lines[start:end]
+        if len(pieces) > 1 and not pieces[0].is_readable:
+            whole = read_line("".join([piece.code + piece.rest for piece in pieces]))
+            if whole.is_readable:
+                pieces = [whole]
+        joined += pieces
+        start = end
+    return joined
+
+
+def read_line(line: str) -> Line:
+    """Read one line, whatever stands around it."""
     simple = _NUMBER_LINE.fullmatch(line)
     if simple is not None:
         # What most lines are: a number in the very unit of the table. The long way below would give
@@ -178,21 +207,21 @@ def _read_line(line: str) -> _Line:
         code, sent, digits, unit = simple.groups()
         usual = BY_CODE.get(code)
         if usual is not None and usual.quantity.form is Form.NUMBER and usual.quantity.unit == unit:
-            return _Line(
+            return Line(
                 usual.code, sent, usual.code, usual.name, float(digits) if "." in digits else int(digits)
             )
     code, bracket, rest = line.partition("(")
     if not _CODE.fullmatch(code):
-        return _Line("", line)
+        return Line("", line)
     found = find_object(code)
     try:
         return _read_object(found, code, bracket + rest)
     except UnreadableError:
-        return _Line(code, bracket + rest, _key_of(found, code))
+        return Line(code, bracket + rest, _key_of(found, code))
 
 
 def _key_of(found: ObisObject | None, code: str) -> str:
-    """Give what repetitions of a code are found by, "" where nobody knows the code."""
+    """Return the key of a code that could not be read, "" for a code that is not in the table."""
     if found is not None:
         return found.code
     usual = usual_code(code)
@@ -200,7 +229,7 @@ def _key_of(found: ObisObject | None, code: str) -> str:
     return usual if match is not None and match.group(2) in MBUS_FIELDS else ""
 
 
-def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
+def _read_object(found: ObisObject | None, code: str, sent: str) -> Line:
     if sent[-1:] != ")":
         raise UnreadableError(sent)
     groups = sent[1:-1].split(")(")
@@ -209,9 +238,9 @@ def _read_object(found: ObisObject | None, code: str, sent: str) -> _Line:
     if code == found.code:
         code = found.code  # the table's string serves a thousand meters
     pairs = _READERS[found.quantity.form](found, groups)
-    if len(pairs) == 1 and found.code != THRESHOLD_CODE and not isinstance(pairs[0][1], dict | list):
-        return _Line(code, sent, found.code, *pairs[0])
-    return _Line(code, sent, found.code, value=dict(pairs))
+    if len(pairs) == 1 and found.code != THRESHOLD_CODE and not isinstance(pairs[0][1], dict | tuple):
+        return Line(code, sent, found.code, *pairs[0])
+    return Line(code, sent, found.code, value=dict(pairs))
 
 
 def find_object(code: str) -> ObisObject | None:
@@ -234,7 +263,6 @@ _Read = list[tuple[str, Value]]
 
 
 def _only(groups: list[str]) -> str:
-    """Give the one value of a line that must have just one."""
     if len(groups) != 1:
         raise UnreadableError(str(groups))
     return groups[0]
@@ -284,7 +312,7 @@ def _read_peak(found: ObisObject, groups: list[str]) -> _Read:
     if len(groups) != 2:
         raise UnreadableError(str(groups))
     time, value = read_time(groups[0]), read_number(groups[1], found.quantity.unit)
-    return [] if time is None else [(found.name, {"value": value, "timestamp": time})]
+    return [] if time is None else [(found.name, ReadOnlyDict(value=value, timestamp=time))]
 
 
 def _rows(groups: list[str], head: int, width: int) -> list[list[str]]:
@@ -306,21 +334,21 @@ def _rows(groups: list[str], head: int, width: int) -> list[list[str]]:
 
 
 def _read_peak_history(found: ObisObject, groups: list[str]) -> _Read:
-    history: list[dict[str, Any]] = []
+    history: list[ReadOnlyDict] = []
     for period_end, moment, demand in _rows(groups, head=3, width=3):
         end, time, value = read_time(period_end), read_time(moment), read_number(demand, found.quantity.unit)
         if end is not None and time is not None:
-            history.append({"period_end": end, "timestamp": time, "value": value})
-    return [(found.name, history)]
+            history.append(ReadOnlyDict(period_end=end, timestamp=time, value=value))
+    return [(found.name, tuple(history))]
 
 
 def _read_failure_log(found: ObisObject, groups: list[str]) -> _Read:
-    log: list[dict[str, Any]] = []
+    log: list[ReadOnlyDict] = []
     for end_of_failure, duration in _rows(groups, head=2, width=2):
         end, seconds = read_time(end_of_failure), read_number(duration, found.quantity.unit)
         if end is not None:
-            log.append({"end": end, "duration_s": seconds})
-    return [(found.name, log)]
+            log.append(ReadOnlyDict(end=end, duration_s=seconds))
+    return [(found.name, tuple(log))]
 
 
 _READERS: Final[Mapping[Form, Callable[[ObisObject, list[str]], _Read]]] = {
@@ -341,7 +369,7 @@ _READERS: Final[Mapping[Form, Callable[[ObisObject, list[str]], _Read]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _MBusValue:
+class MBusRegister:
     """The register of a device; without a unit where the line had none."""
 
     value: int | float
@@ -361,8 +389,8 @@ class _Channel:
     values: dict[MBusField, Any] = field(default_factory=dict)
     codes: dict[MBusField, str] = field(default_factory=dict)
 
-    def add(self, line: _Line) -> bool:
-        """Take what a line says; False if another code said it before, and said something."""
+    def add(self, line: Line) -> bool:
+        """Store what a line says; False if a line with another code gave a value for it before."""
         if line.what is None or self.values.get(line.what, _NEVER_READ) not in _SAID_NOTHING:
             return False
         self.values[line.what] = line.value
@@ -373,7 +401,7 @@ class _Channel:
 _ORDER_OF_FIELDS: Final = tuple(MBusField)
 
 
-def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
+def _read_mbus_line(code: str, sent: str, groups: list[str]) -> Line:
     match = _MBUS_CODE.fullmatch(usual_code(code))
     what = MBUS_FIELDS.get(match.group(2)) if match is not None else None
     if match is None or what is None:
@@ -387,7 +415,7 @@ def _read_mbus_line(code: str, sent: str, groups: list[str]) -> _Line:
         value = _read_mbus_value(groups)
     else:
         value = read_hex_text(_only(groups))
-    return _Line(code, sent, usual_code(code), value=value, channel=int(match.group(1)), what=what)
+    return Line(code, sent, usual_code(code), value=value, channel=int(match.group(1)), what=what)
 
 
 def _read_mbus_value(groups: list[str]) -> object:
@@ -410,16 +438,16 @@ def _register(time: str | None, text: str, unit: str | None) -> object:
     if unit is not None and unit not in UNIT_OF_MEDIUM.values():
         raise UnreadableError(text)
     value = read_number(text.rstrip("*"), unit)
-    return _NEVER_READ if time is None else _MBusValue(value, unit, time)
+    return _NEVER_READ if time is None else MBusRegister(value, unit, time)
 
 
-def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Name the connected devices by their medium, the lowest channel first."""
-    devices: dict[str, dict[str, Any]] = {}
+def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[str, ReadOnlyDict]:
+    """Return the connected devices by medium, the lowest channel first, and add their codes to `codes`."""
+    devices: dict[str, ReadOnlyDict] = {}
     for number in sorted(channels):
         values = channels[number].values
         register = values.get(MBusField.VALUE)
-        if not values.get(MBusField.ID, "").strip("0") and not isinstance(register, _MBusValue):
+        if not values.get(MBusField.ID, "").strip("0") and not isinstance(register, MBusRegister):
             continue
         device_type = values.get(MBusField.DEVICE_TYPE)
         medium = "device_unknown" if device_type is None else MEDIA.get(device_type, f"device_{device_type}")
@@ -429,7 +457,7 @@ def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[st
                 continue
             if what is not MBusField.VALUE:
                 device[what.value] = values[what]
-            elif isinstance(register, _MBusValue):
+            elif isinstance(register, MBusRegister):
                 device["value"] = register.value
                 unit = register.unit or UNIT_OF_MEDIUM.get(medium)
                 if unit is not None:
@@ -439,7 +467,7 @@ def _devices(channels: Mapping[int, _Channel], codes: dict[str, str]) -> dict[st
         while name in devices:
             count += 1
             name = f"{medium}_{count}"
-        devices[name] = device
+        devices[name] = ReadOnlyDict(device)
         for what, code in channels[number].codes.items():
             codes[f"{name}.{what}"] = code
     return devices

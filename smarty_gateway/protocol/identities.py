@@ -1,8 +1,8 @@
 """Who is who: which meters have proven who they are, and which identities belong to whom.
 
 One table serves every stream of a process, so that what was proven on one source counts on all of them:
-the replay rule, the refusal of plaintext and the name of a meter ask it. It is a plain value; whoever
-shares it between threads passes a lock.
+the replay rule, the refusal of plaintext and the name of a meter ask it. It is a plain value; threads that
+share it need a lock (`guard`).
 
 * A *system title* is proven by a frame that verifies under one of its keys. Its frame counters only rise,
   whichever source the frames come from.
@@ -29,7 +29,7 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.values import read_hex_text
 
-#: Whom an identity belongs to: a system title, or the name of a configured plaintext meter.
+#: The meter that an identity belongs to: a system title, or the name of a configured plaintext meter.
 Owner = bytes | str
 
 #: Seconds within which the same frame on another source is a duplicate and not a replay.
@@ -143,7 +143,7 @@ class Identities:
     def claim(self, owner: Owner, identities: Sequence[str], source: str) -> bool:
         """Record that a meter sent these identities; False if the first one belongs to another meter.
 
-        Then nothing is recorded: who claims another's identity gains nothing by it.
+        Then nothing is recorded: a meter gains nothing by claiming the identity of another.
 
         Args:
             owner: the title under which they were authenticated, or the name of a configured plaintext meter.
@@ -197,7 +197,7 @@ class Identities:
         return None
 
     def is_never_plaintext(self, identities: Iterable[str]) -> bool:
-        """True if the user says of one of these identities that its meter encrypts."""
+        """True if the user has stated that the meter of one of these identities encrypts."""
         return not self._encrypted_ids.isdisjoint(identities)
 
     def forget(self, owner: Owner) -> None:

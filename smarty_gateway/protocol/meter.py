@@ -1,6 +1,7 @@
 """One stream of a P1 port, from bytes to verified readings: extractor, decryption, replay rule, decoder.
 
-The checks run in the order of the contract, and the first that fails is the reason that is reported.
+The checks run in the order of `docs/reference.md` ("What is accepted, what is rejected, what is noise"),
+and the first that fails is the reason that is reported.
 Nothing of a refused plaintext leaves this module.
 """
 
@@ -132,10 +133,10 @@ Event = MeterTelegram | Rejection
 
 @dataclass(frozen=True, slots=True)
 class _FailedTag:
-    """A frame whose tag does not verify; most are never reported, so why it failed is found out later.
+    """A frame whose tag does not verify. Few are reported, and only for those the cause is sought.
 
     Attributes:
-        verified_before: whether a frame had verified under this title and key. Noted at once,
+        verified_before: whether a frame had verified under this title and key. Recorded at once,
             because others may verify before this one is reported.
     """
 
@@ -144,7 +145,7 @@ class _FailedTag:
 
 
 class _Verdict(NamedTuple):
-    """Whether a candidate is genuine, and what becomes of it; of a duplicate nothing does."""
+    """Whether a candidate has verified, and its event; a duplicate has none."""
 
     verified: bool
     event: Event | _FailedTag | None
@@ -198,15 +199,15 @@ class MeterStream(Extractor[_Verdict, Event]):
         if self.identities.is_duplicate(frame, self._source, self.last_data):
             return self._duplicate(frame)
         if frame.security != AUTHENTICATED_AND_ENCRYPTED:
-            words = (
+            message = (
                 f"security byte {frame.security:02X} instead of 30: the frame is not authenticated and "
                 "encrypted, and is never decoded"
             )
-            return self._refuse(frame, Reason.SECURITY, words)
+            return self._refuse(frame, Reason.SECURITY, message)
         keys = self._keys_in_use(frame.system_title)
         if not keys:
-            words = "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
-            return self._refuse(frame, Reason.NO_KEY, words)
+            message = "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
+            return self._refuse(frame, Reason.NO_KEY, message)
         for key in keys:
             plaintext = (
                 decrypt(frame, key) if key.verification is Verification.REQUIRED else read_by_crc(frame, key)
@@ -231,13 +232,13 @@ class MeterStream(Extractor[_Verdict, Event]):
         if admission is Admission.DUPLICATE:
             return self._duplicate(frame)
         if telegram is None:
-            words = "the frame is authentic, but what it holds is no P1 telegram"
-            return self._refuse(frame, Reason.MALFORMED, words, verified=True)
+            message = "the frame is authentic, but does not contain a P1 telegram"
+            return self._refuse(frame, Reason.MALFORMED, message, verified=True)
         if admission is Admission.REPLAY:
-            return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key), verified=True)
+            return self._refuse(frame, Reason.REPLAY, self._replay_message(frame, key), verified=True)
         if telegram.checksum is not Checksum.RIGHT:
-            words = f"the frame is authentic, but the CRC of its telegram is {telegram.checksum.value}"
-            return self._refuse(frame, Reason.CHECKSUM, words, verified=True)
+            message = f"the frame is authentic, but the CRC of its telegram is {telegram.checksum.value}"
+            return self._refuse(frame, Reason.CHECKSUM, message, verified=True)
         authenticated = key.verification is Verification.REQUIRED
         decoded = self._decoder.decode(telegram)
         accepted = MeterTelegram(
@@ -273,18 +274,18 @@ class MeterStream(Extractor[_Verdict, Event]):
             return self._refuse(candidate, Reason.CHECKSUM, "the CRC of this plaintext telegram is wrong")
         if candidate.checksum is Checksum.MISSING:
             if crc_is_due(candidate.text):
-                words = "this plaintext telegram has no CRC, and a meter of its kind sends one"
-                return self._refuse(candidate, Reason.CHECKSUM, words)
+                message = "this plaintext telegram has no CRC, and a meter of its kind sends one"
+                return self._refuse(candidate, Reason.CHECKSUM, message)
             if not is_text(candidate.text):
-                words = "this plaintext telegram has no CRC, and bytes in it that are no text"
-                return self._refuse(candidate, Reason.CHECKSUM, words)
+                message = "this plaintext telegram has no CRC and contains bytes that are not text"
+                return self._refuse(candidate, Reason.CHECKSUM, message)
         decoded = self._decoder.decode(telegram)
         accepted = MeterTelegram(candidate.offset, candidate.size, telegram.raw, decoded, Security.PLAINTEXT)
         identities = identities_of(decoded) + names_in_header(decoded.header)
         title = self.identities.title_behind(identities, self.keys)
         if title is not None or self._is_refused_as_plaintext(accepted, identities):
-            words = "this meter must send encrypted frames, so its plaintext telegrams are not believed"
-            return self._refuse(candidate, Reason.PLAINTEXT, words, verified=True, title=title)
+            message = "this meter must send encrypted frames, so its plaintext telegrams are rejected"
+            return self._refuse(candidate, Reason.PLAINTEXT, message, verified=True, title=title)
         return _Verdict(verified=True, event=accepted)
 
     def _is_refused_as_plaintext(self, telegram: MeterTelegram, identities: tuple[str, ...]) -> bool:
@@ -299,25 +300,25 @@ class MeterStream(Extractor[_Verdict, Event]):
         event = verdict.event
         return self._authentication_failed(event) if isinstance(event, _FailedTag) else event
 
-    # What is said of those that fail
+    # Rejections
 
     def _refuse(
         self,
         candidate: Frame | PlainText,
         reason: Reason,
-        words: str,
+        message: str,
         *,
         verified: bool = False,
         title: bytes | None = None,
     ) -> _Verdict:
         if isinstance(candidate, PlainText):
-            rejection = Rejection(reason, candidate.offset, candidate.size, words, system_title=title)
+            rejection = Rejection(reason, candidate.offset, candidate.size, message, system_title=title)
             return _Verdict(verified, rejection)
         rejection = Rejection(
             reason,
             candidate.offset,
             candidate.size,
-            f"{_name_of(candidate)}: {words}",
+            f"{_name_of(candidate)}: {message}",
             system_title=candidate.system_title,
             frame_counter=candidate.frame_counter,
         )
@@ -327,11 +328,11 @@ class MeterStream(Extractor[_Verdict, Event]):
         """Refuse a frame under crc-only, where no tag says what is wrong."""
         for key in keys:
             if self.identities.counters.is_replay(frame.system_title, key.fingerprint, frame.frame_counter):
-                return self._refuse(frame, Reason.REPLAY, self._replay_words(frame, key))
-        words = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
-        return self._refuse(frame, Reason.CHECKSUM, words)
+                return self._refuse(frame, Reason.REPLAY, self._replay_message(frame, key))
+        message = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
+        return self._refuse(frame, Reason.CHECKSUM, message)
 
-    def _replay_words(self, frame: Frame, key: MeterKey) -> str:
+    def _replay_message(self, frame: Frame, key: MeterKey) -> str:
         last = self.identities.counters.last_accepted(frame.system_title, key.fingerprint)
         return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
 
@@ -340,36 +341,36 @@ class MeterStream(Extractor[_Verdict, Event]):
         keys = self._keys_in_use(frame.system_title)
         retired = self.keys.keys_for(frame.system_title)[len(keys) :]
         if any(decrypt(frame, key) is not None for key in retired):
-            hint, words = (
+            hint, message = (
                 Hint.WRONG_ENCRYPTION_KEY,
-                "it opens with a key that stands behind one in use; if that is the new one, put it first",
+                "it verifies under a key listed after the one in use; if that is the new key, put it first",
             )
         elif any(fits_encryption_key(frame, key) for key in keys):
-            hint, words = (
+            hint, message = (
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",
             )
         elif failed.verified_before or any(reads_as_text(frame, key) for key in keys):
-            hint, words = (
+            hint, message = (
                 Hint.CORRUPT,
-                "the frame was damaged on its way; look at cable and adapter if it goes on",
+                "the frame was damaged on its way; check cable and adapter if this continues",
             )
         else:
-            hint, words = Hint.WRONG_ENCRYPTION_KEY, "the encryption key is probably not this meter's"
+            hint, message = Hint.WRONG_ENCRYPTION_KEY, "the encryption key is probably not this meter's"
         return Rejection(
             Reason.AUTHENTICATION,
             frame.offset,
             frame.size,
-            f"{_name_of(frame)}: the tag does not verify; {words}",
+            f"{_name_of(frame)}: the tag does not verify; {message}",
             hint,
             frame.system_title,
             frame.frame_counter,
         )
 
     def _keys_in_use(self, title: bytes) -> tuple[MeterKey, ...]:
-        """Give the keys to try, the newest first; with the first frame under a key the older ones retire.
+        """Return the keys to try, the newest first; with the first frame under a key the older ones retire.
 
-        What has verified stands in the frame counters, so a key stays retired over a restart.
+        The frame counters show under which keys frames have verified, so a key stays retired after a restart.
         """
         keys = self.keys.keys_for(title)
         for number, key in enumerate(keys[:-1], 1):
@@ -382,7 +383,7 @@ class MeterStream(Extractor[_Verdict, Event]):
 
 
 def _name_of(frame: Frame) -> str:
-    """Name the meter of a frame for people: by its title, and by what is printed on it."""
+    """Return the title of a frame's meter with the serial number that is printed on it."""
     serial = serial_from_system_title(frame.system_title)
     title = frame.system_title.hex().upper()
     return f"meter {title}" if serial is None else f"meter {title} (serial {serial})"

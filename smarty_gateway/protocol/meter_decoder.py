@@ -1,149 +1,247 @@
-r"""Decodes the telegrams of one meter: what stays the same from one to the next is read only once.
+r"""Decodes the telegrams of meters that send again and again: what stays the same is read once.
 
-A meter writes the same lines every time, each as long as before. Mostly only digits differ, and only
-those of registers, powers and the time:
+A meter writes the same lines every time; from one telegram to the next the time, some registers and some
+powers change. So one telegram of each meter is remembered line by line, and of the next one only what
+differs is read, in the first of these ways that fits:
 
-    1-0:1.8.0( 001234.567 *kWh)\r\n1-0:2.8.0( 000890.123 *kWh)\r\n ...
-    fixed      moving     fixed              moving     fixed
+1. Only digits differ, and only in numbers that have differed before: these are cut out of the whole text.
 
-So a telegram that was read line by line tells where the numbers stand. If all that is fixed is the same
-in the next, and digits stand where digits stood, only the numbers are read. Any other is read line by
-line again. Both ways give the same, which a property test shows.
+       1-0:1.8.0( 001234.567 *kWh)\r\n1-0:2.8.0( 000890.123 *kWh)\r\n ...
+       fixed      moving     fixed              moving     fixed
+
+2. Lines differ, but each gives the same fields as the one in its place, with other values: they are read.
+3. Otherwise the lines that were not in the last telegram are read, and all are put together again, as
+   `decode` does it. This telegram is the one that is remembered from then on.
+
+All give exactly what `decode` gives, because what a line says does not depend on the lines around it, and
+how lines are put together depends on their codes and names, not on their values. Property tests show it.
+This is kept for its factor over `decode`, which takes 155 µs for a telegram of Luxembourg with moving
+registers and powers: 8 µs in the first way, some 30 in the second, up to 75 in the third.
 """
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
-from smarty_gateway.protocol.decoder import DecodedTelegram, Value, decode, find_object
-from smarty_gateway.protocol.obis import Form, Quantity
-from smarty_gateway.protocol.telegram import ParsedTelegram
-from smarty_gateway.protocol.values import read_number, read_time
-
-#: A line with one value that is a time, or digits and what follows them. What `decode` would drop on its
-#: way, or might find too long for a number, is no part of it.
-_ONE_VALUE: Final = re.compile(
-    rb"\n([0-9][0-9.:*-]*)\((?:([0-9]{1,9}(?:\.[0-9]{1,5})?)([^0-9.()\r\n\x00][^()\r\n\x00]*)?|([0-9]{12}[SW]))\)(?=\r\n)"
+from smarty_gateway.protocol.decoder import (
+    IDENTITIES,
+    DecodedTelegram,
+    Line,
+    MBusRegister,
+    ReadOnlyDict,
+    Value,
+    assemble,
+    read_line,
 )
-_ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
+from smarty_gateway.protocol.obis import BY_NAME, Form
+from smarty_gateway.protocol.telegram import ParsedTelegram
+from smarty_gateway.protocol.values import read_time
 
-_Read = Callable[[bytes], Value | None]
+#: Meters remembered at a time, each with some 20 kB; the oldest is dropped.
+_METERS: Final = 64
+#: Beyond any real telegram; telegrams of more lines are not remembered.
+_LINES: Final = 256
+#: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
+_IDENTITY: Final = re.compile(rb"\n0-0:(?:42\.0\.0|96\.1\.[01])\([^\r\n]{0,96}")
+#: Characters; whether a longer number is read depends on its leading zeros.
+_ALWAYS_READ: Final = 15
+_ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 class MeterDecoder:
-    """Gives what `decode` gives, and sooner if telegrams of the same meter follow each other.
-
-    The results of consecutive telegrams share what did not change, so nobody may write into them.
-    """
+    """Returns what `decode` returns, and sooner for meters whose telegrams it has seen before."""
 
     def __init__(self) -> None:
-        self._layout: _Layout | None = None
-        self._meter: tuple[str, str | None] | None = None
+        self._meters: dict[bytes, _Remembered] = {}
 
     def decode(self, telegram: ParsedTelegram) -> DecodedTelegram:
         """Read every line of a telegram, see the function of this name."""
         body = telegram.body
-        if self._layout is not None:
-            decoded = self._layout.read_next(body)
+        identity = _IDENTITY.search(body)
+        meter = body[: body.find(b"\n")] if identity is None else identity[0]
+        remembered = self._meters.get(meter)
+        if remembered is None:
+            remembered = _Remembered()
+        else:
+            decoded = remembered.with_other_digits(body) or remembered.with_other_values(body)
             if decoded is not None:
                 return decoded
-        decoded = decode(telegram)
-        meter = decoded.header, decoded.identity
-        # Where meters take turns, a layout would never fit.
-        self._layout = _Layout(body, decoded) if self._meter in (None, meter) else None
-        self._meter = meter
+            del self._meters[meter]
+        decoded = remembered.read_again(telegram, body)
+        if body.count(b"\n") < _LINES:
+            self._meters[meter] = remembered
+        if len(self._meters) > _METERS:
+            del self._meters[next(iter(self._meters))]
         return decoded
 
 
-class _Layout:
-    """Where the numbers of a telegram stand, and what all the rest of it says.
+class _Number(NamedTuple):
+    """A line that holds one number or time.
 
-    Args:
-        body: of a telegram.
-        readings: what it says.
+    Attributes:
+        name: of the field.
+        start: the line up to its bracket.
+        shape: the line with a 0 for each digit; a line of this shape is read in the same way.
+        value: where the value stands.
+        read: the value from its digits, None for a time that is not set.
     """
 
-    __slots__ = ("_cut", "_decoded", "_fixed", "_names", "_numbers", "_readers", "_shape")
+    name: str
+    start: bytes
+    shape: bytes
+    value: slice
+    read: Callable[[bytes], Value | None]
 
-    def __init__(self, body: bytes, decoded: DecodedTelegram) -> None:
-        self._decoded = decoded
-        moving: dict[str, _Read] = {}
-        sizes: list[int] = []
-        end = 0
-        for match in _ONE_VALUE.finditer(body):
-            sent_code, number, unit, time = match.groups()
-            code = sent_code.decode()
-            found = find_object(code)
-            # Lines that repeat a code are rare, and only one of them has given the field.
-            if found is None or decoded.codes.get(found.name) != code or code in decoded.unknown:
-                continue
-            read = _reader_of(found.quantity, number, unit)
-            if read is not None and read(number or time) == decoded.fields[found.name]:
-                start, stop = match.span(2 if number else 4)
-                sizes += [start - end, stop - start]
-                end = stop
-                moving[found.name] = read
-        self._names, self._readers = tuple(moving), tuple(moving.values())
-        self._cut = _cutter("".join(f"{size}s" for size in [*sizes, len(body) - end]))
-        parts = self._cut.unpack(body)
-        self._fixed = b"".join(parts[::2])
-        self._numbers = parts[1::2]
-        self._shape = _shape_of(self._numbers)
 
-    def read_next(self, body: bytes) -> DecodedTelegram | None:
-        """Read a telegram that differs from the last by digits of its numbers only; None for any other."""
-        if len(body) != self._cut.size:
-            return None
-        parts = self._cut.unpack(body)
-        numbers = parts[1::2]
-        if b"".join(parts[::2]) != self._fixed or _shape_of(numbers) != self._shape:
-            return None
-        last = self._decoded
-        fields = last.fields.copy()
-        for name, read, digits, before in zip(
-            self._names, self._readers, numbers, self._numbers, strict=True
-        ):
-            if digits != before:
-                value = read(digits)
-                if value is None:
-                    return None
-                fields[name] = value
-        self._numbers = numbers
-        self._decoded = DecodedTelegram(
-            last.header, fields, last.codes, last.devices, last.unknown, last.identity
-        )
+#: In place of a line that is not one: no line has the shape "1".
+_NO_NUMBER: Final = _Number("", b"", b"1", slice(0), float)
+
+
+class _Remembered:
+    """The lines of one telegram of a meter, and what they say.
+
+    They do not change while telegrams differ from it by values only.
+    """
+
+    __slots__ = ("_cut", "_decoded", "_fixed", "_lines", "_moving", "_numbers", "_read", "_shape")
+
+    _decoded: DecodedTelegram
+    _fixed: tuple[bytes, ...]
+    _shape: bytes
+
+    def __init__(self) -> None:
+        self._read: dict[str, Line] = {}
+
+    def read_again(self, telegram: ParsedTelegram, body: bytes) -> DecodedTelegram:
+        """Read a telegram, but not the lines that were in the last one, and remember it."""
+        header, texts = telegram.split()
+        known = self._read
+        read = [known.get(text) or read_line(text) for text in texts]
+        self._decoded = assemble(header, read)
+        self._read = dict(zip(texts, read, strict=True))
+        self._lines = body.split(b"\r\n")
+        # Only lines that have differed are looked at closely.
+        self._numbers: dict[int, _Number] = {}
+        self._moving: list[_Number] = []
+        self._cut = Struct("")
         return self._decoded
 
+    def with_other_digits(self, body: bytes) -> DecodedTelegram | None:
+        """Read a telegram where only digits of the numbers in `_moving` differ; None if it is any other."""
+        if len(body) != self._cut.size:
+            return None
+        parts = self._cut.unpack(body)  # fixed, number, fixed, number … fixed
+        numbers = parts[1::2]
+        if parts[::2] != self._fixed or b"".join(numbers).translate(_ANY_DIGIT) != self._shape:
+            return None
+        values = {}
+        for number, digits in zip(self._moving, numbers, strict=True):
+            value = number.read(digits)
+            if value is None:
+                return None
+            values[number.name] = value
+        return self._decoded_with(values, self._decoded.devices)
 
-@lru_cache(maxsize=64)
-def _cutter(form: str) -> Struct:
-    """Give what cuts a telegram; most of a thousand meters are of the same kind, and share it."""
-    return Struct(form)
+    def with_other_values(self, body: bytes) -> DecodedTelegram | None:
+        """Read a telegram where lines say the same with other values; None if it is any other."""
+        lines = body.split(b"\r\n")
+        if len(lines) != len(self._lines):
+            return None
+        known = len(self._numbers)
+        values: dict[str, Value] = {}
+        devices: dict[str, ReadOnlyDict] = {}
+        for at, (line, before) in enumerate(zip(lines, self._lines, strict=True)):
+            if line == before:
+                continue
+            number = self._numbers.get(at) or self._number_at(at)
+            if line.translate(_ANY_DIGIT) == number.shape and line.startswith(number.start):
+                value = number.read(line[number.value])
+                if value is None:
+                    return None
+                values[number.name] = value
+            elif not self._read_instead(line, before, values, devices):
+                return None
+        if len(self._numbers) > known:
+            self._cut_numbers()
+        unchanged = self._decoded.devices
+        return self._decoded_with(values, ReadOnlyDict(unchanged, **devices) if devices else unchanged)
+
+    def _decoded_with(self, values: dict[str, Value], devices: Mapping[str, ReadOnlyDict]) -> DecodedTelegram:
+        header, fields, codes, _, unknown, identity = self._decoded
+        return DecodedTelegram(header, ReadOnlyDict(fields, **values), codes, devices, unknown, identity)
+
+    def _cut_numbers(self) -> None:
+        """Note where the numbers that have moved stand in the whole telegram."""
+        self._moving, sizes, start, end = [], [], 0, 0
+        for at, line in enumerate(self._lines):
+            number = self._numbers.get(at, _NO_NUMBER)
+            if number is not _NO_NUMBER:
+                self._moving.append(number)
+                value = number.value
+                sizes += [start + value.start - end, value.stop - value.start]
+                end = start + value.stop
+            start += len(line) + 2
+        body = b"\r\n".join(self._lines)
+        self._cut = Struct("".join([f"{size}s" for size in [*sizes, len(body) - end]]))
+        parts = self._cut.unpack(body)
+        self._fixed, self._shape = parts[::2], b"".join(parts[1::2]).translate(_ANY_DIGIT)
+
+    def _number_at(self, at: int) -> _Number:
+        """Return how to read what stands at this place if it is a plain number or a time."""
+        line = self._lines[at]
+        known = self._known(line)
+        found = None if known is None or not known.name else _number_in(line, known)
+        self._numbers[at] = found or _NO_NUMBER
+        return self._numbers[at]
+
+    def _read_instead(
+        self, line: bytes, before: bytes, values: dict[str, Value], devices: dict[str, ReadOnlyDict]
+    ) -> bool:
+        """Read a line that stands in place of another; False unless it says the same with another value."""
+        known, text = self._known(before), line.decode("latin-1")
+        if known is None or not text.isprintable():  # where a line ends may depend on the others
+            return False
+        read = read_line(text)
+        if read.code != known.code or read.name != known.name or read.name in IDENTITIES:
+            return False
+        old, new = known.value, read.value
+        if read.name:
+            values[read.name] = new
+        elif isinstance(old, dict) and isinstance(new, dict) and [*old] == [*new]:
+            values |= new
+        elif isinstance(old, MBusRegister) and isinstance(new, MBusRegister) and old.unit == new.unit:
+            name, device = next(d for d in self._decoded.devices.items() if d[1]["channel"] == read.channel)
+            devices[name] = ReadOnlyDict(device, value=new.value, timestamp=new.timestamp)
+        else:  # such as a register that was never read
+            return old is not None and old == new
+        return True
+
+    def _known(self, line: bytes) -> Line | None:
+        """Return what a remembered line says, None if it says nothing or repeats what another said."""
+        read = self._read.get(line.decode("latin-1"))
+        return None if read is None or read.code in self._decoded.unknown else read
 
 
-def _reader_of(quantity: Quantity, number: bytes | None, unit: bytes | None) -> _Read | None:
-    """Give what reads the digits of a line that could be read, None if there is more to such a value.
-
-    Args:
-        quantity: what the line holds.
-        number: its digits, None where it is a time.
-        unit: how it is written, with a star or without; None where it is not.
-    """
-    if number is None:
-        return _read_time if quantity.form is Form.TIME else None
-    if quantity.form not in (Form.NUMBER, Form.COUNT):
+def _number_in(line: bytes, known: Line) -> _Number | None:
+    quantity = BY_NAME[known.name].quantity
+    start = line.index(b"(") + 1
+    digits, _, unit = line[start:-1].partition(b"*")
+    read: Callable[[bytes], Value | None]
+    if quantity.form is Form.TIME:
+        read = _read_time
+    elif (
+        quantity.form is Form.NUMBER
+        and (unit.decode() or None) == quantity.unit
+        and digits[:1].isdigit()  # not a sign: a minus zero is a zero
+        and len(digits) <= _ALWAYS_READ
+    ):
+        read = float if b"." in digits else int
+    else:
         return None
-    text = (unit or b"").decode("latin-1")
-    if text.removeprefix("*") in ("", quantity.unit):
-        return float if b"." in number else int
-    return lambda digits: read_number(digits.decode() + text, quantity.unit)
+    value = slice(start, start + len(digits))
+    return _Number(known.name, line[:start], line.translate(_ANY_DIGIT), value, read)
 
 
-def _read_time(text: bytes) -> Value | None:
+def _read_time(text: bytes) -> str | None:
     return read_time(text.decode())
-
-
-def _shape_of(numbers: tuple[bytes, ...]) -> bytes:
-    return b"".join(numbers).translate(_ANY_DIGIT)

@@ -1,9 +1,9 @@
-"""The table of OBIS codes, as data: what each object of a telegram is called and how it reads.
+"""The table of OBIS codes, as data: what each object of a telegram is called and how it is read.
 
 One table for every country; what differs between them is which lines a meter sends. The names are
-the project's own and public (contract.md); units, device and state classes are what Home Assistant
-accepts, so that every output takes them from here. Sources: the OBIS tables of Luxmetering P1
-1.1.3, e-MUCS P1 1.7.1 and 2.1.1, DSMR 3.0 to 5.0.2.
+the project's own and public (`docs/reference.md`, "The JSON object"), and every output takes names,
+units and kinds from here. Sources: the OBIS tables of Luxmetering P1 1.1.3, e-MUCS P1 1.7.1 and 2.1.1,
+DSMR 3.0 to 5.0.2.
 """
 
 from collections.abc import Mapping
@@ -28,14 +28,31 @@ class Form(Enum):
     FAILURE_LOG = auto()  #: a count, a code, then rows of a time and a duration
 
 
+class Kind(Enum):
+    """What a value measures. Outputs choose its presentation by this, redaction whether it is private."""
+
+    ENERGY = auto()  #: a register, which only grows
+    REACTIVE_ENERGY = auto()  #: likewise
+    ENERGY_BALANCE = auto()  #: a register that may also fall
+    POWER = auto()
+    REACTIVE_POWER = auto()
+    APPARENT_POWER = auto()
+    PEAK_POWER = auto()  #: the highest mean of a period
+    CURRENT = auto()
+    VOLTAGE = auto()
+    POWER_FACTOR = auto()
+    FREQUENCY = auto()
+    EVENTS = auto()  #: a number of events, which only grows
+    OTHER = auto()  #: a setting, a state, a text or a time
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What kind of value an object holds, the same for all objects of that kind."""
+    """What the objects of one sort have in common."""
 
     form: Form
     unit: str | None = None
-    device_class: str | None = None
-    state_class: str | None = None
+    kind: Kind = Kind.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +61,8 @@ class ObisObject:
 
     Attributes:
         code: without the F group, as the specifications write it.
-        name: the field of the JSON object; a pair of values has both names, parted by ", ".
-        section: the heading it stands under when people read it.
+        name: the field of the JSON object; a pair of values has both names, separated by ", ".
+        section: the heading it stands under in human-readable output.
     """
 
     code: str
@@ -55,18 +72,18 @@ class ObisObject:
     section: str
 
 
-ENERGY: Final = Quantity(Form.NUMBER, "kWh", "energy", "total_increasing")
-ENERGY_BALANCE: Final = Quantity(Form.NUMBER, "kWh", "energy", "total")
-REACTIVE_ENERGY: Final = Quantity(Form.NUMBER, "kvarh", "reactive_energy", "total_increasing")
-POWER: Final = Quantity(Form.NUMBER, "kW", "power", "measurement")
-REACTIVE_POWER: Final = Quantity(Form.NUMBER, "kvar", "reactive_power", "measurement")
-APPARENT_POWER: Final = Quantity(Form.NUMBER, "kVA", "apparent_power", "measurement")
-POWER_FACTOR: Final = Quantity(Form.NUMBER, None, "power_factor", "measurement")
-FREQUENCY: Final = Quantity(Form.NUMBER, "Hz", "frequency", "measurement")
-VOLTAGE: Final = Quantity(Form.NUMBER, "V", "voltage", "measurement")
-CURRENT: Final = Quantity(Form.NUMBER, "A", "current", "measurement")
+ENERGY: Final = Quantity(Form.NUMBER, "kWh", Kind.ENERGY)
+ENERGY_BALANCE: Final = Quantity(Form.NUMBER, "kWh", Kind.ENERGY_BALANCE)
+REACTIVE_ENERGY: Final = Quantity(Form.NUMBER, "kvarh", Kind.REACTIVE_ENERGY)
+POWER: Final = Quantity(Form.NUMBER, "kW", Kind.POWER)
+REACTIVE_POWER: Final = Quantity(Form.NUMBER, "kvar", Kind.REACTIVE_POWER)
+APPARENT_POWER: Final = Quantity(Form.NUMBER, "kVA", Kind.APPARENT_POWER)
+POWER_FACTOR: Final = Quantity(Form.NUMBER, None, Kind.POWER_FACTOR)
+FREQUENCY: Final = Quantity(Form.NUMBER, "Hz", Kind.FREQUENCY)
+VOLTAGE: Final = Quantity(Form.NUMBER, "V", Kind.VOLTAGE)
+CURRENT: Final = Quantity(Form.NUMBER, "A", Kind.CURRENT)
 NOMINAL_VOLTAGE: Final = Quantity(Form.NUMBER, "V")
-COUNT: Final = Quantity(Form.COUNT, None, None, "total_increasing")
+COUNT: Final = Quantity(Form.COUNT, None, Kind.EVENTS)
 STATE: Final = Quantity(Form.COUNT)
 TEXT: Final = Quantity(Form.TEXT)
 HEX_TEXT: Final = Quantity(Form.HEX_TEXT)
@@ -75,7 +92,7 @@ POWER_LIMIT: Final = Quantity(Form.THRESHOLD, "kW")
 APPARENT_POWER_LIMIT: Final = Quantity(Form.THRESHOLD, "kVA")
 CURRENT_LIMIT: Final = Quantity(Form.THRESHOLD, "A")
 CURRENT_LIMIT_PAIR: Final = Quantity(Form.THRESHOLD_PAIR, "A")
-PEAK: Final = Quantity(Form.PEAK, "kW", "power")
+PEAK: Final = Quantity(Form.PEAK, "kW", Kind.PEAK_POWER)
 PEAK_HISTORY: Final = Quantity(Form.PEAK_HISTORY, "kW")
 FAILURE_LOG: Final = Quantity(Form.FAILURE_LOG, "s")
 
@@ -212,15 +229,15 @@ OBJECTS: Final = tuple(
     for code, name, description, quantity in rows
 )
 
-#: 0-0:17.0.0 is another thing in each country, and its unit tells which. Only Luxembourg's firmware
-#: of 2018 sends none, and means kVA.
+#: 0-0:17.0.0 has another meaning in each country, and its unit tells which. Only Luxembourg's firmware
+#: of 2018 sends no unit, and means kVA.
 THRESHOLD_CODE: Final = "0-0:17.0.0"
 THRESHOLD_BY_UNIT: Final[Mapping[str | None, ObisObject]] = MappingProxyType(
     {o.quantity.unit: o for o in OBJECTS if o.code == THRESHOLD_CODE}
     | {None: next(o for o in OBJECTS if o.name == "apparent_power_threshold")}
 )
 
-#: What stands at other codes than its own: errata of the Luxembourg specification's table 3.1.
+#: Objects that some meters send under other codes than their own: errata of the Luxembourg specification's table 3.1.
 _ALIASES: Final = {
     "1-1:34.4.0": "1-1:31.4.0",
     **{
@@ -240,7 +257,7 @@ BY_NAME: Final[Mapping[str, ObisObject]] = MappingProxyType(
 
 
 class MBusField(StrEnum):
-    """What a line of an M-Bus channel, 0-n:…, says of the device on it."""
+    """What a line of an M-Bus channel, 0-n:…, says about the device on it."""
 
     DEVICE_TYPE = "device_type"
     ID = "id"
@@ -283,7 +300,7 @@ MEDIA: Final[Mapping[int, str]] = MappingProxyType(
     }
 )
 
-#: The unit of a device whose line does not tell it.
+#: The unit of a device whose line has none.
 UNIT_OF_MEDIUM: Final[Mapping[str, str]] = MappingProxyType(
     {
         "electricity_submeter": "kWh",

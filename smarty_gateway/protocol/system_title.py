@@ -5,8 +5,8 @@
 
 Three letters of the manufacturer, one byte written with three digits, four bits written with two,
 28 bits written with eight. Users know the serial number, frames carry the title, so keys may be
-filed under either. The rule is inferred, not specified, and holds on the genuine meters known
-(p1-specs.md 1.4); DLMS itself (Green Book 4.3.4) only fixes the length and the three letters.
+filed under either. The rule is not specified: it was inferred from frames of real meters, whose telegrams
+also carry the serial number. DLMS itself (Green Book 4.3.4) only fixes the length and the three letters.
 """
 
 import re
@@ -20,7 +20,7 @@ _SERIAL_BITS = 28
 
 
 def system_title_from_serial(serial: str) -> bytes:
-    """Turn a printed serial number, such as SAG1030700114004, into the meter's system title.
+    """Return the system title of the meter with a printed serial number, such as SAG1030700114004.
 
     Raises:
         KeyFormatError: the text is not of that form, or one of its numbers is too large for a title.
@@ -36,7 +36,7 @@ def system_title_from_serial(serial: str) -> bytes:
 
 
 def serial_from_system_title(title: bytes) -> str | None:
-    """Give the serial number that a system title stands for, None where it follows another scheme."""
+    """Return the serial number that a system title stands for, None if it follows another scheme."""
     letters = title[:3]
     if len(title) != SYSTEM_TITLE_SIZE or not (letters.isalpha() and letters.isascii() and letters.isupper()):
         return None

@@ -1,8 +1,8 @@
 """How single values are written in a telegram: numbers with units, hex text, times.
 
-Each reader returns the value, or raises `UnreadableError` for what is no such value; the caller keeps
-the line as it was sent. What is written well and means "there is none" (an unset time, a threshold
-that is off) is `None`.
+Each reader returns the value, or raises `UnreadableError` for any other text; the caller then keeps the
+line as it was sent. Text that is well formed and means "no value" (an unset time, a threshold that is
+off) is `None`.
 """
 
 import re
@@ -35,17 +35,17 @@ class UnreadableError(GatewayError):
 
 
 def read_number(text: str, unit: str | None) -> int | float:
-    """Read a number and turn it into `unit`, exactly; a missing unit on the wire means `unit`.
+    """Read a number and convert it to `unit`, exactly; a missing unit on the wire means `unit`.
 
     Raises:
-        UnreadableError: no number, one too long to be exact, or of another unit.
+        UnreadableError: not a number, too long to be exact, or in another unit.
     """
     match = _NUMBER.fullmatch(text)
     if match is None:
         raise UnreadableError(text)
     digits, sent_unit = match.groups()
     scale = 0 if sent_unit is None else SCALES[unit].get(sent_unit.lower())
-    if scale is None or len(digits.lstrip("+-0")) > _EXACT_DIGITS + 1:
+    if scale is None or len(digits.lstrip("+-0").replace(".", "")) > _EXACT_DIGITS:
         raise UnreadableError(text)
     if scale:
         return float(Decimal(digits).scaleb(scale)) + 0.0
@@ -54,10 +54,10 @@ def read_number(text: str, unit: str | None) -> int | float:
 
 
 def unit_on_the_wire(text: str) -> str | None:
-    """Give the unit behind a number as one of ours, None where there is none.
+    """Return the unit behind a number as the table writes it, None for a number without one.
 
     Raises:
-        UnreadableError: no number, or a unit that is none of ours.
+        UnreadableError: not a number, or a unit that the table does not have.
     """
     match = _NUMBER.fullmatch(text)
     if match is None:
@@ -93,9 +93,9 @@ def read_count(text: str) -> int:
 
 
 def read_hex_text(text: str) -> str:
-    """Read text that is written as hex digits; what is no such text stays as it was sent.
+    """Read text that is written as hex digits; any other text stays as it was sent.
 
-    Identifiers are padded with blanks at the end (DSMR 3.0), which are cut.
+    Identifiers are padded with blanks at the end (DSMR 3.0); they are removed.
     """
     if not _HEX_PAIRS.fullmatch(text):
         return text
@@ -114,7 +114,7 @@ def read_time(text: str) -> str | None:
     Raises:
         UnreadableError: not of this form; without S or W a time is ambiguous.
     """
-    offset = _OFFSETS.get(text[-1:])
+    offset = _OFFSETS.get(text[-1:].upper())  # a DSMR 4.0 meter was seen that writes a small s
     if offset is None:
         raise UnreadableError(text)
     local = read_local_time(text[:-1])

@@ -107,10 +107,10 @@ _FACTOR = {"Wh": 0.001, "W": 0.001, "varh": 0.001, "var": 0.001}
 def agree(ours: object, theirs: dict[str, Any] | list[dict[str, Any]]) -> bool:
     """Compare a value of ours with one of theirs, each in its way of writing."""
     if isinstance(theirs, list):
-        return isinstance(ours, list) and [row["value"] for row in ours] == [row["value"] for row in theirs]
+        return isinstance(ours, tuple) and [row["value"] for row in ours] == [row["value"] for row in theirs]
     if "buffer" in theirs:
         rows = [row["value"] for row in theirs["buffer"]]
-        return isinstance(ours, list) and [row["duration_s"] for row in ours] == rows
+        return isinstance(ours, tuple) and [row["duration_s"] for row in ours] == rows
     value = theirs["value"]
     if isinstance(ours, dict):
         same_time = instant(ours["timestamp"]) == instant(theirs["datetime"])
@@ -138,7 +138,7 @@ def differences(name: str, text: bytes) -> set[tuple[str, str]]:
     }
     by_channel = {device["channel"]: device for device in readings.devices.values()}
     for device in theirs.get("MBUS_DEVICES", []):
-        mine = by_channel.get(device["CHANNEL_ID"], {})
+        mine = dict(by_channel.get(device["CHANNEL_ID"], {}))
         reading = device.get("MBUS_METER_READING")
         if reading is not None and mine.get("value") != reading["value"]:
             found.add((name, f"MBUS {device['CHANNEL_ID']} reading"))

@@ -288,6 +288,17 @@ def test_a_key_cannot_be_printed_or_stored(key_file: Path) -> None:
     assert not KeyRing()
 
 
+def test_a_secret_equals_a_secret_of_the_same_bytes_and_nothing_else() -> None:
+    value = bytes.fromhex(KEY)
+
+    class Lookalike:
+        _value = value
+
+    others: list[object] = [value, KEY, None, Lookalike(), Secret(bytes.fromhex(OTHER))]
+    assert all(Secret(value) != other for other in others)
+    assert Secret(value) == Secret(bytes.fromhex(KEY))
+
+
 def test_serial_number_and_system_title_name_the_same_meter() -> None:
     for serial, title in (
         ("SAG1030700114004", "534147677001BD54"),

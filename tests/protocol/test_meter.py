@@ -331,7 +331,7 @@ def test_an_unset_clock_drops_only_the_time() -> None:
 
 def test_what_no_table_knows_is_in_the_object_as_it_was_sent() -> None:
     text = telegram("FLU5\\253000003_A", "0-0:96.1.4(50217)", "1-0:99.1.0(raw text)(as sent)")
-    assert telegrams(read(text))[0].as_object()["unknown"] == {"1-0:99.1.0": ["(raw text)(as sent)"]}
+    assert telegrams(read(text))[0].as_object()["unknown"] == {"1-0:99.1.0": ("(raw text)(as sent)",)}
 
 
 def test_a_rejection_is_one_line_with_reason_offset_and_hint() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from smarty_gateway.outputs.mqtt.home_assistant import CLASSES
 from smarty_gateway.protocol.decoder import decode
 from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
 from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, MEDIA, OBJECTS
@@ -124,10 +125,7 @@ def test_the_table_says_what_the_list_of_names_says() -> None:
     if not path.exists():
         pytest.skip("the list of names is not beside the project")
     names = json.loads(path.read_text("utf-8"))
-    ours = {
-        (o.code, o.name, o.description, o.quantity.unit, o.quantity.device_class, o.quantity.state_class)
-        for o in OBJECTS
-    }
+    ours = {(o.code, o.name, o.description, o.quantity.unit, *CLASSES[o.quantity.kind]) for o in OBJECTS}
     for row in names["readings"]:
         unit = row["unit"] or None
         assert (

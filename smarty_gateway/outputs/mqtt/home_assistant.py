@@ -14,10 +14,11 @@ from smarty_gateway import __version__
 from smarty_gateway.config.values import HomeAssistantConfig, Style
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.obis import BY_NAME, Form, Quantity
+from smarty_gateway.protocol.obis import BY_NAME, Form, Kind
 from smarty_gateway.safe_text import object_id
 
 Component = dict[str, Any]
+_Classes = tuple[str | None, str | None]
 
 _PRECISION: Final = {
     "kWh": 3,
@@ -44,6 +45,22 @@ _OWN: Final[Mapping[str, tuple[str, str | None]]] = {
     "security": ("Proof of the readings", None),
     "frame_counter": ("Frame counter", None),
     "received": ("Last telegram", "timestamp"),
+}
+#: Home Assistant's device class and state class of each kind of value.
+CLASSES: Final[Mapping[Kind, _Classes]] = {
+    Kind.ENERGY: ("energy", "total_increasing"),
+    Kind.REACTIVE_ENERGY: ("reactive_energy", "total_increasing"),
+    Kind.ENERGY_BALANCE: ("energy", "total"),
+    Kind.POWER: ("power", "measurement"),
+    Kind.REACTIVE_POWER: ("reactive_power", "measurement"),
+    Kind.APPARENT_POWER: ("apparent_power", "measurement"),
+    Kind.PEAK_POWER: ("power", None),
+    Kind.CURRENT: ("current", "measurement"),
+    Kind.VOLTAGE: ("voltage", "measurement"),
+    Kind.POWER_FACTOR: ("power_factor", "measurement"),
+    Kind.FREQUENCY: ("frequency", "measurement"),
+    Kind.EVENTS: (None, "total_increasing"),
+    Kind.OTHER: (None, None),
 }
 _DEVICE_CLASS_OF_MEDIUM: Final = {
     "gas": "gas", "water": "water", "warm_water": "water", "hot_water": "water", "cold_water": "water",
@@ -173,16 +190,18 @@ class Discovery:
             return {}  # a list is not a state; it is in the JSON object
         label = found.description if ", " not in found.name else name.replace("_", " ").capitalize()
         quantity = found.quantity
+        classes = CLASSES[quantity.kind]
         diagnostic = found.section in _DIAGNOSTIC and name not in _ALWAYS_SHOWN
         if quantity.form is Form.PEAK:
             at = self._component(
                 f"{label}, time", f"{name}.timestamp", device_class="timestamp", diagnostic=True
             )
-            return {name: self._number(label, f"{name}.value", quantity), f"{name}_timestamp": at}
+            number = self._number(label, f"{name}.value", quantity.unit, classes)
+            return {name: number, f"{name}_timestamp": at}
         if quantity.form is Form.TIME:
             component = self._component(label, name, device_class="timestamp", diagnostic=True)
-        elif quantity.unit is not None or quantity.state_class is not None:
-            component = self._number(label, name, quantity, diagnostic=diagnostic)
+        elif quantity.unit is not None or quantity.kind is not Kind.OTHER:
+            component = self._number(label, name, quantity.unit, classes, diagnostic=diagnostic)
         else:
             component = self._component(label, name, diagnostic=diagnostic)
             if quantity.form in (Form.TEXT, Form.HEX_TEXT):
@@ -196,14 +215,23 @@ class Discovery:
         if name in _OFF:
             component["en"] = False
 
-    def _number(self, label: str, path: str, quantity: Quantity, *, diagnostic: bool = False) -> Component:
-        component = self._component(label, path, device_class=quantity.device_class, diagnostic=diagnostic)
-        if quantity.unit is not None:
-            component["unit_of_meas"] = quantity.unit
-            if quantity.unit in _PRECISION:
-                component["sug_dsp_prc"] = _PRECISION[quantity.unit]
-        if quantity.state_class is not None:
-            component["stat_cla"] = quantity.state_class
+    def _number(
+        self,
+        label: str,
+        path: str,
+        unit: str | None,
+        classes: _Classes,
+        *,
+        diagnostic: bool = False,
+    ) -> Component:
+        device_class, state_class = classes
+        component = self._component(label, path, device_class=device_class, diagnostic=diagnostic)
+        if unit is not None:
+            component["unit_of_meas"] = unit
+            if unit in _PRECISION:
+                component["sug_dsp_prc"] = _PRECISION[unit]
+        if state_class is not None:
+            component["stat_cla"] = state_class
         return component
 
     def _component(
@@ -244,8 +272,8 @@ class Discovery:
                 kind = "energy"
             elif kind == "energy":
                 kind = None
-            quantity = Quantity(Form.NUMBER, unit, kind if unit else None, "total_increasing")
-            components["value"] = self._number("Register", "value", quantity)
+            classes = (kind if unit else None, "total_increasing")
+            components["value"] = self._number("Register", "value", unit, classes)
             components["timestamp"] = self._component(
                 "Read at", "timestamp", device_class="timestamp", diagnostic=True
             )

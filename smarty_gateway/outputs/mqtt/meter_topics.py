@@ -216,7 +216,7 @@ class MeterTopics:
             yield from self._health_message(self._health, now)
         if self._values and self._sent == now and self._newest is not None:
             for name, value in self._newest.record.items():
-                if not isinstance(value, dict | list):
+                if not isinstance(value, dict | tuple):
                     text = value if isinstance(value, str) else to_json_bytes(value).decode()
                     yield self._topics.of(self.meter, name), text.encode()
 
