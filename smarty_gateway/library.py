@@ -159,6 +159,8 @@ def open_input(path: str | os.PathLike[str]) -> FileIO:
         raise InputError(f"{os.fspath(path)} is a folder; name a recording in it") from None
     except OSError as error:
         raise InputError(f"{os.fspath(path)}: {error.strerror}") from None
+    except ValueError:
+        raise InputError(f"{os.fspath(path)!r} is not a path") from None
 
 
 def chunks_of_file(file: FileIO, name: str) -> Iterator[bytes]:

@@ -105,7 +105,8 @@ def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
             lines[title] = line_of(name)
             entries[title] = _read_entry(file, value)
     others = entries.pop(None, ())
-    return KeyRing({title: keys for title, keys in entries.items() if title is not None}, others)
+    # An entry whose keys are all faulty is empty.
+    return KeyRing({title: keys for title, keys in entries.items() if title is not None and keys}, others)
 
 
 def _read_entry(file: YamlFile, node: yaml.Node) -> tuple[MeterKey, ...]:

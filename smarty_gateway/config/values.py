@@ -228,7 +228,9 @@ class Config:
         "the meters to read",
         example="[{source: /dev/ttyUSB0}]",
     )
-    keys: Path | None = setting(path("the path of the key file"), "the key file", default=None)
+    keys: Path | None = setting(
+        path("the path of the key file (not the keys themselves)"), "the key file", default=None
+    )
     state: Path | None = setting(
         folder("the path of a folder"),
         "the folder for frame counters and undelivered telegrams",

@@ -35,6 +35,10 @@ class UnusableFileError(GatewayError):
         self.message = message
         super().__init__(f"{path}:{line}: {message}" if line is not None else f"{path}: {message}")
 
+    def __reduce__(self) -> tuple[type["UnusableFileError"], tuple[Path, int | None, str]]:
+        # Pickled to another process, an exception is made again from its arguments.
+        return type(self), (self.path, self.line, self.message)
+
 
 def first_existing(candidates: Iterable[Path]) -> Path | None:
     """Return the first file that exists, None if none does."""

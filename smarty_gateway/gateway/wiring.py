@@ -77,16 +77,16 @@ def run_until_signal(gateway: Gateway) -> ExitStatus:
 def _outputs_of(config: Config, form: str | None, store: Store | None) -> list[Output]:
     """Return the configured outputs; standard output where there is none."""
     outputs: list[Output] = []
+    if form is None and config.outputs.stdout is not None:
+        form = config.outputs.stdout.format
+    if form is None and config.outputs.mqtt is None:
+        form = "table" if sys.stdout.isatty() else "json"
+    if form is not None:
+        outputs.append(_stdout_output(form))
     if config.outputs.mqtt is not None and store is not None:
         from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
 
         outputs.append(MqttOutput(config, config.outputs.mqtt, store))
-    if form is None and config.outputs.stdout is not None:
-        form = config.outputs.stdout.format
-    if form is None and not outputs:
-        form = "table" if sys.stdout.isatty() else "json"
-    if form is not None:
-        outputs.append(_stdout_output(form))
     return outputs
 
 

@@ -108,7 +108,7 @@ class KeyRing:
         if keys is not None and not isinstance(keys, Mapping):
             raise TypeError(f"keys are a mapping of serial numbers to keys, not {type(keys).__name__}")
         self._by_title: dict[bytes, tuple[MeterKey, ...]] = {}
-        self._others = tuple(others)
+        self._others = tuple(map(_meter_key, others))
         for name, entry in (keys or {}).items():
             title = _system_title(name)
             if title in self._by_title or (title is None and self._others):
@@ -162,9 +162,12 @@ def _meter_keys(title: bytes | None, entry: KeyEntry) -> tuple[MeterKey, ...]:
     if not isinstance(entry, Iterable) or isinstance(entry, str | bytes):
         entry = (entry,)
     try:
-        return tuple(map(_meter_key, entry))
+        keys = tuple(map(_meter_key, entry))
     except KeyFormatError as error:
         raise KeyFormatError(f"{_shown(title)}: {error}") from None
+    if not keys:
+        raise KeyFormatError(f"{_shown(title)}: no key is written here")
+    return keys
 
 
 def _meter_key(key: object) -> MeterKey:

@@ -174,6 +174,8 @@ class MeterStream(Extractor[_Verdict, Event]):
         plaintext_ids: Container[str] = (),
         on_duplicate: Callable[[Frame], None] = lambda _: None,
     ) -> None:
+        if not isinstance(keys, KeyRing):
+            raise TypeError(f"keys are a KeyRing, not {type(keys).__name__}")
         super().__init__()
         self.keys = keys
         self.identities = Identities() if identities is None else identities

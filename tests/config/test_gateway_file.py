@@ -243,7 +243,7 @@ def test_anything_but_the_url_of_a_broker_is_refused_with_the_form_to_write(
         (PORT + "outputs: {mqtt: {topic: a}}\n", ["3: ", "url: mqtt://"]),
         (PORT + "store: {days: 0}\n", ["3: ", "from 1"]),
         (PORT + "store: {megabytes: 1e3}\n", ["3: ", "whole number"]),
-        (PORT + "keys: {any: x}\n", ["3: ", "path of the key file"]),
+        (PORT + "keys: {any: x}\n", ["3: ", "path of the key file (not the keys themselves)"]),
         (PORT + "state: [x]\n", ["3: ", "path"]),
         (PORT + "state: gateway.yaml\n", ["3: ", "a folder"]),
         (PORT + "state: ~nobody-of-that-name/x\n", ["3: ", "no such user"]),

@@ -1,6 +1,7 @@
 """The public Python API, used as its users do: by the names in `smarty_gateway.__all__`."""
 
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -183,12 +184,24 @@ def test_text_where_bytes_are_due_is_refused() -> None:
         ({"keys": {SERIAL: 7}}, "a key is hex text or 16 bytes, not int"),
         ({"keys": {7: KEY}}, "a meter is named by text or by 8 bytes, not by int"),
         ({"keys": {SERIAL: {"encryption_key": KEY}}}, "which load_keys reads"),
+        ({"keys": {SERIAL: [7]}}, "a key is hex text or 16 bytes, not int"),
         ({"on_rejection": 7}, "on_rejection is a function, not int"),
     ],
 )
 def test_a_wrong_type_of_argument_fails_at_once(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError, match=message):
         smarty_gateway.read(b"", **wrong)
+
+
+@pytest.mark.parametrize("keys", [None, 7, "keys.yaml", {SERIAL: KEY}])
+def test_a_stream_needs_a_key_ring_at_once(keys: object) -> None:
+    with pytest.raises(TypeError, match="keys are a KeyRing, not "):
+        smarty_gateway.MeterStream(keys)  # type: ignore[arg-type]
+
+
+def test_a_path_that_no_system_has_is_an_input_error() -> None:
+    with pytest.raises(smarty_gateway.InputError, match=r"'a\\x00b' is not a path"):
+        next(smarty_gateway.read("a\0b"))
 
 
 def test_an_input_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -203,6 +216,16 @@ def test_a_key_file_that_cannot_be_used_is_named_with_its_line(tmp_path: Path) -
     (tmp_path / "keys.yaml").chmod(0o600)
     with pytest.raises(smarty_gateway.KeyFileError, match=r"keys\.yaml:2: .*32 hex digits"):
         smarty_gateway.read(b"", keys=tmp_path / "keys.yaml")
+
+
+def test_an_error_of_a_key_file_comes_from_another_process_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "keys.yaml").write_text(f"keys:\n  {SERIAL}: 0F1E\n", "ascii")
+    (tmp_path / "keys.yaml").chmod(0o600)
+    with pytest.raises(smarty_gateway.KeyFileError) as caught:
+        smarty_gateway.load_keys(tmp_path / "keys.yaml")
+    copied = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - our own
+    assert type(copied) is smarty_gateway.KeyFileError
+    assert str(copied) == str(caught.value)
 
 
 def test_a_key_file_that_others_can_read_causes_a_warning(keys: Path) -> None:
@@ -236,6 +259,7 @@ def test_a_meter_may_have_two_keys() -> None:
         ({"any": KEY[:-1] + "O"}, "the entry `any`: .*the letter O for a zero"),
         ({SERIAL: "00112233445566778899AABBCCDDEEFF"}, "this is the authentication key, which is public"),
         ({SERIAL: KEY, TITLE.hex(): KEY}, "meter SAG1030700012345 has two entries"),
+        ({SERIAL: []}, "meter SAG1030700012345: no key is written here"),
         ({"any": KEY, "ANY": KEY}, "the entry `any` has two entries"),
         ({KEY: SERIAL}, "a meter is named by its serial number"),
         ({TITLE[:-1]: KEY}, "a system title has 8 bytes, this one has 7"),
@@ -245,6 +269,12 @@ def test_keys_are_refused_as_in_the_key_file_and_never_shown(entries: dict[Any, 
     with pytest.raises(KeyFormatError, match=message) as caught:
         KeyRing(entries)
     assert KEY[:8] not in str(caught.value).lower()
+
+
+@pytest.mark.parametrize("others", [7, [7], KEY, [KEY[:-1]], HOUSE_KEY])
+def test_keys_for_other_meters_are_checked_too(others: Any) -> None:  # noqa: ANN401 - of a wrong type
+    with pytest.raises((TypeError, KeyFormatError)):
+        KeyRing(others=others)
 
 
 def test_keys_are_a_mapping() -> None:

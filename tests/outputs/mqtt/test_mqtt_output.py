@@ -294,6 +294,17 @@ def test_a_peer_that_never_answers_holds_up_neither_readings_nor_the_stop(tmp_pa
             assert rows_of(file) == stored
 
 
+def test_the_health_lists_standard_output_before_mqtt(broker: Broker, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(
+        f"meters: [{{name: house, source: {tmp_path}/port}}]\n"
+        f"outputs: {{stdout: {{format: json}}, mqtt: {{url: '{broker.url}'}}}}\n",
+        "utf-8",
+    )
+    with Subscriber(broker, "smarty/health") as listener, house(tmp_path):
+        (message,) = listener.wait_for("smarty/health")
+    assert list(message.json["outputs"]) == ["stdout", "mqtt"]
+
+
 # Home Assistant, styles, forget
 
 
