@@ -54,7 +54,8 @@ def test_no_input_through_a_door_breaks_a_promise(door: str) -> None:
     ("door", "target", "broken"),
     [
         ("stream", "smarty_gateway.protocol.meter.crc_is_due", lambda _: False),
-        ("stream", "smarty_gateway.protocol.extractor._TRIM", 1 << 20),
+        ("stream", "smarty_gateway.protocol.extractor.FRAME_PREFIX", b"\xdb\x09"),
+        ("stream", "smarty_gateway.protocol.extractor.Extractor._wait", lambda *_, **__: False),
         ("key_file", "smarty_gateway.config.yaml_file.shown", repr),
         ("config_file", "smarty_gateway.config.yaml_file.shown", repr),
         ("hex_dump", "smarty_gateway.sources.hexdump._swapped", bytes),
