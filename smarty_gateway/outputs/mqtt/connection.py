@@ -27,7 +27,6 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     UNSPECIFIED,
     ConnectionFailed,
     ConnectionLost,
-    address_of,
     network_failure,
     no_answer,
     refused_connection,
@@ -249,7 +248,7 @@ class Connection:
             return self._failure
         if not self.is_ready:
             return no_answer(self._config)
-        return ConnectionLost(f"the connection to the broker {address_of(self._config)} broke")
+        return ConnectionLost(f"the connection to the broker {self._config.address} broke")
 
     def close(self, *, politely: bool = False) -> None:
         """End the connection; politely, so that the broker does not send the last will."""
@@ -316,7 +315,7 @@ class Connection:
                 "in one of the two"
             )
         self._failure = ConnectionFailed(
-            f"the broker {address_of(self._config)} ends the connection: {why}", code.value
+            f"the broker {self._config.address} ends the connection: {why}", code.value
         )
 
 
