@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NoReturn, TextIO
 
 from smarty_gateway import __version__
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     try:
         args = _parser(arguments).parse_args(arguments)
-        status = int(args.execute(args))
+        status = int(_module_of(args.command).execute(args))
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has enough, as `| head` does. Python complains at its end unless it can
@@ -85,9 +86,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     for name in [wanted] if wanted in COMMANDS else COMMANDS:
         # Only the wanted command is loaded: on a small computer the others take a second.
-        command = import_module(f"smarty_gateway.commands.{name.replace('-', '_')}")
-        command.add_parser(commands)
+        _module_of(name).add_parser(commands)
     return parser
+
+
+def _module_of(command: str) -> ModuleType:
+    return import_module(f"smarty_gateway.commands.{command.replace('-', '_')}")
 
 
 def _forget_output(stream: TextIO) -> None:

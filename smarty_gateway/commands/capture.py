@@ -63,7 +63,6 @@ def add_parser(commands: Subparsers) -> None:
     line.add_argument("--speed", type=int, choices=SPEEDS, default=DSMR4_LINE.speed, metavar="BAUD")
     line.add_argument("--framing", choices=FRAMINGS, default=DSMR4_LINE.framing)
     add_verbose(parser, "also print rejections as they come")
-    parser.set_defaults(execute=execute)
 
 
 def _count(text: str) -> int:

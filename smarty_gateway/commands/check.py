@@ -34,7 +34,6 @@ def add_parser(commands: Subparsers) -> None:
         "that is wrong with them.",
     )
     add_shared(parser, "--config", "--keys")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -46,7 +46,6 @@ def add_parser(commands: Subparsers) -> None:
         "--explain", action="store_true", help="show every frame field by field instead of its readings"
     )
     add_verbose(parser, "also print how much was read")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
@@ -119,10 +118,10 @@ def _writer(form: str) -> Callable[[MeterTelegram], None]:
     if form == "json":
         return lambda telegram: _write(to_json_bytes(telegram.as_object()) + b"\n")
     # Drawing tables takes a library that takes a while to load; the other forms do without.
-    from smarty_gateway.outputs.table import PipeConsole, print_table  # noqa: PLC0415
+    from smarty_gateway.outputs.table import PipeConsole, table_of  # noqa: PLC0415
 
     console = PipeConsole(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-    return lambda telegram: print_table(console, telegram)
+    return lambda telegram: console.print(table_of(telegram, console.width))
 
 
 def _write(data: bytes) -> None:

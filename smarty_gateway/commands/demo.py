@@ -43,7 +43,6 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--seconds", type=seconds, metavar="N", help="end after this many seconds")
     add_reading_format(parser, "default: a live table on a terminal, json elsewhere")
     add_verbose(parser, "log more")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -55,7 +55,6 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="json: for programs")
     add_verbose(parser, "also print what comes, as it comes")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from contextlib import closing
 from typing import Final
 
 from smarty_gateway.commands.chosen import chosen_config, require_kept
@@ -38,7 +39,6 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("meter", type=_name, help="its name, as in its topics")
     add_shared(parser, "--config", "--state", "--mqtt", "--mqtt-password-file")
-    parser.set_defaults(execute=execute)
 
 
 def _name(argument: str) -> str:
@@ -56,23 +56,19 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     start_log()
     config = _config(args)
     folder = state_folder(args.state or (config.state if config else None))
-    lock = FolderLock(folder)
-    try:
-        with Store(folder) as store:
-            require_kept(store)
-            published = store.published()
-            topics = [topic for topic, meter in published.items() if meter == args.meter]
-            if topics:
-                _take_back(config, topics)
-                store.note_taken_back(topics)
-            counters = [row.meter for row in store.all_counters()]
-            holders = store.holders()
-            waiting = sum(
-                store.forget_meter(args.meter, beginning)
-                for beginning in _beginnings(args.meter, config, published)
-            )
-    finally:
-        lock.release()
+    with closing(FolderLock(folder)), Store(folder) as store:
+        require_kept(store)
+        published = store.published()
+        topics = [topic for topic, meter in published.items() if meter == args.meter]
+        if topics:
+            _take_back(config, topics)
+            store.note_taken_back(topics)
+        counters = [row.meter for row in store.all_counters()]
+        holders = store.holders()
+        waiting = sum(
+            store.forget_meter(args.meter, beginning)
+            for beginning in _beginnings(args.meter, config, published)
+        )
     if not topics and not waiting and args.meter not in {*counters, *holders}:
         known = {*counters, *holders, *published.values()} - {""}  # nobody owns what will be emptied
         names = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""

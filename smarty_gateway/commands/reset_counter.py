@@ -30,7 +30,6 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument("meter", help="its name, serial number or system title")
     add_shared(parser, "--config", "--state")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -41,7 +41,6 @@ def add_parser(commands: Subparsers) -> None:
     add_shared(parser, "--config", "--keys", "--mqtt", "--mqtt-password-file", "--state")
     add_reading_format(parser, "also printed; the default where no output is configured")
     add_verbose(parser, "log more")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -96,7 +96,6 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--seed", default="0", metavar="N", help="other households and other faults (default 0)"
     )
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

@@ -40,7 +40,6 @@ def add_parser(commands: Subparsers) -> None:
         "--format", choices=["table", "json"], default="table", help="how to print (default: table)"
     )
     add_verbose(parser, "show failing cases field by field")
-    parser.set_defaults(execute=execute)
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:

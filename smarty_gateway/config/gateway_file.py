@@ -19,7 +19,6 @@ from smarty_gateway.config.values import (
     MeterConfig,
     MqttConfig,
     Outputs,
-    StdoutConfig,
 )
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing
 from smarty_gateway.protocol.errors import KeyFormatError
@@ -60,16 +59,13 @@ def read_config(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
     return config, sorted(file.errors, key=lambda error: error.line or 0)
 
 
-def config_from_options(
-    source: str, *, mqtt: str | None = None, password_file: Path | None = None, stdout: str | None = None
-) -> Config:
+def config_from_options(source: str, *, mqtt: str | None = None, password_file: Path | None = None) -> Config:
     """Return the configuration for a single meter as options name it; MQTT implies Home Assistant.
 
     Args:
         source: as for `source` in gateway.yaml; a relative path counts from the working folder.
         mqtt: the url of the broker, None for no MQTT.
         password_file: holds the password of the broker.
-        stdout: the format for standard output, None for nothing there.
 
     Raises:
         AddressError: it is not a source.
@@ -84,8 +80,7 @@ def config_from_options(
         )
     elif password_file is not None:
         raise SettingError("--mqtt-password-file needs the broker beside it: --mqtt mqtt://USER@HOST")
-    outputs = Outputs(None if stdout is None else StdoutConfig(stdout), broker)
-    return Config((MeterConfig((parse_source(source),)),), outputs=outputs)
+    return Config((MeterConfig((parse_source(source),)),), outputs=Outputs(mqtt=broker))
 
 
 _Meters = list[Section[MeterConfig]]

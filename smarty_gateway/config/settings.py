@@ -9,7 +9,6 @@ in docs/gateway-yaml.md (see `reference`).
 import contextlib
 import dataclasses
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
@@ -23,6 +22,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import looks_like_key
 
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 T_co = TypeVar("T_co", covariant=True)
 _NULL: Final = "tag:yaml.org,2002:null"
 
@@ -214,27 +214,22 @@ def choice(options: Iterable[T]) -> Form[T]:
 
 def number(low: int, high: int) -> Form[int]:
     """Return the form of a whole number."""
-    description = f"a whole number from {low} to {high}"
-
-    def read(file: YamlFile, node: yaml.Node, name: str) -> int:
-        digits = node.value if isinstance(node, yaml.ScalarNode) else ""
-        if not re.fullmatch(r"[0-9]{1,9}", digits) or not low <= int(digits) <= high:
-            file.fail(node, f"{name} is {description}")
-        return int(digits)
-
-    return Form(description, read)
+    return _number(f"a whole number from {low} to {high}", r"[0-9]{1,9}", int, low, high)
 
 
 def seconds(high: int) -> Form[float]:
     """Return the form of a time in seconds, which may have decimals."""
-    description = f"a number of seconds from 0 to {high}"
+    return _number(f"a number of seconds from 0 to {high}", r"[0-9]{1,9}(\.[0-9]{1,9})?", float, 0, high)
 
-    def read(file: YamlFile, node: yaml.Node, name: str) -> float:
+
+def _number(
+    description: str, pattern: str, kind: Callable[[str], Number], low: int, high: int
+) -> Form[Number]:
+    def read(file: YamlFile, node: yaml.Node, name: str) -> Number:
         digits = node.value if isinstance(node, yaml.ScalarNode) else ""
-        value = float(digits) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", digits) else math.nan
-        if not value <= high:
+        if not re.fullmatch(pattern, digits) or not low <= kind(digits) <= high:
             file.fail(node, f"{name} is {description}")
-        return value
+        return kind(digits)
 
     return Form(description, read)
 

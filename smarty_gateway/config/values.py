@@ -202,6 +202,11 @@ class MqttConfig:
         switch(HomeAssistantConfig), "announce the meters to Home Assistant; off by default", default=None
     )
 
+    @property
+    def address(self) -> str:
+        """Host and port of the broker, for messages."""
+        return f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outputs:

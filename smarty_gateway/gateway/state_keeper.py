@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.fault_log import Condition
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.protocol.identities import Identities, Owner, fold
 from smarty_gateway.state.store import Holder, Store, StoredCounter
@@ -68,12 +69,12 @@ class StateKeeper:
         self._lock = threading.Lock()
         self._saved_owners = self._owners()
         self._next_save = time.monotonic() + _SAVE_EVERY
-        self._is_broken = False
+        self._fault = Condition(_log.error)
 
     @property
     def counters_are_kept(self) -> bool:
         """True if frame counters outlive the process, or there are none to keep."""
-        return self._store is None or (self._store.is_kept and not self._is_broken)
+        return self._store is None or (self._store.is_kept and not self._fault.is_on)
 
     def counters(self) -> list[StoredCounter]:
         """Return the frame counters that changed since they were stored, as they are now."""
@@ -118,16 +119,12 @@ class StateKeeper:
             if owners != self._saved_owners:
                 store.write_owners(*owners)
         except sqlite3.Error as error:
-            if not self._is_broken:
-                _log.error("frame counters cannot be saved in %s: %s", store.path, error)
-            self._is_broken = True
+            self._fault.begin(f"frame counters cannot be saved in {store.path}: {error}")
             return
         self._saved |= {(row.title, row.fingerprint): row.counter for row in rows}
         self._saved_in_this_run |= {(row.title, row.fingerprint) for row in rows}
         self._saved_owners = owners
-        if self._is_broken:
-            _log.warning("frame counters are saved again")
-        self._is_broken = False
+        self._fault.end("frame counters are saved again")
 
     def _row(self, title: bytes, fingerprint: str, counter: int) -> StoredCounter:
         name, source = self.registry.place_of_title(title)

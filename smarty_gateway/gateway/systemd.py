@@ -8,8 +8,8 @@ import os
 import socket
 
 
-def notify(*states: str) -> None:
-    """Send states such as `READY=1`; does nothing where no service manager listens."""
+def notify(state: str) -> None:
+    """Send a state such as `READY=1`; does nothing where no service manager listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -17,7 +17,7 @@ def notify(*states: str) -> None:
         address = "\0" + address[1:]
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.settimeout(1)
-        sender.sendto("\n".join(states).encode(), address)
+        sender.sendto(state.encode(), address)
 
 
 def watchdog_seconds() -> float | None:

@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,15 +35,11 @@ def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
     if config.outputs.mqtt is None and not any(meter.is_live for meter in config.meters):
         yield None
         return
-    lock = FolderLock(folder)
-    try:
-        with Store(folder) as store:
-            store.forget_resets()
-            for notice in store.notices:
-                _log.error("%s", notice)
-            yield store
-    finally:
-        lock.release()
+    with closing(FolderLock(folder)), Store(folder) as store:
+        store.forget_resets()
+        for notice in store.notices:
+            _log.error("%s", notice)
+        yield store
 
 
 def build_gateway(

@@ -2,10 +2,13 @@
 
 import os
 import sys
+from typing import Final
 
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.queued import QueuedOutput
 from smarty_gateway.safe_text import printable
+
+_WIDTH: Final = 120
 
 
 class StdoutOutput(QueuedOutput):
@@ -15,10 +18,9 @@ class StdoutOutput(QueuedOutput):
         form: `json` or `telegram`; `table` prints one table after the other, for files and pipes.
     """
 
-    def __init__(self, form: str, width: int = 120) -> None:
+    def __init__(self, form: str) -> None:
         super().__init__("stdout", "standard output")
         self._form = form
-        self._width = width
 
     def write(self, reading: Reading) -> None:
         """Print a reading past Python's buffer: a line appears at once, and none is left in it."""
@@ -35,8 +37,8 @@ class StdoutOutput(QueuedOutput):
 
             from smarty_gateway.outputs.table import table_of  # noqa: PLC0415
 
-            console = Console(highlight=False, width=self._width, color_system=None, record=False)
+            console = Console(highlight=False, width=_WIDTH, color_system=None, record=False)
             with console.capture() as captured:
-                console.print(Text(printable(reading.meter)), table_of(reading.telegram, self._width))
+                console.print(Text(printable(reading.meter)), table_of(reading.telegram, _WIDTH))
             return captured.get().encode("utf-8", "backslashreplace")
         return reading.json + b"\n"

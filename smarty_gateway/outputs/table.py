@@ -84,14 +84,6 @@ def table_of(telegram: MeterTelegram, width: int) -> RenderableType:
     return Group(_title(telegram), table, Text(""))
 
 
-def print_table(console: Console, telegram: MeterTelegram) -> None:
-    """Print one telegram with the colours and the width of the console."""
-    with console.capture() as captured:
-        console.print(table_of(telegram, console.width))
-    # Not through rich, which ends the program when the reader of a pipe has gone.
-    console.file.write(captured.get())
-
-
 def _title(telegram: MeterTelegram) -> Text:
     time = _time(str(telegram.decoded.fields.get("timestamp", "without a time")))
     title = Text.assemble(

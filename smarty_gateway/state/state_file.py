@@ -123,13 +123,13 @@ class FolderLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self.release()
+            self.close()
             raise StateError(
                 f"another smarty-gateway uses the state folder {folder}; stop it, or give this one a folder "
                 "of its own with --state"
             ) from None
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Release the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:

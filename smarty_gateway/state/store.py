@@ -26,7 +26,7 @@ from typing import Final, Self
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
-from smarty_gateway.state.state_file import FILE_NAME, StateBusyError, StateFile, transaction
+from smarty_gateway.state.state_file import FILE_NAME, Row, StateBusyError, StateFile, transaction
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
@@ -141,6 +141,10 @@ class Store:
         with self._lock:
             self._connection.close()
 
+    def _select(self, query: str, *values: object) -> list[Row]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
     # Who is who
 
     def counters(self) -> FrameCounters:
@@ -149,16 +153,12 @@ class Store:
 
     def all_counters(self) -> list[StoredCounter]:
         """Return every row of `counters`."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT title, fingerprint, counter, meter, source FROM counters"
-            ).fetchall()
+        rows = self._select("SELECT title, fingerprint, counter, meter, source FROM counters")
         return [StoredCounter(*row) for row in rows]
 
     def owners(self) -> dict[str, Owner]:
         """Return the owner of each identity."""
-        with self._lock:
-            return dict(self._connection.execute("SELECT identity, owner FROM identities").fetchall())
+        return dict(self._select("SELECT identity, owner FROM identities"))
 
     def holders(self) -> dict[str, Holder]:
         """Return the meters behind configured names."""
@@ -188,17 +188,14 @@ class Store:
 
     def write_owners(self, owners: Mapping[str, Owner], holders: Mapping[str, Holder]) -> None:
         """Replace the owners of identities and the holders of names."""
-        rows: dict[str, list[tuple[object, ...]]] = {
-            "identities": list(owners.items()),
-            "holders": [
-                (name, held.meter, held.is_authenticated, held.second) for name, held in holders.items()
-            ],
-        }
         with self._lock, transaction(self._connection):
-            for table, values in rows.items():
-                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
-                places = "?, ?" if table == "identities" else "?, ?, ?, ?"
-                self._connection.executemany(f"INSERT INTO {table} VALUES ({places})", values)  # noqa: S608
+            self._connection.execute("DELETE FROM identities")
+            self._connection.executemany("INSERT INTO identities VALUES (?, ?)", list(owners.items()))
+            self._connection.execute("DELETE FROM holders")
+            self._connection.executemany(
+                "INSERT INTO holders VALUES (?, ?, ?, ?)",
+                [(name, held.meter, held.is_authenticated, held.second) for name, held in holders.items()],
+            )
 
     def reset(self, titles: Iterable[bytes]) -> None:
         """Reset the counters of these titles, also for a gateway that is running."""
@@ -231,17 +228,14 @@ class Store:
 
     def undelivered_after(self, last_id: int, limit: int) -> list[Undelivered]:
         """Return the oldest messages behind an id, in order."""
-        with self._lock:
-            rows = self._connection.execute(
-                "SELECT id, topic, payload FROM undelivered WHERE id > ? ORDER BY id LIMIT ?",
-                (last_id, limit),
-            ).fetchall()
+        rows = self._select(
+            "SELECT id, topic, payload FROM undelivered WHERE id > ? ORDER BY id LIMIT ?", last_id, limit
+        )
         return [Undelivered(*row) for row in rows]
 
     def count_undelivered(self) -> int:
         """Return the number of messages that wait."""
-        with self._lock:
-            return int(self._connection.execute("SELECT count(*) FROM undelivered").fetchone()[0])
+        return int(self._select("SELECT count(*) FROM undelivered")[0][0])
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete messages that were acknowledged."""
@@ -305,8 +299,7 @@ class Store:
 
     def published(self) -> dict[str, str]:
         """Return the retained topics that a broker holds, with their meters; "" for one to be emptied."""
-        with self._lock:
-            return dict(self._connection.execute("SELECT topic, meter FROM published").fetchall())
+        return dict(self._select("SELECT topic, meter FROM published"))
 
     def note_published(self, topics: Iterable[str], meter: str) -> None:
         """Record retained topics before they are sent."""
@@ -322,8 +315,7 @@ class Store:
 
     def put_aside(self) -> dict[str, int]:
         """Return the topics whose messages the broker refuses, with the size of the refused message."""
-        with self._lock:
-            return dict(self._connection.execute("SELECT topic, size FROM put_aside").fetchall())
+        return dict(self._select("SELECT topic, size FROM put_aside"))
 
     def note_put_aside(self, topic: str, size: int | None) -> None:
         """Record that the broker refuses messages of this size; None if it accepts them again."""

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from smarty_gateway import __version__
-from smarty_gateway.outputs.table import print_table
+from smarty_gateway.outputs.table import table_of
 from tests.support.commands import LIMIT, SAMPLE, SAMPLE_KEYS, environment, smarty_gateway
 from tests.support.streams import read, telegrams
 from vectors.building_blocks import BARN_KEY, HOUSE_KEY, belgium, crc16, frame, luxembourg
@@ -329,7 +329,7 @@ def test_closed_descriptors_and_narrow_character_sets_do_no_harm(keys: Path) -> 
 def test_every_value_is_in_the_table_however_narrow_the_terminal(width: int) -> None:
     for telegram in telegrams(read(sample_recording())):
         console = Console(width=width, file=io.StringIO())
-        print_table(console, telegram)
+        console.print(table_of(telegram, width))
         shown = console.file.getvalue()  # type: ignore[attr-defined]
         values = [v for v in telegram.decoded.fields.values() if isinstance(v, int | float)]
         values += [device["value"] for device in telegram.decoded.devices.values()]

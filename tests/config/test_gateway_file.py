@@ -485,7 +485,6 @@ def test_one_meter_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert config.outputs.mqtt == MqttConfig(
         "localhost", user="me", password_file=tmp_path / "password", home_assistant=HomeAssistantConfig()
     )
-    assert config_from_options("-", stdout="json").outputs.stdout == StdoutConfig("json")
     assert config_from_options("-").outputs.mqtt is None
     with pytest.raises(SettingError, match="--mqtt"):
         config_from_options("-", password_file=Path("password"))

@@ -295,7 +295,7 @@ def test_a_read_only_file_system_is_survived_with_what_the_file_holds(disk: Path
     with Store(state) as store:
         store.write([StoredCounter(TITLE, "f", 7, "house", "")])
     make_read_only(disk)
-    FolderLock(state).release()
+    FolderLock(state).close()
     with Store(state) as store:
         assert store.counters() == FrameCounters({(TITLE, "f"): 7})
         assert not store.is_kept
@@ -306,7 +306,7 @@ def test_a_read_only_file_system_is_survived_with_what_the_file_holds(disk: Path
 
 def test_a_state_folder_that_cannot_be_made_on_a_read_only_file_system_is_survived(disk: Path) -> None:
     make_read_only(disk)
-    FolderLock(disk / "state").release()
+    FolderLock(disk / "state").close()
     with Store(disk / "state") as store:
         assert not store.is_kept
         store.write([StoredCounter(TITLE, "f", 8, "house", "")])

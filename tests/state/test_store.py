@@ -414,8 +414,8 @@ def test_a_second_gateway_is_kept_out_until_the_first_lets_it_in(tmp_path: Path)
     first = FolderLock(tmp_path)
     with pytest.raises(StateError, match="another smarty-gateway uses"):
         FolderLock(tmp_path)
-    first.release()
-    FolderLock(tmp_path).release()
+    first.close()
+    FolderLock(tmp_path).close()
 
 
 def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
@@ -436,7 +436,7 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
             FolderLock(tmp_path)
         holder.kill()
         holder.wait(LIMIT)
-        FolderLock(tmp_path).release()
+        FolderLock(tmp_path).close()
 
 
 # Which folder

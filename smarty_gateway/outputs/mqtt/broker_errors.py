@@ -51,14 +51,9 @@ class ConnectionLost(ConnectionFailed):
         return True
 
 
-def address_of(config: MqttConfig) -> str:
-    """Return host and port of the broker."""
-    return f"{config.host}:{config.port}"
-
-
 def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> ConnectionFailed:
     """Return what an error of `connect` means; a UnicodeError is idna's, for an impossible host name."""
-    broker = address_of(config)
+    broker = config.address
     if isinstance(error, ssl.SSLError):
         return ConnectionFailed(_tls_message(broker, error))
     if isinstance(error, socket.gaierror | UnicodeError):
@@ -88,7 +83,7 @@ def _tls_message(broker: str, error: ssl.SSLError) -> str:
 
 def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed:
     """Return what the reason code of a CONNACK means."""
-    broker = address_of(config)
+    broker = config.address
     if str(code) not in ("Bad user name or password", "Not authorized"):
         why = f"the broker {broker} refuses the connection: {code}"
     elif config.user is None:
@@ -104,9 +99,7 @@ def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed
 def no_answer(config: MqttConfig) -> ConnectionFailed:
     """Return what it means that a broker closes the connection without a CONNACK."""
     port = "for TLS" if config.tls else "without TLS"
-    why = (
-        f"the broker {address_of(config)} closes the connection before it accepts it: is this its port {port}"
-    )
+    why = f"the broker {config.address} closes the connection before it accepts it: is this its port {port}"
     if config.version == "5":
         return ConnectionFailed(f"{why}, and does it support MQTT 5?")
     return ConnectionFailed(
@@ -121,7 +114,7 @@ def refused_message(config: MqttConfig, topic: str, code: int) -> str:
     if code == _NOT_AUTHORIZED:
         root = config.topic if topic.startswith(f"{config.topic}/") else topic.partition("/")[0]
         advice = f"allow {config.user or 'anonymous clients'} to write below {root}/"
-    broker = address_of(config)
+    broker = config.address
     return f"the broker {broker} does not accept the message to {topic}: {reason_text(code)}; {advice}"
 
 

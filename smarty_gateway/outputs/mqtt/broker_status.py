@@ -8,7 +8,6 @@ from smarty_gateway.fault_log import Backoff, Condition
 from smarty_gateway.outputs.mqtt.broker_errors import (
     ConnectionFailed,
     ConnectionLost,
-    address_of,
     refused_message,
 )
 from smarty_gateway.outputs.mqtt.connection import Connection, default_client_id
@@ -38,7 +37,7 @@ class BrokerStatus:
 
     def __init__(self, config: MqttConfig) -> None:
         self._config = config
-        self._broker = address_of(config)
+        self._broker = config.address
         self._away = Condition(_log.error)
         self._backoff = Backoff(*_DELAYS)
         self._began: float | None = None  # since when the broker has accepted the connection

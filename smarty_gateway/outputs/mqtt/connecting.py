@@ -6,6 +6,7 @@ stored meanwhile, and a stop must not wait.
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from smarty_gateway.outputs.mqtt.connection import Connection
 
@@ -19,13 +20,9 @@ class Connecting:
     """
 
     def __init__(self, connect: Callable[[], Connection], wake: Callable[[], None]) -> None:
-        self._connect = connect
-        self._wake = wake
-        self._lock = threading.Lock()
-        self._is_given_up = False
-        self._connection: Connection | None = None
-        self._error: Exception | None = None
-        self.thread = threading.Thread(target=self._run, name="MQTT connect", daemon=True)
+        self._connection = Future[Connection]()
+        work = (connect, wake, self._connection)
+        self.thread = threading.Thread(target=_open, args=work, name="MQTT connect", daemon=True)
         self.thread.start()
 
     def take(self) -> Connection | None:
@@ -34,30 +31,22 @@ class Connecting:
         Raises:
             ConnectionFailed: there is none.
         """
-        if self._error is not None:
-            raise self._error
-        with self._lock:
-            connection, self._connection = self._connection, None
-        return connection
+        return self._connection.result() if self._connection.done() else None
 
     def give_up(self) -> None:
         """Close the connection, now or as soon as it is there."""
-        with self._lock:
-            self._is_given_up = True
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._connection.add_done_callback(_close)
+        self._connection = Future()
 
-    def _run(self) -> None:
-        try:
-            connection = self._connect()
-        except Exception as error:  # noqa: BLE001 - raised again by `take`
-            self._error = error
-        else:
-            with self._lock:
-                is_wanted = not self._is_given_up
-                if is_wanted:
-                    self._connection = connection
-            if not is_wanted:
-                connection.close()
-        self._wake()
+
+def _open(connect: Callable[[], Connection], wake: Callable[[], None], result: Future[Connection]) -> None:
+    try:
+        result.set_result(connect())
+    except Exception as error:  # noqa: BLE001 - raised again by `take`
+        result.set_exception(error)
+    wake()
+
+
+def _close(result: Future[Connection]) -> None:
+    if result.exception() is None:
+        result.result().close()

@@ -27,7 +27,6 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     UNSPECIFIED,
     ConnectionFailed,
     ConnectionLost,
-    address_of,
     network_failure,
     no_answer,
     refused_connection,
@@ -177,7 +176,7 @@ class Connection:
         *,
         qos: int = 1,
         retain: bool = False,
-        done: Callable[[], None] | None = None,
+        done: Callable[[], None] = lambda: None,
         refused: Callable[[int], None] | None = None,
     ) -> None:
         """Send a message.
@@ -194,9 +193,9 @@ class Connection:
         qos = min(qos, self.max_qos)
         sent = self._client.publish(topic, payload, qos=qos, retain=retain and self.may_retain)
         if qos:
-            self._unacknowledged[sent.mid] = _InFlight(topic, done or _nothing, refused)
+            self._unacknowledged[sent.mid] = _InFlight(topic, done, refused)
         else:
-            self._unanswered.append((self._client.pings_sent + 1, done or _nothing))
+            self._unanswered.append((self._client.pings_sent + 1, done))
 
     def subscribe(self, topic: str) -> None:
         """Ask for the messages of a topic."""
@@ -249,7 +248,7 @@ class Connection:
             return self._failure
         if not self.is_ready:
             return no_answer(self._config)
-        return ConnectionLost(f"the connection to the broker {address_of(self._config)} broke")
+        return ConnectionLost(f"the connection to the broker {self._config.address} broke")
 
     def close(self, *, politely: bool = False) -> None:
         """End the connection; politely, so that the broker does not send the last will."""
@@ -316,7 +315,7 @@ class Connection:
                 "in one of the two"
             )
         self._failure = ConnectionFailed(
-            f"the broker {address_of(self._config)} ends the connection: {why}", code.value
+            f"the broker {self._config.address} ends the connection: {why}", code.value
         )
 
 
@@ -338,10 +337,6 @@ def packet_size(topic: str, payload: bytes, *, qos: int, version: str) -> int:
     """Return the bytes of a PUBLISH packet (MQTT 5, 3.3)."""
     rest = 2 + len(topic.encode()) + (2 if qos else 0) + (version == "5") + len(payload)
     return 2 + (rest > 127) + (rest > 16_383) + (rest > 2_097_151) + rest
-
-
-def _nothing() -> None:
-    pass
 
 
 def _password(path: Path | None) -> str | None:

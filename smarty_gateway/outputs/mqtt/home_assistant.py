@@ -95,22 +95,17 @@ class Discovery:
             names: all fields that this meter has sent so far.
             devices: its M-Bus devices by medium, with all that was sent of each so far.
         """
-        found = dict(self._announce(_id_of(reading), *self._meter(reading, names)))
+        found = dict(self._announce(discovery_id_of(reading), *self._meter(reading, names)))
         for medium, device in devices:
-            own = _id_of(reading, device)
+            own = discovery_id_of(reading, device)
             found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
         return found
-
-    @staticmethod
-    def id_of(reading: Reading, mbus_device: Mapping[str, Any]) -> str:
-        """Return the id of an M-Bus device behind a meter."""
-        return _id_of(reading, mbus_device)
 
     def ids(self, reading: Reading) -> list[str]:
         """Return the ids of a meter and of the devices that a reading names."""
         return [
-            _id_of(reading),
-            *(_id_of(reading, device) for device in reading.telegram.decoded.devices.values()),
+            discovery_id_of(reading),
+            *(discovery_id_of(reading, device) for device in reading.telegram.decoded.devices.values()),
         ]
 
     def left_by_others(self, topics: Iterable[str], reading: Reading) -> list[str]:
@@ -169,7 +164,7 @@ class Discovery:
     def _meter(self, reading: Reading, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Component]]:
         telegram = reading.telegram
         device = {
-            "ids": [_id_of(reading)],
+            "ids": [discovery_id_of(reading)],
             "name": reading.meter,
             "mdl": telegram.decoded.header,
         }
@@ -181,7 +176,8 @@ class Discovery:
         for name, (label, device_class) in _OWN.items():
             if name in reading.record:
                 components[name] = self._component(label, name, device_class=device_class, diagnostic=True)
-                self._switch_off(name, components[name])
+        for name in _OFF & components.keys():
+            components[name]["en"] = False
         return self._shared(reading, device, self._topics.of(reading.meter, "state")), components
 
     def _field(self, name: str) -> dict[str, Component]:
@@ -207,13 +203,7 @@ class Discovery:
             if quantity.form in (Form.TEXT, Form.HEX_TEXT):
                 # A state has 255 characters at most, a message of a grid operator 1024.
                 component["val_tpl"] = f"{{{{ (value_json.{name} | default(''))[:255] }}}}"
-        self._switch_off(name, component)
         return {name: component}
-
-    @staticmethod
-    def _switch_off(name: str, component: Component) -> None:
-        if name in _OFF:
-            component["en"] = False
 
     def _number(
         self,
@@ -260,7 +250,7 @@ class Discovery:
             "ids": [own_id],
             "name": f"{reading.meter} {label.lower()}",
             "sn": device_name(device),
-            "via_device": _id_of(reading),
+            "via_device": discovery_id_of(reading),
         }
         components: dict[str, Component] = {}
         if "value" in device:
@@ -286,7 +276,7 @@ class Discovery:
         return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
 
 
-def _id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = None) -> str:
+def discovery_id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = None) -> str:
     """Return the id of a meter, or of a device behind it, in discovery."""
     own = reading.object_id or object_id(reading.telegram.meter_id)
     if mbus_device is None:

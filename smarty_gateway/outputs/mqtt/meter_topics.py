@@ -9,7 +9,7 @@ from typing import Final
 
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
-from smarty_gateway.outputs.mqtt.home_assistant import Discovery
+from smarty_gateway.outputs.mqtt.home_assistant import Discovery, discovery_id_of
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.meter import Security
@@ -124,11 +124,8 @@ class MeterTopics:
 
     def reset(self) -> None:
         """Make everything that is retained due: there is a new connection."""
+        self.announce_again()
         self._availability_due = True
-        self._announced = None
-        self._mbus.clear()
-        self._state_due = self._newest is not None
-        self._pace.hurry()
         self._health_sent = float("-inf")
 
     def announce_again(self) -> None:
@@ -162,7 +159,7 @@ class MeterTopics:
         """The id of the meter itself in discovery; None before its first reading, or without discovery."""
         if self._discovery is None or self._newest is None:
             return None
-        return self._discovery.ids(self._newest)[0]
+        return discovery_id_of(self._newest)
 
     def gone_devices(self) -> list[tuple[str, str | None]]:
         """Return state topic and discovery id of M-Bus devices that were replaced since the last call."""
@@ -170,7 +167,7 @@ class MeterTopics:
         return [
             (
                 self._topics.mbus(self.meter, device_name(device)),
-                None if discovery is None or newest is None else discovery.id_of(newest, device),
+                None if discovery is None or newest is None else discovery_id_of(newest, device),
             )
             for device in self._devices.take_gone()
         ]

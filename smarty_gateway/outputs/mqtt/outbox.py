@@ -51,15 +51,9 @@ class Waiting:
     is_in_flight: bool = False
 
 
-def _no_topic(_topic: str) -> bool:
-    return False
-
-
-def _any_topic(_topic: str) -> bool:
-    return True
-
-
-def _first(queue: Iterable[Waiting], is_held: TopicTest, is_wanted: TopicTest = _any_topic) -> Waiting | None:
+def _first(
+    queue: Iterable[Waiting], is_held: TopicTest, is_wanted: TopicTest = lambda _: True
+) -> Waiting | None:
     return next(
         (w for w in queue if not w.is_in_flight and is_wanted(w.topic) and not is_held(w.topic)), None
     )
@@ -95,7 +89,7 @@ class Outbox:
             self._count_dropped(1, "the disk cannot be written and memory is full")
 
     def next_to_send(
-        self, is_held: TopicTest = _no_topic, is_wanted: TopicTest = _any_topic
+        self, is_held: TopicTest = lambda _: False, is_wanted: TopicTest = lambda _: True
     ) -> Waiting | None:
         """Return the oldest telegram that is not in flight, and mark it as in flight.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, address_of
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.publications import Publications
@@ -124,9 +124,7 @@ class Session:
         while not self._connection.is_ready:
             now = time.monotonic()
             if now - started > _ANSWER_WITHIN:
-                raise ConnectionFailed(
-                    f"{address_of(self._config)} accepts connections, but does not speak MQTT"
-                )
+                raise ConnectionFailed(f"{self._config.address} accepts connections, but does not speak MQTT")
             if now > self._stop.by:
                 return False
             self._connection.wait(min(_LOOK_EVERY, max(0.0, self._stop.by - now)))
