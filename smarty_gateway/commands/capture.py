@@ -171,7 +171,7 @@ class _Recording:
         say(f"recorded {self._progress()}, to {self._args.file}")
         if self._redactor is not None:
             changes = ", ".join(f"{count} {what}" for what, count in self._redactor.changes.items())
-            say(f"redacted, none of the originals is left: {changes}")
+            say(f"redacted; none of the originals is left: {changes}")
             if self._keys_written:
                 say(f"the dummy keys for it are in {self._key_path}; publish both files")
 

@@ -319,7 +319,7 @@ def test_a_redacted_file_shows_nothing_and_decodes_as_before(stream: bytes, tmp_
     chunks = old_capture(source, stream)
     done = smarty_gateway("capture", source, target, "--keys", SAMPLE_KEYS, "--redact")
     assert done.returncode == 0
-    assert b"redacted, none of the originals is left" in done.stderr
+    assert b"redacted; none of the originals is left" in done.stderr
     assert [(seconds, len(data)) for seconds, data in chunks_in(target)] == [
         (seconds, len(data)) for seconds, data in chunks
     ]
