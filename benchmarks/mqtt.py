@@ -226,7 +226,7 @@ def bytes_of_a_save(meters: list[SimulatedMeter]) -> float:
 
 
 def backlog(durability: str) -> list[Figure]:
-    """Let telegrams wait for a broker that is away."""
+    """Store telegrams while the broker is away."""
     name = f"backlog, {durability}"
     options: dict[str, object] = {"durability": durability}
     with temporary_folder() as folder, Rig(folder, _BACKLOG_RATE, options) as rig, rig.gateway() as gateway:

@@ -17,7 +17,7 @@ TEXT = PAGE.read_text("utf-8")
 
 
 def section(heading: str, level: int = 2) -> str:
-    """Give the text from a heading to the next of its level or above."""
+    """Return the text from a heading to the next of its level or above."""
     marks = "#" * level
     (found,) = re.findall(
         rf"^{marks} {heading}\n(.*?)(?=^#{{1,{level}}} |\Z)", TEXT, re.DOTALL | re.MULTILINE

@@ -93,7 +93,7 @@ class PausingOutput(SlowOutput):
         super().publish(reading)
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: ARG002 - only that it came matters
-        """Let the reader go on."""
+        """Allow the reader to continue."""
         self._looked_at.set()
 
 

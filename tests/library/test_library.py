@@ -25,7 +25,7 @@ KEY = HOUSE_KEY.hex()
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    """Give the keys of the sample, in a file that only its owner can read."""
+    """Return the keys of the sample, in a file that only its owner can read."""
     path = tmp_path / "keys.yaml"
     path.write_bytes(SAMPLE_KEYS.read_bytes())
     path.chmod(0o600)

@@ -31,7 +31,7 @@ def run(program: str, folder: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder with the vectors and the keys of the sample."""
+    """Return a folder with the vectors and the keys of the sample."""
     shutil.copytree(ROOT / "vectors", tmp_path / "vectors", ignore=shutil.ignore_patterns("*.py"))
     (tmp_path / "keys.yaml").write_bytes(SAMPLE_KEYS.read_bytes())
     (tmp_path / "keys.yaml").chmod(0o600)
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port(folder: Path) -> Iterator[TcpPort]:
-    """Give a meter that sends an encrypted telegram every half second, and a key file that fits."""
+    """Return a meter that sends an encrypted telegram every half second, and a key file that fits."""
     meter = SimulatedMeter(MeterKind.LUXEMBOURG, 1)
     meter.period = 1.0
     (folder / "keys.yaml").write_text(keys_yaml([meter]), "ascii")

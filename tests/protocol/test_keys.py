@@ -32,7 +32,7 @@ def load(path: Path, text: str) -> KeyRing:
 
 
 def keys(path: Path, text: str, title: bytes = TITLE) -> list[str]:
-    """Give the encryption keys of a meter, newest first, in hex."""
+    """Return the encryption keys of a meter, newest first, in hex."""
     return [key.encryption_key.reveal().hex().upper() for key in load(path, text).keys_for(title)]
 
 

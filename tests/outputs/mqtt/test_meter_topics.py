@@ -83,7 +83,7 @@ def test_states_keep_the_interval_and_are_the_newest() -> None:
 
 
 def states(meter: MeterTopics, arrivals: list[float]) -> list[tuple[float, float]]:
-    """Let states arrive, and give when each that is sent came and was sent; the output asks on time."""
+    """Add states, and return when each that is sent arrived and was sent; the output asks on time."""
     sent, newest = [], 0.0
     for number, arrival in enumerate(arrivals):
         while (at := meter.state_due_at) is not None and at < arrival:

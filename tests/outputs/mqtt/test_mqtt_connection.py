@@ -37,7 +37,7 @@ HANGS = "hangs.test"
 
 @pytest.fixture
 def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let the name server answer for one name only when the event is set."""
+    """Delay the answer of the name server for one name until the event is set."""
     answers = threading.Event()
     real = socket.getaddrinfo
 
@@ -269,7 +269,7 @@ class Clock:
         self.delays: list[float] = []
 
     def connection(self, lasts: float, end: ConnectionFailed, *, acknowledges: bool = True) -> None:
-        """Let a connection live for so many seconds."""
+        """Simulate a connection of this many seconds."""
         self.log.note_begin(self.now)
         for second in (0.0, 1.0, 5.0, 11.0, 29.0, 31.0, 1000.0, lasts):
             if acknowledges and second <= lasts:
@@ -278,7 +278,7 @@ class Clock:
         self.failure(end)
 
     def failure(self, end: ConnectionFailed) -> None:
-        """Let an attempt fail, and wait for the next."""
+        """Simulate a failed attempt, and wait for the next."""
         self.log.note_end(end, self.now)
         self.delays.append(self.log.next_delay())
         self.now += self.delays[-1]

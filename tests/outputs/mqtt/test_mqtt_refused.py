@@ -38,7 +38,7 @@ def long_telegram(second: int) -> bytes:
 
 @pytest.fixture
 def quick_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a connection count as a good one after 2 seconds."""
+    """Count a connection as good after 2 seconds."""
     monkeypatch.setattr(module, "RefusedMessages", partial(RefusedMessages, settled_after=2.0))
 
 

@@ -208,7 +208,7 @@ class World:
         self.connections.append([])
 
     def add(self, count: int) -> None:
-        """Let telegrams come."""
+        """Add telegrams."""
         for _ in range(min(count, 40) if self._write_first else count):
             add(self.outbox, self.added, now=self._now)
             self.added += 1
@@ -234,12 +234,12 @@ class World:
         self.outbox.remove(waiting)
 
     def lose_connection(self, _count: int) -> None:
-        """Let the broker go, and come back."""
+        """Disconnect the broker, and connect it again."""
         self.outbox.send_again()
         self._connect()
 
     def let_time_pass(self, count: int) -> None:
-        """Let tenths of seconds pass."""
+        """Advance the clock by tenths of seconds."""
         self._now += count / 10
         self.outbox.tick(self._now)
 
@@ -256,7 +256,7 @@ class World:
             self._open()
 
     def drain(self) -> None:
-        """Let the broker be there until nothing waits."""
+        """Connect the broker until nothing waits."""
         for _ in range(self.added + 10):
             self.send(WINDOW)
             self.acknowledge(WINDOW)
@@ -317,7 +317,7 @@ class HeldWorld(World):
         super().__init__(folder, write_first=write_first)
 
     def add(self, count: int) -> None:
-        """Let telegrams come."""
+        """Add telegrams."""
         for _ in range(min(count, 40) if self._write_first else count):
             self.outbox.add(f"meter/{self.added % 3}", b"%d" % self.added, self._now)
             self.added += 1
@@ -341,7 +341,7 @@ class HeldWorld(World):
         self.held.discard(f"meter/{count % 3}")
 
     def drain(self) -> None:
-        """Let everything go."""
+        """Deliver everything."""
         self.held.clear()
         super().drain()
 

@@ -57,7 +57,7 @@ class World:
         self._connect()
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         until = self.now + seconds
         while self.now < until:
             self._waiting |= dict.fromkeys(self._sizes)
