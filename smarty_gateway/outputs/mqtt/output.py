@@ -1,11 +1,9 @@
 """The MQTT output: the thread that opens one connection after the other, and its door to the gateway."""
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -21,7 +19,6 @@ from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connecting import Connecting
 from smarty_gateway.outputs.mqtt.connection import Connection, Will, default_client_id
 from smarty_gateway.outputs.mqtt.publications import Publications
-from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.mqtt.session import Session, Stop
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.mqtt.wake import WakePipe
@@ -58,9 +55,7 @@ class MqttOutput:
         self._config = mqtt
         self._store = store
         self._publications = Publications(config, mqtt, store)
-        self.refused = RefusedMessages(
-            store.put_aside(), self._note_put_aside, self._publications.meters.is_named
-        )
+        self.refused = self._publications.refused
         self._status = BrokerStatus(mqtt)
         self._will = Will(Topics(mqtt.topic).status)
         self._session: Session | None = None
@@ -68,12 +63,6 @@ class MqttOutput:
         self._stop = Stop()
         self._wake = WakePipe()
         self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
-
-    def _note_put_aside(self, topic: str, size: int | None) -> None:
-        with suppress(
-            sqlite3.Error
-        ):  # a full disk is reported elsewhere; after a restart it is found out again
-            self._store.note_put_aside(topic, size)
 
     # Called by other threads
 
@@ -149,7 +138,6 @@ class MqttOutput:
                     self._config,
                     connection,
                     self._publications,
-                    self.refused,
                     self._status,
                     self._stop,
                     self._look,

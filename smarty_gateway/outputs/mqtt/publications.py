@@ -1,9 +1,11 @@
 """What the gateway publishes: readings become newest states, and telegrams with `telegrams: true`."""
 
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from smarty_gateway import __version__
@@ -32,14 +34,17 @@ class Publications:
         arrivals: readings that the thread of the output has not taken yet.
         meters: their newest states, availability, health and announcements.
         outbox: telegrams.
+        refused: what the broker refuses; any thread may ask.
         named_telegrams: the telegram topics of the meters that the configuration names.
     """
 
     def __init__(self, config: Config, mqtt: MqttConfig, store: Store) -> None:
+        self._store = store
         self._keeps_telegrams = mqtt.telegrams
         self._topics = Topics(mqtt.topic)
         self.meters = Meters(config, mqtt, store, time.monotonic())
         self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
+        self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, self.meters.is_named)
         self.arrivals = Arrivals(self.meters.named)
         self.named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self.meters.named)
         self._budget = TelegramBudget()
@@ -49,6 +54,11 @@ class Publications:
         self._gateway_sent: object = None
         self._gateway_next = 0.0
         self._announce_at: float | None = None
+
+    def _note_put_aside(self, topic: str, size: int | None) -> None:
+        # A full disk is reported elsewhere; after a restart it is found out again.
+        with suppress(sqlite3.Error):
+            self._store.note_put_aside(topic, size)
 
     # Called by other threads
 
@@ -106,27 +116,25 @@ class Publications:
         self._gateway_sent = None
         self.meters.reset(sender)
 
-    def queue_due(self, sender: Sender, refused: RefusedMessages, now: float) -> None:
+    def queue_due(self, sender: Sender, now: float) -> None:
         """Queue the retained messages that are due."""
         if self._announce_at is not None and now >= self._announce_at:
             self._announce_at = None
             self.meters.announce_again()
         self.meters.queue_due(sender, self._health, now)
         if self._gateway_health is not None:
-            self._queue_gateway_health(sender, self._gateway_health, refused, now)
+            self._queue_gateway_health(sender, self._gateway_health, now)
 
-    def _queue_gateway_health(
-        self, sender: Sender, health: GatewayHealth, refused: RefusedMessages, now: float
-    ) -> None:
+    def _queue_gateway_health(self, sender: Sender, health: GatewayHealth, now: float) -> None:
         content = {
             "version": __version__,
-            "put_aside": refused.topics,
+            "put_aside": self.refused.topics,
             "counters_kept": health.counters_kept,
             "outputs": dict(health.outputs),
         }
         if content != self._gateway_sent or now >= self._gateway_next:
             self._gateway_sent, self._gateway_next = content, now + _HEALTH_EVERY
-            payload = to_json_bytes({**content, "dropped": refused.dropped})
+            payload = to_json_bytes({**content, "dropped": self.refused.dropped})
             sender.put(self._topics.health, payload, Rank.UNSURE)
 
     def seconds_to_next(self, now: float) -> float:

@@ -10,7 +10,6 @@ from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.publications import Publications
-from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
@@ -45,7 +44,6 @@ class Session:
         config: names the broker.
         connection: to it; the broker has not accepted it yet.
         publications: what is to be published.
-        refused: what the broker refuses.
         status: what is logged of the broker.
         stop: ends the session.
         look: does what must be done every second whatever the broker does, and returns the time.
@@ -56,7 +54,6 @@ class Session:
         config: MqttConfig,
         connection: Connection,
         publications: Publications,
-        refused: RefusedMessages,
         status: BrokerStatus,
         stop: Stop,
         look: Callable[[], float],
@@ -64,7 +61,6 @@ class Session:
         self._config = config
         self._connection = connection
         self._publications = publications
-        self._refused = refused
         self._status = status
         self._stop = stop
         self._look = look
@@ -95,7 +91,7 @@ class Session:
             self._config,
             self._connection,
             publications.outbox,
-            self._refused,
+            publications.refused,
             self._status,
             publications.named_telegrams,
             now,
@@ -157,5 +153,5 @@ class Session:
             self._send(sender, time.monotonic())
 
     def _send(self, sender: Sender, now: float) -> None:
-        self._publications.queue_due(sender, self._refused, now)
+        self._publications.queue_due(sender, now)
         sender.send(now)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt import output as module
+from smarty_gateway.outputs.mqtt import publications as module
 from smarty_gateway.outputs.mqtt import refused_messages
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.output import GatewayHealth, Health
