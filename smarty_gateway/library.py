@@ -36,11 +36,7 @@ def load_keys(path: str | os.PathLike[str]) -> KeyRing:
     Raises:
         KeyFileError: it cannot be read, or something in it is wrong; the text names file and line.
     """
-    file = Path(path)
-    problem = permission_problem(file) if file.is_file() else None
-    if problem is not None:
-        warnings.warn(problem, stacklevel=2)
-    return load_key_ring(file)
+    return _load_keys(path, stacklevel=3)
 
 
 def read(
@@ -198,7 +194,16 @@ def _key_ring(keys: KeySource[_Name] | None) -> KeyRing:
     if isinstance(keys, KeyRing):
         return keys
     if isinstance(keys, str | os.PathLike):
-        return load_keys(keys)
+        return _load_keys(keys, stacklevel=4)
     if keys is None or isinstance(keys, Mapping):
         return KeyRing(keys)
     raise TypeError(f"keys are a path, a KeyRing or a mapping, not {type(keys).__name__}")
+
+
+def _load_keys(path: str | os.PathLike[str], stacklevel: int) -> KeyRing:
+    """Load keys; a warning points to the caller of the public function."""
+    file = Path(path)
+    problem = permission_problem(file) if file.is_file() else None
+    if problem is not None:
+        warnings.warn(problem, stacklevel=stacklevel)
+    return load_key_ring(file)

@@ -4,7 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -228,10 +228,12 @@ def test_an_error_of_a_key_file_comes_from_another_process_unchanged(tmp_path: P
     assert str(copied) == str(caught.value)
 
 
-def test_a_key_file_that_others_can_read_causes_a_warning(keys: Path) -> None:
+@pytest.mark.parametrize("load", [smarty_gateway.load_keys, lambda keys: smarty_gateway.read(b"", keys=keys)])
+def test_a_key_file_that_others_can_read_causes_a_warning(keys: Path, load: Callable[[Path], object]) -> None:
     keys.chmod(0o644)
-    with pytest.warns(UserWarning, match="chmod 600"):
-        smarty_gateway.load_keys(keys)
+    with pytest.warns(UserWarning, match="chmod 600") as caught:
+        load(keys)
+    assert [warning.filename for warning in caught] == [__file__]  # the caller's line
 
 
 @pytest.mark.parametrize("name", [SERIAL, "sag 103 07 00012345", TITLE.hex(), "0x" + TITLE.hex(), "any"])
