@@ -21,6 +21,7 @@ registers and powers: 8 µs in the first way, some 30 in the second, up to 75 in
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -42,6 +43,10 @@ from smarty_gateway.protocol.values import read_time
 _METERS: Final = 64
 #: Beyond any real telegram; telegrams of more lines are not remembered.
 _LINES: Final = 256
+#: Lines that meters have in common, such as limits and states, are read and kept once: a thousand meters take
+#: 8 MB less by it. A meter may send lines of any length, so only short ones are shared; all take 2 MB.
+_SHARED: Final = 4096
+_SHARED_LENGTH: Final = 80
 #: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
 _IDENTITY: Final = re.compile(rb"\n0-0:(?:42\.0\.0|96\.1\.[01])\([^\r\n]{0,96}")
 #: Characters; whether a longer number is read depends on its leading zeros.
@@ -117,9 +122,9 @@ class _Remembered:
         """Read a telegram, but not the lines that were in the last one, and remember it."""
         header, texts = telegram.split()
         known = self._read
-        read = [known.get(text) or read_line(text) for text in texts]
-        self._decoded = assemble(header, read)
-        self._read = dict(zip(texts, read, strict=True))
+        pairs = [(text, known[text]) if text in known else _read(text) for text in texts]
+        self._decoded = assemble(header, [line for _, line in pairs])
+        self._read = dict(pairs)
         self._lines = body.split(b"\r\n")
         # Only lines that have differed are looked at closely.
         self._numbers: dict[int, _Number] = {}
@@ -221,6 +226,16 @@ class _Remembered:
         """Return what a remembered line says, None if it says nothing or repeats what another said."""
         read = self._read.get(line.decode("latin-1"))
         return None if read is None or read.code in self._decoded.unknown else read
+
+
+def _read(text: str) -> tuple[str, Line]:
+    """Return a line and what it says, if it is short as the same objects for all meters that write it."""
+    return _read_shared(text) if len(text) <= _SHARED_LENGTH else (text, read_line(text))
+
+
+@lru_cache(maxsize=_SHARED)
+def _read_shared(text: str) -> tuple[str, Line]:
+    return text, read_line(text)
 
 
 def _number_in(line: bytes, known: Line) -> _Number | None:
