@@ -44,7 +44,7 @@ _METERS: Final = 64
 #: Beyond any real telegram; telegrams of more lines are not remembered.
 _LINES: Final = 256
 #: Lines that meters have in common, such as limits and states, are read and kept once: a thousand meters take
-#: 8 MB less by it. A meter may send lines of any length, so only short ones are shared; all take 2 MB.
+#: 8 MB less by it. A meter may send lines of any length, so only short ones are shared: 3 MB at most.
 _SHARED: Final = 4096
 _SHARED_LENGTH: Final = 80
 #: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
