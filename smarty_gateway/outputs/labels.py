@@ -1,0 +1,40 @@
+"""What the values are called where people read them: in tables, in Home Assistant, and where space is short.
+
+A label is the name of the value in words ("Energy import tariff 1"), so that who has seen the one finds the
+other; only where that would be unclear does it have words of its own.
+"""
+
+import re
+from typing import Final
+
+_OWN: Final = {
+    "breaker_state": "Breaker",
+    "current_threshold": "Current limit",
+    "current_threshold_export": "Current limit export",
+    "current_threshold_import": "Current limit import",
+    "apparent_power_threshold": "Apparent power limit",
+    "power_threshold": "Power limit",
+    "fuse_threshold": "Fuse limit",
+    "demand_export": "Average demand export",
+    "demand_import": "Average demand",
+    "ean": "EAN",
+    "energy_combined": "Energy balance",
+    "p1_version": "P1 version",
+    "peak_demand_history": "Peak demand of past months",
+    "peak_demand_month": "Peak demand this month",
+    "timestamp": "Meter time",
+}
+
+
+def label_of(name: str) -> str:
+    """Return the label of a field or of an M-Bus device by its name in the JSON object.
+
+    Args:
+        name: such as `power_import_l1` or `gas_2`.
+    """
+    if name in _OWN:
+        return _OWN[name]
+    if re.fullmatch(r"relay_\d_state", name):
+        return name[:7].replace("_", " ").capitalize()
+    words = name.replace("_", " ").capitalize()
+    return re.sub(r"\b[lq]\d\b", lambda phase: phase[0].upper(), words)
