@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml, seconds_since_2020
+from smarty_gateway.simulator.meters import MIXED, SimulatedMeter, keys_yaml, seconds_since_2020
 from smarty_gateway.simulator.ports import TcpPort
 from smarty_gateway.state.state_file import FILE_NAME
 from tests.support.brokers import Broker, Subscriber
@@ -156,8 +156,9 @@ class Load:
     """
 
     def __init__(self, rate: float, meters: int = 20, most: int | None = None) -> None:
-        kinds = list(MeterKind)
-        self.meters = [SimulatedMeter(kinds[n % len(kinds)], n + 1) for n in range(meters)]
+        self.meters = [SimulatedMeter(MIXED[n % len(MIXED)], n + 1) for n in range(meters)]
+        for meter in self.meters:
+            meter.period = 1.0
         self.ports = [_LifePort("127.0.0.1", 0) for _ in self.meters]
         self.sent: list[Sent] = []
         self._rate, self._most = rate, most

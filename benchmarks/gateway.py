@@ -38,7 +38,7 @@ from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
-from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.meters import MIXED, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
 from smarty_gateway.simulator.simulation import Simulation
 
@@ -170,8 +170,7 @@ def many_meters(number: int, seconds: float) -> list[Figure]:
     """Read many meters at once."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    kinds = list(MeterKind)
-    meters = [SimulatedMeter(kinds[n % len(kinds)], n + 1) for n in range(number)]
+    meters = [SimulatedMeter(MIXED[n % len(MIXED)], n + 1) for n in range(number)]
     for meter in meters:
         meter.period = _PERIOD
     ports = [CountingPort() for _ in meters]
@@ -253,6 +252,7 @@ def seconds_from_now() -> Iterator[datetime]:
 def latency(kind: MeterKind) -> list[Figure]:
     """Send frames on a pseudo-terminal, one at a time."""
     meter, moments = SimulatedMeter(kind, 1), seconds_from_now()
+    meter.period = 1.0
     times = []
     with (
         temporary_folder() as folder,
@@ -278,6 +278,7 @@ def latency(kind: MeterKind) -> list[Figure]:
 def replugging() -> list[Figure]:
     """Unplug an adapter and plug it in again, many times."""
     meter, moments = SimulatedMeter(MeterKind.LUXEMBOURG, 1), seconds_from_now()
+    meter.period = 1.0
     found: list[tuple[float, int, int]] = []
     with temporary_folder() as folder:
         link = folder / "adapter"
@@ -300,6 +301,8 @@ def replugging() -> list[Figure]:
 def crowd_of_meters() -> list[Figure]:
     """Send the telegrams of many meters a second through one TCP port, as a concentrator does."""
     meters = [SimulatedMeter(MeterKind.LUXEMBOURG, number + 1) for number in range(_CROWD)]
+    for meter in meters:
+        meter.period = 1.0
     begin = datetime.now(UTC)
     bursts = [
         [meter.frame(begin + timedelta(seconds=second)) for meter in meters]

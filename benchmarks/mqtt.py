@@ -47,7 +47,7 @@ from benchmarks.brokers import (
     undelivered,
 )
 from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
-from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
+from smarty_gateway.simulator.meters import MIXED, MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
 from smarty_gateway.state.store import Store, StoredCounter
@@ -276,6 +276,7 @@ def seconds_from_now() -> Iterator[datetime]:
 def latency(kind: MeterKind, topic: str) -> list[Figure]:
     """Send frames on a pseudo-terminal, one at a time, and wait for each."""
     meter, moments, times = SimulatedMeter(kind, 1), seconds_from_now(), []
+    meter.period = 1.0
     with temporary_folder() as folder, contextlib.ExitStack() as stack:
         broker = Mosquitto(folder)
         stack.callback(broker.end)
@@ -377,7 +378,7 @@ def main() -> None:
         "disk": lambda: disk(minutes),
         "backlog": lambda: backlog("batch") + backlog("each"),
         "latency": lambda: [
-            figure for kind in MeterKind for topic in ("state", "telegram") for figure in latency(kind, topic)
+            figure for kind in MIXED for topic in ("state", "telegram") for figure in latency(kind, topic)
         ],
         "slow-answers": lambda: slow_answers(minutes / 2, 2.0) + slow_answers(minutes / 2, _RATE),
     }  # fmt: skip

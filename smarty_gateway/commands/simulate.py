@@ -21,7 +21,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.simulator.faults import Fault, parse_fault
-from smarty_gateway.simulator.meters import KEYS_HEAD, MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.meters import KEYS_HEAD, MAX_NUMBER, MIXED, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import Port, PtyPort, TcpPort
 from smarty_gateway.simulator.replay import replay
 from smarty_gateway.simulator.simulation import Simulation
@@ -49,9 +49,22 @@ def add_parser(commands: Subparsers) -> None:
         "--kind",
         default=MeterKind.LUXEMBOURG.value,
         metavar="KIND",
-        help="luxembourg (encrypted, every 10 s; default), belgium (plaintext, every second), or mixed",
+        help="luxembourg (encrypted, every 10 s; default), belgium or netherlands (plaintext, every second), "
+        "or mixed (luxembourg and belgium in turns)",
     )
     parser.add_argument("--meters", metavar="N", help="how many (default 1, of mixed ones 2)")
+    parser.add_argument(
+        "--number",
+        default="1",
+        metavar="N",
+        help="the number of the first meter, which decides its serial number and key (default 1); another "
+        "number on the same port is a meter that was replaced",
+    )
+    parser.add_argument(
+        "--gas-number",
+        metavar="N",
+        help="the same for the first gas meter (default: as --number)",
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--tcp",
@@ -155,10 +168,15 @@ def _check_replay(args: argparse.Namespace) -> None:
 def _meters(args: argparse.Namespace, seed: int) -> list[SimulatedMeter]:
     if args.kind not in (*MeterKind, _MIXED):
         raise UsageError(f"--kind {args.kind}: there are {', '.join(MeterKind)} and {_MIXED}")
+    first = _whole("--number", args.number, 1, MAX_NUMBER)
+    first_gas = first if args.gas_number is None else _whole("--gas-number", args.gas_number, 1, MAX_NUMBER)
     default = "2" if args.kind == _MIXED else "1"
-    count = _whole("--meters", default if args.meters is None else args.meters, 1, _MOST_METERS)
-    kinds = list(MeterKind) if args.kind == _MIXED else [MeterKind(args.kind)]
-    meters = [SimulatedMeter(kinds[n % len(kinds)], n + 1, seed) for n in range(count)]
+    most = min(_MOST_METERS, MAX_NUMBER + 1 - max(first, first_gas))
+    count = _whole("--meters", default if args.meters is None else args.meters, 1, most)
+    kinds = MIXED if args.kind == _MIXED else [MeterKind(args.kind)]
+    meters = [
+        SimulatedMeter(kinds[n % len(kinds)], first + n, seed, gas_number=first_gas + n) for n in range(count)
+    ]
     if args.period is not None:
         # Below a second two telegrams would have one frame counter, and the second be a replay.
         period = _number("--period", args.period, 1.0, 86_400.0)
@@ -192,7 +210,7 @@ def _write_keys(path: Path, meters: list[SimulatedMeter]) -> None:
         UsageError: there are no keys, another file is in the way, or it cannot be written.
     """
     if all(meter.key is None for meter in meters):
-        raise UsageError("--write-keys: Belgian meters do not encrypt, so there are no keys to write")
+        raise UsageError("--write-keys: only meters of Luxembourg encrypt, so there are no keys to write")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.is_symlink() or (path.exists() and not _is_ours(path)):

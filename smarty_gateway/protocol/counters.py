@@ -17,9 +17,11 @@ class FrameCounters:
     """The highest frame counter that was accepted, per system title and key fingerprint."""
 
     last: dict[tuple[bytes, str], int] = field(default_factory=dict)
-    #: frames that were never seen, by system title: the sum of all gaps between accepted counters
+    #: frames that were never seen, by system title: the sum of all gaps between frames accepted here. What
+    #: passed before the first of them was not missed: nobody listened, or the kept counter is an old one.
     missed: dict[bytes, int] = field(default_factory=dict, compare=False)
     _titles: set[bytes] = field(init=False, compare=False)
+    _heard: set[tuple[bytes, str]] = field(init=False, compare=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._titles = {title for title, _ in self.last}
@@ -45,9 +47,9 @@ class FrameCounters:
     def advance(self, system_title: bytes, fingerprint: str, counter: int) -> None:
         """Record the counter of a frame that is not a replay, and count the frames missed before it."""
         key = (system_title, fingerprint)
-        last = self.last.get(key)
-        if last is not None and last != BEGINS_ANEW:
-            self.missed[system_title] = self.missed.get(system_title, 0) + counter - last - 1
+        if key in self._heard:
+            self.missed[system_title] = self.missed.get(system_title, 0) + counter - self.last[key] - 1
+        self._heard.add(key)
         self.last[key] = counter
         self._titles.add(system_title)
 
@@ -58,4 +60,5 @@ class FrameCounters:
         """
         for key in list(self.last):
             if key[0] == system_title:
+                self._heard.discard(key)
                 self.last[key] = BEGINS_ANEW

@@ -136,8 +136,10 @@ class PtyPort:
         if link is not None:
             try:
                 _make_link(link, self._slave_name)
-            except OSError as error:
+            except (OSError, PortError) as error:
                 os.close(self._master)
+                if isinstance(error, PortError):
+                    raise
                 raise PortError(f"cannot make the link {link}: {error.strerror}") from None
 
     def write(self, data: bytes) -> None:
@@ -179,7 +181,16 @@ class PtyPort:
 
 
 def _make_link(link: Path, target: str) -> None:
-    """Make a link; it replaces one that an earlier run left behind, and nothing else."""
-    if link.is_symlink() and Path(link.readlink()).parent == Path(target).parent:
+    """Make a link; it replaces one that an earlier run left behind, and nothing else.
+
+    Raises:
+        PortError: it is the link of a simulation that runs.
+    """
+    if link.is_symlink() and link.readlink().parent == Path(target).parent:
+        if str(link.readlink()) != target and link.exists():
+            raise PortError(
+                f"{link} leads to {link.readlink()}, which is in use: stop that simulate, or name another "
+                "link (if no simulate is running, remove this one)"
+            )
         link.unlink()
     link.symlink_to(target)

@@ -86,7 +86,7 @@ class Simulation:
         # stay the same. A computer whose clock was never set starts in 1970, before a simulated meter can.
         begin = max(0, (datetime.now(UTC) - BEGINNING) // timedelta(microseconds=1))
         started = time.monotonic()
-        periods = [int(meter.period * _MICROSECONDS) for meter in self._meters]
+        periods = [timedelta(seconds=meter.period) // timedelta(microseconds=1) for meter in self._meters]
         due = [(begin + period * n // len(periods), n) for n, period in enumerate(periods)]
         heapify(due)
         while due:
@@ -95,16 +95,21 @@ class Simulation:
             # Also without anything to wait for, or a fast simulation could not be stopped.
             if self._stopping.wait(max(0.0, wait)):
                 return
-            self._send(n, BEGINNING + timedelta(microseconds=at))
+            self._send(n, _moment(at), _moment(begin))
             behind = int((time.monotonic() - started) * self._speed * _MICROSECONDS) + begin - at
             missed = max(0, behind // periods[n] - 1)
             self.skipped += missed
             heapreplace(due, (at + periods[n] * (1 + missed), n))
 
-    def _send(self, n: int, at: datetime) -> None:
+    def _send(self, n: int, at: datetime, begin: datetime) -> None:
         meter, line = self._meters[n], self._lines[n]
         fault = line.next_fault()
-        data = line.send(meter.frame(at, under_wrong_key=fault is Fault.WRONG_KEY), fault)
+        frame = meter.frame(at, begin=begin, under_wrong_key=fault is Fault.WRONG_KEY)
+        data = line.send(frame, fault)
         if data:
             self._ports[n].write(data)
             self.sent += 1
+
+
+def _moment(microseconds: int) -> datetime:
+    return BEGINNING + timedelta(microseconds=microseconds)

@@ -1,9 +1,10 @@
-"""The telegrams of simulated meters in Luxembourg (Luxmetering P1 1.1.3) and Belgium (e-MUCS 1.7.1).
+"""The telegrams of simulated meters in Luxembourg, Belgium and the Netherlands.
 
-Both send the full list of a three-phase meter with a gas meter, Belgium's with a water meter as well.
+After Luxmetering P1 1.1.3, e-MUCS 1.7.1 and DSMR P1 5.0.2. Each is the full list of a three-phase meter with
+a gas meter; Belgium and the Netherlands have a water meter as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache, lru_cache
 from typing import Final
@@ -11,11 +12,19 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastcrc.crc16 import arc
 
-from smarty_gateway.simulator.household import BEGINNING, WINTER_OFFSET, Flow, Household, Peak, start_of_day
+from smarty_gateway.simulator.household import (
+    BEGINNING,
+    WINTER_OFFSET,
+    Counter,
+    Flow,
+    Household,
+    Peak,
+    start_of_day,
+)
 
 _HOUR: Final = 3_600
 _FIVE_MINUTES: Final = 300
-#: Seconds from the full five minutes until a Belgian gas or water meter has reported.
+#: Seconds from the full five minutes until a Belgian or Dutch gas or water meter has reported.
 _MBUS_DELAY: Final = 7
 _WINTER: Final = timezone(timedelta(seconds=WINTER_OFFSET))
 
@@ -23,10 +32,10 @@ _WINTER: Final = timezone(timedelta(seconds=WINTER_OFFSET))
 class LuxembourgText:
     """Writes the telegrams of one Luxembourg meter."""
 
-    def __init__(self, meter_id: str, number: int, household: Household) -> None:
+    def __init__(self, meter_id: str, number: int, gas_number: int, household: Household) -> None:
         self._header = f"/Lux5\\253{number % 1_000_000:06d}_D\r\n"
         self._hex_id = _hex(meter_id)
-        self._gas_id = _hex(f"GFLO21{number:08d}")
+        self._gas_id = _hex(f"GFLO21{gas_number:08d}")
         self._household = household
 
     def write(self, second: int) -> bytes:
@@ -83,10 +92,10 @@ class LuxembourgText:
 class BelgianText:
     """Writes the telegrams of one Belgian meter."""
 
-    def __init__(self, meter_id: str, number: int, household: Household) -> None:
+    def __init__(self, meter_id: str, number: int, gas_number: int, household: Household) -> None:
         self._header = f"/FLU5\\253{number % 1_000_000:06d}_A\r\n"
         self._hex_id = _hex(meter_id)
-        self._gas_id = _hex(f"7FLO21{number:08d}")
+        self._gas_id = _hex(f"7FLO21{gas_number:08d}")
         self._water_id = _hex(f"8SAG12{number:08d}")
         self._household = household
 
@@ -94,17 +103,13 @@ class BelgianText:
         """Return the telegram of a second since `BEGINNING`."""
         flow = self._household.flow(second)
         power_import, power_export = _both_ways(flow.power)
-        read = (second - _MBUS_DELAY) // _FIVE_MINUTES * _FIVE_MINUTES
-        read_at = _stamp(read + _MBUS_DELAY)
+        read = _last_read(second)
         return _telegram((
             self._header,
             "0-0:96.1.4(50217)",
             f"0-0:96.1.1({self._hex_id})",
             f"0-0:1.0.0({_stamp(second)})",
-            f"1-0:1.8.1({flow.energy_import_tariffs[0] / 1000:010.3f}*kWh)",
-            f"1-0:1.8.2({flow.energy_import_tariffs[1] / 1000:010.3f}*kWh)",
-            f"1-0:2.8.1({flow.energy_export_tariffs[0] / 1000:010.3f}*kWh)",
-            f"1-0:2.8.2({flow.energy_export_tariffs[1] / 1000:010.3f}*kWh)",
+            *_tariff_registers(flow.energy_import_tariffs, flow.energy_export_tariffs),
             f"0-0:96.14.0({'0001' if flow.is_day_tariff else '0002'})",
             f"1-0:1.4.0({flow.demand / 1000:06.3f}*kW)",
             *self._peaks(second, flow),
@@ -121,10 +126,10 @@ class BelgianText:
             "0-1:24.1.0(003)",
             f"0-1:96.1.1({self._gas_id})",
             "0-1:24.4.0(1)",
-            f"0-1:24.2.3({read_at})({self._household.gas.at(read) / 1000:09.3f}*m3)",
+            f"0-1:24.2.3{_volume(read, self._household.gas)}",
             "0-2:24.1.0(007)",
             f"0-2:96.1.1({self._water_id})",
-            f"0-2:24.2.1({read_at})({self._household.water.at(read) / 1000:09.3f}*m3)",
+            f"0-2:24.2.1{_volume(read, self._household.water)}",
         ))  # fmt: skip
 
     def _peaks(self, second: int, flow: Flow) -> tuple[str, str]:
@@ -146,6 +151,54 @@ class BelgianText:
         )
 
 
+class DutchText:
+    """Writes the telegrams of one Dutch meter."""
+
+    def __init__(self, meter_id: str, number: int, gas_number: int, household: Household) -> None:
+        self._header = f"/ISK5\\2M550T-{number % 10_000:04d}\r\n"
+        self._hex_id = _hex(meter_id)
+        self._gas_id = _hex(f"G0039{gas_number:012d}")
+        self._water_id = _hex(f"W0012{number:012d}")
+        self._household = household
+
+    def write(self, second: int) -> bytes:
+        """Return the telegram of a second since `BEGINNING`."""
+        flow = self._household.flow(second)
+        power_import, power_export = _both_ways(flow.power)
+        read = _last_read(second)
+        return _telegram((
+            self._header,
+            "1-3:0.2.8(50)",
+            f"0-0:1.0.0({_stamp(second)})",
+            f"0-0:96.1.1({self._hex_id})",
+            # Tariff 1 is the low one here, the high one in Belgium.
+            *_tariff_registers(flow.energy_import_tariffs[::-1], flow.energy_export_tariffs[::-1]),
+            f"0-0:96.14.0({'0002' if flow.is_day_tariff else '0001'})",
+            f"1-0:1.7.0({power_import:06.3f}*kW)",
+            f"1-0:2.7.0({power_export:06.3f}*kW)",
+            "0-0:96.7.21(00004)",
+            "0-0:96.7.9(00002)",
+            "1-0:99.97.0(1)(0-0:96.7.19)(190326095015W)(0000002014*s)",
+            "1-0:32.32.0(00002)",
+            "1-0:52.32.0(00001)",
+            "1-0:72.32.0(00001)",
+            "1-0:32.36.0(00000)",
+            "1-0:52.36.0(00000)",
+            "1-0:72.36.0(00000)",
+            "0-0:96.13.0()",
+            *_voltages(flow),
+            *_currents(flow, "03.0f"),
+            *_phase_powers(flow, 1, "kW", 1_000),
+            *_phase_powers(flow, 2, "kW", -1_000),
+            "0-1:24.1.0(003)",
+            f"0-1:96.1.0({self._gas_id})",
+            f"0-1:24.2.1{_volume(read, self._household.gas)}",
+            "0-2:24.1.0(007)",
+            f"0-2:96.1.0({self._water_id})",
+            f"0-2:24.2.1{_volume(read, self._household.water)}",
+        ))  # fmt: skip
+
+
 def _telegram(lines: Iterable[str]) -> bytes:
     body = ("\r\n".join(lines) + "\r\n!").encode("ascii")
     return b"%b%04X\r\n" % (body, arc(body))
@@ -153,6 +206,23 @@ def _telegram(lines: Iterable[str]) -> bytes:
 
 def _hex(text: str) -> str:
     return text.encode("ascii").hex().upper()
+
+
+def _last_read(second: int) -> int:
+    """Return the full five minutes whose gas and water a Belgian or Dutch meter has got last."""
+    return (second - _MBUS_DELAY) // _FIVE_MINUTES * _FIVE_MINUTES
+
+
+def _volume(read: int, counter: Counter) -> str:
+    return f"({_stamp(read + _MBUS_DELAY)})({counter.at(read) / 1000:09.3f}*m3)"
+
+
+def _tariff_registers(imported: Sequence[int], exported: Sequence[int]) -> list[str]:
+    return [
+        f"1-0:{direction}.8.{tariff}({energy / 1000:010.3f}*kWh)"
+        for direction, energies in ((1, imported), (2, exported))
+        for tariff, energy in enumerate(energies, 1)
+    ]
 
 
 def _both_ways(watts: int) -> tuple[float, float]:

@@ -99,6 +99,32 @@ def test_two_is_the_number_of_mixed_meters_and_one_of_others(tmp_path: Path) -> 
         assert len(done.stdout.splitlines()) == count
 
 
+def test_another_number_is_another_meter_with_another_key(tmp_path: Path) -> None:
+    found = set()
+    for number in (1, 7):
+        arguments = ("--number", number, "--meters", 2, "--seconds", 0, "--write-keys", f"{number}.yaml")
+        done = smarty_gateway("simulate", *arguments, folder=tmp_path)
+        found |= {line.split()[0] for line in done.stdout.decode().splitlines()}
+        assert f"SAG10307{number + 1:08d}" in (tmp_path / f"{number}.yaml").read_text()
+    assert found == {f"SAG10307{number:08d}" for number in (1, 2, 7, 8)}
+
+
+def test_a_dutch_meter_with_another_gas_meter_can_be_chosen(tmp_path: Path) -> None:
+    arguments = ("--kind", "netherlands", "--gas-number", 9, "--tcp", 0, "--speed", 100)
+    with simulating(tmp_path, *arguments) as (_, [(meter, kind, source)]), connect(source) as client:
+        record = telegrams(listen(client.fileno(), KeyRing(), 1))[0].as_object()
+    assert (kind, record["meter_id"]) == ("netherlands", meter)
+    assert record["gas"]["id"] == "G0039000000000009"
+    assert record["water"]["id"].endswith("1")
+
+
+def test_the_link_of_a_running_simulation_is_refused_in_one_line_and_stays(tmp_path: Path) -> None:
+    with simulating(tmp_path, "--link", "meter") as (first, [(_, _, source)]):
+        assert "in use" in wrong(tmp_path, "--link", "meter")
+        assert (tmp_path / source).resolve().is_char_device()
+        assert first.poll() is None
+
+
 def test_meter_n_is_on_port_plus_n(tmp_path: Path) -> None:
     for _ in range(20):  # somebody else may have the second port
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -179,7 +205,11 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--kind", "dutch"), "luxembourg, belgium and mixed"),
+        (("--kind", "dutch"), "luxembourg, belgium, netherlands and mixed"),
+        (("--number", "0"), "--number 0: a whole number from 1"),
+        (("--number", "100000000"), "--number"),
+        (("--number", "99999999", "--meters", "2"), "--meters"),
+        (("--gas-number", "x"), "--gas-number"),
         (("--meters", "0"), "whole number from 1"),
         (("--meters", "many"), "whole number from 1"),
         (("--tcp", "localhost"), "the port of --tcp"),

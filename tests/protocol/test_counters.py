@@ -17,7 +17,8 @@ def test_a_counter_that_is_not_above_the_last_is_a_replay(counter: int, *, is_re
 
 @pytest.mark.parametrize(("counter", "missed"), [(11, 0), (12, 1), (13, 2)])
 def test_frames_between_two_counters_are_missed(counter: int, missed: int) -> None:
-    counters = FrameCounters({(TITLE, "key"): 10})
+    counters = FrameCounters()
+    counters.advance(TITLE, "key", 10)
     counters.advance(TITLE, "key", counter)
     assert counters.gaps == missed
     counters.advance(TITLE, "key", counter + 3)
@@ -37,5 +38,12 @@ def test_before_the_first_frame_and_after_a_reset_none_was_missed(counter: int) 
 def test_a_counter_of_zero_is_followed_by_one() -> None:
     counters = FrameCounters({(TITLE, "key"): 0})
     assert counters.is_replay(TITLE, "key", 0)
-    counters.advance(TITLE, "key", 2)
+    counters.advance(TITLE, "key", 1)
+    counters.advance(TITLE, "key", 3)
     assert counters.gaps == 1
+
+
+def test_frames_that_passed_while_nobody_listened_are_not_missed() -> None:
+    counters = FrameCounters({(TITLE, "key"): 10})
+    counters.advance(TITLE, "key", 400)
+    assert counters.gaps == 0

@@ -22,7 +22,7 @@ from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from smarty_gateway.simulator import telegrams as simulated_telegrams
 from smarty_gateway.simulator.faults import Fault, FaultError, FaultyLine, parse_fault
 from smarty_gateway.simulator.household import Household
-from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml, seconds_since_2020
 from smarty_gateway.simulator.simulation import Simulation
 from tests.support.streams import drain, read, reasons, rejections, telegrams
 from vectors.building_blocks import crc16
@@ -33,7 +33,8 @@ LIMIT = 60.0
 NOON = datetime(2026, 6, 21, 11, 0, tzinfo=UTC)
 LUXEMBOURG = SimulatedMeter(MeterKind.LUXEMBOURG, 1)
 BELGIUM = SimulatedMeter(MeterKind.BELGIUM, 2)
-METERS = [LUXEMBOURG, BELGIUM]
+NETHERLANDS = SimulatedMeter(MeterKind.NETHERLANDS, 3)
+METERS = [LUXEMBOURG, BELGIUM, NETHERLANDS]
 #: Up to 2064; a telegram writes two digits of the year, and from 70 on they mean that no time is set.
 TIMES = st.integers(0, 1_400_000_000).map(
     lambda second: datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
@@ -44,6 +45,11 @@ def key_ring(*meters: SimulatedMeter) -> KeyRing:
     return KeyRing(
         {m.title: [MeterKey(Secret(m.key))] for m in meters if m.title is not None and m.key is not None}
     )
+
+
+def counter_at(at: datetime) -> int:
+    """Return the frame counter of the meter in Luxembourg, which sends every 10 s."""
+    return int((at - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds()) // 10
 
 
 def read_one(meter: SimulatedMeter, at: datetime) -> MeterTelegram:
@@ -86,12 +92,28 @@ def test_a_belgian_meter_sends_plaintext_with_gas_and_water() -> None:
     assert "unknown" not in record
 
 
+def test_a_dutch_meter_sends_plaintext_with_two_tariffs_gas_and_water() -> None:
+    record = read_one(NETHERLANDS, NOON).as_object()
+    assert record["security"] == "plaintext"
+    assert record["meter_id"] == NETHERLANDS.meter_id == "E0043000000000003"
+    assert record["gas"]["unit"] == record["water"]["unit"] == "m³"
+    assert record["tariff"] == 2  # the high one, at noon of a day in summer
+    assert record["energy_import_tariff_1"] != record["energy_import_tariff_2"]
+    assert "unknown" not in record
+
+
+@pytest.mark.parametrize("kind", list(MeterKind))
+def test_a_gas_meter_can_be_replaced_behind_the_same_meter(kind: MeterKind) -> None:
+    before, after = (read_one(SimulatedMeter(kind, 1, gas_number=gas), NOON).as_object() for gas in (None, 2))
+    assert before["meter_id"] == after["meter_id"]
+    assert before["gas"]["id"] != after["gas"]["id"]
+
+
 def test_a_frame_is_what_another_implementation_makes_of_the_same_telegram() -> None:
     assert LUXEMBOURG.key is not None
     assert LUXEMBOURG.title is not None
-    counter = int((NOON - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds())
     assert LUXEMBOURG.frame(NOON) == second_opinion(
-        LUXEMBOURG.telegram(NOON), key=LUXEMBOURG.key, title=LUXEMBOURG.title, counter=counter
+        LUXEMBOURG.telegram(NOON), key=LUXEMBOURG.key, title=LUXEMBOURG.title, counter=counter_at(NOON)
     )
 
 
@@ -136,6 +158,8 @@ def test_a_meter_without_a_possible_number_is_refused() -> None:
     for number in (0, 100_000_000):
         with pytest.raises(ValueError, match="number"):
             SimulatedMeter(MeterKind.BELGIUM, number)
+        with pytest.raises(ValueError, match="number"):
+            SimulatedMeter(MeterKind.BELGIUM, 1, gas_number=number)
 
 
 # How values move
@@ -163,11 +187,14 @@ def test_registers_do_not_fall_when_the_clocks_go_back() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(at=TIMES, apart=st.integers(1, 1_000_000))
-def test_frame_counters_rise(at: datetime, apart: int) -> None:
-    counters = [read_one(LUXEMBOURG, at + timedelta(seconds=after)).frame_counter for after in (0, apart)]
-    assert None not in counters
-    assert counters[1] > counters[0]  # type: ignore[operator]
+@given(at=TIMES, apart=st.integers(1, 100_000))
+def test_the_frame_counter_rises_by_one_a_telegram(at: datetime, apart: int) -> None:
+    first, last = (
+        read_one(LUXEMBOURG, at + timedelta(seconds=after * LUXEMBOURG.period)).frame_counter
+        for after in (0, apart)
+    )
+    assert first is not None
+    assert last == first + apart
 
 
 def test_a_register_rises_by_what_the_power_says() -> None:
@@ -267,8 +294,7 @@ def heard_live(meter: SimulatedMeter, sent: Iterable[tuple[datetime, Fault | Non
 
 
 def good_counters(sent: Iterable[tuple[datetime, Fault | None, bytes]], *spoilt: Fault) -> list[int]:
-    beginning = datetime(2020, 1, 1, tzinfo=UTC)
-    return [int((at - beginning).total_seconds()) for at, fault, _ in sent if fault not in spoilt]
+    return [counter_at(at) for at, fault, _ in sent if fault not in spoilt]
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -406,6 +432,19 @@ def test_a_simulation_starts_at_the_real_time_and_keeps_the_period() -> None:
     stamps = [datetime.fromisoformat(event.as_object()["timestamp"]) for event in events]
     assert before <= stamps[0] <= before + timedelta(seconds=LIMIT)
     assert all((after - at).total_seconds() % 10 == 0 for at, after in pairwise(stamps))
+
+
+@pytest.mark.parametrize("period", [1.5, 10.0, 60.0])
+def test_a_simulation_counts_its_frames_one_by_one_from_the_seconds_of_the_real_clock(period: float) -> None:
+    meter, port = SimulatedMeter(MeterKind.LUXEMBOURG, 1), Memory()
+    meter.period = period
+    before = seconds_since_2020(datetime.now(UTC))
+    with Simulation([BELGIUM, meter], [Memory(), port], speed=10 * period):
+        wait_until(lambda: len(port.sent) >= 4)
+    counted = [event.frame_counter for event in telegrams(read(b"".join(port.sent), key_ring(meter)))]
+    assert counted[0] is not None
+    assert before <= counted[0] <= before + LIMIT
+    assert counted == list(range(counted[0], counted[0] + len(port.sent)))
 
 
 def test_a_simulation_that_cannot_keep_up_leaves_telegrams_out_and_goes_on() -> None:

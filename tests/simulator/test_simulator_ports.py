@@ -131,9 +131,45 @@ def test_a_link_leads_to_the_terminal_and_is_gone_at_the_end(tmp_path: Path) -> 
     with closing(PtyPort(link)) as port:
         assert port.name == str(link)
         assert link.resolve().is_char_device()
-        with closing(PtyPort(link)):  # one that an earlier run left behind is replaced
-            assert link.is_symlink()
     assert not link.is_symlink()
+
+
+def test_a_link_that_an_earlier_run_left_behind_is_replaced(tmp_path: Path) -> None:
+    for number, left in enumerate((gone_terminal(), next_terminal())):
+        link = tmp_path / f"meter{number}"
+        link.symlink_to(left)
+        with closing(PtyPort(link)):
+            assert link.resolve().is_char_device()
+        assert not link.is_symlink()
+
+
+def gone_terminal() -> str:
+    return "/dev/pts/999999"
+
+
+def next_terminal() -> str:
+    """Return the name that the next terminal will have: the lowest number is given out again."""
+    with closing(PtyPort()) as port:
+        return port.name
+
+
+def test_the_link_of_a_port_in_use_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    link = tmp_path / "meter"
+    with closing(PtyPort(link)) as port:
+        before = link.readlink()
+        with pytest.raises(PortError, match="in use"):
+            PtyPort(link)
+        assert link.readlink() == before
+        assert port.name == str(link)
+
+
+def test_a_port_removes_no_link_that_another_port_has_taken_over(tmp_path: Path) -> None:
+    link = tmp_path / "meter"
+    with closing(PtyPort(link)) as first:
+        link.unlink()
+        with closing(PtyPort(link)):
+            first.close()
+            assert link.resolve().is_char_device()
 
 
 def test_a_link_replaces_no_file(tmp_path: Path) -> None:
