@@ -119,6 +119,13 @@ def test_phases_that_are_too_wide_for_a_table_get_a_line_for_each_value() -> Non
     assert is_whole(f"{volts} V", [line for line in lines if line.startswith("Voltage L1")])
 
 
+def test_a_label_that_leaves_no_room_for_its_value_stands_above_it() -> None:
+    text = text_of("FLU5", "1-0:2.8.1(123456789.12345*kWh)")
+    lines = drawn({"house": telegrams(read(text))[0]}, 40, 24)
+    place = lines.index("Energy export tariff 1")
+    assert lines[place + 1].strip() == "123456789.12345 kWh"
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_with_70_rows_every_meter_of_the_demo_is_shown_in_full(width: int) -> None:
     lines = drawn(DEMO, width, 70)

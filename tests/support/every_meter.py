@@ -13,6 +13,7 @@ from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.streams import read, telegrams
+from vectors.building_blocks import frame
 from vectors.layouts import LAYOUTS, PLAIN_LAYOUTS, QUIRKS
 
 _PUBLISHED: Final = Path(__file__).resolve().parents[3] / "shared/vectors/telegrams.json"
@@ -22,7 +23,8 @@ _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 
 
 def _every_kind() -> dict[str, MeterTelegram]:
-    texts = {layout.name: layout.text for layout in (*LAYOUTS, *PLAIN_LAYOUTS, *QUIRKS)}
+    texts = {layout.name: layout.text for layout in (*PLAIN_LAYOUTS, *QUIRKS)}
+    texts |= {layout.name: frame(layout.text) for layout in LAYOUTS}
     for kind in MeterKind:
         for moment in _MOMENTS:
             texts[f"simulated-{kind}-{moment.hour}"] = SimulatedMeter(kind, 1).telegram(moment)
@@ -41,7 +43,11 @@ def measured(telegram: MeterTelegram) -> dict[str, str]:
     record = telegram.as_object()
     found = {}
     for name, value in record.items():
-        if name in BY_NAME and (unit := BY_NAME[name].quantity.unit) and not isinstance(value, list):
+        if (
+            name in BY_NAME
+            and (unit := BY_NAME[name].quantity.unit)
+            and isinstance(value, dict | int | float)
+        ):
             found[name] = f"{value['value'] if isinstance(value, dict) else value} {unit}"
         elif isinstance(value, dict) and "value" in value and "channel" in value:
             found[name] = f"{value['value']} {value.get('unit', '')}".strip()
