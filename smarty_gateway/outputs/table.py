@@ -74,7 +74,7 @@ def table_of(telegram: MeterTelegram, width: int) -> Text:
         lines += _in_columns(rows, "description", described, width)
     for line in lines:
         line.rstrip()
-    return Text("\n", no_wrap=True, overflow="ignore").join([*lines, Text()])
+    return Text("\n").join([*lines, Text()])
 
 
 def flow(pieces: Iterable[Text], width: int) -> list[Text]:

@@ -26,8 +26,9 @@ LONGEST = 25
 
 
 def table(telegram: MeterTelegram, width: int) -> list[str]:
+    """Return the lines of the table; the console is wider, so that it wraps none of them."""
     file = io.StringIO()
-    console = Console(file=file, width=width, color_system=None, highlight=False)
+    console = Console(file=file, width=1000, color_system=None, highlight=False)
     console.print(table_of(telegram, width))
     return file.getvalue().splitlines()
 
