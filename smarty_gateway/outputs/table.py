@@ -35,6 +35,8 @@ _DEVICE_ROWS: Final = (
 
 #: Characters of a time with its offset. A longer value does not widen the table: it may get lines of its own.
 _VALUE_WIDTH: Final = 25
+#: A narrower terminal wraps the lines itself.
+_NARROWEST: Final = 20
 _INDENT: Final = "  "
 _CODE_HEAD: Final = "OBIS code"
 _SECTIONS: Final = tuple(dict.fromkeys(found.section for found in OBJECTS))
@@ -60,7 +62,8 @@ class PipeConsole(Console):
 
 
 def table_of(telegram: MeterTelegram, width: int) -> Text:
-    """Return one telegram as a table of at most this many columns."""
+    """Return one telegram as a table that fits into this many columns."""
+    width = max(width, _NARROWEST)
     rows = [_Row(*map(printable, row)) for row in _rows(telegram)]
     codes = max(len(_CODE_HEAD), *(cell_len(row.code) for row in rows))
     room = width - len(_INDENT) - codes

@@ -34,9 +34,9 @@ class Terminal:
         process: of the command.
     """
 
-    def __init__(self, *arguments: object, folder: Path) -> None:
+    def __init__(self, *arguments: object, folder: Path, columns: int = 190, rows: int = 100) -> None:
         self._master, slave = os.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 190, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._shown = bytearray()
         self.process = subprocess.Popen(
             [sys.executable, "-c", IN_TERMINAL, *map(str, arguments)],
@@ -91,9 +91,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: object, folder: Path) -> Iterator[Terminal]:
+def terminal(*arguments: object, folder: Path, columns: int = 190, rows: int = 100) -> Iterator[Terminal]:
     """Return a terminal with a command in it, which ends with the block."""
-    opened = Terminal(*arguments, folder=folder)
+    opened = Terminal(*arguments, folder=folder, columns=columns, rows=rows)
     try:
         yield opened
     finally:
@@ -173,6 +173,13 @@ def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path:
         shown.wait_for_text("telegrams/min")
         shown.wait_for_text("telegrams/min")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_every_meter_appears_in_a_window_of_24_rows(tmp_path: Path, columns: int) -> None:
+    with terminal("demo", folder=tmp_path, columns=columns, rows=24) as shown:
+        for name in ("house in Luxembourg", "workshop in Luxembourg", "barn in Belgium"):
+            shown.wait_for_text(f"── {name} ─")
 
 
 def test_the_live_table_updates_in_place(tmp_path: Path) -> None:

@@ -103,3 +103,9 @@ def test_the_title_is_folded_between_its_parts() -> None:
     lines = table(telegram, 40)
     assert lines[0].startswith("meter  2026-01-30 10:20:01+01:00")
     assert "plaintext" in "".join(lines[:2])
+
+
+@pytest.mark.parametrize("width", [1, 4, 5, 19, 20, 39])
+def test_a_terminal_that_is_too_narrow_is_no_reason_to_fail(width: int) -> None:
+    telegram = EVERY_KIND["simulated-belgium-11"]
+    assert measured(telegram)["energy_import_tariff_1"] in "\n".join(table(telegram, width))
