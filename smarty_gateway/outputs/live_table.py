@@ -158,7 +158,7 @@ def _rows(fields: Mapping[str, Any], devices: Mapping[str, Any]) -> Iterator[_Ro
             yield _field_row(name, fields[name])
     for name, device in devices.items():
         if "value" in device:
-            yield label_of(name), str(device["value"]), printable(device.get("unit", ""))
+            yield label_of(name), printable(device["value"]), printable(device.get("unit", ""))
     if "demand_import" in fields:
         yield _field_row("demand_import", fields["demand_import"])
     if "peak_demand_month" in fields:
@@ -201,7 +201,7 @@ def _phase_rows(fields: Mapping[str, Any]) -> Iterator[_Row]:
 
 
 def _field_row(name: str, value: object) -> _Row:
-    return label_of(name), str(value), BY_NAME[name].quantity.unit or ""
+    return label_of(name), printable(value), BY_NAME[name].quantity.unit or ""
 
 
 def _phase_value(fields: Mapping[str, Any], name: str) -> str:
