@@ -178,8 +178,13 @@ def _read_encryption_key(file: YamlFile, node: yaml.Node, text: str) -> MeterKey
 
 
 def _read_authentication_key(file: YamlFile, node: yaml.Node, _: str) -> Secret:
+    text = _text(file, node)
+    if re.fullmatch(r"30[0-9A-Fa-f]{32}", HEX_SEPARATORS.sub("", text)):
+        file.fail(
+            node, "this is the AAD: leave out the 30 at its beginning, the rest is the authentication key"
+        )
     with _key_errors(file, node):
-        return Secret(key_from_text(_text(file, node)))
+        return Secret(key_from_text(text))
 
 
 def _text(file: YamlFile, node: yaml.Node) -> str:
