@@ -116,15 +116,18 @@ class Section(Generic[T]):
             if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
                 file.fail(node, "a blank is missing behind the colon; write `name: value`")
             file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
+        advice: list[str] = []
         for name, value in file.pairs(node):
             if name.value not in known:
-                file.note(name, f"{shown(name.value)} is not a known key; {_meant(name.value, kind, known)}")
+                advice.append(_meant(name.value, kind, known))
+                file.note(name, f"{shown(name.value)} is not a known key; {advice[-1]}")
                 continue
             self.nodes[name.value] = value
             with file.collected():
                 self.values[name.value] = known[name.value].form.read(file, value, name.value)
         for key, one in known.items():
-            if one.default is MISSING and key not in self.nodes:
+            is_advised = any(f"`{key}" in words for words in advice)
+            if one.default is MISSING and key not in self.nodes and not is_advised:
                 file.note(node, f"{key} is missing; add a line such as `{key}: {one.example}`")
 
     def line(self, key: str) -> int:

@@ -107,7 +107,7 @@ def test_a_word_like_no_other_gets_the_list_of_the_keys(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_each_name_of_the_encryption_key_leads_to_it(tmp_path: Path, word: str) -> None:
-    first, _ = faults(tmp_path / "keys.yaml", f"keys:\n  {SERIAL}:\n    {word}: {KEY}\n")
+    (first,) = faults(tmp_path / "keys.yaml", f"keys:\n  {SERIAL}:\n    {word}: {KEY}\n")
     assert first.startswith("3: ")
     assert first.endswith("is not a known key; write `encryption_key`")
 
@@ -139,7 +139,8 @@ def test_the_name_of_a_key_is_not_that_of_a_meter(tmp_path: Path, word: str) -> 
 
 @pytest.mark.parametrize("name", [SERIAL, "any", "GUEK"])
 def test_entries_without_the_word_keys_above_them_are_explained(tmp_path: Path, name: str) -> None:
-    assert "write `keys:`, and below it" in faults(tmp_path / "keys.yaml", f"{name}: {KEY}\n")[0]
+    (fault,) = faults(tmp_path / "keys.yaml", f"{name}: {KEY}\n")
+    assert "write `keys:`, and below it" in fault
 
 
 def test_each_table_is_that_of_a_section_and_advises_only_keys_that_it_has() -> None:
