@@ -3,7 +3,8 @@
 No I/O: bytes, times and lost ports go in by method calls. The same checks as in the gateway (`MeterStream`)
 decide what is a telegram, so doctor cannot disagree with `run`.
 
-To add a finding, write its code and its text in `findings.py`, and yield it where its cause is known:
+To add a finding, describe its kind in `kinds.py`, write its text in `findings.py`, and yield it where its
+cause is known:
 
     healthy_meter   telegrams that were accepted
     key_faults      frames that do not verify
@@ -20,9 +21,10 @@ from typing import Any, Final
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.damage import Damage
-from smarty_gateway.doctor.findings import Code, Finding, Weighted
+from smarty_gateway.doctor.findings import Finding, Weighted
 from smarty_gateway.doctor.healthy_meter import SeenMeter
 from smarty_gateway.doctor.key_faults import KeyFaults
+from smarty_gateway.doctor.kinds import Code
 from smarty_gateway.doctor.line_search import LineSearch
 from smarty_gateway.doctor.signal_faults import Kind, examine, looks_like_text, parity_of, wrapping
 from smarty_gateway.protocol.identities import fold
@@ -73,6 +75,7 @@ class Diagnosis:
         self._source = source
         self._is_live = is_live
         self._is_serial = is_serial
+        self._configured = [meter.line for meter in configured]
         self._stream = MeterStream(
             keys,
             must_be_encrypted=any(meter.encrypted for meter in configured),
@@ -91,7 +94,8 @@ class Diagnosis:
         self._seconds = 0.0
         self._search = LineSearch()
         self._unreadable_lines = 0
-        self._configuration: Finding | None = None
+        self._of_files: list[Finding] = []
+        self._new_events: list[Event] = []
 
     # What is observed
 
@@ -109,7 +113,13 @@ class Diagnosis:
         self.size += len(data)
         self._search.take(data, now)
         self._read(data, now)
-        return self._take_events(now)
+        self._take_events(now)
+        return self.take_new_events()
+
+    def take_new_events(self) -> Iterator[Event]:
+        """Return the events that were not returned yet, as after a loss or a change of settings."""
+        new, self._new_events = self._new_events, []
+        return iter(new)
 
     def _read(self, data: bytes, now: float | None = None) -> None:
         data = self._parity.strip(data)
@@ -131,16 +141,17 @@ class Diagnosis:
         self._seconds = seconds or 0.0
         if at_end:
             self._settle()
-        events = self._take_events(None)
+        self._take_events(None)
         if at_end:
             self._damage.take_rest(self.size)
-        return events
+        return self.take_new_events()
 
     def note_lost(self, lost: SourceLost, *, while_listening: bool) -> None:
         """Record that the source could not be opened, or went away."""
         if while_listening:
             self._lost.append(str(lost))
             self._settle()
+            self._take_events(None)
         else:
             self._cannot_open = lost
 
@@ -150,7 +161,11 @@ class Diagnosis:
 
     def note_configuration(self, path: Path, errors: list[str]) -> None:
         """Record the faults of the configuration."""
-        self._configuration = findings.configuration(path, errors)
+        self._of_files.append(findings.configuration(path, errors))
+
+    def note_key_file_mode(self, path: Path) -> None:
+        """Record that others can read the key file."""
+        self._of_files.append(findings.key_file_mode(path))
 
     def next_line(self, now: float) -> LineSettings | None:
         """Return other line settings to try, None while the present ones may be right."""
@@ -166,22 +181,15 @@ class Diagnosis:
         enough = all(meter.count >= _CLEAR_TELEGRAMS for meter in self._meters.values())
         return bool(self._meters) and enough and not self.rejected and not self._lost
 
-    @property
-    def is_verified(self) -> bool:
-        """True if readings came that are proven as far as their meter can prove them."""
-        return self.telegrams > self._keys.unproven
-
     # What follows from it
 
-    def _take_events(self, now: float | None) -> Iterator[Event]:
-        taken = []
+    def _take_events(self, now: float | None) -> None:
         while (event := self._stream.next_event()) is not None:
             if isinstance(event, MeterTelegram):
                 self._take_telegram(event, now)
             else:
                 self._take_rejection(event)
-            taken.append(event)
-        return iter(taken)
+            self._new_events.append(event)
 
     def _take_telegram(self, telegram: MeterTelegram, now: float | None) -> None:
         self._search.note_proof()
@@ -246,22 +254,23 @@ class Diagnosis:
         if self._cannot_open is not None and not self.size:
             code = _CODES[self._cannot_open.cause]
             found = [findings.cannot_open(code, self._source, str(self._cannot_open))]
-            return found if self._configuration is None else [*found, self._configuration]
+            return [*found, *self._of_files]
         damage = self._damage.findings(self._keys.damaged, self.telegrams)
         weighted = [*self._of_recording(), *self._keys.findings(), *damage]
         weighted += [*self._of_content(), *self._keys.security_findings()]
-        alone = not weighted and not self._lost and self._configuration is None
+        of_line = list(self._of_line())
+        alone = not weighted and not self._lost and not self._of_files
+        alone = alone and not any(finding.is_fault for _, finding in of_line)
         weighted += [(meter.count, self._of_meter(meter, alone=alone)) for meter in self._meters.values()]
         if not weighted:
             weighted += self._of_signal()
-        weighted += self._of_line()
+        weighted += of_line
         if self._lost:
             weight = 0 if self.size else 1
             weighted.append((weight, findings.lost(self._source, len(self._lost), self._lost[-1])))
         if not weighted:
             weighted.append((1, findings.too_short(is_live=self._is_live)))
-        if self._configuration is not None:
-            weighted.append((0, self._configuration))
+        weighted += [(0, finding) for finding in self._of_files]
         return [finding for _, finding in sorted(weighted, key=lambda pair: -pair[0])]
 
     def _of_recording(self) -> Iterator[Weighted]:
@@ -324,7 +333,7 @@ class Diagnosis:
             return
         line = self._search.proven
         if self._is_serial and line is not None and line != DSMR4_LINE:
-            yield 0, findings.line_settings_found(line, DSMR4_LINE)
+            yield 0, findings.line_settings_found(line, DSMR4_LINE, is_configured=line in self._configured)
         elif (parity := parity_of(bytes(self._search.sample))) is not None:
             yield 0, findings.parity_read_as_eight_bits(parity)
 

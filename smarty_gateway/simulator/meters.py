@@ -6,7 +6,6 @@ to count at the seconds since 2020, so that it rises across restarts too, also w
 a run whose `--speed` was above its period does it fall back.
 """
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,8 +13,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from smarty_gateway.protocol.dummy_keys import SIMULATED_SERIAL, dummy_key
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, FRAME_PREFIX, TAG_SIZE
-from smarty_gateway.protocol.key_ring import KEY_SIZE, LUXEMBOURG_AUTHENTICATION_KEY
+from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY
 from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.simulator.household import BEGINNING, Household
 from smarty_gateway.simulator.telegrams import BelgianText, DutchText, LuxembourgText
@@ -67,7 +67,7 @@ class SimulatedMeter:
         self._text: LuxembourgText | BelgianText | DutchText
         household = Household(f"{kind} {number} {seed}")
         if kind is MeterKind.LUXEMBOURG:
-            self.meter_id = f"SAG10307{number:08d}"
+            self.meter_id = f"{SIMULATED_SERIAL}{number:08d}"
             self.period = 10.0
             self.title = system_title_from_serial(self.meter_id)
             self.key = dummy_key(number)
@@ -103,11 +103,6 @@ class SimulatedMeter:
         sealed = AESGCM(key).encrypt(self.title + counter, telegram, _AAD)[: TAG_SIZE - 16]
         content = _SECURITY + counter + sealed
         return FRAME_PREFIX + self.title + b"\x82" + len(content).to_bytes(2, "big") + content
-
-
-def dummy_key(number: int) -> bytes:
-    """Return the key of a simulated Luxembourg meter, which anyone can compute, so it protects nothing."""
-    return hashlib.sha256(b"smarty-gateway simulated meter, a dummy key %d" % number).digest()[:KEY_SIZE]
 
 
 def keys_yaml(meters: Iterable[SimulatedMeter]) -> str:
