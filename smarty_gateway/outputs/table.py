@@ -12,8 +12,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from smarty_gateway.outputs.labels import label_of
 from smarty_gateway.protocol.meter import MeterTelegram, Security
-from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
+from smarty_gateway.protocol.obis import BY_NAME, MONTH_END, MONTH_END_VALUES, OBJECTS, Form, MBusField
 from smarty_gateway.safe_text import printable
 
 #: Colours for how the readings were verified.
@@ -126,7 +127,11 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         if ", " in found.name:
             description = name.replace("_", " ").capitalize()
         unit = found.quantity.unit or ""
-        if isinstance(value, dict):
+        if name == MONTH_END and isinstance(value, dict):
+            yield _Row(found.section, description, _time(value["timestamp"]), "", code)
+            for inner, unit_of_inner in MONTH_END_VALUES.items():
+                yield _Row(found.section, f"  {label_of(inner)}", str(value[inner]), unit_of_inner, "")
+        elif isinstance(value, dict):
             yield _Row(found.section, description, str(value["value"]), unit, code)
             yield _Row(found.section, "  at", _time(value["timestamp"]), "", "")
         elif isinstance(value, tuple):
