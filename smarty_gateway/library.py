@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
 
-from smarty_gateway.config.key_file import load_key_ring, permission_problem
+from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyMapping, KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
@@ -203,7 +203,8 @@ def _key_ring(keys: KeySource[_Name] | None) -> KeyRing:
 def _load_keys(path: str | os.PathLike[str], stacklevel: int) -> KeyRing:
     """Load keys; a warning points to the caller of the public function."""
     file = Path(path)
-    problem = permission_problem(file) if file.is_file() else None
+    ring = load_key_ring(file)
+    problem = key_file_problem(file, ring)
     if problem is not None:
-        warnings.warn(problem, stacklevel=stacklevel)
-    return load_key_ring(file)
+        warnings.warn(str(problem), stacklevel=stacklevel)
+    return ring

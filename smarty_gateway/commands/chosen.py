@@ -5,7 +5,7 @@ from pathlib import Path
 
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.gateway_file import find_config_file, load_config
-from smarty_gateway.config.key_file import find_key_file, load_key_ring, permission_problem
+from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
 from smarty_gateway.config.values import Config
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.state.state_file import StateError, state_folder
@@ -50,10 +50,11 @@ def load_keys_from(path: Path | None) -> KeyRing:
     path = path or find_key_file()
     if path is None:
         return KeyRing()
-    problem = permission_problem(path) if path.is_file() else None
+    ring = load_key_ring(path)
+    problem = key_file_problem(path, ring)
     if problem is not None:
         say(f"warning: {problem}")
-    return load_key_ring(path)
+    return ring
 
 
 def require_kept(store: Store) -> None:

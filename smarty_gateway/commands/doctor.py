@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from smarty_gateway.commands.chosen import load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_shared, add_verbose, seconds
 from smarty_gateway.commands.terminal import StatusLine, say
 from smarty_gateway.config.gateway_file import find_config_file, read_config
+from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.doctor.diagnosis import Diagnosis
 from smarty_gateway.doctor.findings import Finding
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind, LineSettings, parse_address
@@ -71,23 +72,25 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     with contextlib.suppress(KeyboardInterrupt):  # enough was heard
         listening.listen()
     listening.end()
+    findings = diagnosis.findings()
     if args.format == "json":
-        findings = [
-            {"code": found.code.value, "text": found.text, "advice": found.advice}
-            for found in diagnosis.findings()
+        found = [
+            {"code": one.code.value, "is_fault": one.is_fault, "text": one.text, "advice": one.advice}
+            for one in findings
         ]
         # In ASCII: text of a meter may hold control characters beyond it, which JSON need not escape.
-        print(json.dumps({"findings": findings, **diagnosis.summary()}, indent=2))
+        print(json.dumps({"findings": found, **diagnosis.summary()}, indent=2))
     else:
-        _print_findings(diagnosis.findings())
-    return ExitStatus.GOOD if diagnosis.is_verified else ExitStatus.REJECTED
+        _print_findings(findings)
+    return ExitStatus.REJECTED if any(one.is_fault for one in findings) else ExitStatus.GOOD
 
 
 def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
     """Return a diagnosis with the keys and the configuration of `run`; a faulty one is a finding."""
     config_path = args.config or find_config_file()
     config, errors = read_config(config_path) if config_path is not None else (None, [])
-    keys = load_keys_from(args.keys or (config.keys if config is not None else None))
+    key_path = args.keys or (config.keys if config is not None else None) or find_key_file()
+    keys = KeyRing() if key_path is None else load_key_ring(key_path)
     diagnosis = Diagnosis(
         str(address),
         keys,
@@ -95,6 +98,8 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
         is_serial=address.kind is Kind.SERIAL,
         configured=_meters_on(address, config) if config is not None else [],
     )
+    if key_path is not None and key_file_problem(key_path, keys) is not None:
+        diagnosis.note_key_file_mode(key_path)
     if config_path is not None and errors:
         diagnosis.note_configuration(config_path, [str(error) for error in errors])
     return diagnosis

@@ -17,6 +17,7 @@ import yaml
 
 from smarty_gateway.config.settings import Form, Section, choice, setting
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
+from smarty_gateway.protocol.dummy_keys import holds_only_dummies
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.key_ring import (
     LUXEMBOURG_AUTHENTICATION_KEY,
@@ -64,6 +65,15 @@ def permission_problem(path: Path, content: str = "the keys") -> str | None:
         return None
     chmod = f"chmod 600 {shlex.quote(str(path))}"
     return f"{path}: others on this machine can read {content} in it; type: {chmod}"
+
+
+def key_file_problem(path: Path, keys: KeyRing) -> KeyFileError | None:
+    """Return the error of a key file that others can read, with the line to type; else None.
+
+    Keys that are published with this project are no secret.
+    """
+    problem = None if holds_only_dummies(keys) else permission_problem(path)
+    return None if problem is None else KeyFileError(path, None, problem.removeprefix(f"{path}: "))
 
 
 def load_key_ring(path: Path) -> KeyRing:

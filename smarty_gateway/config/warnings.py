@@ -5,39 +5,47 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.values import Config, MqttConfig
-from smarty_gateway.sources.address import Address
+from smarty_gateway.sources.address import Address, Kind
+from smarty_gateway.sources.ports import lasting_name, ports_instead
 
-_BY_ID: Final = Path("/dev/serial/by-id")
 
-
-def warnings(config: Config, ports: Path = _BY_ID) -> list[str]:
-    """Return the warnings, one line each.
-
-    Args:
-        config: what was read.
-        ports: the folder in which the system names ports by the device on them.
-    """
-    sources = dict.fromkeys(source for meter in config.meters for source in meter.sources)
+def warnings(config: Config) -> list[str]:
+    """Return the warnings, one line each."""
     found = [
-        f"{source}: {_lasting_name(source, ports)}"
-        for source in sources
-        if re.match(r"/dev/tty(USB|ACM)", str(source.path))
+        f"{source}: this name may belong to another port after a restart; {_better_name(source.path)}"
+        for source in _sources(config)
+        if re.match(r"tty(USB|ACM)", source.path.name)
     ]
     mqtt = config.outputs.mqtt
     return found if mqtt is None else [*found, *_broker_warnings(mqtt)]
 
 
-def _lasting_name(source: Address, ports: Path) -> str:
+def missing_ports(config: Config) -> list[str]:
+    """Return a line for each serial port that is not there; it may be plugged in later."""
+    return [
+        f"{source}: this port is not there; {ports_instead(str(source.path))}"
+        for source in _sources(config)
+        if source.kind is Kind.SERIAL and not _exists(source.path)
+    ]
+
+
+def _sources(config: Config) -> list[Address]:
+    return list(dict.fromkeys(source for meter in config.meters for source in meter.sources))
+
+
+def _exists(path: Path) -> bool:
     try:
-        links = [link for link in sorted(ports.iterdir()) if link.resolve() == source.path.resolve()]
-    except OSError:
-        links = []
-    better = links[0] if links else f"{_BY_ID}/… (see `ls {_BY_ID}`)"
-    return f"this name may belong to another port after a restart; write {better}"
+        return path.exists()
+    except PermissionError:
+        return True  # in a folder that this user cannot enter
+
+
+def _better_name(port: Path) -> str:
+    better = lasting_name(port, port.parent)
+    return f"write {better}" if better != port else "names that last are those in /dev/serial/by-id/"
 
 
 def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:

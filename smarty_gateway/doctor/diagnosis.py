@@ -3,7 +3,8 @@
 No I/O: bytes, times and lost ports go in by method calls. The same checks as in the gateway (`MeterStream`)
 decide what is a telegram, so doctor cannot disagree with `run`.
 
-To add a finding, write its code and its text in `findings.py`, and yield it where its cause is known:
+To add a finding, describe its kind in `kinds.py`, write its text in `findings.py`, and yield it where its
+cause is known:
 
     healthy_meter   telegrams that were accepted
     key_faults      frames that do not verify
@@ -20,9 +21,10 @@ from typing import Any, Final
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.damage import Damage
-from smarty_gateway.doctor.findings import Code, Finding, Weighted
+from smarty_gateway.doctor.findings import Finding, Weighted
 from smarty_gateway.doctor.healthy_meter import SeenMeter
 from smarty_gateway.doctor.key_faults import KeyFaults
+from smarty_gateway.doctor.kinds import Code
 from smarty_gateway.doctor.line_search import LineSearch
 from smarty_gateway.doctor.signal_faults import Kind, examine, looks_like_text, parity_of, wrapping
 from smarty_gateway.protocol.identities import fold
@@ -73,6 +75,7 @@ class Diagnosis:
         self._source = source
         self._is_live = is_live
         self._is_serial = is_serial
+        self._configured = [meter.line for meter in configured]
         self._stream = MeterStream(
             keys,
             must_be_encrypted=any(meter.encrypted for meter in configured),
@@ -91,7 +94,7 @@ class Diagnosis:
         self._seconds = 0.0
         self._search = LineSearch()
         self._unreadable_lines = 0
-        self._configuration: Finding | None = None
+        self._of_files: list[Finding] = []
 
     # What is observed
 
@@ -150,7 +153,11 @@ class Diagnosis:
 
     def note_configuration(self, path: Path, errors: list[str]) -> None:
         """Record the faults of the configuration."""
-        self._configuration = findings.configuration(path, errors)
+        self._of_files.append(findings.configuration(path, errors))
+
+    def note_key_file_mode(self, path: Path) -> None:
+        """Record that others can read the key file."""
+        self._of_files.append(findings.key_file_mode(path))
 
     def next_line(self, now: float) -> LineSettings | None:
         """Return other line settings to try, None while the present ones may be right."""
@@ -165,11 +172,6 @@ class Diagnosis:
         """True if all is well and the period of every meter is known, so listening may end."""
         enough = all(meter.count >= _CLEAR_TELEGRAMS for meter in self._meters.values())
         return bool(self._meters) and enough and not self.rejected and not self._lost
-
-    @property
-    def is_verified(self) -> bool:
-        """True if readings came that are proven as far as their meter can prove them."""
-        return self.telegrams > self._keys.unproven
 
     # What follows from it
 
@@ -246,22 +248,23 @@ class Diagnosis:
         if self._cannot_open is not None and not self.size:
             code = _CODES[self._cannot_open.cause]
             found = [findings.cannot_open(code, self._source, str(self._cannot_open))]
-            return found if self._configuration is None else [*found, self._configuration]
+            return [*found, *self._of_files]
         damage = self._damage.findings(self._keys.damaged, self.telegrams)
         weighted = [*self._of_recording(), *self._keys.findings(), *damage]
         weighted += [*self._of_content(), *self._keys.security_findings()]
-        alone = not weighted and not self._lost and self._configuration is None
+        of_line = list(self._of_line())
+        alone = not weighted and not self._lost and not self._of_files
+        alone = alone and not any(finding.is_fault for _, finding in of_line)
         weighted += [(meter.count, self._of_meter(meter, alone=alone)) for meter in self._meters.values()]
         if not weighted:
             weighted += self._of_signal()
-        weighted += self._of_line()
+        weighted += of_line
         if self._lost:
             weight = 0 if self.size else 1
             weighted.append((weight, findings.lost(self._source, len(self._lost), self._lost[-1])))
         if not weighted:
             weighted.append((1, findings.too_short(is_live=self._is_live)))
-        if self._configuration is not None:
-            weighted.append((0, self._configuration))
+        weighted += [(0, finding) for finding in self._of_files]
         return [finding for _, finding in sorted(weighted, key=lambda pair: -pair[0])]
 
     def _of_recording(self) -> Iterator[Weighted]:
@@ -324,7 +327,7 @@ class Diagnosis:
             return
         line = self._search.proven
         if self._is_serial and line is not None and line != DSMR4_LINE:
-            yield 0, findings.line_settings_found(line, DSMR4_LINE)
+            yield 0, findings.line_settings_found(line, DSMR4_LINE, is_configured=line in self._configured)
         elif (parity := parity_of(bytes(self._search.sample))) is not None:
             yield 0, findings.parity_read_as_eight_bits(parity)
 

@@ -1,31 +1,22 @@
-"""The findings of `doctor`: the code of each, what it says, and what it advises.
+"""The findings of `doctor`: what each says about one source, and what it advises.
 
 One short paragraph says what was observed, a second one what to do. The text is for readers who never
-saw a serial port, and may change; the codes are for programs, and stay.
+saw a serial port, and may change; the codes are for programs, and stay. What can be said without the values
+of a meter is in `kinds.py`.
 """
 
 import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.doctor.kinds import KINDS, LUXEMBOURG_CONTACTS, Code, FindingKind
+from smarty_gateway.protocol.key_text import is_typo
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import without_keys
 from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
-
-#: Luxmetering P1 specification 1.1.3, table 1.1.
-DSO_CONTACTS: Final = (
-    "Creos: info@creos.net, or its customer portal",
-    "Diekirch: smarty@diekirch.lu",
-    "Dudelange: smartmeter@dudelange.lu",
-    "Electris: technique@electris.lu",
-    "Ettelbruck: sive@ettelbruck.lu",
-    "Sudgaz: distribution@sudgaz.lu",
-    "Sudstroum: backoffice@sudstroum.lu",
-)
 
 #: How the values that a meter does not send can be had, by country.
 _ENABLING: Final = {
@@ -40,50 +31,39 @@ _ENABLING: Final = {
 _OF_PYSERIAL: Final = re.compile(r"Could not configure port: \(\d+, '(.*)'\)")
 
 
-class Code(StrEnum):
-    """The names by which programs recognise a finding."""
-
-    SILENT = "silent"
-    INVERTED = "inverted"
-    LINE_SETTINGS = "line-settings"
-    GARBAGE = "garbage"  #: bytes that nothing explains
-    BUSY = "busy"
-    MISSING = "missing"
-    PERMISSION = "permission"
-    UNFIT = "unfit"  #: the source is not a serial port
-    LOST = "lost"  #: the source went away while doctor listened
-    NO_KEY = "no-key"
-    WRONG_ENCRYPTION_KEY = "wrong-encryption-key"
-    WRONG_AUTHENTICATION_KEY = "wrong-authentication-key"
-    KEY_ORDER = "key-order"  #: the key in use is not the first of its entry
-    OTHER_METER = "other-meter"
-    OTHER_SECURITY = "other-security"  #: frames that are not secured as Luxembourg's are
-    DAMAGED = "damaged"
-    TRUNCATED = "truncated"
-    REPLAY = "replay"
-    PLAINTEXT = "plaintext"
-    CHECKSUM = "checksum"  #: the meter itself sends a telegram with a wrong CRC
-    UNAUTHENTICATED = "unauthenticated"  #: accepted under `crc-only`
-    NOT_P1 = "not-p1"
-    TOO_SHORT = "too-short"  #: only a part of a telegram came
-    UNREADABLE_LINES = "unreadable-lines"  #: of a capture or hex dump
-    CONFIGURATION = "configuration"  #: gateway.yaml has faults
-    HEALTHY = "healthy"
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that was found out.
 
     Attributes:
+        kind: what kind of thing it is.
         text: what was observed.
         advice: what to do; empty if nothing is to be done.
     """
 
-    code: Code
+    kind: FindingKind
     text: str
     advice: str
 
+    @property
+    def code(self) -> Code:
+        """The name by which programs recognise it."""
+        return self.kind.code
+
+    @property
+    def is_fault(self) -> bool:
+        """True if something must change."""
+        return self.kind.is_fault
+
+
+def _finding(kind: str, text: str, advice: str | None = None) -> Finding:
+    """Return a finding; without advice of its own it has that of its kind."""
+    found = KINDS[kind]
+    return Finding(found, text, found.advice if advice is None else advice)
+
+
+#: The entry of keys.yaml for meters that have no entry of their own.
+ANY: Final = "any"
 
 #: A finding and its weight, which is the number of telegrams that it explains.
 Weighted = tuple[int, Finding]
@@ -97,9 +77,9 @@ def name_of(title: bytes) -> str:
 
 
 def entry_name(title: bytes | None) -> str:
-    """Name an entry of keys.yaml as a user would look for it; None stands for `any`."""
+    """Name an entry of keys.yaml as a user would look for it; None stands for the one of all other meters."""
     if title is None:
-        return "any"
+        return ANY
     return serial_from_system_title(title) or title.hex().upper()
 
 
@@ -114,37 +94,19 @@ def counted(count: int, one: str, many: str = "") -> str:
 def silent(source: str, seconds: float | None, lines: Sequence[LineSettings], *, is_serial: bool) -> Finding:
     """Nothing came. None for the seconds stands for a recording."""
     if seconds is None:
-        return Finding(
-            Code.SILENT,
-            f"{source} is empty: nothing was recorded.",
-            "Record again for at least 25 s, or run doctor on the port itself to see why it is silent.",
-        )
+        return _finding("empty-recording", f"{source} is empty: nothing was recorded.")
     tried = f" (tried {', '.join(map(str, lines))})" if is_serial and len(lines) > 1 else ""
     too_short = " That is short: meters in Luxembourg send only every 10 s." if seconds < 11 else ""
-    first = (
-        "Check the cable first: is it in the socket marked P1 (not S1), and pushed in fully?"
-        if is_serial
-        else "Check that the bridge itself works, and that its cable is in the meter's P1 socket."
-    )
-    return Finding(
-        Code.SILENT,
-        f"Nothing came from {source} in {seconds:.0f} s{tried}.{too_short}",
-        f"{first} Then check the data request line: the meter sends only while pin 2 of its socket gets the "
-        "5 V of pin 1; a P1 cable connects the two, a home-made one may not. Then check that the port is "
-        "open. In Luxembourg it sends encrypted data every 10 s; if cable and request line are right, ask "
-        "your grid operator (DSO) whether the port is enabled. In Flanders it is closed until you open it "
-        "on mijn.fluvius.be, and may close again after a year or a move; while it is closed, even its 5 V "
-        "is off. In Wallonia and Brussels ask ORES, RESA or Sibelga.",
-    )
+    text = f"Nothing came from {source} in {seconds:.0f} s{tried}.{too_short}"
+    return _finding("silent" if is_serial else "silent-bridge", text)
 
 
 def too_short(*, is_live: bool) -> Finding:
     """Only a part of a telegram came, and nothing is wrong with it."""
-    return Finding(
-        Code.TOO_SHORT,
+    return _finding(
+        "too-short",
         f"{'Only' if is_live else 'The recording holds only'} a part of a telegram"
         f"{' came' if is_live else ''}, and nothing in it looks wrong.",
-        "Listen or record for longer, at least 25 s: a meter in Luxembourg sends every 10 s.",
     )
 
 
@@ -154,18 +116,13 @@ def unreadable_lines(count: int | None) -> Finding:
     if count is not None:
         skipped = f"{counted(count, 'line')} of this recording cannot be read and {_was(count)} skipped"
         text = f"{skipped}, so telegrams are missing or look damaged."
-    return Finding(
-        Code.UNREADABLE_LINES,
-        text,
-        "A mail program or a forum has probably wrapped or quoted (>) the lines. Attach the file itself, "
-        "zipped if necessary, not its text, and run doctor on that.",
-    )
+    return _finding("unreadable-lines", text)
 
 
 def configuration(path: Path, errors: Sequence[str]) -> Finding:
     """The configuration has faults; what could be read of it was used."""
-    return Finding(
-        Code.CONFIGURATION,
+    return _finding(
+        "configuration",
         without_keys(
             f"{path} has {counted(len(errors), 'fault')}, and `run` will not start with it. "
             f"{'The fault' if len(errors) == 1 else 'The first'}: {errors[0]}"
@@ -182,34 +139,28 @@ def configuration(path: Path, errors: Sequence[str]) -> Finding:
 
 def inverted(how: str) -> Finding:
     """The signal is inverted."""
-    return Finding(
-        Code.INVERTED,
-        f"The signal is inverted: the bytes are {how}.",
-        "The signal of a P1 port is inverted, and the cable or the adapter must invert it back. Use a cable "
-        "made for P1 (its chip is set to inverted), invert RXD of an FTDI chip with FT_PROG or ftdi_eeprom, "
-        "or add a transistor with a pull-up resistor. If the cable inverts already, something behind it "
-        "inverts a second time: switch that off (on an ESP the `inverted` option of its serial port).",
-    )
+    return _finding("inverted", f"The signal is inverted: the bytes are {how}.")
 
 
-def line_settings_found(line: LineSettings, usual: LineSettings) -> Finding:
+def line_settings_found(line: LineSettings, usual: LineSettings, *, is_configured: bool) -> Finding:
     """Telegrams came through at other settings than the usual ones."""
-    begin = "`run` does not try these settings by itself. Write"
+    text = f"The meter sends at {line}, not at the usual {usual}."
+    if is_configured:
+        return _finding("found-line-settings", text, "Nothing needs to be done: gateway.yaml says so.")
+    keys = f"`speed: {line.speed}` and `framing: {line.framing}` in the meter's entry in gateway.yaml."
     if line == DSMR2_LINE:
         begin = (
             "`run` finds these settings as well, so nothing needs to be done. To make it start faster, write"
         )
-    return Finding(
-        Code.LINE_SETTINGS,
-        f"The meter sends at {line}, not at the usual {usual}.",
-        f"{begin} `speed: {line.speed}` and `framing: {line.framing}` in the meter's entry in gateway.yaml.",
-    )
+        return _finding("found-line-settings", text, f"{begin} {keys}")
+    begin = "`run` does not try these settings by itself. Write"
+    return _finding("unusual-line-settings", text, f"{begin} {keys}")
 
 
 def line_settings_guessed(how: str, line: LineSettings) -> Finding:
     """The bytes show that they were read at wrong settings."""
-    return Finding(
-        Code.LINE_SETTINGS,
+    return _finding(
+        "line-settings",
         f"Speed or parity is wrong: {how}.",
         f"Set the port, or the bridge, to {line} (meters of DSMR 2.2 and 3.0), and record or listen again. "
         "Newer meters send at 115200 8N1.",
@@ -218,8 +169,8 @@ def line_settings_guessed(how: str, line: LineSettings) -> Finding:
 
 def parity_read_as_eight_bits(line: LineSettings) -> Finding:
     """Telegrams came through though each character carries a parity bit."""
-    return Finding(
-        Code.LINE_SETTINGS,
+    return _finding(
+        "parity-bit",
         "The meter sends seven bits and a parity bit, and the port reads eight bits.",
         f"The gateway copes with that. To be right, set the port to the framing {line.framing}.",
     )
@@ -227,19 +178,15 @@ def parity_read_as_eight_bits(line: LineSettings) -> Finding:
 
 def not_p1(name: str) -> Finding:
     """Another protocol was recognised."""
-    return Finding(
-        Code.NOT_P1,
-        f"This is not a P1 port: the bytes are {name}.",
-        "Use the meter's P1 socket, and the address of the P1 reader itself. Meters that send this protocol "
-        "need a program made for it.",
-    )
+    return _finding("not-p1", f"This is not a P1 port: the bytes are {name}.")
 
 
 def odd_content(count: int) -> Finding:
     """Frames that verify, and hold something else than telegrams."""
-    return Finding(
-        Code.NOT_P1,
-        f"{counted(count, 'frame is', 'frames are')} authentic, but without a P1 telegram inside.",
+    found = counted(count, "frame is", "frames are")
+    return _finding(
+        "odd-content",
+        f"{found} authentic, but without a P1 telegram inside.",
         "The key is right. The meter sends another kind of data in these frames, which this program cannot "
         "read; tell its authors which meter it is.",
     )
@@ -250,8 +197,8 @@ def garbage(size: int, lines: Sequence[LineSettings], *, is_live: bool) -> Findi
     tried = f" at {', '.join(map(str, lines))}" if lines else ""
     again = "" if is_live else " If this is a recording of a port, make it with `smarty-gateway capture`."
     longer = "That is less than a telegram, so listen longer first, 25 s. " if size < 1200 else ""
-    return Finding(
-        Code.GARBAGE,
+    return _finding(
+        "garbage",
         f"{counted(size, 'byte')} came{tried}, without any telegram or encrypted frame.",
         f"{longer}The likely causes: a cable that does not invert the signal as P1 needs it; a cable that is "
         "too long or has no pull-up resistor; another speed than 115200 8N1 (9600 7E1 for old Dutch meters); "
@@ -272,19 +219,18 @@ def cannot_open(code: Code, source: str, message: str) -> Finding:
     message = _OF_PYSERIAL.sub(r"\1", message)
     advice = message[:1].upper() + message[1:] + ("" if message.endswith("?") else ".")
     if code is Code.UNFIT:
-        advice += " Name the port of the P1 adapter; ls /dev/serial/by-id lists the ports."
+        advice += f" {KINDS['unfit'].advice}"
     if code is Code.BUSY:
         advice += " If it is smarty-gateway itself: systemctl stop smarty-gateway, and start it afterwards."
-    return Finding(code, observed, advice)
+    return _finding(code.value, observed, advice)
 
 
 def lost(source: str, count: int, message: str) -> Finding:
     """The source went away while doctor listened."""
-    return Finding(
-        Code.LOST,
+    return _finding(
+        "lost",
         f"{source} went away {counted(count, 'time')} while doctor listened.",
-        f"The last message: {message}. Check plug, hub and power of the adapter or bridge, and end other "
-        "programs that read the same port.",
+        f"The last message: {message}. {KINDS['lost'].advice}",
     )
 
 
@@ -296,103 +242,129 @@ def no_key(title: bytes) -> Finding:
     serial = serial_from_system_title(title)
     name = serial or title.hex().upper()
     stands_for = f", which stands for the serial number {serial}" if serial else ""
-    return Finding(
-        Code.NO_KEY,
+    return _finding(
+        "no-key",
         f"Encrypted frames come from a meter with the system title {title.hex().upper()}{stands_for}, and "
         "there is no key for it. Cable and port work.",
         f"Compare the serial number with the one printed on the meter. Ask your grid operator (DSO) for the "
-        f"P1 encryption key of {name}, 32 hex digits; it may take some days. In Luxembourg: "
-        f"{'; '.join(DSO_CONTACTS)}. Then write a file keys.yaml with the two lines `keys:` and "
+        f"P1 encryption key of {name}, 32 hex digits; it may take some days. {LUXEMBOURG_CONTACTS} Then "
+        "write a file keys.yaml with the two lines `keys:` and "
         f"`  {name}: ` followed by the key, and type: chmod 600 keys.yaml",
     )
 
 
 def no_entry(title: bytes, others: Sequence[str]) -> Finding:
     """A key file with entries, none for this meter, and none that fits."""
-    return Finding(
-        Code.OTHER_METER,
+    return _finding(
+        "other-meter",
         f"The frames come from the meter {name_of(title)}. The key file has "
         f"{'an entry' if len(others) == 1 else 'entries'} for {', '.join(others)}, none for this one, and no "
         "key in it opens the frames.",
         f"Compare the serial number with the one printed on the meter this cable is plugged into. If it is "
         f"{entry_name(title)}, ask your grid operator (DSO) for its key; if the entry has a typo, correct "
-        f"it. In Luxembourg: {'; '.join(DSO_CONTACTS)}.",
+        f"it. {LUXEMBOURG_CONTACTS}",
     )
 
 
 def opened_by_other(title: bytes, opener: str, own: str | None) -> Finding:
-    """The key of another entry opens the frames of this meter."""
+    """The key of another entry opens the frames of this meter.
+
+    Args:
+        title: of the meter.
+        opener: the entry with the key.
+        own: the entry of the meter, which may be `any`; None if it has none.
+    """
     name = entry_name(title)
     text = f"The frames come from the meter {name_of(title)}, but in the key file their key is under {opener}"
+    rename = f"Change the name of that entry from {opener} to {name}."
+    if is_typo(opener, name):
+        return _finding("serial-typo", f"{text}, which is nearly the same: a typo.", rename)
     if own is None:
-        return Finding(
-            Code.OTHER_METER,
-            f"{text}; there is no entry for {name}.",
-            f"Change the name of that entry from {opener} to {name}.",
-        )
-    return Finding(
-        Code.OTHER_METER,
+        return _finding("other-entry", f"{text}; there is no entry for {name}.", rename)
+    if own == ANY:
+        return _finding("other-entry", f"{text}; for {name} there is only the entry {ANY}.", rename)
+    return _finding(
+        "other-entry",
         f"{text}, not under {own}.",
         f"The keys of two entries are probably swapped: put the key of {opener} under {name}.",
     )
 
 
+def serial_typo(title: bytes, entry: str) -> Finding:
+    """An entry has nearly the serial number of this meter, and its key does not open the frames either."""
+    name = entry_name(title)
+    return _finding(
+        "serial-typo",
+        f"The frames come from the meter {name_of(title)}. The key file has an entry for {entry}, which is "
+        "nearly the same: probably a typo. Its key does not open the frames either.",
+        f"Compare the serial number with the one printed on the meter. If it is {name}, change the name of "
+        f"that entry from {entry} to {name}, and compare the key with the letter or page of your grid "
+        "operator (DSO) as well.",
+    )
+
+
+def dummy_key(title: bytes, entry: str) -> Finding:
+    """The key of the meter is that of an example, and does not open the frames."""
+    name = entry_name(title)
+    what = f"the entry {entry}" + (" of the key file is for it, and" if entry == ANY else "")
+    return _finding(
+        "dummy-key",
+        f"The frames come from the meter {name_of(title)}, and {what} holds a published dummy key, which "
+        "opens no real meter.",
+        f"Ask your grid operator (DSO) for the P1 encryption key of {name}, 32 hex digits. "
+        f"{LUXEMBOURG_CONTACTS} Then replace the dummy: write the line `  {name}: ` followed by the key.",
+    )
+
+
+def key_file_mode(path: Path) -> Finding:
+    """Others can read the key file."""
+    return _finding(
+        "key-file-mode",
+        f"Others on this machine can read the keys in {path}, and `run` will not start with it.",
+        f"Type: chmod 600 {shlex.quote(str(path))}",
+    )
+
+
 def wrong_encryption_key(title: bytes, entry: str, count: int) -> Finding:
     """No key opens the frames."""
-    return Finding(
-        Code.WRONG_ENCRYPTION_KEY,
+    return _finding(
+        "wrong-encryption-key",
         f"{counted(count, 'undamaged frame')} came from the meter {name_of(title)}, and the key in the entry "
         f"{entry} does not open them.",
-        "Compare the key with the letter or page of your grid operator (DSO), digit by digit: a 0 for an O, "
-        "an 8 for a B, two digits swapped. It must be the P1 encryption key of this very meter, not of one "
-        "that was replaced. If it is the same, ask the DSO: the meter may have got a new key.",
     )
 
 
 def new_key(title: bytes, entry: str, count: int) -> Finding:
     """Frames verified, and then the key opened no more of them."""
-    return Finding(
-        Code.WRONG_ENCRYPTION_KEY,
+    return _finding(
+        "new-key",
         f"The meter {name_of(title)} probably got a new key: the one in the entry {entry} opened its frames "
         f"at first, but not the last {count:,}, which look undamaged.",
-        "Ask your grid operator (DSO) for the new P1 encryption key of this meter, and write it before the "
-        "old one, as a list: encryption_key: [NEW, OLD]. The old one is dropped once a frame verifies under "
-        "the new one.",
     )
 
 
 def older_key(title: bytes, entry: str, count: int) -> Finding:
     """Frames did not open, and then the key opened all."""
-    return Finding(
-        Code.WRONG_ENCRYPTION_KEY,
+    return _finding(
+        "older-key",
         f"The key in the entry {entry} opens the frames of the meter {name_of(title)}, but not the first "
         f"{count:,}: they probably came before the meter got this key.",
-        "New frames need nothing. To read the old frames as well, write the old key after the new one, as a "
-        "list: encryption_key: [NEW, OLD]",
     )
 
 
 def key_order(title: bytes, entry: str, number: int, rejected: int) -> Finding:
     """A key after the first of an entry is in use; `rejected` frames came under one that was dropped."""
     text = f"Frames of the meter {name_of(title)} open with key number {number} of the entry {entry}"
-    if rejected:
-        text += (
-            f", but {counted(rejected, 'frame is', 'frames are')} rejected because a key before it was used"
-        )
-    else:
-        text += ", and none with the first"
-    return Finding(
-        Code.KEY_ORDER,
-        f"{text}.",
-        "Put the newest key first, and remove those that the meter no longer uses: once a frame verifies "
-        "under a key, the keys after it are dropped. If the meter has yet to get the first key, all is well.",
-    )
+    if not rejected:
+        return _finding("key-to-come", f"{text}, and none with the first.")
+    frames = counted(rejected, "frame is", "frames are")
+    return _finding("key-order", f"{text}, but {frames} rejected because a key before it was used.")
 
 
 def wrong_authentication_key(title: bytes, entry: str, count: int) -> Finding:
     """The encryption key is right, the tag does not verify."""
-    return Finding(
-        Code.WRONG_AUTHENTICATION_KEY,
+    return _finding(
+        "wrong-authentication-key",
         f"The encryption key of the meter {name_of(title)} is right, but its authentication key is not "
         f"({counted(count, 'frame')}).",
         f"If the entry {entry} has a line authentication_key, remove it: all meters in Luxembourg use the "
@@ -404,47 +376,38 @@ def wrong_authentication_key(title: bytes, entry: str, count: int) -> Finding:
 def other_security(security: Sequence[int], count: int) -> Finding:
     """Frames with another security byte."""
     shown = ", ".join(f"{byte:02X}" for byte in security)
-    return Finding(
-        Code.OTHER_SECURITY,
+    return _finding(
+        "other-security",
         f"{counted(count, 'frame has', 'frames have')} the security byte {shown} instead of 30, so they are "
         "not encrypted and authenticated as those of a P1 port.",
-        "If this is a Luxembourg meter, tell its DSO and the authors of this program. Meters of other "
-        "countries send such frames with other content, which needs another program.",
     )
 
 
 def replay(name: str, count: int) -> Finding:
     """Frame counters that did not rise."""
     authentic = "is authentic, but its" if count == 1 else "are authentic, but their"
-    return Finding(
-        Code.REPLAY,
+    return _finding(
+        "replay",
         f"{counted(count, 'frame')} of the meter {name} {authentic} frame counter did not rise: such frames "
         "came before.",
-        "Look for the cause of the repetition: a bridge or a recording that repeats itself, two recordings "
-        "in one file, two programs that feed one port. If the meter was replaced or its counter reset, "
-        "accept that with: smarty-gateway reset-counter METER",
     )
 
 
 def plaintext(count: int) -> Finding:
     """An encrypted meter that sends plaintext."""
-    return Finding(
-        Code.PLAINTEXT,
+    return _finding(
+        "plaintext",
         f"{counted(count, 'telegram')} came as plaintext from a meter that is known to encrypt. They prove "
         "nothing: anyone could have written them.",
-        "Ask your grid operator (DSO) whether it switched the encryption off. If so, remove the meter's "
-        "entry from keys.yaml, and `encrypted: true` from gateway.yaml. If not, find out who feeds this "
-        "port.",
     )
 
 
 def needlessly_unauthenticated(entry: str) -> Finding:
     """Readings that are accepted by their CRC alone, though their tags verify."""
-    return Finding(
-        Code.UNAUTHENTICATED,
+    return _finding(
+        "needless-crc-only",
         f"The readings are unauthenticated, as crc-only in the entry {entry} asks: anyone who can send on "
         "this line can forge them. That is not needed, because the tags verify.",
-        "Remove `verification: crc-only` from the entry.",
     )
 
 
@@ -464,8 +427,8 @@ def unauthenticated(reading: str, entry: str, *, default_fits: bool) -> Finding:
         f"with the encryption key and may be called AK), write it to the entry {entry} as "
         "authentication_key, and remove `verification: crc-only`. In Luxembourg all use the default."
     )
-    return Finding(
-        Code.UNAUTHENTICATED,
+    return _finding(
+        "unauthenticated",
         f"{reading} The readings are accepted because of `verification: crc-only`, but they are not "
         "verified: the authentication key is not the meter's, so anyone who can send on this line can forge "
         "them.",
@@ -485,10 +448,10 @@ def healthy(description: str, missing: Sequence[str], country: str | None, *, al
         country: of the meter, as far as it is known.
         alone: True if there is no other finding.
     """
-    advice = "Nothing is wrong. Start `smarty-gateway run`." if alone else "These readings can be used."
+    advice = KINDS["healthy"].advice if alone else "These readings can be used."
     if missing:
         advice += f" The meter does not send: {', '.join(missing)}. {_ENABLING.get(country, _ENABLING[None])}"
-    return Finding(Code.HEALTHY, description, advice)
+    return _finding("healthy", description, advice)
 
 
 # Damage
@@ -514,8 +477,8 @@ def damaged(bit_errors: int, short: int, unclear: int, good: int) -> Finding:
             "buffer."
         )
     count = bit_errors + short + unclear
-    return Finding(
-        Code.DAMAGED,
+    return _finding(
+        "damaged",
         f"{counted(count, 'telegram')} arrived damaged: {', '.join(parts)}. {_others(good)} arrived intact.",
         advice,
     )
@@ -525,8 +488,8 @@ def truncated(count: int, size: int | None, good: int) -> Finding:
     """Telegrams that were cut. `size` if all were cut to the same."""
     same = f", each after {size:,} bytes" if size is not None and count > 1 else ""
     extra = f" A buffer of {size:,} bytes is too small: some telegrams have 2,000." if same else ""
-    return Finding(
-        Code.TRUNCATED,
+    return _finding(
+        "truncated",
         f"{counted(count, 'telegram')} {_was(count)} cut short{same}. {_others(good)} arrived intact.",
         "Something between meter and computer stops too early: a bridge with a small buffer, a data request "
         f"line that is released, a loose plug.{extra} The meter needs that line for up to 8 s at a time.",
@@ -535,8 +498,8 @@ def truncated(count: int, size: int | None, good: int) -> Finding:
 
 def wrong_checksum(count: int) -> Finding:
     """The frame is authentic and its telegram's CRC is wrong."""
-    return Finding(
-        Code.CHECKSUM,
+    return _finding(
+        "checksum",
         f"{counted(count, 'frame is', 'frames are')} authentic, but the CRC of the telegram inside is wrong.",
         "Cable and key are right: the meter itself wrote the wrong CRC. Tell the DSO if this continues.",
     )

@@ -13,6 +13,7 @@ from typing import Final
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.findings import Finding, Weighted, entry_name
 from smarty_gateway.protocol.decryption import decrypt, fits_encryption_key, reads_as_text
+from smarty_gateway.protocol.dummy_keys import is_dummy
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.key_ring import MeterKey, Verification
 from smarty_gateway.protocol.meter import MeterStream
@@ -116,11 +117,6 @@ class KeyFaults:
     def entry_name(self, title: bytes) -> str:
         """Name the entry of keys.yaml that a system title falls under."""
         return entry_name(title if title in self._entries else None)
-
-    @property
-    def unproven(self) -> int:
-        """The telegrams that were accepted although their tag does not verify."""
-        return sum(seen.unproven for seen in self._titles.values())
 
     # Frames that were accepted
 
@@ -238,10 +234,16 @@ class KeyFaults:
             return findings.opened_by_other(title, seen.opener, entry if self._keys.keys_for(title) else None)
         if what is Hint.WRONG_AUTHENTICATION_KEY:
             return findings.wrong_authentication_key(title, entry, count)
-        if what is Reason.NO_KEY:
-            others = [entry_name(other) for other in self._entries]
-            return findings.no_entry(title, others) if others else findings.no_key(title)
-        return findings.wrong_encryption_key(title, entry, count)
+        keys = self._keys.keys_for(title)
+        if keys and all(is_dummy(title, key) for key in keys):
+            return findings.dummy_key(title, entry)
+        near = None if title in self._entries else self._keys.entry_like(title)
+        if near is not None:
+            return findings.serial_typo(title, near)
+        if keys:
+            return findings.wrong_encryption_key(title, entry, count)
+        others = [entry_name(other) for other in self._entries]
+        return findings.no_entry(title, others) if others else findings.no_key(title)
 
     def _is_damaged_title(self, title: bytes) -> bool:
         """True if a title is that of a meter that is read, with bit errors."""

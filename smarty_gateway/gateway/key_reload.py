@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.config.key_file import KeyFileError, load_key_ring, permission_problem
+from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyRing
 
@@ -56,10 +56,11 @@ class KeysInForce:
 
 
 def _load(path: Path) -> KeyRing:
-    problem = permission_problem(path)
+    ring = load_key_ring(path)
+    problem = key_file_problem(path, ring)
     if problem is not None:
-        raise KeyFileError(path, None, problem.removeprefix(f"{path}: "))
-    return load_key_ring(path)
+        raise problem
+    return ring
 
 
 def _version_of(path: Path | None) -> tuple[int, ...] | None:

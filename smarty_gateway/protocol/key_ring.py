@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeVar
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 
 from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.key_text import key_from_text, system_title_from_text
+from smarty_gateway.protocol.key_text import is_typo, key_from_text, system_title_from_text
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
 
 KEY_SIZE: Final = 16
@@ -139,11 +139,21 @@ class KeyRing:
         """True if the meter of this system title has an entry of its own."""
         return system_title in self._by_title
 
+    def entry_like(self, system_title: bytes) -> str | None:
+        """Return the name of an entry that may be this meter's, with a typo in it; None if there is none."""
+        name = meter_name(system_title)
+        return next(filter(lambda entry: is_typo(entry, name), map(meter_name, self._by_title)), None)
+
     def __bool__(self) -> bool:
         return bool(self._by_title or self._others)
 
     def __repr__(self) -> str:
         return f"KeyRing({len(self._by_title)} meters, {len(self._others)} keys for any other)"
+
+
+def meter_name(system_title: bytes) -> str:
+    """Return the serial number that is printed on a meter, for other meters the system title in hex."""
+    return serial_from_system_title(system_title) or system_title.hex().upper()
 
 
 def _system_title(name: object) -> bytes | None:
@@ -181,6 +191,4 @@ def _meter_key(key: object) -> MeterKey:
 
 
 def _shown(title: bytes | None) -> str:
-    if title is None:
-        return "the entry `any`"
-    return f"meter {serial_from_system_title(title) or title.hex().upper()}"
+    return "the entry `any`" if title is None else f"meter {meter_name(title)}"

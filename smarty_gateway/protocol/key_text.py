@@ -14,6 +14,7 @@ from smarty_gateway.protocol.system_title import system_title_from_serial
 #: pages, and the marks with which people and programming languages separate bytes.
 HEX_SEPARATORS: Final = re.compile(r"(?:[\s\u200b-\u200d\u2060\ufeff:,;.\-\u2010-\u2015\u2212_]|0[xX]|\\x)+")
 KEY_DIGITS: Final = 32
+_TYPO_DIGITS: Final = 2
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
 _TITLE: Final = re.compile(r"[0-9A-Fa-f]{16}")
 
@@ -33,6 +34,11 @@ def key_from_text(text: str) -> bytes:
     if len(digits) != KEY_DIGITS:
         raise KeyFormatError(f"a key has {KEY_DIGITS} hex digits, this one has {len(digits)}")
     return bytes.fromhex(digits)
+
+
+def is_typo(one: str, other: str) -> bool:
+    """True if two names of meters are not equal, but differ in at most two digits."""
+    return len(one) == len(other) and 0 < sum(a != b for a, b in zip(one, other, strict=True)) <= _TYPO_DIGITS
 
 
 def system_title_from_text(text: str) -> bytes | None:

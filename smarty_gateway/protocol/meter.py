@@ -217,8 +217,7 @@ class MeterStream(Extractor[_Verdict, Event]):
             return self._refuse(frame, Reason.SECURITY, message)
         keys = self._keys_in_use(frame.system_title)
         if not keys:
-            message = "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
-            return self._refuse(frame, Reason.NO_KEY, message)
+            return self._refuse(frame, Reason.NO_KEY, self._no_key_message(frame.system_title))
         for key in keys:
             plaintext = (
                 decrypt(frame, key) if key.verification is Verification.REQUIRED else read_by_crc(frame, key)
@@ -343,6 +342,12 @@ class MeterStream(Extractor[_Verdict, Event]):
         message = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
         return self._refuse(frame, Reason.CHECKSUM, message)
 
+    def _no_key_message(self, title: bytes) -> str:
+        near = self.keys.entry_like(title)
+        if near is not None:
+            return f"no key for this meter, but keys.yaml has an entry {near}: if that is a typo, correct it"
+        return "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
+
     def _replay_message(self, frame: Frame, key: MeterKey) -> str:
         last = self.identities.counters.last_accepted(frame.system_title, key.fingerprint)
         return f"frame counter {frame.frame_counter} is not above {last}, the last one accepted"
@@ -361,10 +366,15 @@ class MeterStream(Extractor[_Verdict, Event]):
                 Hint.WRONG_AUTHENTICATION_KEY,
                 "the encryption key is right, the authentication key is not",
             )
-        elif failed.verified_before or any(reads_as_text(frame, key) for key in keys):
+        elif any(reads_as_text(frame, key) for key in keys):
             hint, message = (
                 Hint.CORRUPT,
                 "the frame was damaged on its way; check cable and adapter if this continues",
+            )
+        elif failed.verified_before:
+            hint, message = (
+                Hint.CORRUPT,
+                "the frame was damaged on its way; if every frame fails, the operator has changed the key",
             )
         else:
             hint, message = Hint.WRONG_ENCRYPTION_KEY, "the encryption key is probably not this meter's"

@@ -5,7 +5,6 @@ The frame counter is the number of seconds since 2020, so it rises across restar
 Only after a run at `--speed` that was ahead of the real clock does it fall back.
 """
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,8 +12,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from smarty_gateway.protocol.dummy_keys import SIMULATED_SERIAL, dummy_key
 from smarty_gateway.protocol.frame import AUTHENTICATED_AND_ENCRYPTED, FRAME_PREFIX, TAG_SIZE
-from smarty_gateway.protocol.key_ring import KEY_SIZE, LUXEMBOURG_AUTHENTICATION_KEY
+from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY
 from smarty_gateway.protocol.system_title import system_title_from_serial
 from smarty_gateway.simulator.household import BEGINNING, Household
 from smarty_gateway.simulator.telegrams import BelgianText, LuxembourgText
@@ -58,7 +58,7 @@ class SimulatedMeter:
         self._text: LuxembourgText | BelgianText
         household = Household(f"{kind} {number} {seed}")
         if kind is MeterKind.LUXEMBOURG:
-            self.meter_id = f"SAG10307{number:08d}"
+            self.meter_id = f"{SIMULATED_SERIAL}{number:08d}"
             self.period = 10.0
             self.title = system_title_from_serial(self.meter_id)
             self.key = dummy_key(number)
@@ -86,11 +86,6 @@ class SimulatedMeter:
         sealed = AESGCM(key).encrypt(self.title + counter, telegram, _AAD)[: TAG_SIZE - 16]
         content = _SECURITY + counter + sealed
         return FRAME_PREFIX + self.title + b"\x82" + len(content).to_bytes(2, "big") + content
-
-
-def dummy_key(number: int) -> bytes:
-    """Return the key of a simulated Luxembourg meter, which anyone can compute, so it protects nothing."""
-    return hashlib.sha256(b"smarty-gateway simulated meter, a dummy key %d" % number).digest()[:KEY_SIZE]
 
 
 def keys_yaml(meters: Iterable[SimulatedMeter]) -> str:

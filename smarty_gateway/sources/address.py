@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import looks_like_key
+from smarty_gateway.sources.ports import lacks_folder, ports_instead
 
 
 class Kind(Enum):
@@ -106,6 +107,9 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
     except PermissionError:
         return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
     except OSError:
+        if lacks_folder(text):
+            advice = f"a port is named with its folder, as in /dev/ttyUSB0; {ports_instead(text)}"
+            raise AddressError(f"{text}: {advice}") from None
         if (path.suffix and not path.is_relative_to("/dev")) or looks_like_key(text):
             raise AddressError(f"{text}: no such file") from None
         return Address(Kind.SERIAL, str(path), path=path)

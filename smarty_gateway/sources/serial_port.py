@@ -19,12 +19,12 @@ import serial
 from serial.serialposix import PosixPollSerial
 
 from smarty_gateway.sources.address import Address, Kind, LineSettings
+from smarty_gateway.sources.ports import ports_instead
 from smarty_gateway.sources.source import READ_SECONDS, Cause, SourceLost
 
 #: For RFC 2217, whose reads cannot be interrupted.
 _LENT_SECONDS: Final = 1.0
 _CHUNK: Final = 4096
-_BY_ID: Final = Path("/dev/serial/by-id")
 #: What pyserial and the operating system raise when an adapter is pulled out.
 _FOREIGN: Final = (serial.SerialException, OSError, termios.error, ValueError, TypeError)
 
@@ -120,7 +120,7 @@ class SerialSource:
         cause = Cause.UNFIT
         message = f"the port cannot be opened: {os.strerror(number) if number else error}"
         if number in (errno.ENOENT, errno.ENXIO, errno.ENODEV):
-            message, cause = f"the port is not there: plug the adapter in{ports_there(path)}", Cause.AWAY
+            message, cause = f"the port is not there; {ports_instead(str(path))}", Cause.AWAY
         elif number in (errno.EACCES, errno.EPERM):
             message, cause = f"no permission to read the port: {_permission_advice(path)}", Cause.PERMISSION
         elif number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "lock" in str(error):
@@ -138,16 +138,6 @@ def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
     if data and (waiting := port.in_waiting):
         data += port.read(waiting)
     return data
-
-
-def ports_there(missing: Path) -> str:
-    """Return the other ports of this machine, for a message."""
-    found = sorted(str(path) for path in _BY_ID.glob("*")) if _BY_ID.is_dir() else []
-    found = found or [
-        str(path) for pattern in ("ttyUSB*", "ttyACM*") for path in sorted(Path("/dev").glob(pattern))
-    ]
-    found = [name for name in found if name != str(missing)]
-    return f" (there are: {', '.join(found[:4])})" if found else ""
 
 
 def _permission_advice(path: Path) -> str:

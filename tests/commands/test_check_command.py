@@ -146,16 +146,18 @@ def test_unencrypted_readings_on_the_network_are_warned_about() -> None:
 
 
 def test_a_port_whose_name_can_change_is_warned_about_with_its_lasting_name(tmp_path: Path) -> None:
-    config = config_from_options("/dev/ttyUSB7")
-    (message,) = warnings(config, tmp_path / "missing")
+    (message,) = warnings(config_from_options("/dev/ttyUSB7"))
     assert "/dev/serial/by-id/" in message
-    (tmp_path / "usb-other").symlink_to("/dev/ttyUSB8")
-    link = tmp_path / "usb-FTDI"
-    link.symlink_to("/dev/ttyUSB7")
-    (message,) = warnings(config, tmp_path)
+    for port in ("ttyUSB7", "ttyUSB8"):
+        (tmp_path / port).touch()
+    link = tmp_path / "serial/by-id/usb-FTDI"
+    link.parent.mkdir(parents=True)
+    (link.parent / "usb-other").symlink_to(tmp_path / "ttyUSB8")
+    link.symlink_to(tmp_path / "ttyUSB7")
+    (message,) = warnings(config_from_options(f"{tmp_path}/ttyUSB7"))
     assert message.endswith(f"write {link}")
-    assert len(warnings(config_from_options("/dev/ttyACM0"), tmp_path)) == 1
-    assert warnings(config_from_options("/dev/ttyS0"), tmp_path) == []
+    assert len(warnings(config_from_options("/dev/ttyACM0"))) == 1
+    assert warnings(config_from_options("/dev/ttyS0")) == []
 
 
 def test_passwords_that_are_missing_or_open_to_others_are_warned_about(tmp_path: Path) -> None:

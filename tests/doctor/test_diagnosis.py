@@ -5,8 +5,8 @@ import random
 import pytest
 
 from smarty_gateway.doctor.diagnosis import Diagnosis
-from smarty_gateway.doctor.findings import Code
 from smarty_gateway.doctor.healthy_meter import country_of, missing_from, phases_of
+from smarty_gateway.doctor.kinds import Code
 from smarty_gateway.doctor.line_search import LINES_TO_TRY
 from smarty_gateway.doctor.signal_faults import Kind, Signal, examine, parity_of
 from smarty_gateway.protocol.decoder import DecodedTelegram, decode

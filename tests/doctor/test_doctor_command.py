@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.doctor.findings import Code
+from smarty_gateway.doctor.kinds import Code
 from tests.support.commands import ROOT, environment, smarty_gateway
 from tests.support.doctor_runs import (
     BARN,

@@ -305,7 +305,7 @@ def test_an_encrypted_meter_that_sends_plaintext(diagnose: Diagnose, keys: Keys)
 def test_a_meter_that_changes_to_plaintext(diagnose: Diagnose, keys: Keys) -> None:
     run = diagnose(house(1), house(2), luxembourg(31), key_file=keys(any=HOUSE_KEY))
     assert run.codes == ["plaintext", "healthy"]
-    assert run.status == 0
+    assert run.status == 1
 
 
 def test_dlms_in_hdlc_is_named(diagnose: Diagnose) -> None:
@@ -356,7 +356,69 @@ def test_one_damaged_line_of_a_capture(diagnose: Diagnose, keys: Keys) -> None:
     assert run.findings[1]["text"].startswith("1 line of this recording cannot be read and was skipped")
 
 
-# The configuration
+# The files
+
+
+def test_a_key_file_that_others_can_read_is_a_fault(diagnose: Diagnose, keys: Keys) -> None:
+    path = keys(**{HOUSE: NOBODYS_KEY})
+    path.chmod(0o644)
+    run = diagnose(house(1, NOBODYS_KEY), house(2, NOBODYS_KEY), key_file=path)
+    assert run.codes == ["healthy", "key-file-mode"]
+    assert [finding["is_fault"] for finding in run.findings] == [False, True]
+    assert "Nothing is wrong" not in run.first
+    assert run.findings[1]["advice"] == f"Type: chmod 600 {path}"
+    assert "warning" not in run.errors
+    assert run.status == 1
+
+
+def test_a_key_file_of_published_dummies_may_be_read_by_others(diagnose: Diagnose, keys: Keys) -> None:
+    path = keys(**{HOUSE: HOUSE_KEY, BARN: BARN_KEY})
+    path.chmod(0o644)
+    run = diagnose(house(1), house(2), key_file=path)
+    assert (run.codes, run.status) == (["healthy"], 0)
+
+
+@pytest.mark.parametrize("entry", [HOUSE, "any"])
+def test_the_dummy_key_of_the_example_is_called_a_dummy(diagnose: Diagnose, keys: Keys, entry: str) -> None:
+    run = diagnose(house(1, NOBODYS_KEY), house(2, NOBODYS_KEY), key_file=keys(**{entry: HOUSE_KEY}))
+    assert (run.codes, run.status) == (["dummy-key"], 1)
+    assert f"the entry {entry}" in run.first
+
+
+@pytest.mark.parametrize("typo", ["SAG1030700012346", "SAG1030700012354", "SAG1030700011245"])
+@pytest.mark.parametrize("has_dummy", [True, False])
+def test_an_entry_with_a_typo_in_its_serial_number_is_named(
+    diagnose: Diagnose,
+    keys: Keys,
+    typo: str,
+    has_dummy: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    entries = {typo: NOBODYS_KEY, **({"any": HOUSE_KEY} if has_dummy else {})}
+    run = diagnose(house(1, NOBODYS_KEY), house(2, NOBODYS_KEY), key_file=keys(**entries))
+    assert (run.codes, run.status) == (["other-meter"], 1)
+    assert "typo" in run.first
+    assert f"from {typo} to {HOUSE}" in run.first
+    assert "swapped" not in run.first
+
+
+def test_a_typo_in_serial_number_and_key_is_named(diagnose: Diagnose, keys: Keys) -> None:
+    run = diagnose(house(1), house(2), key_file=keys(SAG1030700012346=NOBODYS_KEY))
+    assert run.codes == ["other-meter"]
+    assert "SAG1030700012346, which is nearly the same" in run.first
+    assert run.errors.count("but keys.yaml has an entry SAG1030700012346: if that is a typo") == 2
+
+
+def test_the_serial_number_of_a_quite_different_meter_is_not_called_a_typo(
+    diagnose: Diagnose, keys: Keys
+) -> None:
+    run = diagnose(house(1), house(2), key_file=keys(SAG1030700099999=NOBODYS_KEY))
+    assert run.codes == ["other-meter"]
+    assert "nearly" not in run.first
+
+
+def test_a_wrong_key_leads_to_the_change_of_the_key_by_the_operator(diagnose: Diagnose, keys: Keys) -> None:
+    run = diagnose(house(1), house(2), key_file=keys(**{HOUSE: NOBODYS_KEY}))
+    assert "the operator has probably changed the key" in run.first
 
 
 def test_the_key_file_that_the_configuration_names(tmp_path: Path, diagnose: Diagnose, keys: Keys) -> None:
@@ -383,7 +445,7 @@ def test_a_faulty_configuration(tmp_path: Path, diagnose: Diagnose, keys: Keys) 
     (tmp_path / "gateway.yaml").write_text("meter: []\n", "utf-8")
     run = diagnose(house(1), house(2))
     assert run.codes == ["healthy", "configuration"]
-    assert run.status == 0
+    assert run.status == 1
     assert "Nothing is wrong" not in run.first
     assert "gateway.yaml:1" in run.findings[1]["text"]
     assert "smarty-gateway check" in run.findings[1]["advice"]

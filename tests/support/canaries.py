@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.simulator.meters import dummy_key
+from smarty_gateway.protocol.dummy_keys import dummy_key
 from tests.support.streams import OTHER_KEY
 from vectors.building_blocks import BARN_KEY, HOUSE_KEY
 

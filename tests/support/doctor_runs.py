@@ -90,7 +90,7 @@ class Run:
         self.errors = done.stderr.decode()
         assert done.stdout, self.errors
         self.report: dict[str, Any] = json.loads(done.stdout)
-        self.findings: list[dict[str, str]] = self.report["findings"]
+        self.findings: list[dict[str, Any]] = self.report["findings"]
         self.codes = [finding["code"] for finding in self.findings]
         self.first = self.findings[0]["text"] + " " + self.findings[0]["advice"]
 
