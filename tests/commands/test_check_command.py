@@ -1,16 +1,19 @@
 """`smarty-gateway check`: all faults of both files at once, and nothing is started."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.config.gateway_file import config_from_options, load_config
 from smarty_gateway.config.warnings import warnings
-from tests.support.commands import ROOT, smarty_gateway
+from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from tests.support.commands import ROOT, SAMPLE_KEYS, smarty_gateway
 
-KEY = "0F1E2D3C4B5A69788796A5B4C3D2E1F0"
+KEY = "4D3C2B1A09F8E7D6C5B4A39281706F5E"
 SERIAL = "SAG1030700012345"
-GATEWAY = "meters:\n  - source: /dev/ttyS0\n"
+GATEWAY = "meters:\n  - source: /dev/null\n"
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
@@ -28,7 +31,43 @@ def check(folder: Path, *arguments: object) -> tuple[int, str, list[str]]:
 
 def test_the_template_for_users_has_no_fault(tmp_path: Path) -> None:
     template = write(tmp_path / "keys.example.yaml", (ROOT / "keys.example.yaml").read_text("utf-8"))
-    assert check(tmp_path, "--keys", template.name) == (0, "keys.example.yaml: good, 3 keys\n", [])
+    status, out, errors = check(tmp_path, "--keys", template.name)
+    assert status == 0
+    assert out.startswith("keys.example.yaml: valid, 3 keys, but with published dummies")
+    assert "SAG1030700012345, SAG1030700011111, any; write the keys from" in out
+    assert [line.split(":")[0] for line in errors] == ["note"]
+
+
+def test_a_dummy_that_was_left_beside_a_key_is_named(tmp_path: Path) -> None:
+    dummy = "000102030405060708090A0B0C0D0E0F"
+    write(tmp_path / "keys.yaml", f"keys:\n  {SERIAL}: {KEY}\n  any: {dummy}\n")
+    _, out, _ = check(tmp_path)
+    assert "valid, 2 keys, but with published dummies, which open no real meter: any;" in out
+
+
+def test_the_keys_of_the_simulator_are_called_dummies(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", keys_yaml([SimulatedMeter(MeterKind.LUXEMBOURG, 7)]))
+    assert "no real meter: SAG1030700000007;" in check(tmp_path)[1]
+
+
+def test_the_unedited_template_of_the_configuration_is_not_called_good(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", (ROOT / "deploy/gateway.example.yaml").read_text("utf-8"))
+    status, out, errors = check(tmp_path)
+    assert (status, out) == (0, "gateway.yaml: valid, 1 meter, but a port is not there\n")
+    port = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
+    assert errors[0].startswith(f"warning: {port}: this port is not there; ")
+
+
+def test_which_files_were_looked_for_and_not_found_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n")
+    (note,) = check(tmp_path)[2]
+    assert note.startswith(
+        "note: no configuration was found (gateway.yaml, /etc/smarty-gateway/gateway.yaml)"
+    )
+    (tmp_path / "keys.yaml").unlink()
+    write(tmp_path / "gateway.yaml", GATEWAY)
+    (note,) = check(tmp_path)[2]
+    assert note.startswith("note: no key file was found (keys.yaml, /etc/smarty-gateway/keys.yaml)")
 
 
 def test_both_files_are_found_in_the_working_folder(tmp_path: Path) -> None:
@@ -99,13 +138,43 @@ def test_one_good_file_is_called_good_where_the_other_is_not(tmp_path: Path) -> 
 
 def test_warnings_do_not_change_the_exit_status(tmp_path: Path) -> None:
     write(tmp_path / "gateway.yaml", GATEWAY + "outputs: {mqtt: {url: mqtt://broker.example}}\n")
-    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n", 0o644)
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n")
     status, out, errors = check(tmp_path)
     assert status == 0
     assert out.count("good") == 2
-    assert [line.split(" ")[0] for line in errors] == ["warning:", "warning:"]
+    assert [line.split(" ")[0] for line in errors] == ["warning:"]
     assert "mqtts://" in errors[0]
-    assert "chmod 600" in errors[1]
+
+
+def test_a_key_file_that_others_can_read_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", GATEWAY)
+    write(tmp_path / "keys.yaml", f"keys:\n  any: {KEY}\n", 0o644)
+    status, out, errors = check(tmp_path)
+    assert (status, out) == (78, "gateway.yaml: good, 1 meter\n")
+    assert errors == ["keys.yaml: others on this machine can read the keys in it; type: chmod 600 keys.yaml"]
+
+
+def test_a_key_file_of_dummies_needs_no_protection(tmp_path: Path) -> None:
+    status, out, errors = check(tmp_path, "--keys", SAMPLE_KEYS)
+    assert status == 0
+    assert "published dummies" in out
+    assert [line.split(":")[0] for line in errors] == ["note"]
+
+
+@pytest.mark.parametrize("key", [KEY, "000102030405060708090A0B0C0D0E0F"])
+def test_every_command_has_the_same_answer_for_a_named_pipe_of_keys(tmp_path: Path, key: str) -> None:
+    pipe = tmp_path / "keys.yaml"
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    (tmp_path / "empty.bin").touch()
+    answers = {}
+    for command in (("check",), ("decode", "empty.bin"), ("doctor", "empty.bin", "--format", "json")):
+        writer = threading.Thread(target=pipe.write_text, args=(f"keys:\n  any: {key}\n",))
+        writer.start()
+        done = smarty_gateway(*command, "--keys", pipe, folder=tmp_path)
+        writer.join()
+        answers[command[0]] = b"chmod 600" in done.stdout + done.stderr
+    assert answers == dict.fromkeys(("check", "decode", "doctor"), key == KEY)
 
 
 def test_an_encrypted_meter_without_any_key_file_is_warned_about(tmp_path: Path) -> None:

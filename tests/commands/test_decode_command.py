@@ -149,6 +149,8 @@ def test_lines_of_a_capture_that_were_wrapped_are_said(tmp_path: Path) -> None:
 
 
 def test_a_key_file_that_others_can_read_is_warned_about_and_used(keys: Path) -> None:
+    # Beside the published dummies a key that is nobody's.
+    keys.write_text(keys.read_text("utf-8") + f"  any: {'5F' * 16}\n", "utf-8")
     keys.chmod(0o644)
     done = smarty_gateway("decode", "--keys", keys, SAMPLE)
     assert done.returncode == 0

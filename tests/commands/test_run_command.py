@@ -694,7 +694,7 @@ def test_what_is_wrong_at_the_start_is_one_line(
     folder: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     (folder / "bad.yaml").write_text("metres: []\n", "utf-8")
-    shutil.copy(folder / "keys.yaml", folder / "open.yaml")
+    (folder / "open.yaml").write_text(f"keys:\n  any: {'5F' * 16}\n", "utf-8")
     (folder / "open.yaml").chmod(0o644)
     done = smarty_gateway(*arguments, folder=folder, data=b"")
     assert done.returncode == status, done.stderr

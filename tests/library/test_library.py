@@ -265,6 +265,7 @@ def test_an_error_of_a_key_file_comes_from_another_process_unchanged(tmp_path: P
 
 @pytest.mark.parametrize("load", [smarty_gateway.load_keys, lambda keys: smarty_gateway.read(b"", keys=keys)])
 def test_a_key_file_that_others_can_read_causes_a_warning(keys: Path, load: Callable[[Path], object]) -> None:
+    keys.write_text(f"keys:\n  {SERIAL}: {'5F' * 16}\n", "ascii")
     keys.chmod(0o644)
     with pytest.warns(UserWarning, match="chmod 600") as caught:
         load(keys)
