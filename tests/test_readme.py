@@ -118,7 +118,7 @@ def test_a_meter_gets_to_the_broker_with_setup_and_run(folder: Path, port: PtyPo
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         with typed(RUN, folder):
-            subscriber.wait_for("smarty/meter/state")
+            subscriber.wait_for("smarty/house/state")
             subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
 
 
