@@ -7,6 +7,7 @@ Most users who fail with a meter fail before the first telegram, and all they se
 import argparse
 import contextlib
 import json
+import shutil
 import textwrap
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from smarty_gateway.config.gateway_file import find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.doctor.diagnosis import Diagnosis
-from smarty_gateway.doctor.findings import Finding
+from smarty_gateway.doctor.findings import Finding, counted
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
@@ -31,6 +32,7 @@ from smarty_gateway.sources.source import Cause, Source, SourceEnded, SourceLost
 #: Two telegrams of a meter that sends every 10 s, and the rest of one that began before.
 DEFAULT_SECONDS: Final = 25.0
 _REOPEN_SECONDS: Final = 0.5
+#: Longer lines are hard to read.
 _WIDTH: Final = 88
 
 
@@ -166,8 +168,9 @@ class _Listening:
                 self._has_opened = True
                 self._read_until_other_line(source)
             except SourceLost as lost:
-                self._show_line(str(lost))
                 self._diagnosis.note_lost(lost, while_listening=self._has_opened)
+                self._show(self._diagnosis.take_new_events())
+                self._show_line(str(lost))
                 if not self._has_opened or lost.cause is not Cause.AWAY:
                     return
                 time.sleep(min(_REOPEN_SECONDS, max(0.0, self._ends - time.monotonic())))
@@ -191,6 +194,7 @@ class _Listening:
 
     def _change_line(self, other: LineSettings) -> None:
         """Go on with other settings; a meter that sends every 10 s needs time at each."""
+        self._show(self._diagnosis.take_new_events())
         self._show_line(f"only garbage at {self._line}, trying {other}")
         self._line = other
         if other not in self._lines:
@@ -205,8 +209,11 @@ class _Listening:
     def _progress(self) -> str:
         at = f" at {self._line}" if len(self._lines) > 1 else ""
         left = max(0.0, self._ends - time.monotonic())
-        counted = f"{self._diagnosis.size:,} bytes, {self._diagnosis.telegrams} telegrams"
-        return f"listening to {self._address}{at}: {left:.0f} s left, {counted}"
+        size, telegrams = (
+            counted(self._diagnosis.size, "byte"),
+            counted(self._diagnosis.telegrams, "telegram"),
+        )
+        return f"listening to {self._address}{at}: {left:.0f} s left, {size}, {telegrams}"
 
     def _show(self, events: Iterator[Event]) -> None:
         for event in events:
@@ -222,16 +229,18 @@ class _Listening:
 
 
 def _print_findings(findings: list[Finding]) -> None:
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
     for number, found in enumerate(findings, 1):
         if number > 1:
             print()
-        print(_paragraph(f"{number}. {found.text}", "   "))
+        print(_paragraph(f"{number}. {found.text}", width))
         if found.advice:
-            print(_paragraph(f"   What to do: {found.advice}", "   "))
+            print(_paragraph(f"   What to do: {found.advice}", width))
         print(f"   [{found.code}]")
 
 
-def _paragraph(text: str, indent: str) -> str:
+def _paragraph(text: str, width: int) -> str:
+    # A path or a line to type stays whole: the terminal wraps it, and it can be copied.
     return textwrap.fill(
-        printable(text), _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        printable(text), width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False
     )

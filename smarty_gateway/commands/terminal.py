@@ -1,6 +1,7 @@
 """What commands print beside their result: lines on standard error, and a status line that is overwritten."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import Final
 from smarty_gateway.safe_text import printable
 
 _SHOWN_SECONDS: Final = 1.0
+#: Where a terminal does not know its width.
+_COLUMNS: Final = 80
 
 
 def say(line: str) -> None:
@@ -31,13 +34,28 @@ class StatusLine:
             return
         self._last = now
         self._is_shown = True
-        _write(f"\r\x1b[K{printable(text())}, Ctrl-C ends")
+        _write(f"\r\x1b[K{_fitting(printable(text()))}")
 
     def clear(self) -> None:
         """Remove the line, so that another one can be printed."""
         if self._is_shown:
             self._is_shown = False
             _write("\r\x1b[K")
+
+
+def _fitting(text: str) -> str:
+    """Return what fits into one line: what wraps is not overwritten. The end, with the numbers, is kept."""
+    room = _columns() - 1
+    if len(text) > room:
+        return f"…{text[len(text) - room + 1 :]}"
+    hint = ", Ctrl-C ends"
+    return text + hint if len(text + hint) <= room else text
+
+
+def _columns() -> int:
+    with contextlib.suppress(OSError):
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    return _COLUMNS
 
 
 def _write(text: str) -> None:

@@ -6,6 +6,7 @@ message shows a part of a key.
 
 import contextlib
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,8 @@ from typing import Final
 
 import yaml
 
-from smarty_gateway.config.settings import Form, Section, choice, setting
+from smarty_gateway.config.other_words import advice_for
+from smarty_gateway.config.settings import Form, Section, choice, setting, settings_of
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
 from smarty_gateway.protocol.dummy_keys import holds_only_dummies
 from smarty_gateway.protocol.errors import KeyFormatError
@@ -26,8 +28,11 @@ from smarty_gateway.protocol.key_ring import (
     Secret,
     Verification,
 )
-from smarty_gateway.protocol.key_text import HEX_SEPARATORS, key_from_text, system_title_from_text
+from smarty_gateway.protocol.key_text import HEX_SEPARATORS, KEY_DIGITS, key_from_text, system_title_from_text
 
+_NO_BLANK: Final = (
+    "a blank is missing behind the colon; write the serial number, a colon, a blank and the key"
+)
 DEFAULT_KEY_FILES: Final = (Path("keys.yaml"), Path("/etc/smarty-gateway/keys.yaml"))
 
 
@@ -101,13 +106,15 @@ def read_key_file(path: Path) -> tuple[KeyRing, list[UnusableFileError]]:
 
 
 def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
+    if isinstance(node, yaml.ScalarNode) and re.search(r"\w:\w", node.value):
+        file.fail(node, _NO_BLANK)
     if not isinstance(node, yaml.MappingNode) or not node.value:
         file.fail(node, "there is no key; write one line per meter: its serial number, a colon, the key")
     entries: dict[bytes | None, tuple[MeterKey, ...]] = {}
     lines: dict[bytes | None, int] = {}
     for name, value in file.pairs(node):
         with file.collected(), _key_errors(file, name):
-            title = system_title_from_text(name.value)
+            title = _read_title(file, name)
             if title in lines:
                 file.fail(
                     name, f"this meter already has an entry in line {lines[title]}; keep one of the two"
@@ -117,6 +124,24 @@ def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
     others = entries.pop(None, ())
     # An entry whose keys are all faulty is empty.
     return KeyRing({title: keys for title, keys in entries.items() if title is not None and keys}, others)
+
+
+def _read_title(file: YamlFile, node: yaml.ScalarNode) -> bytes | None:
+    name = node.value
+    if name in settings_of(_Entry) or advice_for(_Entry.__name__, name) is not None:
+        file.fail(node, "this is the name of a key, not of a meter; write the meter's serial number here")
+    meter, colon, key = name.rpartition(":")
+    if colon and len(key) >= KEY_DIGITS and _names_meter(meter):
+        file.fail(node, _NO_BLANK)
+    return system_title_from_text(name)
+
+
+def _names_meter(text: str) -> bool:
+    try:
+        system_title_from_text(text)
+    except KeyFormatError:
+        return False
+    return True
 
 
 def _read_entry(file: YamlFile, node: yaml.Node) -> tuple[MeterKey, ...]:
@@ -153,8 +178,13 @@ def _read_encryption_key(file: YamlFile, node: yaml.Node, text: str) -> MeterKey
 
 
 def _read_authentication_key(file: YamlFile, node: yaml.Node, _: str) -> Secret:
+    text = _text(file, node)
+    if re.fullmatch(r"30[0-9A-Fa-f]{32}", HEX_SEPARATORS.sub("", text)):
+        file.fail(
+            node, "this is the AAD: leave out the 30 at its beginning, the rest is the authentication key"
+        )
     with _key_errors(file, node):
-        return Secret(key_from_text(_text(file, node)))
+        return Secret(key_from_text(text))
 
 
 def _text(file: YamlFile, node: yaml.Node) -> str:

@@ -17,7 +17,8 @@ from typing import Any, Final, Generic, TypeVar, overload
 
 import yaml
 
-from smarty_gateway.config.yaml_file import YamlFile, line_of, shown
+from smarty_gateway.config.other_words import advice_for
+from smarty_gateway.config.yaml_file import YamlFile, lacks_blank, line_of, shown
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import looks_like_key
 
@@ -112,17 +113,21 @@ class Section(Generic[T]):
         self._kind = kind
         known = settings_of(kind)
         if not isinstance(node, yaml.MappingNode):
+            if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
+                file.fail(node, "a blank is missing behind the colon; write `name: value`")
             file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
+        advice: list[str] = []
         for name, value in file.pairs(node):
             if name.value not in known:
-                near = difflib.get_close_matches(name.value[:100].lower(), known, n=1, cutoff=0.0)
-                file.note(name, f"{shown(name.value)} is not a known key; did you mean {near[0]!r}?")
+                advice.append(_meant(name.value, kind, known))
+                file.note(name, f"{shown(name.value)} is not a known key; {advice[-1]}")
                 continue
             self.nodes[name.value] = value
             with file.collected():
                 self.values[name.value] = known[name.value].form.read(file, value, name.value)
         for key, one in known.items():
-            if one.default is MISSING and key not in self.nodes:
+            is_advised = any(f"`{key}" in words for words in advice)
+            if one.default is MISSING and key not in self.nodes and not is_advised:
                 file.note(node, f"{key} is missing; add a line such as `{key}: {one.example}`")
 
     def line(self, key: str) -> int:
@@ -145,6 +150,18 @@ class Section(Generic[T]):
         if any(one.default is MISSING and one.field not in arguments for one in known.values()):
             return None
         return self._kind(**arguments)
+
+
+def _meant(name: str, kind: type, known: Mapping[str, object]) -> str:
+    """Return what to write instead of a name that is not known."""
+    if lacks_blank(name, known):
+        return "a blank is missing behind the colon; write `name: value`"
+    if (stripped := name.lstrip("-\u2013\u2014\u00a0 ")) != name and stripped in known:
+        return f"write blanks, or a dash and a blank, before `{stripped}`"
+    if (advice := advice_for(kind.__name__, name)) is not None:
+        return advice
+    near = difflib.get_close_matches(name[:100].lower(), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"the keys here are: {', '.join(known)}"
 
 
 def _built(value: object) -> object:

@@ -15,6 +15,7 @@ from typing import NoReturn
 import yaml
 
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
+from smarty_gateway.config.yaml_faults import explain
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -82,13 +83,18 @@ class YamlFile:
             UnusableFileError: it cannot be read or is not YAML; nothing of its content is shown.
         """
         try:
-            root = yaml.compose(read_small_file(self.path), Loader=yaml.SafeLoader)
+            data = read_small_file(self.path)
         except UnreadableFileError as error:
             self.fail(None, f"the {self._what} cannot be read: {error}")
+        try:
+            root = yaml.compose(data, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            advice = "check the indentation, quotes, colons and tabs in this line and those above"
-            self.fail(None if mark is None else mark.line + 1, f"this is not valid YAML; {advice}")
+            self.fail(*explain(data.decode("utf-8-sig", "replace"), error))
+        except yaml.reader.ReaderError as error:
+            if "special characters" in error.reason:
+                line = data.decode("utf-8-sig", "replace").count("\n", 0, error.position) + 1
+                self.fail(line, "there is an invisible control character here; type this line again")
+            self.fail(None, "this is not UTF-8 text; save the file as UTF-8")
         except (yaml.YAMLError, UnicodeDecodeError):
             self.fail(None, "this is not UTF-8 text; save the file as UTF-8")
         except RecursionError:
@@ -134,6 +140,11 @@ class YamlFile:
 
     def _new_error(self, place: yaml.Node | int | None, message: str) -> UnusableFileError:
         return self._error(self.path, line_of(place) if isinstance(place, yaml.Node) else place, message)
+
+
+def lacks_blank(text: str, names: Iterable[str]) -> bool:
+    """True if a text is `name:value` with one of these names, so that YAML took it for a name or value."""
+    return text.partition(":")[0].strip() in names and ":" in text
 
 
 def line_of(node: yaml.Node) -> int:

@@ -95,6 +95,7 @@ class Diagnosis:
         self._search = LineSearch()
         self._unreadable_lines = 0
         self._of_files: list[Finding] = []
+        self._new_events: list[Event] = []
 
     # What is observed
 
@@ -112,7 +113,13 @@ class Diagnosis:
         self.size += len(data)
         self._search.take(data, now)
         self._read(data, now)
-        return self._take_events(now)
+        self._take_events(now)
+        return self.take_new_events()
+
+    def take_new_events(self) -> Iterator[Event]:
+        """Return the events that were not returned yet, as after a loss or a change of settings."""
+        new, self._new_events = self._new_events, []
+        return iter(new)
 
     def _read(self, data: bytes, now: float | None = None) -> None:
         data = self._parity.strip(data)
@@ -134,16 +141,17 @@ class Diagnosis:
         self._seconds = seconds or 0.0
         if at_end:
             self._settle()
-        events = self._take_events(None)
+        self._take_events(None)
         if at_end:
             self._damage.take_rest(self.size)
-        return events
+        return self.take_new_events()
 
     def note_lost(self, lost: SourceLost, *, while_listening: bool) -> None:
         """Record that the source could not be opened, or went away."""
         if while_listening:
             self._lost.append(str(lost))
             self._settle()
+            self._take_events(None)
         else:
             self._cannot_open = lost
 
@@ -175,15 +183,13 @@ class Diagnosis:
 
     # What follows from it
 
-    def _take_events(self, now: float | None) -> Iterator[Event]:
-        taken = []
+    def _take_events(self, now: float | None) -> None:
         while (event := self._stream.next_event()) is not None:
             if isinstance(event, MeterTelegram):
                 self._take_telegram(event, now)
             else:
                 self._take_rejection(event)
-            taken.append(event)
-        return iter(taken)
+            self._new_events.append(event)
 
     def _take_telegram(self, telegram: MeterTelegram, now: float | None) -> None:
         self._search.note_proof()

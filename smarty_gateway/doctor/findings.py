@@ -248,8 +248,8 @@ def no_key(title: bytes) -> Finding:
         "there is no key for it. Cable and port work.",
         f"Compare the serial number with the one printed on the meter. Ask your grid operator (DSO) for the "
         f"P1 encryption key of {name}, 32 hex digits; it may take some days. {LUXEMBOURG_CONTACTS} Then "
-        "write a file keys.yaml with the two lines `keys:` and "
-        f"`  {name}: ` followed by the key, and type: chmod 600 keys.yaml",
+        "write a file keys.yaml with the line `keys:` and, below it and two blanks to the right, the line "
+        f"`{name}: KEY`, and type: chmod 600 keys.yaml",
     )
 
 
@@ -312,7 +312,7 @@ def dummy_key(title: bytes, entry: str) -> Finding:
         f"The frames come from the meter {name_of(title)}, and {what} holds a published dummy key, which "
         "opens no real meter.",
         f"Ask your grid operator (DSO) for the P1 encryption key of {name}, 32 hex digits. "
-        f"{LUXEMBOURG_CONTACTS} Then replace the dummy: write the line `  {name}: ` followed by the key.",
+        f"{LUXEMBOURG_CONTACTS} Then replace the dummy by the line `{name}: KEY`.",
     )
 
 

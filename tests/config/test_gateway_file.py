@@ -281,7 +281,7 @@ def test_a_fault_is_reported_with_its_line_and_what_to_write(
         ("telegrams: 1", "true or false"),
         ("cert_file: a.pem", "key_file"),
         ("key_file: a.pem", "cert_file"),
-        ("password: hunter2", "did you mean 'password_file'"),
+        ("password: hunter2", "as `password_file: mqtt.password`"),
         ("password_file: [hunter2]", "path"),
     ],
 )

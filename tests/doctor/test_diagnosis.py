@@ -139,6 +139,16 @@ def test_all_settings_are_tried_and_then_the_usual_ones_again() -> None:
     assert tried == [*LINES_TO_TRY, DSMR4_LINE]
 
 
+def test_what_ends_with_a_change_of_settings_is_shown() -> None:
+    diagnosis = new_diagnosis(is_live=True, is_serial=True)
+    diagnosis.begin_listening(0.0)
+    unfinished = b"\xdb\x08" + bytes(range(0xA0, 0xA8)) + b"\x82\x01\x00\x30"
+    assert list(diagnosis.receive(unfinished + random.Random(1).randbytes(100), 5.0)) == []
+    assert diagnosis.next_line(6.0) is not None
+    assert [str(event).split()[1] for event in diagnosis.take_new_events()] == ["malformed"]
+    assert list(diagnosis.take_new_events()) == []
+
+
 def test_the_rest_of_a_telegram_that_began_before_changes_no_settings() -> None:
     diagnosis = new_diagnosis(is_live=True, is_serial=True)
     diagnosis.begin_listening(0.0)

@@ -298,6 +298,51 @@ def test_a_terminal_shows_a_countdown_and_ctrl_c_ends_it_with_a_report(tmp_path:
     assert doctor.returncode == 1
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_report_is_wrapped_at_the_width_of_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    (tmp_path / "recording.bin").write_bytes(house(1))
+    lines = smarty_gateway("doctor", "recording.bin", folder=tmp_path).stdout.decode().splitlines()
+    assert min(columns, 88) - 14 < max(map(len, lines)) <= min(columns, 88)
+
+
+@pytest.mark.parametrize("columns", [24, 40, 60, 120])
+def test_the_countdown_fits_into_one_line_and_keeps_its_numbers(tmp_path: Path, columns: int) -> None:
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with (
+        port_sending(lambda *_: b"") as port,
+        subprocess.Popen(
+            [sys.executable, "-m", "smarty_gateway", "doctor", port, "--seconds", "600"],
+            stdout=subprocess.DEVNULL,
+            stderr=slave,
+            cwd=tmp_path,
+            env=environment() | {"PYTHONPATH": str(ROOT)},
+        ) as doctor,
+    ):
+        os.close(slave)
+        shown = read_until(master, b"0 telegrams").decode()
+        doctor.send_signal(signal.SIGINT)
+        doctor.wait(LIMIT)
+    os.close(master)
+    line = shown.partition("\x1b[K")[2]
+    assert len(line) < columns
+    assert "0 bytes, 0 telegrams" in line
+
+
+def test_what_came_before_a_loss_is_shown_before_it(tmp_path: Path, keys: Keys) -> None:
+    def send_and_close(client: socket.socket, _: threading.Event) -> None:
+        client.sendall(house(1) + house(2)[:300])
+
+    with tcp_sending(send_and_close) as address:
+        run = Run(address, "--seconds", "1.5", "--keys", keys(**{HOUSE: HOUSE_KEY}), folder=tmp_path)
+    said = [line for line in run.errors.splitlines() if "rejected" in line or "closed" in line]
+    assert "rejected malformed" in said[0]
+    assert "closed the connection" in said[1]
+
+
 def test_the_tests_that_the_table_names_are_here() -> None:
     table = (ROOT / "tests/doctor/protocol.md").read_text("utf-8")
     named = set(re.findall(r"`(test_\w+)`", table))

@@ -321,3 +321,25 @@ def test_titles_of_another_scheme_stand_for_no_serial_number() -> None:
     for serial in ("SAG9990700012345", "SAG1031600012345", "SAG10307", ""):
         with pytest.raises(KeyFormatError):
             system_title_from_serial(serial)
+
+
+@pytest.mark.parametrize(
+    ("entry", "meter", "is_like"),
+    [
+        ("SAG1030700012345", "SAG1030700012346", True),
+        ("SAG1030700012345", "SAG1030700012354", True),
+        ("SAG1030700012345", "SAG1030700012366", True),
+        ("SAG1030700012345", "SAG1030700012345", False),
+        ("SAG1030700012345", "SAG1030700012666", False),
+    ],
+)
+def test_an_entry_that_differs_in_at_most_two_digits_is_like_the_meter(
+    entry: str, meter: str, *, is_like: bool
+) -> None:
+    ring = KeyRing({entry: KEY})
+    assert ring.entry_like(system_title_from_serial(meter)) == (entry if is_like else None)
+
+
+def test_an_aad_in_the_place_of_the_authentication_key_is_recognised(key_file: Path) -> None:
+    entry = f"{{encryption_key: {KEY}, authentication_key: 30{OTHER}}}"
+    assert "leave out the 30 at its beginning" in error(key_file, f"keys:\n  any: {entry}\n")

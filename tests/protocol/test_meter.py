@@ -170,6 +170,12 @@ def test_the_hint_of_a_failed_tag_tells_damage_once_the_key_has_proven_right() -
     assert hints(frame(TEXT, counter=1) + bytes(unreadable), ring(HOUSE_KEY)) == ["corrupt"]
 
 
+def test_a_key_that_opened_frames_before_leads_to_the_change_of_the_key() -> None:
+    data = frame(TEXT, counter=1) + frame(TEXT, counter=2, key=OTHER_KEY)
+    (refused,) = rejections(read(data, ring(HOUSE_KEY)))
+    assert "if every frame fails, the operator has changed the key" in str(refused)
+
+
 def test_nothing_of_a_refused_plaintext_is_in_the_rejection() -> None:
     damaged = bytearray(frame(TEXT))
     damaged[100] ^= 0x55

@@ -37,9 +37,7 @@ def test_each_port_is_listed_once_by_the_name_that_lasts_longest(dev: Path) -> N
 def test_a_machine_without_ports_has_an_empty_list(tmp_path: Path) -> None:
     assert serial_ports(tmp_path) == []
     assert serial_ports(tmp_path / "missing") == []
-    assert (
-        ports_instead("/dev/ttyUSB0", tmp_path) == "there is no other serial port either: plug the adapter in"
-    )
+    assert ports_instead("/dev/ttyUSB0", tmp_path) == "no serial port is plugged in"
 
 
 def test_the_lasting_name_of_a_port_without_links_is_its_own(dev: Path) -> None:

@@ -1,0 +1,149 @@
+"""What people write from habit instead of a key of gateway.yaml or keys.yaml, and what to write.
+
+The words come from other programs, from the letters of grid operators and from DLMS. Each table is for one
+dataclass of settings, by its name. A word is compared in lower case, without blanks, `_` and `-`; `*` stands
+for all that are not listed.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_IN_KEYS_FILE: Final = "keys are never in this file; write them into keys.yaml (see keys.example.yaml)"
+_FOUND: Final = "remove this line: what the meter sends is found from its bytes"
+_IN_METER: Final = "write it into an entry of `meters:`, as in `- source: /dev/ttyUSB0`"
+_IN_MQTT: Final = "write it below `outputs:` and `mqtt:`"
+_OWN_FILE: Final = (
+    "a password is never in this file; write it into a file of its own (chmod 600), and name that below "
+    "`mqtt:` as `password_file: mqtt.password`"
+)
+_BROADCAST: Final = (
+    "this key is for messages to all meters, which P1 does not use; the encryption key (GUEK) is needed, as "
+    "`encryption_key`"
+)
+_MASTER: Final = (
+    "the master key (KEK) only protects other keys on their way to the meter; the encryption key (GUEK) is "
+    "needed, as `encryption_key`"
+)
+_AUTHENTICATION: Final = "write `authentication_key`"
+_METER_LINES: Final = (
+    "write `keys:`, and below it, two blanks to the right, a line for each meter: its serial number, a "
+    "colon, a blank and the key"
+)
+#: From the Green Book of DLMS, Austrian portals (GUEK_SM_CI_128), Luxembourg's P1 specification ("P1 unitary
+#: key") and other programs.
+_ENCRYPTION_WORDS: Final = (
+    "guek ek gueksmci128 key p1key p1unitarykey unitarykey decryptionkey decryptkey dlmskey aeskey "
+    "unicastkey unicastencryptionkey globalunicastencryptionkey globalencryptionkey blockcipherkey "
+    "enckey encryption decryption smartykey meterkey clé clédechiffrement clédecryptage "
+    "clédedécryptage clép1 schlüssel entschlüsselungsschlüssel verschlüsselungsschlüssel"
+)
+_AUTHENTICATION_WORDS: Final = (
+    "gak ak gaksmci128 authkey authentication globalauthenticationkey globalauthentificationkey "
+    "authentificationkey cléd'authentification authentifizierungsschlüssel"
+)
+
+
+def advice_for(section: str, word: str) -> str | None:
+    """Return what to write instead of a word that is no key of a section; None where that is not known."""
+    words = WORDS.get(section, {})
+    return words.get(re.sub(r"[\s_-]+", "", word.lower()), words.get("*"))
+
+
+def _table(*rows: tuple[str, str]) -> Mapping[str, str]:
+    return {word: advice for words, advice in rows for word in words.split()}
+
+
+WORDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Config": _table(
+        ("source port device serialport tty usb", _IN_METER),
+        ("baud baudrate speed id serial serialnumber unnamed encrypted", _IN_METER),
+        ("mqtt stdout", "write it below `outputs:`"),
+        ("broker mqttbroker host url server", "write `url: mqtt://HOST` below `outputs:` and `mqtt:`"),
+        ("topic interval homeassistant clientid telegrams values user username", _IN_MQTT),
+        ("passwordfile cafile", _IN_MQTT),
+        ("password pass passwd", _OWN_FILE),
+        ("key encryptionkey decryptionkey guek gak", _IN_KEYS_FILE),
+        ("keyfile keysfile", "write `keys: keys.yaml`"),
+        ("statefolder statedir statedirectory datadir", "write `state: FOLDER`"),
+        ("loglevel log logging verbose debug", "remove this line, and start `run` with -v to log more"),
+    ),
+    "MeterConfig": _table(
+        ("baud baudrate bps bitrate", "write `speed: 9600`; without it the speed is detected"),
+        (
+            "parity databits bytesize stopbits bits",
+            "write all of these as one, as in `framing: 7E1`; without it they are detected",
+        ),
+        (
+            "port device tty serialport usb path dev",
+            "write `source: /dev/ttyUSB0`, or `source: tcp://HOST:PORT` for a bridge",
+        ),
+        ("host ip ipaddress address url tcp", "write `source: tcp://HOST:PORT`"),
+        ("file recording capture input", "write `source: FILE`"),
+        (
+            "serial serialnumber sn meterid equipmentid systemtitle meterserial",
+            "write `id:` and the serial number, which is needed only where meters share a source",
+        ),
+        ("label title alias friendlyname displayname", "write `name:`"),
+        ("key keys encryptionkey decryptionkey guek gak authenticationkey password", _IN_KEYS_FILE),
+        ("version dsmrversion dsmr protocol country type kind model", _FOUND),
+        ("interval topic", _IN_MQTT),
+    ),
+    "Outputs": _table(
+        ("mqttbroker broker", "write `mqtt:`"),
+        ("url host port user topic interval homeassistant passwordfile", "write it below `mqtt:`"),
+        ("password pass passwd", _OWN_FILE),
+        ("console print terminal json table", "write `stdout: {format: json}`"),
+        ("hass ha discovery", "write `home_assistant: true` below `mqtt:`"),
+    ),
+    "MqttConfig": _table(
+        ("host hostname server broker brokerurl address uri mqtthost ip", "write `url: mqtt://HOST`"),
+        ("port mqttport", "write the port into the url, as in `url: mqtt://HOST:1883`"),
+        ("user username login mqttuser", "write the user into the url, as in `url: mqtt://USER@HOST`"),
+        ("password pass passwd pwd mqttpassword secret", _OWN_FILE),
+        ("tls ssl usetls secure", "write mqtts:// instead of mqtt:// in the url"),
+        ("ca cacert cacerts cacertificate certificateauthority tlsca", "write `ca_file: FILE`"),
+        ("cert certificate clientcert clientcertificate tlscert", "write `cert_file: FILE`"),
+        ("key privatekey clientkey tlskey", "write `key_file: FILE`"),
+        (
+            "topicprefix basetopic base roottopic prefix mqtttopic mqttprefix topics",
+            "write `topic: smarty`",
+        ),
+        (
+            "discovery homeassistantdiscovery hadiscovery hass ha discoverytopic",
+            "write `home_assistant: true`",
+        ),
+        ("discoveryprefix", "write `home_assistant: {prefix: homeassistant}`"),
+        (
+            "updateinterval publishinterval scaninterval period throttle seconds frequency",
+            "write `interval: 10`",
+        ),
+        ("protocol protocolversion mqttversion", "write `version: 3.1.1` or `version: 5`"),
+        ("id client", "write `client_id:`"),
+        ("qos retain keepalive retained", "remove this line: it cannot be set"),
+        ("format", "remove this line: MQTT always gets JSON"),
+    ),
+    "HomeAssistantConfig": _table(
+        ("discoveryprefix topic discoverytopic basetopic", "write `prefix: homeassistant`"),
+        ("enabled discovery", "remove this line: the section itself switches it on"),
+        ("type mode", "write `style: device` or `style: entity`"),
+    ),
+    "StdoutConfig": _table(("type output kind", "write `format: json`")),
+    "StoreLimits": _table(
+        ("mb size maxsize megabyte limit", "write `megabytes: 200`"),
+        ("age maxage retention day", "write `days: 30`"),
+    ),
+    "_Entry": _table(
+        (_ENCRYPTION_WORDS, "write `encryption_key`"),
+        (_AUTHENTICATION_WORDS, _AUTHENTICATION),
+        ("gbek bek globalbroadcastencryptionkey broadcastkey broadcastencryptionkey", _BROADCAST),
+        ("kek mk masterkey master keyencryptionkey", _MASTER),
+        ("aad additionalauthenticateddata", f"leave out the 30 at its beginning, and {_AUTHENTICATION}"),
+        ("verify check security", "write `verification: required` or `verification: crc-only`"),
+        (
+            "serial serialnumber systemtitle id meter name",
+            "remove this line, and write the serial number before the colon above the entry",
+        ),
+    ),
+    "_KeyFile": {"*": _METER_LINES},
+}
