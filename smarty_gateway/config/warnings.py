@@ -26,7 +26,7 @@ def warnings(config: Config) -> list[str]:
 def missing_ports(config: Config) -> list[str]:
     """Return a line for each serial port that is not there; it may be plugged in later."""
     return [
-        f"{source}: this port is not there; {ports_instead(str(source.path))}"
+        f"{_shown(source)} is not there; {ports_instead(str(source.path))}"
         for source in _sources(config)
         if source.kind is Kind.SERIAL and not _exists(source.path)
     ]
@@ -36,11 +36,19 @@ def _sources(config: Config) -> list[Address]:
     return list(dict.fromkeys(source for meter in config.meters for source in meter.sources))
 
 
+def _shown(source: Address) -> str:
+    # What is no name of a port may be a password in the wrong place.
+    is_port = re.fullmatch(r"/dev/(serial/by-\w+/)?[^/]+", str(source.path)) is not None
+    return f"the port {source}" if is_port else "the source of a meter"
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except PermissionError:
         return True  # in a folder that this user cannot enter
+    except OSError:  # too long a name, for example
+        return False
 
 
 def _better_name(port: Path) -> str:

@@ -10,6 +10,8 @@ from typing import Final
 
 import yaml
 
+from smarty_gateway.safe_text import printable
+
 #: A name with a colon and no blank behind it, at the beginning of a line; `tcp://` is a value.
 _LACKS_BLANK: Final = re.compile(r"""\s*(?:-\s+)?["']?[\w.-]+["']?:(?!//)\S""")
 _LACKS_BLANK_AFTER_DASH: Final = re.compile(r"\s*-[A-Za-z_\"']")
@@ -50,7 +52,7 @@ def _find(text: str, error: yaml.MarkedYAMLError) -> Fault:
         return _open_bracket(first, line, begin)
     if "quoted scalar" in said and "end of stream" in said:
         return begin, f"the quote {first} that begins in this line has no end; write another {first} there"
-    for words, fault in _faults(["", *text.splitlines(), ""], line, begin):
+    for words, fault in _faults(["", *text.lstrip("\ufeff").splitlines(), ""], line, begin):
         if words in said:
             return fault()
     if "cannot start any token" in said or "alias" in said or "block scalar" in said:
@@ -100,4 +102,4 @@ def _misplaced_colon(lines: Sequence[str], line: int) -> Fault:
 
 
 def _character(text: str, mark: yaml.Mark | None) -> str:
-    return "" if mark is None else text[mark.index : mark.index + 1]
+    return "" if mark is None else printable(text[mark.index : mark.index + 1])

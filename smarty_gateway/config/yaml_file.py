@@ -6,6 +6,7 @@ the file. Faults are collected, so that a user can correct all of them at once. 
 be a part of a key or a password.
 """
 
+import codecs
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
@@ -89,10 +90,10 @@ class YamlFile:
         try:
             root = yaml.compose(data, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
-            self.fail(*explain(data.decode("utf-8-sig", "replace"), error))
+            self.fail(*explain(_text_of(data), error))
         except yaml.reader.ReaderError as error:
             if "special characters" in error.reason:
-                line = data.decode("utf-8-sig", "replace").count("\n", 0, error.position) + 1
+                line = _text_of(data).count("\n", 0, error.position) + 1
                 self.fail(line, "there is an invisible control character here; type this line again")
             self.fail(None, "this is not UTF-8 text; save the file as UTF-8")
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -145,6 +146,14 @@ class YamlFile:
 def lacks_blank(text: str, names: Iterable[str]) -> bool:
     """True if a text is `name:value` with one of these names, so that YAML took it for a name or value."""
     return text.partition(":")[0].strip() in names and ":" in text
+
+
+def _text_of(data: bytes) -> str:
+    """Return the text as the YAML reader counts it, with a byte order mark."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(mark):
+            return data.decode(encoding, "replace")
+    return data.decode("utf-8", "replace")
 
 
 def line_of(node: yaml.Node) -> int:

@@ -277,7 +277,7 @@ def opened_by_other(title: bytes, opener: str, own: str | None) -> Finding:
     name = entry_name(title)
     text = f"The frames come from the meter {name_of(title)}, but in the key file their key is under {opener}"
     rename = f"Change the name of that entry from {opener} to {name}."
-    if is_typo(opener, name):
+    if own in (None, ANY) and is_typo(opener, name):
         return _finding("serial-typo", f"{text}, which is nearly the same: a typo.", rename)
     if own is None:
         return _finding("other-entry", f"{text}; there is no entry for {name}.", rename)

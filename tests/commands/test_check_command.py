@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.config.gateway_file import config_from_options, load_config
-from smarty_gateway.config.warnings import warnings
+from smarty_gateway.config.warnings import missing_ports, warnings
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from tests.support.commands import ROOT, SAMPLE_KEYS, smarty_gateway
 
@@ -55,7 +55,7 @@ def test_the_unedited_template_of_the_configuration_is_not_called_good(tmp_path:
     status, out, errors = check(tmp_path)
     assert (status, out) == (0, "gateway.yaml: valid, 1 meter, but a port is not there\n")
     port = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
-    assert errors[0].startswith(f"warning: {port}: this port is not there; ")
+    assert errors[0].startswith(f"warning: the port {port} is not there; ")
 
 
 def test_which_files_were_looked_for_and_not_found_is_said(tmp_path: Path) -> None:
@@ -254,3 +254,10 @@ def test_certificates_without_tls_are_warned_about(tmp_path: Path) -> None:
     text = GATEWAY + "outputs: {mqtt: {url: mqtt://localhost, ca_file: ca.pem}}\n"
     (message,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
     assert "mqtts://" in message
+
+
+def test_a_port_with_an_impossible_name_is_only_missing() -> None:
+    config = config_from_options(f"/dev/{'x' * 300}")
+    (message,) = missing_ports(config)
+    assert "is not there" in message
+    assert warnings(config) == []

@@ -60,6 +60,7 @@ def fault(path: Path, text: str) -> str:
         ("meters:\n  - name: *home\n", 2, "a value cannot begin with *; put it into quotes"),
         ("meters:\n  - name: |home\n", 2, "a value cannot begin with |; put it into quotes"),
         ('meters:\n  - source: "\\dev"\n', 2, "use single quotes"),
+        ("meters:\n  - name: a\n    id: |\u00a0x\n", 3, "a value cannot begin with |"),
         ("meters: []\n---\nkeys: a\n", 2, "remove the line `---`"),
         ("meters:\n  - name: a\x01b\n", 2, "an invisible control character"),
     ],
@@ -95,6 +96,15 @@ def test_a_slip_in_the_key_file_is_named_with_its_line(
     said = fault(tmp_path / "keys.yaml", text)
     assert said.startswith(f"{line}: ")
     assert words in said
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_line_is_right_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_bytes('# \u00e9\u4e00\nkeys: "a\u2028b"\nmeters:\n  - name: @b\n'.encode(encoding))
+    (error,) = read_config(path)[1]
+    assert "a value cannot begin with @" in str(error)
+    assert error.line == 5  # for YAML the separator U+2028 ends a line as well
 
 
 @pytest.mark.parametrize("mark", ["-", "\u2013 ", "\u2014 ", "\u00a0\u00a0"])

@@ -401,6 +401,16 @@ def test_an_entry_with_a_typo_in_its_serial_number_is_named(
     assert "swapped" not in run.first
 
 
+def test_swapped_keys_of_two_meters_with_similar_serial_numbers_are_no_typo(
+    diagnose: Diagnose, keys: Keys
+) -> None:
+    entries = {HOUSE: BARN_KEY, "SAG1030700012346": NOBODYS_KEY}
+    run = diagnose(house(1, NOBODYS_KEY), house(2, NOBODYS_KEY), key_file=keys(**entries))
+    assert run.codes == ["other-meter"]
+    assert "swapped" in run.first
+    assert "typo" not in run.first
+
+
 def test_a_typo_in_serial_number_and_key_is_named(diagnose: Diagnose, keys: Keys) -> None:
     run = diagnose(house(1), house(2), key_file=keys(SAG1030700012346=NOBODYS_KEY))
     assert run.codes == ["other-meter"]

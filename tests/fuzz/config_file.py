@@ -14,10 +14,10 @@ from smarty_gateway.config.values import (
     StdoutConfig,
     Style,
 )
-from smarty_gateway.config.warnings import warnings
+from smarty_gateway.config.warnings import missing_ports, warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.sources.address import FRAMINGS, SPEEDS, Kind
-from tests.fuzz.folder import FOLDER, written
+from tests.fuzz.folder import written
 from tests.fuzz.picker import Picker
 from tests.fuzz.secrets import assert_no_secret
 from tests.fuzz.yaml_text import finished, key_text, scalar
@@ -76,7 +76,7 @@ def check_one(data: bytes) -> None:
         assert_no_secret(error.message)
     if config is not None:
         _check(config)
-        for warning in warnings(config, FOLDER):
+        for warning in (*warnings(config), *missing_ports(config)):
             assert warning.isprintable(), "a warning is more than one line"
             assert_no_secret(warning)
     try:

@@ -21,6 +21,7 @@ KEYS: Final = (
     bytes(range(0xC0, 0xD0)),  # NOBODYS_KEY of `tests.support.doctor_runs`, which imports this module
     bytes.fromhex("0F1E2D3C4B5A69788796A5B4C3D2E1F0"),  # of the template, and of files that tests write
     bytes(range(16)),  # likewise
+    bytes.fromhex("4D3C2B1A09F8E7D6C5B4A39281706F5E"),  # of files in which it may not be a published dummy
     *(bytes(range(first, first + 16)) for first in (0x50, 0x60, 0xD0)),  # of the vectors
     *map(dummy_key, range(1, 5)),  # of simulated meters
 )
