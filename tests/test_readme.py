@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ COMMANDS = [
 SET_UP = [command for command in COMMANDS if command.startswith("python3 -m venv")]
 #: Need a port, which tests below make.
 ON_A_PORT = [command for command in COMMANDS if "/dev/ttyUSB0" in command]
-PLAIN = [command for command in COMMANDS if command not in SET_UP + ON_A_PORT]
+#: What a newcomer types; `setup` asks, so its form for scripts is run instead.
+SETUP, RUN = "smarty-gateway setup", "smarty-gateway run"
+(SETUP_OF_SCRIPTS,) = re.findall(rf"`({SETUP} --[^`]*)`", README)
+PLAIN = [command for command in COMMANDS if command not in [*SET_UP, *ON_A_PORT, SETUP, RUN]]
 
 
 @pytest.fixture
@@ -70,24 +74,52 @@ def test_doctor_finds_a_healthy_meter_with_the_command_for_it(folder: Path, port
     assert b"SAG1030700000001" in done.stdout
 
 
+def state_of(folder: Path) -> dict[str, str]:
+    return {**environment(), "XDG_STATE_HOME": str(folder / "state")}
+
+
+@contextmanager
+def typed(command: str, folder: Path) -> Iterator[None]:
+    """Type a command that goes on until it is ended; it must end well, print nothing and reject nothing."""
+    running = subprocess.Popen(
+        ["/bin/sh", "-c", f"exec {command}"],
+        cwd=folder, env=state_of(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        running.terminate()
+        output, log = running.communicate(timeout=LIMIT)
+    assert running.returncode == 0
+    assert output == b""
+    assert b"rejected" not in log
+
+
 def test_a_meter_gets_to_the_broker_with_the_command_for_it(folder: Path, port: PtyPort) -> None:
     (command,) = [command for command in ON_A_PORT if " run " in command]
     with Broker(folder) as broker, Subscriber(broker, "#") as subscriber:
         command = command.replace("/dev/ttyUSB0", port.name).replace("localhost", f"localhost:{broker.port}")
-        running = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"],
-            cwd=folder, env={**environment(), "XDG_STATE_HOME": str(folder / "state")},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            subscriber.wait_for("smarty/SAG1030700000001/state")
+        with typed(command, folder):
+            subscriber.wait_for("smarty/house/state")
             subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
-        finally:
-            running.terminate()
-            output, log = running.communicate(timeout=LIMIT)
-    assert running.returncode == 0
-    assert output == b""
-    assert b"rejected" not in log
+
+
+def test_a_meter_gets_to_the_broker_with_setup_and_run(folder: Path, port: PtyPort) -> None:
+    assert {SETUP, RUN} <= set(COMMANDS)
+    key = re.findall(r"\b[0-9A-Fa-f]{32}\b", (folder / "keys.yaml").read_text("ascii"))[0]
+    (folder / "keys.yaml").unlink()
+    (folder / "key.txt").write_text(f"{key}\n", "ascii")
+    (folder / "key.txt").chmod(0o600)
+    with Broker(folder) as broker, Subscriber(broker, "#") as subscriber:
+        command = SETUP_OF_SCRIPTS.replace("/dev/ttyUSB0", port.name)
+        done = subprocess.run(
+            command.replace("localhost", f"localhost:{broker.port}"),
+            shell=True, cwd=folder, env=state_of(folder), capture_output=True, check=False, timeout=LIMIT,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        with typed(RUN, folder):
+            subscriber.wait_for("smarty/house/state")
+            subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
 
 
 def test_the_configuration_that_is_shown_is_a_good_one(folder: Path) -> None:

@@ -19,7 +19,7 @@ from smarty_gateway.protocol.system_title import (
     serial_from_system_title,
     system_title_from_serial,
 )
-from smarty_gateway.protocol.values import UnreadableError, read_local_time
+from smarty_gateway.protocol.values import UnreadableError, read_time
 
 #: Bytes that could begin a frame (DB, after DB also 08) or a telegram (/, with its parity bit AF), end a
 #: telegram (!) or a line: dummy noise has none of them.
@@ -156,11 +156,11 @@ class Dummies:
         """Shift a time (YYMMDDhhmmss, perhaps with S or W); None if it is not one. An unset one stays."""
         if _NEVER_SET.fullmatch(text):
             return text
-        digits, letter = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
         try:
-            moment = read_local_time(digits)
+            moment = read_time(text)
         except UnreadableError:
             return None
+        letter = text[12:]
         if moment is None:
             return _UNSET + letter  # the year alone may be damaged, and the rest of a true date must not stay
         self.changes["times"] += 1

@@ -44,7 +44,7 @@ class SeenMeter:
         self.last = telegram
         self.count += 1
         self.securities.add(telegram.security)
-        stamp = _time_of(telegram)
+        stamp = telegram.timestamp
         if stamp is not None and self._stamp is not None:
             self._note_gap(stamp - self._stamp)
         elif stamp is None and now is not None and self._arrived is not None:
@@ -146,14 +146,6 @@ def _version(decoded: DecodedTelegram) -> str:
     if len(version) == 5:
         return f"e-MUCS {version[3]}.{version[4]}"
     return f"P1 version {version}" if version else ""
-
-
-def _time_of(telegram: MeterTelegram) -> datetime | None:
-    stamp = telegram.decoded.fields.get("timestamp")
-    try:
-        return datetime.fromisoformat(stamp) if isinstance(stamp, str) else None
-    except ValueError:
-        return None
 
 
 def _plain(name: str) -> str:

@@ -18,10 +18,14 @@ _OWN: Final = {
     "demand_export": "Average demand export",
     "demand_import": "Average demand",
     "ean": "EAN",
-    "energy_combined": "Energy balance",
+    "energy_combined": "Energy import and export",
+    "fuse_threshold_l2": "Fuse limit L2",
+    "fuse_threshold_l3": "Fuse limit L3",
+    "month_end": "End of last month",
     "p1_version": "P1 version",
     "peak_demand_history": "Peak demand of past months",
     "peak_demand_month": "Peak demand this month",
+    "power_combined": "Power import and export",
     "timestamp": "Meter time",
 }
 
@@ -34,6 +38,9 @@ def label_of(name: str) -> str:
     """
     if name in _OWN:
         return _OWN[name]
+    if name.endswith("_last"):
+        label = label_of(name.removesuffix("_last"))
+        return f"Last {label[0].lower()}{label[1:]}"
     if re.fullmatch(r"relay_\d_state", name):
         return name[:7].replace("_", " ").capitalize()
     words = name.replace("_", " ").capitalize()

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from smarty_gateway.outputs.labels import label_of
 from smarty_gateway.protocol.meter import MeterTelegram, Security
-from smarty_gateway.protocol.obis import BY_NAME, OBJECTS, Form, MBusField
+from smarty_gateway.protocol.obis import BY_NAME, MONTH_END, MONTH_END_VALUES, OBJECTS, Form, MBusField
 from smarty_gateway.safe_text import printable
 
 #: Colours for how the readings were verified.
@@ -208,7 +208,11 @@ def _field_rows(telegram: MeterTelegram) -> Iterator[_Row]:
         description = label if ", " in found.name else found.description
         unit = found.quantity.unit or ""
         code = readings.codes[name]
-        if isinstance(value, dict):
+        if name == MONTH_END and isinstance(value, dict):
+            yield _Row(found.section, description, label, clock_time(value["timestamp"]), "", code)
+            for inner, unit_of_inner in MONTH_END_VALUES.items():
+                yield _named(found.section, f"  {label_of(inner)}", str(value[inner]), unit_of_inner)
+        elif isinstance(value, dict):
             yield _Row(found.section, description, label, str(value["value"]), unit, code)
             yield _named(found.section, "  at", clock_time(value["timestamp"]))
         elif isinstance(value, tuple):

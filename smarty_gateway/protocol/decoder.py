@@ -19,6 +19,8 @@ from smarty_gateway.protocol.obis import (
     HOURLY_REGISTER,
     MBUS_FIELDS,
     MEDIA,
+    MONTH_END,
+    MONTH_END_VALUES,
     SCALES,
     THRESHOLD_BY_UNIT,
     THRESHOLD_CODE,
@@ -32,7 +34,6 @@ from smarty_gateway.protocol.values import (
     UnreadableError,
     read_count,
     read_hex_text,
-    read_local_time,
     read_number,
     read_threshold,
     read_time,
@@ -45,10 +46,8 @@ Value = str | int | float | Mapping[str, Any] | tuple[Mapping[str, Any], ...]
 _NUMBER_LINE: Final = re.compile(r"([0-9:.-]+)(\(([0-9]{1,9}(?:\.[0-9]{1,5})?)\*([A-Za-z]+)\))")
 _CODE: Final = re.compile(r"[0-9]+-[0-9]+:[0-9]+[.:][0-9]+[.:*0-9]*")
 _MBUS_CODE: Final = re.compile(r"0-([1-9][0-9]?):([0-9.]+)")
-#: Used for the meter's identity only: in some countries it stands for equipment_id.
-_OTHER_IDENTITY: Final = "0-0:96.1.0"
 #: The fields that name a meter, the best first.
-IDENTITIES: Final = ("logical_device_name", "equipment_id")
+IDENTITIES: Final = ("logical_device_name", "equipment_id", "serial_number")
 
 
 @dataclass(slots=True)
@@ -141,7 +140,6 @@ def _assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
     channels: dict[int, _Channel] = {}
     # Codes that gave no field under a name of their own; a line that repeats one of them is unknown.
     spent: set[str] = set()
-    other_identity = ""
     for line in lines:
         name = line.name
         # Nearly all lines give one field, so this comes first.
@@ -163,9 +161,7 @@ def _assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
             if key:
                 spent.add(key)
             unknown.setdefault(code, []).append(line.rest)
-            if usual_code(code) == _OTHER_IDENTITY:
-                other_identity = other_identity or read_hex_text(line.rest[1:-1])
-    identity = next((fields[name] for name in IDENTITIES if fields.get(name)), other_identity)
+    identity = next((str(fields[name]) for name in IDENTITIES if fields.get(name)), None)
     devices = _devices(channels, codes)
     return DecodedTelegram(
         header=header,
@@ -173,7 +169,7 @@ def _assemble(header: str, lines: Sequence[Line]) -> DecodedTelegram:
         codes=ReadOnlyDict(codes),
         devices=ReadOnlyDict(devices),
         unknown=ReadOnlyDict({code: tuple(rests) for code, rests in unknown.items()}),
-        identity=str(identity) if identity else None,
+        identity=identity,
     )
 
 
@@ -334,12 +330,23 @@ def _rows(groups: list[str], head: int, width: int) -> list[list[str]]:
 
 
 def _read_peak_history(found: ObisObject, groups: list[str]) -> _Read:
+    if len(groups) == 1 + len(MONTH_END_VALUES):
+        return _read_month_end(*groups)
     history: list[ReadOnlyDict] = []
     for period_end, moment, demand in _rows(groups, head=3, width=3):
         end, time, value = read_time(period_end), read_time(moment), read_number(demand, found.quantity.unit)
         if end is not None and time is not None:
             history.append(ReadOnlyDict(period_end=end, timestamp=time, value=value))
     return [(found.name, tuple(history))]
+
+
+def _read_month_end(moment: str, *texts: str) -> _Read:
+    time = read_time(moment)
+    values = {
+        name: read_number(text, unit)
+        for (name, unit), text in zip(MONTH_END_VALUES.items(), texts, strict=True)
+    }
+    return [] if time is None else [(MONTH_END, ReadOnlyDict(values, timestamp=time))]
 
 
 def _read_failure_log(found: ObisObject, groups: list[str]) -> _Read:
@@ -425,13 +432,10 @@ def _read_mbus_value(groups: list[str]) -> object:
 
 
 def _read_hourly_value(groups: list[str]) -> object:
-    """Read the register of DSMR 2.2 and 3.0: local time, status, period, count, code, unit, value.
-
-    The time has neither S nor W, so it stays a local time without an offset (DSMR 3.0 P1, 5.10).
-    """
+    """Read the register of DSMR 3.0 (P1, 5.10): time, status, period, count, code, unit, value."""
     if len(groups) != 7:
         raise UnreadableError(str(groups))
-    return _register(read_local_time(groups[0]), groups[6], unit_on_the_wire(f"0*{groups[5]}"))
+    return _register(read_time(groups[0]), groups[6], unit_on_the_wire(f"0*{groups[5]}"))
 
 
 def _register(time: str | None, text: str, unit: str | None) -> object:

@@ -51,6 +51,8 @@ from smarty_gateway.protocol.telegram import END_LINE
 SILENCE: Final = 2.0
 #: At most this many false candidates wait for their report; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
+#: As a tuple, because `isinstance` takes three times as long for a union.
+_BYTES: Final = (bytes, bytearray, memoryview)
 
 
 class Extractor(ABC, Generic[V, E]):
@@ -83,7 +85,12 @@ class Extractor(ABC, Generic[V, E]):
         Args:
             data: any number of them; none ends the input, or, with a time, makes a silence take effect.
             now: seconds of any clock that does not run backwards; without it no silence is seen.
+
+        Raises:
+            TypeError: not bytes.
         """
+        if not isinstance(data, _BYTES):
+            raise TypeError(f"data are bytes, not {type(data).__name__}")
         if now is not None:
             if self.last_data is not None and now - self.last_data >= SILENCE:
                 self.receive_silence()

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from typing import Final
 
 from smarty_gateway.protocol.counters import FrameCounters
-from smarty_gateway.protocol.decoder import DecodedTelegram, usual_code
+from smarty_gateway.protocol.decoder import IDENTITIES, DecodedTelegram, usual_code
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.key_ring import KeyRing
@@ -41,7 +41,6 @@ _ACCEPTED_OF_ONE: Final = 1500
 #: No identity is longer (DSMR 5.0.2 P1, 6.12: 96 digits); what is longer is compared up to here.
 _LONGEST: Final = 96
 _IDENTITY_CODES: Final = frozenset({"0-0:42.0.0", "0-0:96.1.1", "0-0:96.1.0"})
-_IDENTITY_FIELDS: Final = ("logical_device_name", "equipment_id")
 _SERIAL: Final = re.compile(r"[a-z]{3}[0-9]{13}")
 #: Characters of a folded serial number, and of a folded title.
 _NAME_SIZE: Final = 16
@@ -271,9 +270,7 @@ def identities_of(decoded: DecodedTelegram) -> tuple[str, ...]:
     All lines with one of these codes count, so that an empty or odd one in front hides nothing.
     """
     fields = decoded.fields
-    found = [str(fields[name]) for name in _IDENTITY_FIELDS if name in fields]
-    if decoded.identity is not None:
-        found.append(decoded.identity)
+    found = [str(fields[name]) for name in IDENTITIES if name in fields]
     for code, lines in decoded.unknown.items():
         if usual_code(code) in _IDENTITY_CODES:
             found += [read_hex_text(rest[1:-1]) for rest in lines]

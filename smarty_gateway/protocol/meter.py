@@ -6,7 +6,7 @@ Nothing of a refused plaintext leaves this module.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -38,12 +38,13 @@ class Security(StrEnum):
     PLAINTEXT = "plaintext"  #: never encrypted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeterTelegram(Mapping[str, Any]):
     """A telegram that passed every check.
 
     As a mapping it is the JSON object (docs/reference.md, "The JSON object"): `telegram["energy_import"]`,
-    `dict(telegram)`. What it hands out is a copy, so nothing can change a telegram.
+    `dict(telegram)`. What it hands out is a copy, so nothing can change a telegram. It equals a mapping
+    that has the same values, and another telegram whose attributes are the same; like a dict it has no hash.
 
     Attributes:
         offset: where its frame begins, in bytes from the start of the input.
@@ -76,9 +77,10 @@ class MeterTelegram(Mapping[str, Any]):
 
     @property
     def timestamp(self) -> datetime | None:
-        """The meter's own time with its offset; None if the clock is unset or the meter sends no time."""
+        """The meter's own time with its offset; None if the meter sends none, or not whether it is summer."""
         text = self.decoded.fields.get("timestamp")
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return None if time is None or time.tzinfo is None else time
 
     @property
     def is_header_only(self) -> bool:
@@ -120,6 +122,13 @@ class MeterTelegram(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._object)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MeterTelegram):
+            return all(getattr(self, field.name) == getattr(other, field.name) for field in fields(self))
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment] # as Python has it for what is compared by value
 
 
 def _copy_of(value: Any) -> Any:  # noqa: ANN401 - a value of JSON

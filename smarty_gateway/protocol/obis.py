@@ -25,6 +25,7 @@ class Form(Enum):
     THRESHOLD_PAIR = auto()  #: two of them, for import and export
     PEAK = auto()  #: a time and a number
     PEAK_HISTORY = auto()  #: a count, two codes, then rows of two times and a number
+    MONTH_END = auto()  #: a time and the values of MONTH_END_VALUES
     FAILURE_LOG = auto()  #: a count, a code, then rows of a time and a duration
 
 
@@ -95,6 +96,7 @@ CURRENT_LIMIT_PAIR: Final = Quantity(Form.THRESHOLD_PAIR, "A")
 PEAK: Final = Quantity(Form.PEAK, "kW", Kind.PEAK_POWER)
 PEAK_HISTORY: Final = Quantity(Form.PEAK_HISTORY, "kW")
 FAILURE_LOG: Final = Quantity(Form.FAILURE_LOG, "s")
+AT_MONTH_END: Final = Quantity(Form.MONTH_END)
 
 # fmt: off
 _SECTIONS: Final[Mapping[str, tuple[tuple[str, str, str, Quantity], ...]]] = {
@@ -104,7 +106,12 @@ _SECTIONS: Final[Mapping[str, tuple[tuple[str, str, str, Quantity], ...]]] = {
         ("0-0:1.0.0", "timestamp", "Meter date and time", TIME),
         ("0-0:42.0.0", "logical_device_name", "COSEM logical device name", HEX_TEXT),
         ("0-0:96.1.1", "equipment_id", "Equipment identifier of the electricity meter", HEX_TEXT),
+        ("0-0:96.1.0", "serial_number", "Serial number of the electricity meter", HEX_TEXT),
         ("0-0:96.1.2", "ean", "EAN of the access point", HEX_TEXT),
+        ("1-0:0.2.0", "firmware_version", "Firmware version", TEXT),
+        ("1-0:0.2.8", "firmware_signature", "Firmware signature", TEXT),
+        ("1-1:0.2.0", "firmware_module_version", "Firmware version of the module", TEXT),
+        ("1-1:0.2.8", "firmware_module_signature", "Firmware signature of the module", TEXT),
         ("1-0:94.32.1", "grid_voltage", "Grid configuration", NOMINAL_VOLTAGE),
         ("0-0:96.14.0", "tariff", "Active tariff", STATE),
     ),
@@ -134,6 +141,7 @@ _SECTIONS: Final[Mapping[str, tuple[tuple[str, str, str, Quantity], ...]]] = {
         ("1-0:7.8.0", "reactive_energy_q3", "Reactive energy, quadrant 3", REACTIVE_ENERGY),
         ("1-0:8.8.0", "reactive_energy_q4", "Reactive energy, quadrant 4", REACTIVE_ENERGY),
         ("1-0:15.8.0", "energy_combined", "Active energy, combined", ENERGY_BALANCE),
+        ("0-0:98.1.0", "month_end", "Values at the end of the last month", AT_MONTH_END),
     ),
     "Power": (
         ("1-0:1.7.0", "power_import", "Active power, import", POWER),
@@ -146,12 +154,23 @@ _SECTIONS: Final[Mapping[str, tuple[tuple[str, str, str, Quantity], ...]]] = {
         ("1-0:6.7.0", "reactive_power_q2", "Reactive power, quadrant 2", REACTIVE_POWER),
         ("1-0:7.7.0", "reactive_power_q3", "Reactive power, quadrant 3", REACTIVE_POWER),
         ("1-0:8.7.0", "reactive_power_q4", "Reactive power, quadrant 4", REACTIVE_POWER),
+        ("1-0:15.7.0", "power_combined", "Active power, combined", POWER),
         ("1-0:13.7.0", "power_factor", "Power factor", POWER_FACTOR),
         ("1-0:14.7.0", "frequency", "Grid frequency", FREQUENCY),
     ),
     "Demand": (
         ("1-0:1.4.0", "demand_import", "Average demand of the running period, import", POWER),
         ("1-0:2.4.0", "demand_export", "Average demand of the running period, export", POWER),
+        ("1-0:3.4.0", "reactive_demand_import", "Average reactive demand of the running period, import", REACTIVE_POWER),
+        ("1-0:4.4.0", "reactive_demand_export", "Average reactive demand of the running period, export", REACTIVE_POWER),
+        ("1-0:9.4.0", "apparent_demand_import", "Average apparent demand of the running period, import", APPARENT_POWER),
+        ("1-0:10.4.0", "apparent_demand_export", "Average apparent demand of the running period, export", APPARENT_POWER),
+        ("1-0:1.5.0", "demand_import_last", "Average demand of the last period, import", POWER),
+        ("1-0:2.5.0", "demand_export_last", "Average demand of the last period, export", POWER),
+        ("1-0:3.5.0", "reactive_demand_import_last", "Average reactive demand of the last period, import", REACTIVE_POWER),
+        ("1-0:4.5.0", "reactive_demand_export_last", "Average reactive demand of the last period, export", REACTIVE_POWER),
+        ("1-0:9.5.0", "apparent_demand_import_last", "Average apparent demand of the last period, import", APPARENT_POWER),
+        ("1-0:10.5.0", "apparent_demand_export_last", "Average apparent demand of the last period, export", APPARENT_POWER),
         ("1-0:1.6.0", "peak_demand_month", "Highest quarter-hour demand of the running month", PEAK),
         ("0-0:98.1.0", "peak_demand_history", "Highest demand of the last 13 months", PEAK_HISTORY),
     ),
@@ -211,6 +230,8 @@ _SECTIONS: Final[Mapping[str, tuple[tuple[str, str, str, Quantity], ...]]] = {
         ("0-0:17.0.0", "apparent_power_threshold", "Apparent power threshold", APPARENT_POWER_LIMIT),
         ("0-0:17.0.0", "current_threshold", "Current threshold", CURRENT_LIMIT),
         ("1-0:31.4.0", "fuse_threshold", "Fuse supervision threshold", CURRENT_LIMIT),
+        ("1-0:51.4.0", "fuse_threshold_l2", "Fuse supervision threshold, L2", CURRENT_LIMIT),
+        ("1-0:71.4.0", "fuse_threshold_l3", "Fuse supervision threshold, L3", CURRENT_LIMIT),
     ),
     "Messages": (
         ("0-0:96.13.0", "message", "Text message", HEX_TEXT),
@@ -227,6 +248,33 @@ OBJECTS: Final = tuple(
     ObisObject(code, name, description, quantity, section)
     for section, rows in _SECTIONS.items()
     for code, name, description, quantity in rows
+)
+
+#: In Hungary 0-0:98.1.0 has the registers and peaks at the end of the last month, in this order
+#: (MVM, customer information on the Sagemcom MA110M and MA309M); elsewhere it is the history of peaks.
+MONTH_END: Final = "month_end"
+MONTH_END_VALUES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "energy_import": "kWh",
+        "energy_import_tariff_1": "kWh",
+        "energy_import_tariff_2": "kWh",
+        "energy_export": "kWh",
+        "energy_export_tariff_1": "kWh",
+        "energy_export_tariff_2": "kWh",
+        "reactive_energy_import": "kvarh",
+        "reactive_energy_export": "kvarh",
+        "reactive_energy_q1": "kvarh",
+        "reactive_energy_q2": "kvarh",
+        "reactive_energy_q3": "kvarh",
+        "reactive_energy_q4": "kvarh",
+        "energy_combined": "kWh",
+        "peak_demand_import": "kW",
+        "peak_demand_import_tariff_1": "kW",
+        "peak_demand_import_tariff_2": "kW",
+        "peak_demand_export": "kW",
+        "peak_demand_export_tariff_1": "kW",
+        "peak_demand_export_tariff_2": "kW",
+    }
 )
 
 #: 0-0:17.0.0 has another meaning in each country, and its unit tells which. Only Luxembourg's firmware
@@ -247,6 +295,7 @@ _ALIASES: Final = {
     },
 }
 
+#: Of the codes with several meanings one object stands here, and its reader chooses.
 _BY_CODE: Final = {o.code: o for o in OBJECTS}
 BY_CODE: Final[Mapping[str, ObisObject]] = MappingProxyType(
     _BY_CODE | {alias: _BY_CODE[code] for alias, code in _ALIASES.items()}

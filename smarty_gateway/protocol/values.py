@@ -19,7 +19,7 @@ _HEX_PAIRS: Final = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 #: Beyond 15 digits a JSON number is no longer exact, and no register is that long.
 _EXACT_DIGITS: Final = 15
 
-_TIME: Final = re.compile(r"([0-9]{6})([0-9]{2})([0-9]{2})([0-9]{2})")
+_TIME: Final = re.compile(r"([0-9]{6})([0-9]{2})([0-9]{2})([0-9]{2})([A-Za-z]?)")
 _OFFSETS: Final = {"S": "+02:00", "W": "+01:00"}
 _DAYS: Final = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 #: No meter with a P1 port is older, so an earlier date is that of a clock that was never set.
@@ -108,33 +108,22 @@ def read_hex_text(text: str) -> str:
 def read_time(text: str) -> str | None:
     """Read a time (YYMMDDhhmmss and S for summer or W for winter) as ISO 8601 with its offset.
 
-    The letter alone decides on the offset, so the hour that exists twice in autumn is clear. None
-    stands for an unset clock: a date that does not exist, such as 632525252525S, or one before 2005.
+    The letter alone decides on the offset, so the hour that exists twice in autumn is clear. A time without a
+    letter (DSMR 2.2 and 3.0) or with another one is local time, and gets no offset. None stands for an unset
+    clock: a date that does not exist, such as 632525252525S, or one before 2005.
 
     Raises:
-        UnreadableError: not of this form; without S or W a time is ambiguous.
-    """
-    offset = _OFFSETS.get(text[-1:].upper())  # a DSMR 4.0 meter was seen that writes a small s
-    if offset is None:
-        raise UnreadableError(text)
-    local = read_local_time(text[:-1])
-    return None if local is None else local + offset
-
-
-def read_local_time(text: str) -> str | None:
-    """Read a time without S or W (DSMR 2.2 and 3.0) as ISO 8601 without an offset.
-
-    Raises:
-        UnreadableError: not of the form YYMMDDhhmmss.
+        UnreadableError: not of this form.
     """
     match = _TIME.fullmatch(text)
     if match is None:
         raise UnreadableError(text)
-    date, hour, minute, second = match.groups()
+    date, hour, minute, second, letter = match.groups()
     day = _read_date(date)
     if day is None or hour > "23" or minute > "59" or second > "59":
         return None
-    return f"{day}T{hour}:{minute}:{second}"
+    # A DSMR 4.0 meter was seen that writes a small s.
+    return f"{day}T{hour}:{minute}:{second}{_OFFSETS.get(letter.upper(), '')}"
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,7 @@ from tests.support.commands import LIMIT, SAMPLE, SAMPLE_KEYS, environment, smar
 from tests.support.streams import read, telegrams
 from vectors.building_blocks import BARN_KEY, HOUSE_KEY, belgium, crc16, frame, luxembourg
 from vectors.generate import sample_recording
+from vectors.layouts import HUNGARY
 
 
 @pytest.fixture
@@ -72,6 +73,16 @@ def test_the_table_form_shows_values_units_codes_and_devices(keys: Path) -> None
         assert words in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_monthly_values_are_in_the_table_with_their_units() -> None:
+    shown = smarty_gateway("decode", "--format", "table", data=HUNGARY.text).stdout.decode().splitlines()
+    for label, value, unit in (
+        ("Energy import tariff 2", "40.5", "kWh"),
+        ("Reactive energy Q3", "39.199", "kvarh"),
+        ("Peak demand export tariff 2", "3.4", "kW"),
+    ):
+        assert [line.split()[-2:] for line in shown if label in line] == [[value, unit]]
 
 
 def test_text_from_a_meter_cannot_take_over_the_terminal() -> None:

@@ -4,7 +4,7 @@ import re
 from itertools import groupby
 from typing import Final
 
-from smarty_gateway.protocol.obis import OBJECTS, Form
+from smarty_gateway.protocol.obis import MONTH_END_VALUES, OBJECTS, Form
 from tests.support.commands import ROOT
 
 PAGE: Final = ROOT / "docs/reference.md"
@@ -20,6 +20,7 @@ _TYPES: Final = {
     Form.PEAK: "`value`, `timestamp`",
     Form.PEAK_HISTORY: "list of `period_end`, `timestamp`, `value`",
     Form.FAILURE_LOG: "list of `end`, `duration_s`",
+    Form.MONTH_END: "`timestamp`, " + ", ".join(f"`{name}`" for name in MONTH_END_VALUES),
 }
 
 

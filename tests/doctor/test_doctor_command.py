@@ -1,7 +1,7 @@
 """Each condition is produced on a real port, and `doctor` reports its code.
 
 Ports are pseudo-terminals and TCP ports; recordings are in test_doctor_recordings. The table in
-docs/doctor.md names these tests.
+protocol.md names these tests.
 """
 
 import fcntl
@@ -344,7 +344,7 @@ def test_what_came_before_a_loss_is_shown_before_it(tmp_path: Path, keys: Keys) 
 
 
 def test_the_tests_that_the_table_names_are_here() -> None:
-    table = (ROOT / "docs/doctor.md").read_text("utf-8")
+    table = (ROOT / "tests/doctor/protocol.md").read_text("utf-8")
     named = set(re.findall(r"`(test_\w+)`", table))
     assert named
     files = [ROOT / f"tests/doctor/test_doctor_{name}.py" for name in ("command", "recordings")]
@@ -353,5 +353,5 @@ def test_the_tests_that_the_table_names_are_here() -> None:
 
 
 def test_the_table_has_a_row_for_every_code() -> None:
-    table = (ROOT / "docs/doctor.md").read_text("utf-8")
+    table = (ROOT / "tests/doctor/protocol.md").read_text("utf-8")
     assert set(re.findall(r"\| `([a-z0-9-]+)` \| `test_", table)) == set(Code)

@@ -1,6 +1,6 @@
 """Each fault is recorded from invented meters, and `doctor` reports its code.
 
-The table in docs/doctor.md names these tests.
+The table in protocol.md names these tests.
 """
 
 import random

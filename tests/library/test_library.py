@@ -4,7 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,41 @@ def test_the_timestamp_is_aware() -> None:
 def test_an_unset_clock_is_no_timestamp() -> None:
     text = b"/FLU5\\253770234_A\r\n\r\n0-0:1.0.0(632525252525S)\r\n1-0:1.7.0(00.100*kW)\r\n!"
     assert one(text + b"%04X\r\n" % crc(text)).timestamp is None
+
+
+def test_a_time_that_does_not_say_whether_it_is_summer_is_no_timestamp() -> None:
+    text = b"/FLU5\\253770234_A\r\n\r\n0-0:1.0.0(260130102122)\r\n1-0:1.7.0(00.100*kW)\r\n!"
+    reading = one(text + b"%04X\r\n" % crc(text))
+    assert reading.timestamp is None
+    assert reading["timestamp"] == "2026-01-30T10:21:22"
+
+
+def test_a_reading_equals_the_dict_of_its_values() -> None:
+    reading = one(belgium(1))
+    assert reading == dict(reading)
+    assert reading != dict(reading) | {"energy_import_tariff_1": 0}
+    assert reading != "belgium"
+
+
+def test_readings_with_the_same_values_from_two_places_differ() -> None:
+    first, second = smarty_gateway.read(belgium(1) * 2)
+    assert dict(first) == dict(second)
+    assert first != second
+    assert first == one(belgium(1))
+
+
+def test_a_reading_has_no_hash_as_a_dict_has_none() -> None:
+    reading = one(belgium(1))
+    assert not isinstance(reading, Hashable)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(reading)
+
+
+@pytest.mark.parametrize("data", ["x", "", 5, None, [219, 8]])
+def test_a_stream_takes_bytes_only(data: object) -> None:
+    stream = smarty_gateway.MeterStream(KeyRing())
+    with pytest.raises(TypeError, match=f"data are bytes, not {type(data).__name__}"):
+        stream.receive_data(data)  # type: ignore[arg-type]
 
 
 def crc(text: bytes) -> int:

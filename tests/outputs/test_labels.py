@@ -14,6 +14,9 @@ from smarty_gateway.protocol.obis import BY_NAME
         ("reactive_power_q4", "Reactive power Q4"),
         ("relay_3_state", "Relay 3"),
         ("demand_import", "Average demand"),
+        ("demand_export_last", "Last average demand export"),
+        ("apparent_demand_import_last", "Last apparent demand import"),
+        ("fuse_threshold_l3", "Fuse limit L3"),
         ("gas_2", "Gas 2"),
     ],
 )

@@ -24,6 +24,7 @@ CT_RATIO = "dsmr_parser reads the two current limits of 1-1:31.4.0 as a transfor
 EMPTY_CHANNEL = "dsmr_parser makes a device of a channel that has none, with a reading of 0"
 EMPTY_ROW = "dsmr_parser gives the row of a month that has not been, with 0 kW"
 UNSET_CLOCK = "dsmr_parser dates a failure by a clock that was never set"
+NO_LETTER = "dsmr_parser drops a time without S or W"
 
 #: (telegram, what dsmr_parser calls it): why it says something else than we do.
 DIFFERENCES = {
@@ -36,6 +37,8 @@ DIFFERENCES = {
     ("belgium-50217", "BELGIUM_MAXIMUM_DEMAND_13_MONTHS"): EMPTY_ROW,
     ("netherlands-42", "POWER_EVENT_FAILURE_LOG"): UNSET_CLOCK,
     ("quirk-units", "raises"): RAISES,
+    ("quirk-time-without-letter", "P1_MESSAGE_TIMESTAMP"): NO_LETTER,
+    ("quirk-time-without-letter", "BELGIUM_MAXIMUM_DEMAND_MONTH"): NO_LETTER,
     ("lu-meterlogger-3ph-gas-2026", "ACTUAL_SWITCH_POSITION"): LAST_RELAY,
     ("lu-meterlogger-3ph-gas-2026", "MSN_CT_RATIO"): CT_RATIO,
     ("be-openhab-flu5-nostar", "raises"): RAISES,
@@ -97,8 +100,8 @@ def our_names(specification: dict[str, Any], readings: DecodedTelegram) -> dict[
     return names
 
 
-def instant(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+def instant(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text).astimezone(dt.UTC) if text else None
 
 
 _FACTOR = {"Wh": 0.001, "W": 0.001, "varh": 0.001, "var": 0.001}

@@ -138,9 +138,38 @@ def test_the_29th_of_february_exists_in_leap_years() -> None:
     assert fields("0-0:1.0.0(280229120000W)") == {"timestamp": "2028-02-29T12:00:00+01:00"}
 
 
-def test_a_time_without_summer_or_winter_is_ambiguous_and_goes_to_unknown() -> None:
-    for text in ("260130102122", "260130102122X", "26013010212W", ""):
-        assert decoded(f"0-0:1.0.0({text})").unknown == {"0-0:1.0.0": (f"({text})",)}
+@pytest.mark.parametrize("letter", ["", "X", "d"])
+def test_a_time_without_summer_or_winter_has_no_offset(letter: str) -> None:
+    assert fields(f"0-0:1.0.0(260130102122{letter})") == {"timestamp": "2026-01-30T10:21:22"}
+
+
+@pytest.mark.parametrize("letter", ["", "X", "d"])
+def test_a_value_behind_a_time_without_summer_or_winter_is_kept(letter: str) -> None:
+    time = f"260130100000{letter}"
+    found = decoded(
+        *channel(1, 3, "G", f"24.2.1({time})(00435.247*m3)"),
+        f"1-0:1.6.0({time})(04.620*kW)",
+        f"0-0:98.1.0(1)(1-0:1.6.0)(1-0:1.6.0)({time})({time})(05.007*kW)",
+        f"1-0:99.97.0(1)(0-0:96.7.19)({time})(0000002014*s)",
+    )
+    local = "2026-01-30T10:00:00"
+    assert (found.devices["gas"]["value"], found.devices["gas"]["timestamp"]) == (435.247, local)
+    assert found.fields == {
+        "peak_demand_month": {"value": 4.62, "timestamp": local},
+        "peak_demand_history": ({"period_end": local, "timestamp": local, "value": 5.007},),
+        "power_failure_log": ({"end": local, "duration_s": 2014},),
+    }
+    assert found.unknown == {}
+
+
+@pytest.mark.parametrize("text", ["26013010212W", "260130102122SW", "260130102122?", "2601301021221", ""])
+def test_what_has_not_the_form_of_a_time_goes_to_unknown(text: str) -> None:
+    assert decoded(f"0-0:1.0.0({text})").unknown == {"0-0:1.0.0": (f"({text})",)}
+
+
+@pytest.mark.parametrize("text", ["000101000000", "632525252525X"])
+def test_an_unset_time_without_a_letter_is_left_out(text: str) -> None:
+    assert decoded(f"0-0:1.0.0({text})", f"0-1:24.2.1({text})(00000.000)") == decoded()
 
 
 def test_hex_text_is_decoded_only_if_it_is_printable_ascii_of_even_length() -> None:
@@ -178,6 +207,71 @@ def test_the_two_current_limits_of_luxembourg_have_a_name_each() -> None:
     assert fields("1-1:34.4.0(100*A)(-063*A)") == both
     assert fields("1-1:31.4.0(999*A)(-063*A)") == {"current_threshold_export": -63}
     assert decoded("1-1:31.4.0(100*A)").unknown == {"1-1:31.4.0": ("(100*A)",)}
+
+
+def test_each_phase_of_hungary_has_a_fuse_limit_of_its_own() -> None:
+    assert fields("1-0:31.4.0(200.00*A)", "1-0:51.4.0(063.00*A)", "1-0:71.4.0(999.00*A)") == {
+        "fuse_threshold": 200, "fuse_threshold_l2": 63,
+    }  # fmt: skip
+
+
+MONTH_END_LINE = (
+    "0-0:98.1.0({})(000001.001*kWh)(000001.002*kWh)(000001.003*kWh)(000001.004*kWh)(000001.005*kWh)"
+    "(000001.006*kWh)(000001.007*kvarh)(000001.008*kvarh)(000001.009*kvarh)(000001.010*kvarh)"
+    "(000001.011*kvarh)(000001.012*kvarh)(000001.013*kWh)(01.014*kW)(01.015*kW)(01.016*kW)(01.017*kW)"
+    "(01.018*kW)({})"
+)
+
+
+def test_the_monthly_values_of_hungary_are_one_object() -> None:
+    assert fields(MONTH_END_LINE.format("260201000000W", "01.019*kW")) == {
+        "month_end": {
+            "timestamp": "2026-02-01T00:00:00+01:00",
+            "energy_import": 1.001, "energy_import_tariff_1": 1.002, "energy_import_tariff_2": 1.003,
+            "energy_export": 1.004, "energy_export_tariff_1": 1.005, "energy_export_tariff_2": 1.006,
+            "reactive_energy_import": 1.007, "reactive_energy_export": 1.008,
+            "reactive_energy_q1": 1.009, "reactive_energy_q2": 1.01,
+            "reactive_energy_q3": 1.011, "reactive_energy_q4": 1.012,
+            "energy_combined": 1.013,
+            "peak_demand_import": 1.014, "peak_demand_import_tariff_1": 1.015,
+            "peak_demand_import_tariff_2": 1.016, "peak_demand_export": 1.017,
+            "peak_demand_export_tariff_1": 1.018, "peak_demand_export_tariff_2": 1.019,
+        }
+    }  # fmt: skip
+
+
+def test_monthly_values_of_a_month_that_has_not_been_are_left_out() -> None:
+    assert decoded(MONTH_END_LINE.format("632525252525W", "00.000*kW")) == decoded()
+
+
+def test_monthly_values_in_another_order_go_to_unknown() -> None:
+    line = MONTH_END_LINE.format("260201000000W", "000001.019*kWh")
+    assert decoded(line).unknown == {"0-0:98.1.0": (line[10:],)}
+
+
+def test_codes_that_object_lists_have_are_read() -> None:
+    assert fields(
+        "1-0:1.5.0(01.001*kW)", "1-0:2.5.0(01.002*kW)",
+        "1-0:3.4.0(01.003*kvar)", "1-0:4.4.0(01.004*kvar)", "1-0:9.4.0(01.005*kVA)", "1-0:10.4.0(01.006*kVA)",
+        "1-0:3.5.0(01.007*kvar)", "1-0:4.5.0(01.008*kvar)", "1-0:9.5.0(01.009*kVA)", "1-0:10.5.0(01.010*kVA)",
+        "1-0:15.7.0(01.011*kW)",
+        "1-0:0.2.0(02.21)", "1-0:0.2.8(1EA43311)", "1-1:0.2.0(02.13)", "1-1:0.2.8(047C71F1)",
+    ) == {
+        "demand_import_last": 1.001, "demand_export_last": 1.002,
+        "reactive_demand_import": 1.003, "reactive_demand_export": 1.004,
+        "apparent_demand_import": 1.005, "apparent_demand_export": 1.006,
+        "reactive_demand_import_last": 1.007, "reactive_demand_export_last": 1.008,
+        "apparent_demand_import_last": 1.009, "apparent_demand_export_last": 1.01,
+        "power_combined": 1.011,
+        "firmware_version": "02.21", "firmware_signature": "1EA43311",
+        "firmware_module_version": "02.13", "firmware_module_signature": "047C71F1",
+    }  # fmt: skip
+
+
+def test_the_serial_number_is_a_value_and_an_identity() -> None:
+    found = decoded(f"0-0:96.1.0({hex_text('890082000000001')})")
+    assert (found.fields, found.identity) == ({"serial_number": "890082000000001"}, "890082000000001")
+    assert found.unknown == {}
 
 
 def test_states_and_counts_are_whole_numbers() -> None:

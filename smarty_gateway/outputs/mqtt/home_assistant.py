@@ -38,7 +38,7 @@ _ALWAYS_SHOWN: Final = frozenset({"tariff"})
 #: Diagnostics that would only fill the database: disabled until a user enables them.
 _OFF: Final = frozenset(
     {"timestamp", "received", "frame_counter", "header", "p1_version", "logical_device_name", "equipment_id",
-     "ean", "message_code", "grid_voltage"}
+     "serial_number", "ean", "message_code", "grid_voltage"}
 )  # fmt: skip
 #: Beside the fields of the telegram.
 _OWN: Final[Mapping[str, tuple[str, str | None]]] = {
@@ -173,6 +173,11 @@ class Discovery:
         components: dict[str, Component] = {}
         for name in names:
             components |= self._field(name)
+        fields = telegram.decoded.fields
+        times = {f"{name}_timestamp": v.get("timestamp") for name, v in fields.items() if isinstance(v, dict)}
+        for key, time in {"timestamp": fields.get("timestamp"), **times}.items():
+            if isinstance(time, str) and not _has_offset(time):
+                components.pop(key, None)  # Home Assistant refuses a time without a zone
         for name, (label, device_class) in _OWN.items():
             if name in reading.record:
                 components[name] = self._component(label, name, device_class=device_class, diagnostic=True)
@@ -182,7 +187,7 @@ class Discovery:
 
     def _field(self, name: str) -> dict[str, Component]:
         found = BY_NAME.get(name)
-        if found is None or found.quantity.form in (Form.FAILURE_LOG, Form.PEAK_HISTORY):
+        if found is None or found.quantity.form in (Form.FAILURE_LOG, Form.PEAK_HISTORY, Form.MONTH_END):
             return {}  # a list is not a state; it is in the JSON object
         label = found.description if ", " not in found.name else name.replace("_", " ").capitalize()
         quantity = found.quantity
