@@ -9,7 +9,7 @@ from typing import Final
 from smarty_gateway.config.edited_yaml import UneditableError, with_key, without_keys_of
 from smarty_gateway.config.key_file import KeyFileError, load_key_ring, permission_problem
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
-from smarty_gateway.doctor.findings import DSO_CONTACTS, Finding, entry_name
+from smarty_gateway.doctor.findings import DSO_CONTACTS, Code, Finding, entry_name
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.key_text import key_from_text
@@ -74,8 +74,7 @@ class KeyStep:
             if trial.telegram is not None:
                 say(f"{self._path.name} has the key of meter {name}, and it opens what the meter sends.")
                 return True
-            say(f"{self._path.name} has a key for meter {name}, but it does not open what the meter sends.")
-            say(_words(trial.finding))
+            say(f"{self._path.name} has a key for meter {name}. {_words(trial.finding)}")
         if self._key_file is not None:
             key = _key_in(self._key_file, title, self._terminal)
             trial = self._try(listener, _ring_of(title, key))
@@ -192,4 +191,6 @@ def _key_in(path: Path, title: bytes, terminal: Terminal) -> MeterKey:
 
 
 def _words(finding: Finding) -> str:
+    if finding.code is Code.WRONG_ENCRYPTION_KEY:  # its text names an entry, which there may not be yet
+        return f"This key does not open what the meter sends. {finding.advice}"
     return f"{finding.text} {finding.advice}"

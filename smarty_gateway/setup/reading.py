@@ -24,10 +24,12 @@ def reading_of(telegram: MeterTelegram) -> str:
     lines = [
         f"  {label:{labels}}  {value:>{values if unit else 0}} {unit}".rstrip() for label, value, unit in rows
     ]
-    return "\n".join([f"The first reading of {printable(telegram.meter_id)} ({telegram.security}):", *lines])
+    return "\n".join(["The first reading:", *lines])
 
 
 def _rows(telegram: MeterTelegram) -> Iterator[tuple[str, Any, str]]:
+    yield "Meter", telegram.meter_id, ""
+    yield "Security", telegram.security, ""
     fields, devices = telegram.decoded.fields, telegram.decoded.devices
     for name in _SHOWN:
         if name in fields:

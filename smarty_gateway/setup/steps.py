@@ -195,7 +195,8 @@ class Steps:
             say()
             self._terminal.show(reading_of(readings[0]))
         elif not self._problems:
-            self._problems.append("No reading came yet. If none comes: smarty-gateway doctor SOURCE")
+            source = listeners[0].address if listeners else "SOURCE"
+            self._problems.append(f"No reading came yet. Find out why: smarty-gateway doctor {source}")
         say()
         for problem in self._problems:
             say(problem)
