@@ -80,6 +80,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     from smarty_gateway.setup.steps import Steps  # noqa: PLC0415 - loads paho-mqtt
 
     options = vars(args)
+    options["existing"] = options["existing"] and Existing(options["existing"])
     answers = Answers(**{name: options[name] for name in Answers.__dataclass_fields__})
     is_there = sys.stdin.isatty() and sys.stderr.isatty()
     terminal = Terminal(is_there=is_there, takes_defaults=args.yes)

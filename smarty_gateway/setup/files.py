@@ -17,6 +17,7 @@ from smarty_gateway.config.gateway_file import read_config
 from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE
+from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
 #: Here the systemd unit expects the files, and hands the secrets over (docs/systemd.md).
 SERVICE_FOLDER: Final = Path("/etc/smarty-gateway")
@@ -91,22 +92,23 @@ def _write(path: Path, text: str, mode: int, check: Callable[[Path], object]) ->
             draft.unlink()
 
 
-def meter_lines(name: str, source: str) -> list[str]:
-    """Return the lines of a meter in gateway.yaml."""
-    return [f"name: {_scalar(name)}", f"source: {_scalar(source)}"]
+def meter_lines(name: str, source: str, line: LineSettings) -> list[str]:
+    """Return the lines of a meter in gateway.yaml; `run` does not try all settings of a serial port."""
+    lines = [f"name: {_scalar(name)}", f"source: {_scalar(source)}"]
+    return lines if line == DSMR4_LINE else [*lines, f"speed: {line.speed}", f"framing: {line.framing}"]
 
 
-def gateway_text(meter: list[str], broker: MqttConfig | None, *, has_keys: bool, is_service: bool) -> str:
+def gateway_text(meter: list[str], broker: MqttConfig | None, *, needs_keys: bool, is_service: bool) -> str:
     """Return a gateway.yaml.
 
     Args:
         meter: its lines.
         broker: None for standard output.
-        has_keys: there is a keys.yaml beside it.
+        needs_keys: the meter encrypts.
         is_service: it is for the systemd unit, which hands over keys and password itself.
     """
     lines = ["# Written by smarty-gateway setup. All settings: docs/gateway-yaml.md"]
-    if has_keys and not is_service:
+    if needs_keys and not is_service:
         lines.append(f"keys: {KEY_FILE}")
     lines += ["meters:", f"  - {meter[0]}", *(f"    {line}" for line in meter[1:])]
     if broker is not None:

@@ -13,11 +13,12 @@ from typing import Final, NamedTuple
 from smarty_gateway.doctor.diagnosis import Diagnosis
 from smarty_gateway.doctor.findings import Finding, entry_name
 from smarty_gateway.doctor.healthy_meter import country_of
+from smarty_gateway.doctor.line_search import LINES_TO_TRY
 from smarty_gateway.logs import crash_of
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.setup.ports import program_using
-from smarty_gateway.sources.address import Address, Kind, LineSettings
+from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind
 from smarty_gateway.sources.opening import source_for
 from smarty_gateway.sources.source import Cause, Source, SourceLost
 
@@ -54,6 +55,7 @@ class Listener:
         telegram: the last one that was accepted with the known keys.
         title: the system title of the last encrypted frame.
         lost: why the source cannot be read; None while it can.
+        line: the settings of a serial port at which it listens.
     """
 
     def __init__(self, address: Address, keys: KeyRing, news: threading.Event) -> None:
@@ -68,7 +70,8 @@ class Listener:
         self._chunks: deque[tuple[float, bytes]] = deque()
         self._kept = 0
         self._diagnosis = self._new_diagnosis(keys, is_serial=address.kind is Kind.SERIAL)
-        self._line: LineSettings | None = None
+        self.line = DSMR4_LINE
+        self._changes = 0  # of `line`
         self._has_opened = False
         self._thread = threading.Thread(target=self._run, name=f"listen {address}", daemon=True)
         self._thread.start()
@@ -79,10 +82,15 @@ class Listener:
         return self.telegram is not None or self.title is not None
 
     def is_settled(self, seconds: float) -> bool:
-        """True if a longer wait would say no more; bytes without a telegram are worth twice the time."""
+        """True if a longer wait would say no more.
+
+        Args:
+            seconds: how long to listen to a silent source; other line settings get this time again.
+        """
         if self.is_recognised or self.lost is not None:
             return True
-        return time.monotonic() - self._began >= seconds * (2 if self._diagnosis.size else 1)
+        more = min(len(LINES_TO_TRY), max(self._changes, 1 if self._diagnosis.size else 0))
+        return time.monotonic() - self._began >= seconds * (1 + more)
 
     def heard(self) -> str:
         """Return in a few words what comes from here."""
@@ -144,7 +152,7 @@ class Listener:
             self._lose(SourceLost(f"{user} reads it", Cause.BUSY))
             return
         while not self._closing.is_set():
-            source = source_for(self.address, self._line)
+            source = source_for(self.address, self.line)
             try:
                 source.open()
                 self._read(source)
@@ -175,7 +183,8 @@ class Listener:
                     self._take(data, now)
                     other = self._diagnosis.next_line(now)
                 if other is not None:
-                    self._line = other
+                    self.line = other
+                    self._changes += 1
                     self._chunks.clear()
                     self._kept = 0
                     return

@@ -72,7 +72,7 @@ class PortChoice:
         """Listen to sources, all at once, until it is known what comes from each; print it."""
         say = self._terminal.say
         count = "1 port" if len(addresses) == 1 else f"{len(addresses)} ports"
-        say(f"Listening to {count}, which takes up to {self._seconds:.0f} s.")
+        say(f"Listening to {count} for about {self._seconds:.0f} s.")
         listeners = []
         for address in addresses:
             listener = Listener(address, self._keys, self._news)

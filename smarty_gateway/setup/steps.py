@@ -50,6 +50,7 @@ class Steps:
         self._stack = stack
         self._news = threading.Event()
         self._path = answers.folder / GATEWAY_FILE
+        self._is_service = answers.folder.resolve() == SERVICE_FOLDER
         self._problems: list[str] = []
 
     def run(self) -> ExitStatus:
@@ -75,7 +76,7 @@ class Steps:
         keys = KeyStep(key_path, ring, self._terminal, self._answers.key_file, self._news)
         self._find_keys(keys, listeners)
         if kept is None:
-            self._write(listeners[0].address.text, present, brokers, has_keys=key_path.exists())
+            self._write(listeners[0], present, brokers, has_keys=key_path.exists())
         elif kept.outputs.mqtt is not None:
             self._check_broker(kept.outputs.mqtt)
         return self._end(listeners, keys.ring)
@@ -131,7 +132,7 @@ class Steps:
             self._terminal.say(f"The broker {broker.address} accepts the gateway.")
 
     def _write(
-        self, source: str, present: Config | None, brokers: BrokerChoice | None, *, has_keys: bool
+        self, listener: Listener, present: Config | None, brokers: BrokerChoice | None, *, has_keys: bool
     ) -> None:
         """Ask for what is left, and write gateway.yaml.
 
@@ -139,13 +140,14 @@ class Steps:
             GatewayError: it cannot be written, or is not to be.
         """
         path, terminal = self._path, self._terminal
-        is_service = self._answers.folder.resolve() == SERVICE_FOLDER
+        needs_keys = has_keys or listener.title is not None
         broker: MqttConfig | None = None
 
         def text_of(name: str) -> str:
+            meter = meter_lines(name, listener.address.text, listener.line)
             if present is not None:
-                return self._extended(present, meter_lines(name, source))
-            return gateway_text(meter_lines(name, source), broker, has_keys=has_keys, is_service=is_service)
+                return self._extended(present, meter, needs_keys=needs_keys)
+            return gateway_text(meter, broker, needs_keys=needs_keys, is_service=self._is_service)
 
         def parse(name: str) -> str:
             config_of(text_of(name))
@@ -164,7 +166,7 @@ class Steps:
         write_public(path, text, load_config)
         terminal.say(f"Written: {path}")
 
-    def _extended(self, present: Config, lines: list[str]) -> str:
+    def _extended(self, present: Config, lines: list[str], *, needs_keys: bool) -> str:
         """Return the text of gateway.yaml with another meter."""
         try:
             text = with_meter(read_small_file(self._path).decode(), lines)
@@ -173,6 +175,8 @@ class Steps:
                 f"setup cannot change {self._path} ({error}); write these lines below `meters:` yourself: "
                 f"- {', '.join(lines)}"
             ) from None
+        if needs_keys and present.keys is None and not self._is_service:
+            text = f"{text.rstrip()}\nkeys: {KEY_FILE}\n"
         if len(config_of(text).meters) != len(present.meters) + 1:
             raise FileError(f"setup cannot change {self._path}: other meters would be lost")
         return text
@@ -198,10 +202,21 @@ class Steps:
             source = listeners[0].address if listeners else "SOURCE"
             self._problems.append(f"No reading came yet. Find out why: smarty-gateway doctor {source}")
         say()
-        for problem in self._problems:
-            say(problem)
-        say(_next_of(self._answers))
-        return ExitStatus.REJECTED if self._problems else ExitStatus.GOOD
+        if self._problems:
+            say("\n".join(self._problems))
+            return ExitStatus.REJECTED
+        say(self._next())
+        return ExitStatus.GOOD
+
+    def _next(self) -> str:
+        folder = self._answers.folder
+        if self._is_service:
+            return "The files are where the service reads them. To start it at boot: docs/systemd.md"
+        option = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
+        return (
+            f"What to type next:\n    smarty-gateway run{option}\n"
+            "It reads the meter until Ctrl-C. To have it started at boot: docs/systemd.md"
+        )
 
 
 def _existing(text: str) -> Existing:
@@ -209,15 +224,3 @@ def _existing(text: str) -> Existing:
         return Existing(text.lower())
     except ValueError:
         raise SettingError("type keep, add or replace") from None
-
-
-def _next_of(answers: Answers) -> str:
-    if answers.folder.resolve() == SERVICE_FOLDER:
-        return "The files are where the service reads them. To start it at boot: docs/systemd.md"
-    option = (
-        "" if answers.folder.samefile(".") else f" --config {shlex.quote(str(answers.folder / GATEWAY_FILE))}"
-    )
-    return (
-        f"What to type next:\n    smarty-gateway run{option}\n"
-        "It reads the meter until Ctrl-C. To have it started at boot: docs/systemd.md"
-    )

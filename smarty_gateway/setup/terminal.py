@@ -150,7 +150,8 @@ class Terminal:
 
     def complain(self, error: GatewayError) -> None:
         """Print why an answer is not accepted."""
-        self.say(f"  {without_keys(str(error))}.")
+        text = without_keys(str(error))
+        self.say(f"  {text}{'' if text.endswith(('?', '.')) else '.'}")
 
     def _require(self, option: str) -> None:
         if not self.is_there:

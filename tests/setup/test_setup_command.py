@@ -1,8 +1,10 @@
 """`setup` leads from nothing to the first reading: at a terminal question by question, and from a script."""
 
 import os
+import random
 import signal
 import stat
+import termios
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -29,6 +31,7 @@ NAME_QUESTION = "Name of the meter [house]:"
 BROKER_QUESTION = "Broker ["
 WRITE_QUESTION = "Write it? [Y/n]:"
 
+GARBAGE = random.Random(5).randbytes(600)
 Telegrams = Callable[[int, int], bytes]
 
 
@@ -160,7 +163,7 @@ def test_all_ports_are_listened_to_at_once_and_the_meter_is_the_default(home: Pa
             user.wait_for(f"1 usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0 meter {HOUSE}")
             user.wait_for("2 ttyUSB1 meter 1SAG")
             user.wait_for("3 ttyUSB2 this is not a serial port")
-            user.wait_for(f"4 ttyACM0 busy:")
+            user.wait_for("4 ttyACM0 busy:")
             user.wait_for(f"(process {os.getpid()}) reads it")
             user.answer("[1]:", "7")
             user.wait_for("there are the numbers from 1 to 4")
@@ -185,6 +188,16 @@ def test_a_bridge_may_be_typed_where_no_port_is(home: Path, tmp_path: Path) -> N
         user.wait_for("refuses connections")
         user.answer("Use this port all the same? [y/N]:", "n")
         user.wait_for("Waiting for a cable, or a bridge:")
+
+
+def test_the_settings_of_a_line_that_run_does_not_try_are_written(home: Path, tmp_path: Path) -> None:
+    def send(number: int, speed: int) -> bytes:
+        return belgium(number) if speed == termios.B2400 else GARBAGE
+
+    with plugged_in(tmp_path, ttyUSB0=send) as dev:
+        options = ("--port", dev / "ttyUSB0", "--broker", "none", "--yes", "--seconds", 2)
+        assert smarty_gateway("setup", "--dev", dev, *options, folder=home).returncode == 0
+    assert "    speed: 2400\n    framing: 8E1\n" in files_in(home)[GATEWAY_FILE]
 
 
 def test_a_silent_port_is_explained_and_taken_only_if_the_user_insists(home: Path, tmp_path: Path) -> None:
@@ -560,6 +573,23 @@ def test_without_a_terminal_one_line_names_all_options_that_are_missing(home: Pa
     done = smarty_gateway_process("setup", "--dev", dev, "--yes", folder=home)
     assert done.returncode == 2
     assert b"--existing keep|add|replace" in done.stderr
+
+
+def test_a_script_may_bring_the_key_later(home: Path, dev: Path, tmp_path: Path) -> None:
+    (home / GATEWAY_FILE).write_text(f"meters:\n  - source: {dev / ADAPTER}\n", "utf-8")
+    options = ("--existing", "keep", "--yes", "--key-file", key_file(tmp_path))
+    done = smarty_gateway("setup", "--dev", dev, *options, folder=home)
+    assert done.returncode == 0
+    assert HOUSE.encode() in done.stdout
+
+
+def test_a_kept_broker_that_refuses_is_said(home: Path, belgian: Path, broker: Broker) -> None:
+    text = f"meters:\n  - source: {belgian / ADAPTER}\noutputs: {{mqtt: {{url: 'mqtt://localhost:{broker.port}'}}}}\n"
+    (home / GATEWAY_FILE).write_text(text, "utf-8")
+    done = smarty_gateway("setup", "--dev", belgian, "--existing", "keep", "--yes", folder=home)
+    assert done.returncode == 1
+    assert b"requires a user name and a password" in done.stderr
+    assert files_in(home) == {GATEWAY_FILE: text}
 
 
 def test_without_a_terminal_the_key_of_an_encrypted_meter_is_missing(home: Path, dev: Path) -> None:
