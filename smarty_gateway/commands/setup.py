@@ -90,10 +90,10 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         with handling({signal.SIGTERM: _leave, signal.SIGHUP: _leave}), ExitStack() as stack:
             return Steps(answers, terminal, stack).run()
     except (KeyboardInterrupt, LeftError):
-        terminal.say()
-        raise LeftError(
-            "left before the end; what was proven is kept, and `smarty-gateway setup` goes on from there"
-        ) from None
+        terminal.say(
+            "\nLeft before the end. What was proven is kept, and `smarty-gateway setup` goes on from there."
+        )
+        return ExitStatus.INTERRUPTED
 
 
 def _leave() -> None:

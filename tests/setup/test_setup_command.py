@@ -71,7 +71,7 @@ def belgian(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
+def broker(each_broker: None, tmp_path: Path) -> Iterator[Broker]:  # noqa: ARG001 - decides which one it is
     with Broker(tmp_path, users={"gateway": PASSWORD}) as found:
         yield found
 
