@@ -137,9 +137,15 @@ class PortChoice:
             "No serial port is here. Plug the P1 cable into a USB port of this computer; it is noticed by "
             "itself. If the meter is on the network, type the address of its bridge: tcp://HOST:PORT"
         )
-        text = self._terminal.ask(
-            "Waiting for a cable, or a bridge", "--port", wake=lambda: ports_to_try(self._dev)
-        )
+        seen: list[Path] = []
+
+        def is_plugged_in() -> bool:
+            # Twice the same: udev names a port and opens it to its group a moment after it is there.
+            nonlocal seen
+            before, seen = seen, ports_to_try(self._dev)
+            return bool(seen) and seen == before
+
+        text = self._terminal.ask("Waiting for a cable, or a bridge", "--port", wake=is_plugged_in)
         self._terminal.say()
         if not text:
             return None
