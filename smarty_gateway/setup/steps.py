@@ -157,7 +157,7 @@ class Steps:
         broker = None if brokers is None else brokers.choose()
         text = text_of(name)
         terminal.say(f"{path} will be:\n")
-        terminal.say("\n".join(f"    {line}" for line in text.splitlines()))
+        terminal.quote(text)
         terminal.say()
         if not terminal.confirm("Write it?"):
             raise RejectedError(f"{path} was not written")

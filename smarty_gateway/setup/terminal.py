@@ -60,6 +60,10 @@ class Terminal:
         for line in text.split("\n"):
             self._write(f"{_wrapped(line)}\n")
 
+    def quote(self, text: str) -> None:
+        """Print the lines of a file, which are never broken."""
+        self._write("".join(f"    {printable(line)}\n" for line in text.splitlines()))
+
     @staticmethod
     def show(text: str) -> None:
         """Print the result, which alone goes to standard output."""

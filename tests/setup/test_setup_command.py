@@ -672,6 +672,7 @@ def test_it_needs_no_escape_sequence_and_fits_the_terminal(
         user.wait_for("systemd.md")
         assert user.wait() == 0
         assert "\x1b" not in user.shown
+        assert f"        source: {dev / ADAPTER}\r\n" in user.shown
         lines = [line for line in user.shown.splitlines() if "/" not in line and "usb-FTDI" not in line]
         assert max(map(len, lines)) <= columns
 
