@@ -44,7 +44,7 @@ def ports_instead(missing: str, dev: Path = _DEV) -> str:
     """Return, for a message, the ports that are there instead of a missing one."""
     ports = serial_ports(dev)
     if not ports:
-        return "there is no other serial port either: plug the adapter in"
+        return "no serial port is plugged in"
     names = {name.name.lower(): name for name in _names(dev)}
     near = difflib.get_close_matches(Path(missing).name.lower(), names, n=1, cutoff=_NEAR)
     guess = f"did you mean {lasting_name(names[near[0]], dev)}? " if near else ""
