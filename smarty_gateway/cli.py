@@ -24,6 +24,7 @@ from smarty_gateway.safe_text import printable, without_keys
 #: In the order in which a newcomer needs them; each is a module of that name.
 COMMANDS: Final = (
     "demo",
+    "setup",
     "run",
     "check",
     "doctor",

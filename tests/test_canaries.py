@@ -19,6 +19,7 @@ from tests.support.commands import (
     environment,
     smarty_gateway,
 )
+from tests.support.doctor_runs import house, port_sending
 from tests.support.running import Running
 
 KEY = KEYS[0]
@@ -152,6 +153,9 @@ def test_every_command_with_keys_is_silent_about_them_at_its_most_verbose(tmp_pa
     keys = tmp_path / "keys.yaml"
     keys.write_bytes(SAMPLE_KEYS.read_bytes())
     keys.chmod(0o600)
+    faulty = tmp_path / "faulty.txt"
+    faulty.write_text(f"{KEY.hex()}0\n", "ascii")
+    (tmp_path / "set-up").mkdir()
     shared = ("-v", "--keys", keys)
     smarty_gateway("decode", "--explain", *shared, SAMPLE, folder=tmp_path)
     smarty_gateway("doctor", "--format", "json", *shared, SAMPLE, folder=tmp_path)
@@ -159,6 +163,11 @@ def test_every_command_with_keys_is_silent_about_them_at_its_most_verbose(tmp_pa
     smarty_gateway("capture", "--redact", *shared, SAMPLE, "redacted.capture", folder=tmp_path)
     smarty_gateway("check", "--keys", keys, folder=tmp_path)
     smarty_gateway("demo", "-v", "--seconds", 3, folder=tmp_path)
+    with port_sending(lambda number, _: house(number)) as port:
+        for key_file in (keys, faulty):
+            options = ("--port", port, "--broker", "none", "--yes", "--existing", "replace")
+            smarty_gateway("setup", *options, "--key-file", key_file, folder=tmp_path / "set-up")
+    assert_no_key((tmp_path / "set-up/gateway.yaml").read_bytes(), "gateway.yaml")
     with Running("run", *shared, "--source", SAMPLE, folder=tmp_path) as running:
         assert running.wait() == 0
     for path in tmp_path.glob("*.capture*"):

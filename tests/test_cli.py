@@ -138,6 +138,7 @@ def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
     [
         ("--help",),
         ("demo", "--seconds", "0"),
+        ("setup", "--folder", "missing", "--port", "/dev/null", "--broker", "none", "--yes"),
         ("run", "--source", SAMPLE, "--keys", SAMPLE_KEYS, "--format", "telegram"),
         ("check", "--keys", SAMPLE_KEYS),
         ("doctor", SAMPLE, "--keys", SAMPLE_KEYS),

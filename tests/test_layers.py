@@ -41,9 +41,10 @@ PARTS = {
     "gateway": {*CORE, "config", "fault_log", "logs", "outputs", "sources", "state"},
     "doctor": {*CORE, "capture", "config", "sources"},
     "simulator": {*CORE, "capture", "config", "sources"},
+    "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
     "commands": {
-        *CORE, "capture", "config", "doctor", "gateway", "library", "logs", "outputs", "simulator", "sources",
-        "state",
+        *CORE, "capture", "config", "doctor", "gateway", "library", "logs", "outputs", "setup", "simulator",
+        "sources", "state",
     },
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},

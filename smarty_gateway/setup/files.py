@@ -1,0 +1,150 @@
+"""The files that `setup` writes: whole or not at all, readable to whom they are meant for, checked before.
+
+Nothing is written in place: a draft beside the file takes its name once it was read back.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from urllib.parse import quote
+
+from smarty_gateway.config.gateway_file import read_config
+from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE
+from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
+
+#: Here the systemd unit expects the files, and hands the secrets over (docs/systemd.md).
+SERVICE_FOLDER: Final = Path("/etc/smarty-gateway")
+_SERVICE_SECRETS: Final = Path("/run/credentials/smarty-gateway.service")
+
+_SECRET_MODE: Final = 0o600
+_PUBLIC_MODE: Final = 0o644
+#: What YAML reads as text without quotes.
+_PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:@%-]*(?<!:)")
+_DEFAULT_PORTS: Final = {False: 1883, True: 8883}
+
+
+class FileError(GatewayError):
+    """A file cannot be written."""
+
+
+def write_secret(path: Path, text: str, check: Callable[[Path], object] = lambda _: None) -> None:
+    """Replace a file that nobody else may read, or make it.
+
+    Args:
+        path: of the file.
+        text: of the file.
+        check: raises GatewayError if the draft is not as it shall be.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    _write(path, text, _SECRET_MODE, check)
+
+
+def write_public(path: Path, text: str, check: Callable[[Path], object] = lambda _: None) -> None:
+    """Do the same for a file without secrets, which a service reads as another user."""
+    _write(path, text, _PUBLIC_MODE, check)
+
+
+def keep_backup(path: Path) -> Path:
+    """Keep the present content of a file under another name, and return that name."""
+    number = 1
+    while True:
+        backup = path.with_name(f"{path.name}.bak{'' if number == 1 else number}")
+        try:
+            with backup.open("xb") as file:
+                file.write(path.read_bytes())
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise FileError(f"cannot write {backup}: {error.strerror}") from None
+        else:
+            return backup
+
+
+def _write(path: Path, text: str, mode: int, check: Callable[[Path], object]) -> None:
+    path = path.resolve()  # a link stays a link
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(
+            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as file:
+            owner = (path if path.exists() else path.parent).stat()
+            with contextlib.suppress(PermissionError):  # only root can; it writes for the owner of the folder
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        check(draft)
+        draft.replace(path)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def meter_lines(name: str, source: str, line: LineSettings) -> list[str]:
+    """Return the lines of a meter in gateway.yaml; `run` does not try all settings of a serial port."""
+    lines = [f"name: {_scalar(name)}", f"source: {_scalar(source)}"]
+    return lines if line == DSMR4_LINE else [*lines, f"speed: {line.speed}", f"framing: {line.framing}"]
+
+
+def gateway_text(meter: list[str], broker: MqttConfig | None, *, needs_keys: bool, is_service: bool) -> str:
+    """Return a gateway.yaml.
+
+    Args:
+        meter: its lines.
+        broker: None for standard output.
+        needs_keys: the meter encrypts.
+        is_service: it is for the systemd unit, which hands over keys and password itself.
+    """
+    lines = ["# Written by smarty-gateway setup. All settings: docs/gateway-yaml.md"]
+    if needs_keys and not is_service:
+        lines.append(f"keys: {KEY_FILE}")
+    lines += ["meters:", f"  - {meter[0]}", *(f"    {line}" for line in meter[1:])]
+    if broker is not None:
+        lines += ["outputs:", "  mqtt:", f"    url: {_scalar(broker_url(broker))}"]
+        if broker.password_file is not None:
+            secrets = _SERVICE_SECRETS if is_service else Path()
+            lines.append(f"    password_file: {secrets / PASSWORD_FILE}")
+        if broker.ca_file is not None:
+            lines.append(f"    ca_file: {_scalar(str(broker.ca_file))}")
+        lines.append(f"    home_assistant: {str(broker.home_assistant is not None).lower()}")
+    return "\n".join([*lines, ""])
+
+
+def broker_url(broker: MqttConfig) -> str:
+    """Return the url of a broker, as in gateway.yaml."""
+    user = "" if broker.user is None else f"{quote(broker.user, safe='')}@"
+    host = f"[{broker.host}]" if ":" in broker.host else broker.host
+    port = "" if broker.port == _DEFAULT_PORTS[broker.tls] else f":{broker.port}"
+    return f"mqtt{'s' if broker.tls else ''}://{user}{host}{port}"
+
+
+def config_of(text: str) -> Config:
+    """Return the configuration that a text stands for.
+
+    Raises:
+        FileError: it has a fault.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / GATEWAY_FILE
+        path.write_text(text, "utf-8")
+        config, errors = read_config(path)
+    if errors or config is None:
+        raise FileError(errors[0].message)
+    return config
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML reads it back; its double-quoted form is that of JSON."""
+    return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
