@@ -31,7 +31,7 @@ def test_the_installed_vectors_hold_from_an_empty_folder(tmp_path: Path) -> None
     done = smarty_gateway("verify", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
-    assert text.endswith("565 passed, 0 failed\n")
+    assert text.endswith("566 passed, 0 failed\n")
     assert "refused.json" in text
     assert "NonceReuse" in text
 
@@ -69,7 +69,7 @@ def test_a_case_that_does_not_hold_is_shown_field_by_field(tmp_path: Path) -> No
     done = smarty_gateway("verify", "-v", path)
     assert done.returncode == 1
     text = done.stdout.decode()
-    assert "112 passed, 1 failed" in text
+    assert "113 passed, 1 failed" in text
     assert "energy_import is 1234.567 instead of 1234.568" in text
     assert "the tag verifies" in text
     status, found = result(path)
