@@ -23,6 +23,11 @@ _METERS_MAX: Final = 50
 _JITTER: Final = 0.25
 
 
+def until_it_works(message: str) -> str:
+    """Return a fault with the remark that what failed is tried again."""
+    return f"{message}{' T' if message.endswith('?') else '; t'}rying again until it works"
+
+
 class Backoff:
     """The seconds to wait before each attempt: growing, with jitter, so that not all come at once.
 
