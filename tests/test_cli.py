@@ -1,5 +1,7 @@
 """Whatever happens inside a command, a user sees one line and a status."""
 
+import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -234,16 +236,43 @@ def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
     ids=lambda arguments: arguments[0],
 )
 def test_a_process_ends_as_the_command_does_within_the_tests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...]
+    tmp_path: Path, arguments: tuple[object, ...]
 ) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")  # or lines of the log begin with the time
     results = []
     for number, start in enumerate((smarty_gateway, smarty_gateway_process)):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = start(*arguments, folder=folder)
-        results.append((done.returncode, done.stdout, done.stderr))
+        said = re.sub(rb"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", b"", done.stderr)
+        results.append((done.returncode, done.stdout, said))
     assert results[0] == results[1]
+
+
+def log_of_a_run(folder: Path, **environ: str) -> list[str]:
+    """Return the log of a run without a source, in a file that is its standard error."""
+    with (folder / "log").open("w+b") as log:
+        status = os.fstat(log.fileno())
+        stream = f"{status.st_dev}:{status.st_ino}"
+        environ = {name: value.format(stream=stream) for name, value in environ.items()}
+        subprocess.run(
+            [sys.executable, "-m", "smarty_gateway", "run", "-v", "--source", SAMPLE],
+            stdout=subprocess.DEVNULL, stderr=log, check=False, cwd=folder, env={**environment(), **environ},
+        )  # fmt: skip
+        log.seek(0)
+        return log.read().decode().splitlines()
+
+
+def test_the_journal_gets_priorities_in_place_of_times(tmp_path: Path) -> None:
+    lines = log_of_a_run(tmp_path, JOURNAL_STREAM="{stream}")
+    assert [line for line in lines if not re.match(r"<[3467]>(?!\d{4}-)", line)] == []
+    assert any(line.startswith("<4>") and "rejected no-key" in line for line in lines)
+    assert any(line.startswith("<7>") and "is open" in line for line in lines)
+
+
+def test_a_stream_that_is_not_the_journal_gets_times_whatever_the_environment_says(tmp_path: Path) -> None:
+    lines = log_of_a_run(tmp_path, JOURNAL_STREAM="8:1")
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d ", line)] == []
+    assert lines
 
 
 def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
