@@ -83,7 +83,12 @@ class Extractor(ABC, Generic[V, E]):
         Args:
             data: any number of them; none ends the input, or, with a time, makes a silence take effect.
             now: seconds of any clock that does not run backwards; without it no silence is seen.
+
+        Raises:
+            TypeError: the data are of another type.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data are bytes, not {type(data).__name__}")
         if now is not None:
             if self.last_data is not None and now - self.last_data >= SILENCE:
                 self.receive_silence()

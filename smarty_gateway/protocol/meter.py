@@ -64,6 +64,7 @@ class MeterTelegram(Mapping[str, Any]):
     system_title: bytes | None = None
     frame_counter: int | None = None
     has_foreign_identity: bool = False
+    __hash__ = None  # type: ignore[assignment] # as of any mapping; its objects have none either
 
     @property
     def meter_id(self) -> str:

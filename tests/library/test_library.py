@@ -4,7 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,19 @@ def keys(tmp_path: Path) -> Path:
 def one(data: bytes, keys: Mapping[str, KeyEntry] | None = None) -> MeterTelegram:
     (telegram,) = smarty_gateway.read(data, keys=keys)
     return telegram
+
+
+def test_a_telegram_does_not_claim_to_be_hashable() -> None:
+    telegram = one(belgium(1))
+    assert not isinstance(telegram, Hashable)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(telegram)
+
+
+@pytest.mark.parametrize("data", ["x", "", [1, 2], None], ids=repr)
+def test_a_stream_takes_bytes_only(data: object) -> None:
+    with pytest.raises(TypeError, match=f"data are bytes, not {type(data).__name__}"):
+        smarty_gateway.MeterStream(smarty_gateway.KeyRing()).receive_data(data)  # type: ignore[arg-type] # on purpose
 
 
 def test_every_public_name_is_there() -> None:
