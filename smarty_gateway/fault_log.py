@@ -127,7 +127,8 @@ class RejectionLog:
             found = self._seen.get(key)
         if found is None:
             self._seen[key] = _Occurrences(now, now)
-            self._log(f"{meter}: {rejection}{advice}")
+            # The serial number of the meter is not repeated where the meter goes out under it.
+            self._log(f"{meter}: {rejection}{advice}".replace(f" (serial {meter})", ""))
             return True
         found.last = now
         found.not_logged += 1
