@@ -10,43 +10,17 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Final, NoReturn, TextIO
+from typing import TextIO
 
 from smarty_gateway import __version__
+from smarty_gateway.commands.usage import COMMANDS, GLOBAL_OPTIONS, START_HERE, Parser, no_command
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, without_keys
-
-#: In the order in which a newcomer needs them; each is a module of that name.
-COMMANDS: Final = (
-    "demo",
-    "setup",
-    "run",
-    "check",
-    "doctor",
-    "decode",
-    "verify",
-    "capture",
-    "simulate",
-    "reset-counter",
-    "forget",
-)
-
-
-class WrongUsageError(GatewayError):
-    """The command line does not follow the usage."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Leaves it to `main` to print errors, because they repeat what was typed."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        raise WrongUsageError(message)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_streams()
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        args = _parser(arguments).parse_args(arguments)
+        if not arguments:
+            whole_parser().print_help(sys.stderr)
+            return ExitStatus.WRONG_USAGE
+        args = _parsed([*arguments[1:2], "--help"] if arguments[0] == "help" else arguments)
         status = int(_module_of(args.command).execute(args))
         sys.stdout.flush()
     except BrokenPipeError:
@@ -77,18 +54,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = _Parser(
+def whole_parser() -> Parser:
+    """Return the parser of all commands."""
+    return _parser(COMMANDS)[0]
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments of a command line.
+
+    Raises:
+        WrongUsageError: it does not follow the usage.
+        SystemExit: it asked for help, which was printed.
+    """
+    first = arguments[0]
+    if first not in COMMANDS and first not in GLOBAL_OPTIONS:
+        raise no_command(first)
+    # Only the wanted command is loaded: on a small computer the others take a second.
+    parser, commands = _parser([first] if first in COMMANDS and first != "completion" else COMMANDS)
+    if first in COMMANDS:
+        commands.choices[first].require_known_options(arguments[1:])
+    args, surplus = parser.parse_known_args(arguments)
+    if surplus:
+        commands.choices[first].error(f"one argument too many: {surplus[0]!r}")
+    args.parser = parser
+    return args
+
+
+def _parser(names: Iterable[str]) -> tuple[Parser, "argparse._SubParsersAction[Parser]"]:
+    """Return the parser for some commands, and those."""
+    parser = Parser(
         prog="smarty-gateway",
-        description="Reads encrypted Luxembourg and plaintext Belgian smart meters (P1 port).",
+        description="Reads smart meters on their P1 port, encrypted ones of Luxembourg and plaintext ones of "
+        "Belgium, the Netherlands and their neighbours, and hands on verified readings.",
     )
-    parser.add_argument("--version", action="version", version=f"smarty-gateway {__version__}")
+    parser.ending = START_HERE
+    parser.add_argument("-V", "--version", action="version", version=f"smarty-gateway {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        # Only the wanted command is loaded: on a small computer the others take a second.
+    for name in names:
         _module_of(name).add_parser(commands)
-    return parser
+        commands.choices[name].ending = COMMANDS[name]
+    about = commands.add_parser("help", help="explain a command, such as: help run")
+    about.add_argument("about", nargs="?", choices=tuple(COMMANDS), metavar="COMMAND")
+    return parser, commands
 
 
 def _module_of(command: str) -> ModuleType:

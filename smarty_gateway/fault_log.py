@@ -23,6 +23,11 @@ _METERS_MAX: Final = 50
 _JITTER: Final = 0.25
 
 
+def until_it_works(message: str) -> str:
+    """Return a fault with the remark that what failed is tried again."""
+    return f"{message}{' T' if message.endswith('?') else '; t'}rying again until it works"
+
+
 class Backoff:
     """The seconds to wait before each attempt: growing, with jitter, so that not all come at once.
 
@@ -122,7 +127,8 @@ class RejectionLog:
             found = self._seen.get(key)
         if found is None:
             self._seen[key] = _Occurrences(now, now)
-            self._log(f"{meter}: {rejection}{advice}")
+            # The serial number of the meter is not repeated where the meter goes out under it.
+            self._log(f"{meter}: {rejection}{advice}".replace(f" (serial {meter})", ""))
             return True
         found.last = now
         found.not_logged += 1

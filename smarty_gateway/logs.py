@@ -1,7 +1,7 @@
 """The log of the gateway: one line an event on standard error, for people and for a journal.
 
-Text of a meter may hold control characters, so those are escaped. A service manager dates the lines itself;
-without one they begin with the time.
+Text of a meter may hold control characters, so those are escaped. The journal of systemd dates the lines and
+reads their priority from a prefix (sd-daemon(3)); elsewhere they begin with the time.
 """
 
 import logging
@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import TextIO
+from typing import Final, TextIO
 
 from smarty_gateway.safe_text import printable
 
@@ -34,20 +34,39 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         """Do nothing: a log that nobody can read is no reason to stop reading meters."""
 
 
+#: Those of syslog(3).
+_PRIORITIES: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}
+
+
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
+class _JournalFormatter(_Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelno, 4)}>{super().format(record)}"
+
+
 def start_log(*, verbose: bool = False) -> None:
     """Send the log of this program to standard error."""
-    dated = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler = _StderrHandler()
-    handler.setFormatter(_Formatter(f"{dated}%(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(
+        _JournalFormatter() if _is_journal() else _Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+    )
     log = logging.getLogger("smarty_gateway")
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def _is_journal() -> bool:
+    """True if standard error leads to the journal; the variable alone may be inherited from a session."""
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def crash_of(work: Callable[[], None]) -> str | None:

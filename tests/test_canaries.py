@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.cli import COMMANDS
+from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY
 from tests.support.canaries import KEYS, assert_no_key, assert_no_key_in_state, forms_of
 from tests.support.commands import (

@@ -1,5 +1,7 @@
 """Whatever happens inside a command, a user sees one line and a status."""
 
+import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
+from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.state.state_file import StateBusyError
 from tests.support.commands import (
     ROOT,
@@ -97,6 +100,88 @@ def test_a_key_among_the_arguments_is_not_repeated_and_its_place_is_named(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("decode", "--key", "0011"), "keys.yaml and name that file with --keys FILE"),
+        (("decode", "--key=0011"), "keys.yaml and name that file with --keys FILE"),
+        (("--key", "0011", "decode"), "write it into keys.yaml"),
+        (("run", "--encryption-key", "0011"), "write it into keys.yaml"),
+        (("run", "--guek", "0011"), "write it into keys.yaml"),
+        (("run", "--password", "0011"), "name that with --mqtt-password-file FILE"),
+        (("forget", "house", "--mqtt-password=0011"), "name that with --mqtt-password-file FILE"),
+        (("doctor", "-P", "0011"), "password_file in gateway.yaml"),
+    ],
+    ids=str,
+)
+def test_an_option_for_a_secret_is_answered_with_its_place_and_without_the_secret(
+    arguments: tuple[str, ...], words: str
+) -> None:
+    done = smarty_gateway(*arguments)
+    said = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert "is never an argument" in said
+    assert words in said
+    assert "0011" not in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("docter", "/dev/ttyUSB0"), "no command 'docter': did you mean doctor?"),
+        (("help", "docter"), "no command 'docter': did you mean doctor?"),
+        (("version",), "no command 'version': did you mean --version?"),
+        (("/dev/ttyUSB0",), "no command '/dev/ttyUSB0'; smarty-gateway --help lists all commands"),
+        (("doctor", "--secnods", "3", "x"), "no option --secnods: did you mean --seconds?"),
+        (("doctor", "--sec", "3", "x"), "no option --sec: did you mean --seconds?"),
+        (("run", "-x"), "no option -x; smarty-gateway run --help lists all options"),
+        (("--state", "here", "run"), "options follow the command: smarty-gateway COMMAND --state"),
+        (("check", "x"), "one argument too many: 'x'; smarty-gateway check --help shows how"),
+        (("doctor",), "required: source; smarty-gateway doctor --help shows how"),
+    ],
+    ids=str,
+)
+def test_wrong_usage_is_answered_in_one_line_with_what_was_probably_meant(
+    arguments: tuple[str, ...], words: str
+) -> None:
+    done = smarty_gateway(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_without_a_command_the_help_is_shown_and_the_usage_was_wrong() -> None:
+    bare, asked = smarty_gateway(), smarty_gateway("--help")
+    assert (bare.returncode, bare.stdout, bare.stderr) == (2, b"", asked.stdout)
+    assert asked.returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_and_a_command_is_the_help_of_that_command(command: str) -> None:
+    assert smarty_gateway("help", command).stdout == smarty_gateway(command, "--help").stdout
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_help_shows_what_to_type_and_fits_80_columns(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = smarty_gateway("help", *command.split()).stdout.decode()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert f"\n  smarty-gateway {command}" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_explains_its_exit_statuses(command: str) -> None:
+    explained = smarty_gateway("help", command).stdout.decode().partition("exit status:")[2]
+    assert {int(word) for word in explained.split() if word.isdecimal()} >= {0, 2}
+
+
+def test_a_single_letter_asks_for_the_version() -> None:
+    assert smarty_gateway("-V").stdout == smarty_gateway("--version").stdout != b""
+
+
+@pytest.mark.parametrize(
     "name",
     [
         f"{'5f' * 32}.bin",
@@ -152,16 +237,43 @@ def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
     ids=lambda arguments: arguments[0],
 )
 def test_a_process_ends_as_the_command_does_within_the_tests(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...]
+    tmp_path: Path, arguments: tuple[object, ...]
 ) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")  # or lines of the log begin with the time
     results = []
     for number, start in enumerate((smarty_gateway, smarty_gateway_process)):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = start(*arguments, folder=folder)
-        results.append((done.returncode, done.stdout, done.stderr))
+        said = re.sub(rb"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", b"", done.stderr)
+        results.append((done.returncode, done.stdout, said))
     assert results[0] == results[1]
+
+
+def log_of_a_run(folder: Path, **environ: str) -> list[str]:
+    """Return the log of a run without a source, in a file that is its standard error."""
+    with (folder / "log").open("w+b") as log:
+        status = os.fstat(log.fileno())
+        stream = f"{status.st_dev}:{status.st_ino}"
+        environ = {name: value.format(stream=stream) for name, value in environ.items()}
+        subprocess.run(
+            [sys.executable, "-m", "smarty_gateway", "run", "-v", "--source", SAMPLE],
+            stdout=subprocess.DEVNULL, stderr=log, check=False, cwd=folder, env={**environment(), **environ},
+        )  # fmt: skip
+        log.seek(0)
+        return log.read().decode().splitlines()
+
+
+def test_the_journal_gets_priorities_in_place_of_times(tmp_path: Path) -> None:
+    lines = log_of_a_run(tmp_path, JOURNAL_STREAM="{stream}")
+    assert [line for line in lines if not re.match(r"<[3467]>(?!\d{4}-)", line)] == []
+    assert any(line.startswith("<4>") and "rejected no-key" in line for line in lines)
+    assert any(line.startswith("<7>") and "is open" in line for line in lines)
+
+
+def test_a_stream_that_is_not_the_journal_gets_times_whatever_the_environment_says(tmp_path: Path) -> None:
+    lines = log_of_a_run(tmp_path, JOURNAL_STREAM="8:1")
+    assert [line for line in lines if not re.match(r"\d{4}-\d\d-\d\d ", line)] == []
+    assert lines
 
 
 def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
@@ -171,4 +283,5 @@ def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
         [sys.executable, "-c", script],
         capture_output=True, check=True, cwd=ROOT, env=environment(),
     )  # fmt: skip
-    assert not {b"yaml", b"sqlite3", b"cryptography", b"logging"} & set(done.stdout.split())
+    heavy = {b"yaml", b"sqlite3", b"cryptography", b"logging", b"difflib", b"shtab"}
+    assert not heavy & set(done.stdout.split())

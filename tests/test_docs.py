@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.cli import COMMANDS
+from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.config.reference import rows
 from tests.support.brokers import MOSQUITTO, Broker, Subscriber, needs_mosquitto
 from tests.support.commands import LIMIT, ROOT, environment, smarty_gateway

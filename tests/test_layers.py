@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import smarty_gateway
-from smarty_gateway.cli import COMMANDS
+from smarty_gateway.commands.usage import COMMANDS
 
 PACKAGE = Path(smarty_gateway.__file__).parent
 TESTS = Path(__file__).parent
@@ -62,6 +62,7 @@ HEAVY = {
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/decode.py", "commands/verify.py"),
     "serial": ("sources/",),
+    "shtab": ("commands/completion.py",),
     "sqlite3": ("state/", "outputs/mqtt/", "gateway/state_keeper.py"),
     "yaml": ("config/",),
 }

@@ -12,6 +12,7 @@ from typing import Final
 
 from smarty_gateway.config.values import Config, Durability, MeterConfig, Pace
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.gateway.first_readings import FirstReadings
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.state_keeper import StateKeeper
@@ -42,15 +43,18 @@ class Gateway:
         state: what is known about meters.
         outputs: get every reading.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
+        logs_first: log the first reading of each meter.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it runs, and two things for its log
         self,
         config: Config,
         keys: KeysInForce,
         state: StateKeeper,
         outputs: Sequence[Output],
         options: str = "",
+        *,
+        logs_first: bool = False,
     ) -> None:
         self._keys = keys
         self._state = state
@@ -58,6 +62,8 @@ class Gateway:
         self._options = options
         mqtt = config.outputs.mqtt
         self._saves_each = mqtt is not None and mqtt.durability is Durability.EACH
+        self._logs_first = logs_first
+        self._first_readings = FirstReadings(mqtt, _log.info, time.monotonic())
         self._stopping = SignalEvent()
         self._wake = SignalEvent()
         self._read_keys_again = SignalEvent()
@@ -81,6 +87,8 @@ class Gateway:
             self._state.save()
         for output in self._outputs:
             output.publish(reading)
+        if self._logs_first and reading.is_first and reading.is_live:
+            self._first_readings.note(reading)
 
     # What other threads and signal handlers call
 
@@ -166,6 +174,7 @@ class Gateway:
             self._read_keys_again.clear()
         self._keys.refresh(asked=asked)
         self._state.tick(now)
+        self._first_readings.tick(now)
         for name in self._state.registry.tick(now):
             for output in self._outputs:
                 output.forget(name)

@@ -25,6 +25,7 @@ class KeysInForce:
         find: looks for a key file that a user made later, as the log advised.
 
     Attributes:
+        path: the key file; None while there is none.
         ring: all keys. It is replaced as a whole, so any thread may take it at any time.
 
     Raises:
@@ -34,25 +35,25 @@ class KeysInForce:
     def __init__(
         self, path: Path | None, ring: KeyRing | None = None, find: Callable[[], Path | None] = lambda: None
     ) -> None:
-        self._path = path
+        self.path = path
         self._find = find
         self._version = _version_of(path)
         self.ring = (ring or KeyRing()) if path is None else _load(path)
 
     def refresh(self, *, asked: bool = False) -> None:
         """Read the file again if it changed, or if a user asked."""
-        if self._path is None:
-            self._path = self._find()
-        version = _version_of(self._path)
-        if self._path is None or not (asked or version != self._version):
+        if self.path is None:
+            self.path = self._find()
+        version = _version_of(self.path)
+        if self.path is None or not (asked or version != self._version):
             return
         self._version = version
         try:
-            self.ring = _load(self._path)
+            self.ring = _load(self.path)
         except GatewayError as error:
             _log.error("%s; keeping the keys loaded before", error)
         else:
-            _log.warning("%s was read: %r", self._path, self.ring)
+            _log.warning("%s was read: %r", self.path, self.ring)
 
 
 def _load(path: Path) -> KeyRing:

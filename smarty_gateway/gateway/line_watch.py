@@ -7,7 +7,7 @@ configured, garbage also means to try the other usual ones.
 from collections.abc import Callable
 from typing import Final
 
-from smarty_gateway.fault_log import Condition
+from smarty_gateway.fault_log import Condition, until_it_works
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, Address, Kind, LineSettings
 from smarty_gateway.sources.source import SourceLost
 
@@ -69,7 +69,7 @@ class LineWatch:
 
     def note_lost(self, lost: SourceLost) -> None:
         """Record that the source was lost, and will be opened again."""
-        self._lost.begin(f"{lost}; trying again until it works", lost.cause)
+        self._lost.begin(until_it_works(str(lost)), lost.cause)
 
     def note_bytes(self, now: float) -> None:
         """Record that bytes came. The first ones do not end an outage: they may be the last ones, too."""

@@ -98,7 +98,7 @@ class SourceReader:
         self._stopping = SignalEvent()  # takes less memory than a threading.Event, and one thread waits
         self._backoff = Backoff(*_DELAYS)
         self._watch = LineWatch(address, meters[0].line, self._log, self.beat, garbage_seconds)
-        self._rejections = Rejections(address, state, self._log, self.beat, options)
+        self._rejections = Rejections(address, state, self._log, self.beat, options, keys.path)
         self._throttle = Throttle(self.beat)  # for all connections: a new one gets no new allowance
 
     # For others
@@ -143,7 +143,7 @@ class SourceReader:
             try:
                 self._source.open()
                 self.is_open = True
-                _log.debug("%s: %s is open", self.name, self.address)
+                _log.debug("%s", self._with_name(f"{self.address} is open"))
                 self._read()
             except SourceEnded:
                 self._end_of_line()
@@ -164,7 +164,7 @@ class SourceReader:
     def _close(self) -> None:
         if self.is_open:
             self.is_open = False
-            _log.debug("%s: %s is closed", self.name, self.address)
+            _log.debug("%s", self._with_name(f"{self.address} is closed"))
         self._source.close()
 
     def _read(self) -> None:
@@ -236,6 +236,7 @@ class SourceReader:
         if telegram.system_title is not None:
             self._rejections.note_accepted(telegram.system_title)
         self.has_delivered = True
+        is_first = meter.health.last_telegram is None
         received = meter.health.last_telegram = datetime.now(UTC)
         self._deliver(
             Reading(
@@ -245,6 +246,7 @@ class SourceReader:
                 is_live=is_live,
                 is_configured=meter.sources is not None,
                 object_id=meter.object_id,
+                is_first=is_first,
             )
         )
         return True
@@ -256,4 +258,10 @@ class SourceReader:
         self._registry.note_duplicate(frame.system_title, self.address.text)
 
     def _log(self, message: str) -> None:
-        _log.warning("%s: %s", printable(self.name), message)
+        _log.warning("%s", self._with_name(message))
+
+    def _with_name(self, message: str) -> str:
+        """Return a message that names the source or its meter, but not the source twice."""
+        address, name = self.address, self.name
+        is_named = name == str(address) and (address.host or str(address)) in message
+        return message if is_named else f"{printable(name)}: {message}"

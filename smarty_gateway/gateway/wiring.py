@@ -51,12 +51,13 @@ def build_gateway(
         config: what the user wants.
         keys: of the meters.
         form: of readings on standard output; None for what the configuration says.
-        store: the state file; None where there is none.
+        store: the state file; None where nothing is kept, as in a demonstration, which shows what it reads.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
     """
     config = _with_one_name_a_source(config)
     state = StateKeeper(config, store)
-    return Gateway(config, keys, state, _outputs_of(config, form, store), options)
+    outputs = _outputs_of(config, form, store)
+    return Gateway(config, keys, state, outputs, options, logs_first=store is not None)
 
 
 def run_until_signal(gateway: Gateway) -> ExitStatus:

@@ -20,6 +20,7 @@ class Reading:
         is_live: it comes from a port; a recording can wait for a slow output, a port cannot.
         is_configured: an entry of the configuration names its meter.
         object_id: what identifies its meter in discovery.
+        is_first: it is the first of its meter in this run.
     """
 
     meter: str
@@ -28,6 +29,7 @@ class Reading:
     is_live: bool = True
     is_configured: bool = True
     object_id: str = ""
+    is_first: bool = False
 
     @property
     def record(self) -> dict[str, Any]:

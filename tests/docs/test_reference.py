@@ -7,7 +7,7 @@ from importlib import import_module
 import pytest
 
 import smarty_gateway
-from smarty_gateway.cli import COMMANDS
+from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.protocol.rejection import Hint, Reason

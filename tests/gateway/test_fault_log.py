@@ -100,6 +100,16 @@ def test_the_first_rejection_is_logged_with_its_meter_and_its_advice(
     ]
 
 
+def test_a_meter_that_is_named_by_its_serial_number_is_named_once(
+    log: RejectionLog, logged: list[str]
+) -> None:
+    message = "meter 5341476770003039 (serial SAG1030700012345): frame counter 5 is not above 5"
+    log.note("SAG1030700012345", Rejection(Reason.REPLAY, 7, 100, message), 0.0)
+    assert logged[0].count("SAG1030700012345") == 1
+    log.note("house", Rejection(Reason.REPLAY, 7, 100, message), 0.0)
+    assert logged[1].count("SAG1030700012345") == 1
+
+
 def test_more_of_the_same_reason_are_not_logged_within_the_hour(log: RejectionLog, logged: list[str]) -> None:
     for second in range(int(HOUR)):
         log.note("house", REPLAY, float(second))

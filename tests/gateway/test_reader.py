@@ -60,3 +60,22 @@ def test_a_port_with_another_speed_is_found_out_and_said(
     reader.stop()
     reader.thread.join(LIMIT)
     assert "trying 9600 7E1" in caplog.text
+    assert [line for line in caplog.messages if line.count(address.text) > 1] == []
+
+
+def test_a_line_names_a_source_without_a_name_once(caplog: pytest.LogCaptureFixture) -> None:
+    address = parse_address("tcp://127.0.0.1:9")
+    meters = (MeterConfig((address,)),)
+    reader = SourceReader(
+        address,
+        meters,
+        lambda line: source_for(address, line),
+        KeysInForce(None),
+        StateKeeper(Config(meters)),
+        lambda _: None,
+    )
+    reader.start()
+    wait_until(lambda: caplog.messages, "a line")
+    reader.stop()
+    reader.thread.join(LIMIT)
+    assert caplog.messages[0].startswith("127.0.0.1 refuses connections on port 9: ")

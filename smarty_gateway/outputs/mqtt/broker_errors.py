@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from pathlib import Path
 from typing import Final
 
 from paho.mqtt.packettypes import PacketTypes
@@ -21,6 +22,11 @@ _PACKET_TOO_LARGE: Final = 0x95
 _PAYLOAD_FORMAT_INVALID: Final = 0x99
 #: A message that is refused with one of these would always be.
 FINAL_CODES: Final = frozenset({_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID})
+#: X509_V_ERR_… of OpenSSL's x509_vfy.h.
+_NOT_YET_VALID: Final = 9
+_EXPIRED: Final = 10
+_OTHER_CA: Final = frozenset({2, 7, 18, 19, 20, 21, 24})
+_OTHER_HOST: Final = frozenset({62, 64})
 RETAIN_NOT_SUPPORTED: Final = 0x9A
 QOS_NOT_SUPPORTED: Final = 0x9B
 
@@ -54,31 +60,70 @@ class ConnectionLost(ConnectionFailed):
 def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> ConnectionFailed:
     """Return what an error of `connect` means; a UnicodeError is idna's, for an impossible host name."""
     broker = config.address
-    if isinstance(error, ssl.SSLError):
-        return ConnectionFailed(_tls_message(broker, error))
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ConnectionFailed(f"the certificate of the broker {broker} {_distrust(config, error)}")
     if isinstance(error, socket.gaierror | UnicodeError):
         return ConnectionFailed(f"no host is known as {config.host}: check the name of the broker")
     if isinstance(error, ConnectionRefusedError):
         why = f"no broker answers at {broker}: is it running, and does it listen on this address?"
     elif isinstance(error, TimeoutError):
         why = f"the broker {broker} does not answer: is it switched on, and in this network?"
+    elif isinstance(error, ssl.SSLError | ConnectionResetError | BrokenPipeError):  # in the handshake
+        reason = getattr(error, "reason", None) or error.strerror
+        why = (
+            f"no TLS with the broker {broker} ({reason}): if this is its port without TLS (usually 1883), "
+            "write mqtt:// in the url, else the port that has TLS (usually 8883)"
+        )
     else:
         why = f"no connection to the broker {broker}: {error.strerror or error}"
     return ConnectionFailed(why)
 
 
-def _tls_message(broker: str, error: ssl.SSLError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.rstrip(".")
-        advice = "name the CA that signed it with ca_file"
-        if "expired" in why:
-            advice = "renew it on the broker"
-        elif "match" in why or "mismatch" in why.lower():
-            advice = "use the host name that is in the certificate"
-        return f"the certificate of the broker {broker} is not trusted: {why}; {advice}"
+def _distrust(config: MqttConfig, error: ssl.SSLCertVerificationError) -> str:
+    """Return why a certificate is not trusted, and what to do."""
+    why = error.verify_message.rstrip(".")
+    if error.verify_code == _EXPIRED:
+        return "has expired: renew it on the broker, or set the clock of this machine if that is wrong"
+    if error.verify_code == _NOT_YET_VALID:
+        return "is not valid yet: is the clock of this machine right?"
+    if error.verify_code in _OTHER_HOST:
+        return f"is not for {config.host}: use the host name that is in the certificate in the url"
+    if error.verify_code not in _OTHER_CA:
+        return f"is not trusted: {why}"
+    if config.ca_file is None:
+        return (
+            f"is not signed by a CA that this machine knows ({why}): name the CA that signed it with ca_file"
+        )
     return (
-        f"no TLS with the broker {broker} ({error.reason or error}): is this its port for TLS (usually 8883)?"
+        f"is not signed by the CA in ca_file {config.ca_file} ({why}): put the certificate of the CA that "
+        "signed it into that file"
     )
+
+
+def unusable_ca(path: Path | None, error: OSError) -> ConnectionFailed:
+    """Return why `ca_file` cannot be used."""
+    if isinstance(error, ssl.SSLError):
+        why = (
+            "holds no certificate: put the certificate of the CA that signed the broker's into it, which "
+            "begins with -----BEGIN CERTIFICATE-----"
+        )
+    else:
+        why = f"cannot be read: {error.strerror}"
+    return ConnectionFailed(f"ca_file {path} {why}")
+
+
+def unusable_certificate(config: MqttConfig, error: OSError) -> ConnectionFailed:
+    """Return why the certificate of the gateway cannot be used."""
+    files = f"cert_file {config.cert_file}"
+    if config.key_file is not None:
+        files += f" and key_file {config.key_file}"
+    if not isinstance(error, ssl.SSLError):
+        why = f"cannot be read: {error.strerror}"
+    elif error.reason == "KEY_VALUES_MISMATCH":
+        why = "do not belong together: name the key that was made for this certificate"
+    else:
+        why = "hold no certificate with its private key: both must be PEM files, which begin with -----BEGIN"
+    return ConnectionFailed(f"{files} {why}")
 
 
 def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed:
@@ -88,23 +133,39 @@ def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed
         why = f"the broker {broker} refuses the connection: {code}"
     elif config.user is None:
         why = (
-            f"the broker {broker} requires a user name and a password: write mqtt://USER@HOST and a "
-            "password_file"
+            f"the broker {broker} requires a user name and a password: write the user into the url as "
+            "USER@HOST, and name a password_file (--mqtt-password-file on the command line)"
+        )
+    elif config.password_file is None:
+        why = (
+            f"the broker {broker} refuses user {config.user} without a password: write it into a file and "
+            "name that as password_file (--mqtt-password-file on the command line)"
         )
     else:
-        why = f"the broker {broker} refuses user {config.user}: check the user and its password file"
+        why = (
+            f"the broker {broker} refuses user {config.user}: check the user and its password file "
+            f"{config.password_file}"
+        )
     return ConnectionFailed(why, code.value)
 
 
 def no_answer(config: MqttConfig) -> ConnectionFailed:
     """Return what it means that a broker closes the connection without a CONNACK."""
-    port = "for TLS" if config.tls else "without TLS"
-    why = f"the broker {config.address} closes the connection before it accepts it: is this its port {port}"
+    if not config.tls:
+        port = "if this is its port for TLS (usually 8883), write mqtts:// in the url"
+    elif config.cert_file is None:
+        port = "if it requires a certificate of its clients, name one with cert_file and key_file"
+    else:
+        port = f"check that it accepts the certificate in {config.cert_file}"
     if config.version == "5":
-        return ConnectionFailed(f"{why}, and does it support MQTT 5?")
+        other = 'else remove version: "5" below mqtt:, which it may not support'
+    else:
+        other = (
+            'else write version: "5" below mqtt:, so that it says why (retain_available or max_qos in its '
+            "settings may be the reason)"
+        )
     return ConnectionFailed(
-        f"{why}? It may also refuse a retained message or QoS 1 as the last will (retain_available and "
-        'max_qos in its settings); version: "5" below mqtt: lets it say so'
+        f"the broker {config.address} closes the connection before it accepts it: {port}; {other}"
     )
 
 

@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.fault_log import Backoff, Condition
+from smarty_gateway.fault_log import Backoff, Condition, until_it_works
 from smarty_gateway.outputs.mqtt.broker_errors import (
     ConnectionFailed,
     ConnectionLost,
@@ -43,6 +43,7 @@ class BrokerStatus:
         self._began: float | None = None  # since when the broker has accepted the connection
         self._times_lost = 0  # soon after that, one connection after the other
         self._is_doubtful = False
+        self._has_connected = False
         self._user = config.user or "anonymous clients"
         self._names_until = float("-inf")
         self._named = 0
@@ -74,8 +75,18 @@ class BrokerStatus:
             self._backoff.reset()
             self._times_lost = 0
             self._is_doubtful = False
-        if not self._is_doubtful:
-            self._away.end(f"connected to the broker {self._broker}")
+        if not self._is_doubtful and (self._away.is_on or not self._has_connected):
+            self._note_connected()
+
+    def _note_connected(self) -> None:
+        tls = "with" if self._config.tls else "without"
+        how = f"as {self._config.user or 'an anonymous client'}, {tls} TLS"
+        message = f"connected to the broker {self._broker} {'again' if self._has_connected else how}"
+        if self._away.is_on:
+            self._away.end(message)
+        else:
+            _log.info(message)
+        self._has_connected = True
 
     def note_end(self, failed: ConnectionFailed, now: float, blamed: HangUp | None = None) -> None:
         """Record that the connection ended, or that there was none.
@@ -100,7 +111,7 @@ class BrokerStatus:
             if is_lost and self._is_doubtful:
                 kind = "thrown out"
                 message = self._thrown_out_message()
-        self._away.begin(f"{message}; trying again until it works", kind)
+        self._away.begin(until_it_works(message), kind)
 
     def _note_blamed(self, failed: ConnectionFailed, blamed: HangUp, now: float) -> None:
         if not blamed.is_trial:

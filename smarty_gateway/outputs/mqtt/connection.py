@@ -31,6 +31,8 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     no_answer,
     refused_connection,
     refused_message,
+    unusable_ca,
+    unusable_certificate,
 )
 from smarty_gateway.outputs.mqtt.wake import WakePipe
 
@@ -352,11 +354,13 @@ def _password(path: Path | None) -> str | None:
 
 def _tls_context(config: MqttConfig) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=None if config.ca_file is None else str(config.ca_file))
-        context.sslsocket_class = _TlsSocket
-        if config.cert_file is not None:
-            context.load_cert_chain(config.cert_file, config.key_file)
+        context = ssl.create_default_context(cafile=config.ca_file)
     except OSError as error:
-        files = ", ".join(str(path) for path in (config.ca_file, config.cert_file, config.key_file) if path)
-        raise ConnectionFailed(f"the certificates for the broker cannot be used ({files}): {error}") from None
+        raise unusable_ca(config.ca_file, error) from None
+    context.sslsocket_class = _TlsSocket
+    if config.cert_file is not None:
+        try:
+            context.load_cert_chain(config.cert_file, config.key_file)
+        except OSError as error:
+            raise unusable_certificate(config, error) from None
     return context

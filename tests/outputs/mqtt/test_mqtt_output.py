@@ -105,7 +105,8 @@ def test_a_recording_that_is_read_faster_than_the_broker_answers_arrives_whole(
     with Subscriber(broker, "smarty/house/telegram") as listener:
         done = smarty_gateway("run", "--state", tmp_path / "state", folder=tmp_path)
         assert done.returncode == 0
-        assert all(line.endswith((b" is open", b" is closed")) for line in done.stderr.splitlines())
+        expected = b" is open", b" is closed", b" as an anonymous client, without TLS"
+        assert all(line.endswith(expected) for line in done.stderr.splitlines())
         listener.wait_for("smarty/house/telegram", count=2000)
 
 
@@ -206,7 +207,8 @@ def test_after_an_outage_the_newest_state_comes_first_and_then_the_backlog_in_or
         topics_in_order = broker.received(place)
         assert topics_in_order.index("smarty/house/state") < topics_in_order.index("smarty/house/telegram")
         listener.wait_for("smarty/house/state", is_number(64))
-        assert home.running.says("connected to the broker") == 1
+        assert home.running.says("connected to the broker") == 2
+        assert home.running.says(f"connected to the broker 127.0.0.1:{broker.port} again") == 1
 
 
 def test_a_frozen_broker_holds_up_nothing_and_gets_everything_when_it_goes_on(

@@ -308,7 +308,7 @@ def test_a_broker_of_mqtt_5_that_retains_nothing_gets_everything_without_that(tm
             home.running.wait_for_log("retains no messages")
             broker.kill()
             broker.start()
-            home.running.wait_for_log("connected to the broker")
+            home.running.wait_for_log(f"connected to the broker 127.0.0.1:{broker.port} again")
             listener.wait_for_connection()
             home.send()
             listener.wait_for("smarty/house/state", is_number(3))

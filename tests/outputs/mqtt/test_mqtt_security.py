@@ -50,8 +50,8 @@ def attempts_of(broker: Broker) -> int:
 @pytest.mark.parametrize(
     ("user", "password", "words"),
     [
-        ("me@", "wrong horse", "refuses user me: check the user and its password file"),
-        ("me@", None, "refuses user me"),
+        ("me@", "wrong horse", "refuses user me: check the user and its password file /"),
+        ("me@", None, "refuses user me without a password: write it into a file"),
         ("", None, "requires a user name and a password"),
     ],
 )
@@ -114,9 +114,13 @@ def test_tls_with_a_trusted_ca_and_a_client_certificate(
 @pytest.mark.parametrize(
     ("certificate", "ca", "words"),
     [
-        ("server", "other", "name the CA that signed it with ca_file"),
+        (
+            "server",
+            "other",
+            "other.pem (unable to get local issuer certificate): put the certificate of the CA",
+        ),
         ("server", None, "name the CA that signed it with ca_file"),
-        ("elsewhere", "ca", "use the host name that is in the certificate"),
+        ("elsewhere", "ca", "is not for localhost: use the host name that is in the certificate"),
         ("expired", "ca", "renew it on the broker"),
     ],
 )
@@ -138,13 +142,41 @@ def test_tls_on_a_plain_port_lets_nothing_leave(broker: Broker, authority: Autho
     configure(
         tmp_path, broker, f"ca_file: {authority.file}, telegrams: true", f"mqtts://localhost:{broker.port}"
     )
-    nothing_leaves(broker, tmp_path, "the broker")
+    nothing_leaves(broker, tmp_path, "write mqtt:// in the url, else the port that has TLS")
+
+
+@pytest.mark.parametrize(
+    "content", [b"no certificate\n", b"\x30\x82\x01\x0a" * 9, b""], ids=["text", "DER", "empty"]
+)
+def test_a_ca_file_without_a_certificate_is_named_with_what_belongs_into_it(
+    tmp_path: Path, server: Certificate, content: bytes
+) -> None:
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(content)
+    with Broker(tmp_path, server=server) as broker:
+        configure(tmp_path, broker, f"ca_file: {ca_file}", f"mqtts://localhost:{broker.port}")
+        with house(tmp_path) as home:
+            home.running.wait_for_log(
+                f"ca_file {ca_file} holds no certificate: put the certificate of the CA"
+            )
+            assert home.running.says("_ssl.c") == 0
+
+
+def test_a_client_certificate_with_another_key_is_said(
+    tmp_path: Path, authority: Authority, server: Certificate
+) -> None:
+    one, other = (authority.issue(name, host=None) for name in ("one", "other"))
+    more = f"ca_file: {authority.file}, cert_file: {one.certificate}, key_file: {other.key}"
+    with Broker(tmp_path, server=server) as broker:
+        configure(tmp_path, broker, more, f"mqtts://localhost:{broker.port}")
+        with house(tmp_path) as home:
+            home.running.wait_for_log(f"and key_file {other.key} do not belong together")
 
 
 def test_no_tls_on_a_tls_port_lets_nothing_leave(tmp_path: Path, server: Certificate) -> None:
     with Broker(tmp_path, server=server) as broker:
         configure(tmp_path, broker, "telegrams: true", f"mqtt://localhost:{broker.port}")
-        nothing_leaves(broker, tmp_path, "the broker")
+        nothing_leaves(broker, tmp_path, "write mqtts:// in the url")
 
 
 def test_without_the_client_certificate_that_is_asked_for_nothing_leaves(
@@ -157,7 +189,22 @@ def test_without_the_client_certificate_that_is_asked_for_nothing_leaves(
             f"ca_file: {authority.file}, telegrams: true",
             f"mqtts://localhost:{broker.port}",
         )
-        nothing_leaves(broker, tmp_path, "the broker")
+        nothing_leaves(broker, tmp_path, "name one with cert_file and key_file")
+
+
+@pytest.mark.usefixtures("each_broker")
+def test_a_connection_that_works_is_said_once_with_user_and_tls(
+    tmp_path: Path, authority: Authority, server: Certificate
+) -> None:
+    (tmp_path / "password").write_text(PASSWORD, "utf-8")
+    with Broker(tmp_path, users={"me": PASSWORD}, server=server) as broker:
+        more = f"ca_file: {authority.file}, password_file: {tmp_path}/password"
+        configure(tmp_path, broker, more, f"mqtts://me@localhost:{broker.port}")
+        with house(tmp_path) as home:
+            home.running.wait_for_log(f"connected to the broker localhost:{broker.port} as me, with TLS")
+            home.send(3)
+            assert home.running.stop() == 0
+        assert home.running.says("connected to the broker") == 1
 
 
 @needs_mosquitto

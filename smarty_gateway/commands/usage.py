@@ -1,0 +1,218 @@
+"""What help shows below the options of each command, and what wrong usage is answered with."""
+
+import argparse
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.errors import GatewayError
+
+_PROGRAM: Final = "smarty-gateway"
+#: Before any command.
+GLOBAL_OPTIONS: Final = ("-h", "--help", "-V", "--version")
+#: Whatever other programs call these options. What follows them is never repeated.
+_KEY_OPTION: Final = re.compile(r"-.*key(?!s$)|-[ae]k$|--g[au]e?k$")
+_PASSWORD_OPTION: Final = re.compile(r"-.*(pass|pw|secret|token)|-P$")
+_WHY_NEVER: Final = "is never an argument, because other users of this machine can read it"
+_INTERRUPTED: Final = {ExitStatus.INTERRUPTED: "Ctrl-C"}
+_INPUT: Final = "wrong usage, or no such input"
+_FILES: Final = {ExitStatus.UNUSABLE_FILE: "gateway.yaml or keys.yaml cannot be used"}
+_STATE: Final = {ExitStatus.UNUSABLE_FILE: "gateway.yaml, keys.yaml or the state folder cannot be used"}
+
+
+class WrongUsageError(GatewayError):
+    """The command line does not follow the usage."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The end of a command's help.
+
+    Attributes:
+        examples: what to type behind the name of the program.
+        good: what exit status 0 means.
+        statuses: the others that the command can end with.
+        wrong: what exit status 2 means.
+    """
+
+    examples: Sequence[str]
+    good: str
+    statuses: Mapping[ExitStatus, str] = field(default_factory=dict)
+    wrong: str = "wrong usage"
+
+    def __str__(self) -> str:
+        """Return the text."""
+        examples = "".join(f"  {_PROGRAM} {example}\n" for example in self.examples)
+        statuses = {ExitStatus.GOOD: self.good, ExitStatus.WRONG_USAGE: self.wrong, **self.statuses}
+        rows = "".join(f"  {status:<5}{statuses[status]}\n" for status in sorted(statuses))
+        return f"\nexamples:\n{examples}\nexit status:\n{rows}"
+
+
+#: In the order in which a newcomer needs them; each is a module of that name.
+COMMANDS: Final = {
+    "demo": Usage(
+        ("demo", "demo --seconds 20 --format json"),
+        "its time is over, or Ctrl-C ended it",
+        {ExitStatus.REJECTED: "a part of it failed"},
+    ),
+    "setup": Usage(
+        ("setup", "setup --folder /etc/smarty-gateway"),
+        "the first reading was shown, and the files are written",
+        {
+            ExitStatus.REJECTED: "no meter is heard, its key is missing, or key or broker were refused",
+            **_FILES,
+            **_INTERRUPTED,
+        },
+        "wrong usage, or an option is missing where there is no terminal",
+    ),
+    "run": Usage(
+        (
+            "run --source /dev/ttyUSB0 --keys keys.yaml \\\n      --mqtt mqtt://localhost",
+            "run --config /etc/smarty-gateway/gateway.yaml",
+        ),
+        "a signal stopped it, or all recordings were good",
+        {
+            ExitStatus.REJECTED: "a part of it failed; of recordings: something was rejected, or\n"
+            "       there was no valid telegram",
+            **_STATE,
+        },
+        _INPUT,
+    ),
+    "check": Usage(
+        ("check", "check --config /etc/smarty-gateway/gateway.yaml"),
+        "all is good",
+        {**_FILES, **_INTERRUPTED},
+    ),
+    "doctor": Usage(
+        ("doctor /dev/ttyUSB0 --keys keys.yaml", "doctor tcp://192.168.1.20:2001"),
+        "nothing is wrong",
+        {ExitStatus.REJECTED: "something is wrong, as the report says", **_FILES},
+        _INPUT,
+    ),
+    "decode": Usage(
+        ("decode monday.capture --keys keys.yaml", "xxd monday.bin | smarty-gateway decode --format json"),
+        "every telegram was accepted",
+        {
+            ExitStatus.REJECTED: "something was rejected, or there was no telegram",
+            **_FILES,
+            **_INTERRUPTED,
+        },
+        _INPUT,
+    ),
+    "verify": Usage(
+        ("verify", "verify vectors/refused.json -v"),
+        "all vectors hold",
+        {ExitStatus.REJECTED: "a vector failed", **_INTERRUPTED},
+        _INPUT,
+    ),
+    "capture": Usage(
+        (
+            "capture /dev/ttyUSB0 monday.capture --seconds 60",
+            "capture /dev/ttyUSB0 report.capture --redact --telegrams 5",
+        ),
+        "something was recorded",
+        {ExitStatus.REJECTED: "nothing came", **_FILES},
+        _INPUT,
+    ),
+    "simulate": Usage(
+        ("simulate --link /tmp/p1 --write-keys dummy.yaml", "simulate --kind belgium --tcp 2001"),
+        "its time is over, or a signal stopped it",
+    ),
+    "reset-counter": Usage(
+        ("reset-counter house", "reset-counter SAG1030700012345"),
+        "lower frame counters of the meter are accepted",
+        {ExitStatus.REJECTED: "the state file is locked", **_STATE, **_INTERRUPTED},
+        "wrong usage, or no such meter",
+    ),
+    "forget": Usage(
+        ("forget house",),
+        "the meter is forgotten",
+        {ExitStatus.REJECTED: "the state file is locked", **_STATE, **_INTERRUPTED},
+        "wrong usage, no such meter, or no connection to the broker",
+    ),
+    "completion": Usage(
+        (
+            "completion bash >> ~/.bashrc",
+        ),
+        "the script was printed",
+    ),
+}  # fmt: skip
+
+#: Is printed below the list of commands.
+START_HERE: Final = f"""
+start here:
+  {_PROGRAM} demo                        simulated meters; needs nothing
+  {_PROGRAM} setup                       finds the meter, asks for the key
+  {_PROGRAM} doctor /dev/ttyUSB0         what a port sends, what is wrong
+  {_PROGRAM} run --source /dev/ttyUSB0   its readings, in this terminal
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes no abbreviated option, and leaves it to `main` to print errors, as they repeat what was typed.
+
+    Attributes:
+        ending: is printed below the help.
+    """
+
+    ending: Usage | str = ""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise WrongUsageError."""
+        raise WrongUsageError(f"{message}; {self.prog} --help shows how")
+
+    def format_help(self) -> str:
+        """Return the help with its ending."""
+        return f"{super().format_help()}{self.ending}"
+
+    def require_known_options(self, arguments: Iterable[str]) -> None:
+        """Raise WrongUsageError at an option that the command does not have; its value is not repeated."""
+        known = self._option_string_actions
+        for word in arguments:
+            name = word.partition("=")[0]
+            if word == "--":
+                return
+            if not re.match(r"--?[^\W\d]", word) or name in known or (name[1] != "-" and name[:2] in known):
+                continue
+            raise WrongUsageError(_no_option(self.prog, name, known))
+
+
+def no_command(word: str) -> WrongUsageError:
+    """Return what is answered to a first word that is not a command."""
+    if word.startswith("-"):
+        name = word.partition("=")[0]
+        advice = _secret_advice(name, ()) or f"options follow the command: {_PROGRAM} COMMAND {name} …"
+        return WrongUsageError(f"no option {name} before the command: {advice}")
+    close = _closest(word, (*COMMANDS, "help", *GLOBAL_OPTIONS))
+    return WrongUsageError(f"no command {word!r}{close} {_PROGRAM} --help lists all commands")
+
+
+def _no_option(program: str, name: str, known: Iterable[str]) -> str:
+    advice = _secret_advice(name, known)
+    if advice is not None:
+        return f"no option {name}: {advice}"
+    return f"no option {name}{_closest(name, known)} {program} --help lists all options"
+
+
+def _secret_advice(name: str, known: Iterable[str]) -> str | None:
+    """Return where a secret belongs, if that is what follows an option."""
+    if _KEY_OPTION.match(name):
+        where = " and name that file with --keys FILE" if "--keys" in known else ""
+        return f"a key {_WHY_NEVER}; write it into keys.yaml{where}"
+    if _PASSWORD_OPTION.match(name):
+        has_option = "--mqtt-password-file" in known
+        where = "--mqtt-password-file FILE" if has_option else "password_file in gateway.yaml"
+        return f"a password {_WHY_NEVER}; write it into a file of its own and name that with {where}"
+    return None
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415 - for errors only
+
+    found = difflib.get_close_matches(word, known, 1)
+    return f": did you mean {found[0]}?" if found else ";"
