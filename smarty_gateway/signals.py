@@ -7,8 +7,14 @@ and the process hangs.
 
 import queue
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
+
+#: Seconds. The kernel may hand a signal to another thread. That does not interrupt the wait of the main
+#: thread, which runs the handlers once it is back.
+_LOOK_EVERY: Final = 1.0
 
 
 class SignalEvent:
@@ -39,9 +45,13 @@ class SignalEvent:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is set, at most this long; return True if it is set."""
-        if not self._is_set:
+        until = None if seconds is None else time.monotonic() + seconds
+        while not self._is_set:
+            left = _LOOK_EVERY if until is None else until - time.monotonic()
+            if left <= 0:
+                break
             with suppress(queue.Empty):
-                self._wake.get(timeout=seconds)
+                self._wake.get(timeout=min(left, _LOOK_EVERY))
         return self._is_set
 
 

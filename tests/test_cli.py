@@ -21,7 +21,7 @@ from tests.support.commands import (
     smarty_gateway,
     smarty_gateway_process,
 )
-from tests.support.running import Running
+from tests.support.running import LIMIT, Running
 
 #: Digits of a key that nobody has; those of the other tests may not even be arguments.
 TYPED = "8F1A2D3C4B5A69788796A5B4C3D2E177"
@@ -285,3 +285,30 @@ def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
     )  # fmt: skip
     heavy = {b"yaml", b"sqlite3", b"cryptography", b"logging", b"difflib", b"shtab"}
     assert not heavy & set(done.stdout.split())
+
+
+_SIGNAL_TO_ANOTHER_THREAD = """
+import os, signal, threading
+from smarty_gateway.signals import SignalEvent, handling
+
+event = SignalEvent()
+with handling({signal.SIGTERM: event.set}):
+    asleep = threading.Event()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    def take_signals():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        asleep.wait()
+    threading.Thread(target=take_signals, daemon=True).start()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    print(event.wait())
+"""
+
+
+def test_a_signal_that_another_thread_receives_wakes_the_main_thread() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNAL_TO_ANOTHER_THREAD],
+        capture_output=True,
+        check=False,
+        timeout=LIMIT,
+    )
+    assert done.stdout == b"True\n"
