@@ -14,7 +14,7 @@ from smarty_gateway.config.values import Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.gateway.name_claims import two_meters_warnings
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, without_keys
 from smarty_gateway.state.state_file import state_folder
@@ -69,7 +69,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 def _warnings(config: Config) -> list[str]:
     found = holders_in(state_folder(config.state))
-    return warnings(config) + two_meters_warnings(config.meters, found)
+    return warnings(config) + holder_warnings(config.meters, found)
 
 
 def _report(path: Path, errors: list[UnusableFileError], content: str) -> bool:

@@ -62,7 +62,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         topics = [topic for topic, meter in published.items() if meter == args.meter]
         if topics:
             _take_back(config, topics)
-            store.note_taken_back(topics)
+            store.note_emptied(topics)
         counters = [row.meter for row in store.all_counters()]
         holders = store.holders()
         waiting = sum(

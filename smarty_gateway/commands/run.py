@@ -13,7 +13,7 @@ from smarty_gateway.config.values import Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.key_reload import KeysInForce
-from smarty_gateway.gateway.name_claims import two_meters_warnings
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
@@ -54,7 +54,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config = _config(args)
     keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
-    for warning in (*warnings(config), *two_meters_warnings(config.meters, holders_in(folder))):
+    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
         _log.warning("warning: %s", warning)
     with open_store(config, folder) as store:
         return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))

@@ -168,13 +168,14 @@ def _use_resets(store: Store) -> None:
 
 def _use_published(store: Store) -> None:
     published = RetainedTopics(store)
-    for topic in published.topics:
+    topics = [topic for topic, _ in published.items()]
+    for topic in topics:
         _check_topic(topic)
     for name in published.names:
         assert isinstance(name, str)
         assert isinstance(published.of(name), list)
     published.note("barn", ["smarty/barn/state"])
-    published.retire(published.topics)
+    published.retire(topics)
     for topic in published.retired:
         published.note_emptied(topic)
     published.save()

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from smarty_gateway.safe_text import topic_part
+
+#: What is retained of each meter, beside its M-Bus devices and single values.
+_LEVELS: Final = frozenset({"availability", "state", "health"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,19 @@ class Topics:
     def mbus(self, meter: str, device: str) -> str:
         """Return the topic of one M-Bus device."""
         return self.of(meter, "mbus", topic_part(device))
+
+    def is_of(self, meter: str, topic: str, *, values: bool) -> bool:
+        """True if a meter publishes retained messages on a topic.
+
+        Args:
+            meter: its name.
+            topic: any.
+            values: each value also has a topic of its own.
+        """
+        beginning, found, level = topic.partition(self.of(meter, ""))
+        if beginning or not found:
+            return False
+        return level in _LEVELS or level.startswith("mbus/") or (values and "/" not in level)
 
 
 def device_name(device: Mapping[str, object]) -> str:

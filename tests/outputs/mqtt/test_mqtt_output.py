@@ -412,9 +412,9 @@ def test_forget_removes_telegrams_of_a_meter_that_never_reached_the_broker(
 
 def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path: Path) -> None:
     url = broker.url
-    for number, name in enumerate(("old", "new")):
-        with mqtt_output(tmp_path, url, name, more="home_assistant: true") as output:
-            output.publish(reading_of(belgium(number), name))
+    for number, names in enumerate((["old"], ["new", "old"])):
+        with mqtt_output(tmp_path, url, *names, more="home_assistant: true") as output:
+            output.publish(reading_of(belgium(number), names[0]))
     held = retained(broker)
     arguments = ("forget", "old", "--state", tmp_path / "state", "--mqtt", url)
     done = smarty_gateway(*arguments, folder=tmp_path)
