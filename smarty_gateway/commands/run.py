@@ -9,7 +9,7 @@ from smarty_gateway.commands.options import Subparsers, add_reading_format, add_
 from smarty_gateway.commands.process import allow_many_files
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
-from smarty_gateway.config.values import Config
+from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.key_reload import KeysInForce
@@ -37,6 +37,9 @@ def add_parser(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--source", metavar="SOURCE", help="a port, tcp://host:port, rfc2217://host:port, a recording or -"
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help=f"with --source: names the readings (default {METER_NAME})"
     )
     add_shared(parser, "--config", "--keys", "--mqtt", "--mqtt-password-file", "--state")
     add_reading_format(parser, "also printed; the default where no output is configured")
@@ -70,7 +73,14 @@ def _config(args: argparse.Namespace) -> Config:
     if args.source is not None:
         if args.config is not None:
             raise NothingToRunError("--source and --config exclude each other: name the source in the file")
-        return config_from_options(args.source, mqtt=args.mqtt, password_file=args.mqtt_password_file)
+        name = METER_NAME if args.name is None else args.name
+        return config_from_options(
+            args.source, name=name, mqtt=args.mqtt, password_file=args.mqtt_password_file
+        )
+    if args.name is not None:
+        raise NothingToRunError(
+            "--name is for a single meter, with --source; otherwise write it into gateway.yaml"
+        )
     if args.mqtt is not None or args.mqtt_password_file is not None:
         raise NothingToRunError(
             "--mqtt is for a single meter, with --source; otherwise write it into gateway.yaml"

@@ -403,8 +403,7 @@ class MeterRegistry:
         """
         for key, other in list(self._unnamed.items()):
             has_name = (
-                topic == topic_part(other.name).casefold()
-                or own_id.casefold() == other.object_id.casefold()
+                topic == topic_part(other.name).casefold() or own_id.casefold() == other.object_id.casefold()
             )
             is_silent = other.last is None and other.source == meter.source
             if has_name and not other.is_authenticated and (meter.is_authenticated or is_silent):
@@ -463,6 +462,6 @@ class MeterRegistry:
 
 def _too_many(most: int) -> str:
     return (
-        f"more than {most} meters without an entry in gateway.yaml send on this source; the others are ignored "
-        "and counted hourly; if they are yours, raise `unnamed` of this source"
+        f"more than {most} meters without an entry in gateway.yaml send on this source; the others are "
+        "ignored and counted hourly; if they are yours, raise `unnamed` of this source"
     )

@@ -11,6 +11,7 @@ whether it replaces the first one or sends beside it.
 Where an entry names a meter by its `id`, that meter gets the name at once.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -115,7 +116,9 @@ class NameClaims:
         """Assign the name of a meter to a sender, and return the holder before it."""
         before = self.holders.get(meter.name)
         if before is not None:
-            self._write(f"{printable(meter.name)} is now meter {sender.shown} (was {shown_key(before.meter)})")
+            self._write(
+                f"{printable(meter.name)} is now meter {sender.shown} (was {shown_key(before.meter)})"
+            )
         if is_header(sender.key):
             self._write(_header_only(meter.name))
         self.holders[meter.name] = Holder(sender.key, sender.is_authenticated)
@@ -155,5 +158,6 @@ def _header_only(name: str) -> str:
 def _two_meters(name: str, second: str, source: str) -> str:
     return (
         f"{source} brings two meters, {printable(name)} and {printable(second)}: give each an entry with its "
-        "`id` in gateway.yaml"
+        f"`id` in gateway.yaml; if the second has replaced the first, stop the gateway and type: "
+        f"smarty-gateway forget {shlex.quote(printable(name))}"
     )

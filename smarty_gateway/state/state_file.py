@@ -379,9 +379,7 @@ def _upgrade_from_2(connection: sqlite3.Connection) -> None:
         "INSERT OR IGNORE INTO unnamed SELECT lower(hex(title)), meter, source, 1, 0.0 FROM counters "
         "WHERE meter IN (SELECT meter FROM published) AND meter NOT IN (SELECT name FROM holders)"
     )
-    connection.execute(
-        "UPDATE published SET meter = '' WHERE topic GLOB '*/sensor/smarty_*/config'"
-    )
+    connection.execute("UPDATE published SET meter = '' WHERE topic GLOB '*/sensor/smarty_*/config'")
 
 
 # What a row may hold

@@ -267,7 +267,7 @@ def test_plaintext_of_a_meter_that_has_sent_frames_is_refused_and_reported(folde
                 running.wait_for_log("rejected plaintext")
                 port.write(luxembourg(start + 2) + encrypted(start + 3))
                 running.wait_for_readings(2 if start == 1 else 1)
-                assert running.says("now sends plaintext") == (start == 1)
+                assert running.says("meter must send encrypted frames but now sends plaintext") == 1
                 assert {reading["security"] for reading in running.readings} == {"authenticated"}
                 assert running.stop() == 0
     finally:

@@ -198,7 +198,7 @@ def test_within_the_limits_nothing_is_dropped(store: Store) -> None:
 
 
 def test_beyond_the_size_the_oldest_are_dropped_and_no_more_than_needed(store: Store) -> None:
-    store.write(undelivered=[("a", b"%d" % number + b"x" * 300_000) for number in range(6)])
+    store.write(undelivered=[("a", b"%d" % number + b"x" * 290_000) for number in range(6)])
     assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 3
     assert [payload[:1] for payload in payloads(store)] == [b"3", b"4", b"5"]
 

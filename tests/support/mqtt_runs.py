@@ -79,7 +79,7 @@ class _Noting(Store):
 
 
 @contextmanager
-def mqtt_output(
+def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     folder: Path,
     url: str,
     *names: str,

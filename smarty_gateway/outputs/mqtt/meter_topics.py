@@ -72,7 +72,7 @@ class MeterTopics:
         devices: the M-Bus devices that an earlier run has published.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is published of a meter, and how
         self,
         meter: str,
         topics: Topics,

@@ -111,7 +111,7 @@ class Meters:
             self._meter(name)
 
     def _is_published(self, topic: str, name: str) -> bool:
-        """True if this configuration publishes a topic of this owner, as far as its first reading can tell."""
+        """True if this configuration publishes a topic of this owner, as far as is known before readings."""
         if self._device_of(topic) is not None:
             return True
         if name == GATEWAY:
@@ -119,7 +119,7 @@ class Meters:
         return self._topics.is_of(name, topic, values=self._values)
 
     def _device_of(self, topic: str) -> str | None:
-        """Return the id of the device that a topic announces; None for what is announced in this way no more."""
+        """Return the id of the device that a topic announces; None for one of another prefix or style."""
         if self._discovery is None or self._discovery.in_other_style([topic]):
             return None
         return self._discovery.device_of(topic)
@@ -208,7 +208,7 @@ class Meters:
         return bool(self.named) and all(self._meters[name].own_ids is not None for name in self.named)
 
     def save_devices(self, now: float) -> None:
-        """Store the M-Bus devices, so that another that takes the place of one does so after a restart, too."""
+        """Store the M-Bus devices, so that one that is replaced is known after a restart, too."""
         self._next_save = now + _SAVE_EVERY
         devices = [
             device
