@@ -80,7 +80,7 @@ def test_a_meter_gets_to_the_broker_with_the_command_for_it(folder: Path, port: 
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:
-            subscriber.wait_for("smarty/SAG1030700000001/state")
+            subscriber.wait_for("smarty/meter/state")
             subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
         finally:
             running.terminate()

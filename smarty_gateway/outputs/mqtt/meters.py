@@ -116,7 +116,7 @@ class Meters:
             return True
         if name == GATEWAY:
             return topic in (self._topics.status, self._topics.health)
-        return self._topics.is_of(name, topic, values=self._values)
+        return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
 
     def _device_of(self, topic: str) -> str | None:
         """Return the id of the device that a topic announces; None for one of another prefix or style."""
@@ -190,9 +190,6 @@ class Meters:
             self.retained.save()
             if now >= self._next_save:
                 self.save_devices(now)
-            if now >= self._left_until or self._are_all_heard:
-                self.gone.extend(self._left)
-                self._left.clear()
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
@@ -200,6 +197,9 @@ class Meters:
             if name in self._meters:
                 self._collect(sender, self._meters[name], health, now)
         self._touched.clear()
+        if self._left and (now >= self._left_until or self._are_all_heard):
+            self.gone.extend(self._left)
+            self._left.clear()
         self._forget_gone(sender)
 
     @property
@@ -304,7 +304,7 @@ class Meters:
             self._next_save = min(self._next_save, now + _FIRST_SAVE_AFTER)
         self._ids_of[meter.meter] = ids
         here = meter.mbus_topics
-        beginning = self._topics.mbus(meter.meter, "")
+        beginning = self._topics.of(meter.meter, "mbus", "")
         left = []
         for topic in self.retained.of(meter.meter):
             device = self._device_of(topic)
@@ -315,6 +315,8 @@ class Meters:
             elif device is None and topic.startswith(beginning) and topic not in here:
                 left.append(topic)
         if left:
+            if self._values:  # the new one may not send all of them
+                left += [t for t in self.retained.of(meter.meter) if self._topics.is_value_of(meter.meter, t)]
             self.retained.retire(left)
             # A place in the queue from before would let them overtake.
             for topic in (*left, self._topics.of(meter.meter, "state")):

@@ -34,18 +34,20 @@ class Topics:
         """Return the topic of one M-Bus device."""
         return self.of(meter, "mbus", topic_part(device))
 
-    def is_of(self, meter: str, topic: str, *, values: bool) -> bool:
-        """True if a meter publishes retained messages on a topic.
+    def is_of(self, meter: str, topic: str) -> bool:
+        """True if a topic is one of a meter, and not of a single value."""
+        level = self._level(meter, topic)
+        return level in _LEVELS or level.startswith("mbus/")
 
-        Args:
-            meter: its name.
-            topic: any.
-            values: each value also has a topic of its own.
-        """
-        beginning, found, level = topic.partition(self.of(meter, ""))
-        if beginning or not found:
-            return False
-        return level in _LEVELS or level.startswith("mbus/") or (values and "/" not in level)
+    def is_value_of(self, meter: str, topic: str) -> bool:
+        """True if a topic is that of a single value of a meter."""
+        level = self._level(meter, topic)
+        return bool(level) and level not in _LEVELS and "/" not in level
+
+    def _level(self, meter: str, topic: str) -> str:
+        """Return what a topic has behind the level of a meter; nothing for a topic of another."""
+        beginning = self.of(meter, "")
+        return topic.removeprefix(beginning) if topic.startswith(beginning) else ""
 
 
 def device_name(device: Mapping[str, object]) -> str:
