@@ -8,6 +8,7 @@ import pytest
 
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
@@ -392,6 +393,22 @@ def test_meters_with_nothing_but_a_header_are_told_apart_by_their_sources() -> N
     assert place.hear(bare, "/c", 0) == "EST5\\253710000_A"
     assert place.object_ids == {"smarty_house", "smarty_barn", "EST5_253710000_A"}
     assert [place.says(f"{name} sends no serial number") for name in ("house", "barn")] == [1, 1]
+
+
+def test_what_the_state_file_shows_about_names_is_said_before_the_start() -> None:
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    entries = (entry("house", "/a"), entry("barn", "/b"), entry("shed", "/c"))
+    place = Place(*entries)
+    place.hear(bare, "/a", 0)
+    for now in range(0, 200, 10):
+        place.hear(meter("ONE"), "/b", now)
+        place.hear(meter("TWO"), "/b", now + 1)
+    place.hear(meter("THREE"), "/c", 0)
+    found = holder_warnings(entries, place.registry.holders())
+    assert len(found) == 2
+    assert "house sends no serial number" in found[0]
+    assert "/b brings two meters, barn and TWO" in found[1]
+    assert "smarty-gateway forget barn" in found[1]
 
 
 def test_a_meter_with_nothing_but_a_header_keeps_its_name_on_a_port_with_another_name() -> None:
