@@ -95,13 +95,15 @@ def test_bad_rows_of_an_older_file_are_dropped_on_the_way(tmp_path: Path) -> Non
 def test_a_file_without_unnamed_meters_is_carried_over_with_those_that_a_key_authenticates(
     tmp_path: Path,
 ) -> None:
-    sensor = "homeassistant/sensor/smarty_A/energy_import/config"
+    sensor, device = (
+        f"homeassistant/{end}/config" for end in ("sensor/smarty_A/energy_import", "device/smarty_A")
+    )
     with Store(tmp_path) as store:
         store.write(
             [StoredCounter(TITLE, "f", 7, "SAG1", "/a"), StoredCounter(OTHER_TITLE, "f", 7, "house", "/b")]
         )
         store.note_published(["smarty/SAG1/state"], "SAG1")
-        store.note_published(["smarty/house/state", sensor], "house")
+        store.note_published(["smarty/house/state", sensor, device], "house")
         store.write_owners({}, {"house": Holder(OTHER_TITLE.hex(), is_authenticated=True)})
     for table in ("unnamed", "devices"):
         execute(tmp_path, f"DROP TABLE {table}")
@@ -110,7 +112,9 @@ def test_a_file_without_unnamed_meters_is_carried_over_with_those_that_a_key_aut
         assert store.notices == []
         assert store.unnamed() == [UnnamedMeter(TITLE.hex(), "SAG1", "/a", is_authenticated=True, heard=0.0)]
         assert store.devices() == []
-        assert store.published() == {"smarty/SAG1/state": "SAG1", "smarty/house/state": "house", sensor: ""}
+        assert store.published() == {
+            "smarty/SAG1/state": "SAG1", "smarty/house/state": "house", sensor: "", device: ""
+        }  # fmt: skip
 
 
 def test_silence_and_absence_go_on_over_a_restart_and_count_only_while_the_gateway_runs(
