@@ -371,8 +371,8 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
 def _upgrade_from_2(connection: sqlite3.Connection) -> None:
     """Upgrade a file of layout 2, which did not say which meters have no entry in gateway.yaml.
 
-    Of those that a key authenticates the counters do. Entities may have another kind now, which Home Assistant
-    cannot change, so all announcements are emptied, and made again by the next reading.
+    Of those that a key authenticates the counters do. Entities may have another kind now, which Home
+    Assistant cannot change, so all announcements are emptied, and made again by the next reading.
     """
     _create_tables(connection, _TABLES_OF_3)
     connection.execute(
