@@ -14,6 +14,7 @@ from smarty_gateway.commands import verify
 from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.state.state_file import StateBusyError
 from tests.support.commands import (
+    LIMIT,
     ROOT,
     SAMPLE,
     SAMPLE_KEYS,
@@ -21,7 +22,7 @@ from tests.support.commands import (
     smarty_gateway,
     smarty_gateway_process,
 )
-from tests.support.running import LIMIT, Running
+from tests.support.running import Running
 
 #: Digits of a key that nobody has; those of the other tests may not even be arguments.
 TYPED = "8F1A2D3C4B5A69788796A5B4C3D2E177"

@@ -146,7 +146,8 @@ def test_no_control_character_reaches_the_terminal(folder: Path, arguments: tupl
 
 def test_no_control_character_in_the_name_of_a_stored_meter_reaches_the_terminal(folder: Path) -> None:
     port = PtyPort(folder / "port")
-    with Running("run", "--source", port.name, "--keys", "keys.yaml", folder=folder) as running:
+    (folder / "gateway.yaml").write_text(f"meters: [{{source: {port.name}}}]\n", "utf-8")
+    with Running("run", "--keys", "keys.yaml", folder=folder) as running:
         running.wait_for_port(port.name)
         port.write(ENCRYPTED)
         running.wait_for_readings(1)
@@ -168,6 +169,7 @@ def test_no_control_character_in_the_name_of_a_stored_meter_reaches_the_terminal
 
 
 def test_the_telegrams_themselves_are_given_byte_for_byte(folder: Path) -> None:
-    for arguments in (("decode",), ("run", "--source")):
-        done = smarty_gateway(*arguments, "evil.bin", "--format", "telegram", folder=folder)
+    (folder / "gateway.yaml").write_text("meters: [{source: evil.bin}]\n", "utf-8")
+    for arguments in (("decode", "evil.bin"), ("run",)):
+        done = smarty_gateway(*arguments, "--format", "telegram", folder=folder)
         assert done.stdout.count(PLAIN) == 1  # the second pretends to be the meter that encrypts

@@ -21,7 +21,7 @@ from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, Config
 from smarty_gateway.config.warnings import missing_ports, warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.gateway.name_claims import two_meters_warnings
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.protocol.dummy_keys import is_dummy
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyRing, meter_name
@@ -102,7 +102,7 @@ def _check_keys(path: Path) -> bool:
 
 def _warnings(config: Config) -> list[str]:
     found = holders_in(state_folder(config.state))
-    return warnings(config) + two_meters_warnings(config.meters, found)
+    return warnings(config) + holder_warnings(config.meters, found)
 
 
 def _report(path: Path, errors: list[UnusableFileError], verdict: str) -> bool:

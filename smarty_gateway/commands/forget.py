@@ -8,7 +8,7 @@ from typing import Final
 from smarty_gateway.commands.chosen import chosen_config, require_kept
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.config.gateway_file import config_from_options
-from smarty_gateway.config.values import Config
+from smarty_gateway.config.values import TAKEN_NAMES, Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
@@ -59,20 +59,21 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     with closing(FolderLock(folder)), Store(folder) as store:
         require_kept(store)
         published = store.published()
-        topics = [topic for topic, meter in published.items() if meter == args.meter]
+        topics = [topic for topic, meter in published.items() if meter == args.meter not in TAKEN_NAMES]
         if topics:
             _take_back(config, topics)
-            store.note_taken_back(topics)
-        counters = [row.meter for row in store.all_counters()]
-        holders = store.holders()
+            store.note_emptied(topics)
+        names = {row.meter for row in store.all_counters()}
+        names |= {*store.holders(), *(meter.name for meter in store.unnamed())}
         waiting = sum(
             store.forget_meter(args.meter, beginning)
             for beginning in _beginnings(args.meter, config, published)
         )
-    if not topics and not waiting and args.meter not in {*counters, *holders}:
-        known = {*counters, *holders, *published.values()} - {""}  # nobody owns what will be emptied
-        names = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
-        raise NothingStoredError(f"nothing is stored of a meter named {args.meter}{names}")
+    if not topics and not waiting and args.meter not in names:
+        # Nobody owns what will be emptied, and a taken name what the gateway says of itself.
+        known = names | set(published.values()) - {"", *TAKEN_NAMES}
+        others = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
+        raise NothingStoredError(f"nothing is stored of a meter named {args.meter}{others}")
     print(
         f"{printable(args.meter)} is forgotten; {len(topics)} retained messages were removed from the "
         f"broker, and {waiting} waiting telegrams from the state folder"

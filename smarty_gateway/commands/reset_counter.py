@@ -13,7 +13,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import printable
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.state.store import Holder, Store, StoredCounter
 
 
 class UnknownMeterError(GatewayError):
@@ -41,7 +41,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     with Store(chosen_state_folder(args)) as store:
         require_kept(store)
         rows = store.all_counters()
-        chosen = [row for row in rows if args.meter.casefold() in _names(row)]
+        chosen = _chosen(args.meter, rows, store.holders())
         if not chosen:
             known = sorted({row.meter for row in rows})
             others = (
@@ -52,6 +52,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     meters = sorted({row.meter for row in chosen})
     print(f"the next frame of {printable(', '.join(meters))} is accepted with any frame counter")
     return ExitStatus.GOOD
+
+
+def _chosen(meter: str, rows: list[StoredCounter], holders: dict[str, Holder]) -> list[StoredCounter]:
+    """Return the counters of a meter; of two that had one name those of the one that has it now."""
+    found = [row for row in rows if meter.casefold() in _names(row)]
+    titles = {held.meter for name, held in holders.items() if name.casefold() == meter.casefold()}
+    return [row for row in found if row.title.hex() in titles] or found
 
 
 def _names(row: StoredCounter) -> set[str]:

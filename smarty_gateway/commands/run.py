@@ -9,11 +9,11 @@ from smarty_gateway.commands.options import Subparsers, add_reading_format, add_
 from smarty_gateway.commands.process import allow_many_files
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
-from smarty_gateway.config.values import Config
+from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.key_reload import KeysInForce
-from smarty_gateway.gateway.name_claims import two_meters_warnings
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
@@ -38,6 +38,9 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--source", metavar="SOURCE", help="a port, tcp://host:port, rfc2217://host:port, a recording or -"
     )
+    parser.add_argument(
+        "--name", metavar="NAME", help=f"with --source: names the readings (default {METER_NAME})"
+    )
     add_shared(parser, "--config", "--keys", "--mqtt", "--mqtt-password-file", "--state")
     add_reading_format(parser, "also printed; the default where no output is configured")
     add_verbose(parser, "log more")
@@ -54,7 +57,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config = _config(args)
     keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
-    for warning in (*warnings(config), *two_meters_warnings(config.meters, holders_in(folder))):
+    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
         _log.warning("warning: %s", warning)
     with open_store(config, folder) as store:
         return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
@@ -70,7 +73,14 @@ def _config(args: argparse.Namespace) -> Config:
     if args.source is not None:
         if args.config is not None:
             raise NothingToRunError("--source and --config exclude each other: name the source in the file")
-        return config_from_options(args.source, mqtt=args.mqtt, password_file=args.mqtt_password_file)
+        name = METER_NAME if args.name is None else args.name
+        return config_from_options(
+            args.source, name=name, mqtt=args.mqtt, password_file=args.mqtt_password_file
+        )
+    if args.name is not None:
+        raise NothingToRunError(
+            "--name is for a single meter, with --source; otherwise write it into gateway.yaml"
+        )
     if args.mqtt is not None or args.mqtt_password_file is not None:
         raise NothingToRunError(
             "--mqtt is for a single meter, with --source; otherwise write it into gateway.yaml"

@@ -14,16 +14,18 @@ from smarty_gateway.config.settings import Section, SettingError
 from smarty_gateway.config.source import parse_source
 from smarty_gateway.config.values import (
     DEFAULT_CONFIG_FILES,
+    METER_NAME,
     Config,
     HomeAssistantConfig,
     MeterConfig,
     MqttConfig,
     Outputs,
+    checked_name,
 )
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing
 from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.system_title import system_title_from_serial
-from smarty_gateway.safe_text import object_id, topic_part
+from smarty_gateway.safe_text import looks_like_key, object_id, topic_part
 from smarty_gateway.sources.address import Address, Kind
 
 
@@ -59,17 +61,21 @@ def read_config(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
     return config, sorted(file.errors, key=lambda error: error.line or 0)
 
 
-def config_from_options(source: str, *, mqtt: str | None = None, password_file: Path | None = None) -> Config:
+def config_from_options(
+    source: str, *, name: str = METER_NAME, mqtt: str | None = None, password_file: Path | None = None
+) -> Config:
     """Return the configuration for a single meter as options name it; MQTT implies Home Assistant.
 
     Args:
         source: as for `source` in gateway.yaml; a relative path counts from the working folder.
+        name: as for `name` in gateway.yaml.
         mqtt: the url of the broker, None for no MQTT.
         password_file: holds the password of the broker.
 
     Raises:
         AddressError: it is not a source.
-        SettingError: the url of the broker cannot be used, or is missing beside the password.
+        SettingError: the name cannot be used; the url of the broker cannot be used, or is missing beside the
+            password.
     """
     broker = None
     if mqtt is not None:
@@ -80,7 +86,12 @@ def config_from_options(source: str, *, mqtt: str | None = None, password_file: 
         )
     elif password_file is not None:
         raise SettingError("--mqtt-password-file needs the broker beside it: --mqtt mqtt://USER@HOST")
-    return Config((MeterConfig((parse_source(source),)),), outputs=Outputs(mqtt=broker))
+    if not name.strip() or not name.isprintable() or looks_like_key(name):
+        raise SettingError(
+            "--name needs the name of the meter, such as house: no key, no invisible characters"
+        )
+    meter = MeterConfig((parse_source(source),), checked_name(name))
+    return Config((meter,), outputs=Outputs(mqtt=broker))
 
 
 _Meters = list[Section[MeterConfig]]

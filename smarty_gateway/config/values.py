@@ -37,6 +37,8 @@ FORGOTTEN_SECONDS: Final = 86_400.0
 #: How readings are printed.
 STDOUT_FORMATS: Final = ("json", "table", "telegram")
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
+#: Of a meter that options name and no gateway.yaml.
+METER_NAME: Final = "meter"
 #: What the gateway itself publishes beside the meters.
 TAKEN_NAMES: Final = ("status", "health")
 
@@ -62,7 +64,12 @@ class Durability(StrEnum):
     EACH = "each"
 
 
-def _meter_name(text: str) -> str:
+def checked_name(text: str) -> str:
+    """Return the name of a meter.
+
+    Raises:
+        SettingError: it has another meaning in topics.
+    """
     if (taken := topic_part(text).casefold()) in TAKEN_NAMES:
         raise SettingError(f"the name {taken} is reserved for the gateway; write another name")
     return text
@@ -88,7 +95,7 @@ class MeterConfig:
         SOURCES, "where the meter is read", key="source", example="/dev/ttyUSB0"
     )
     name: str | None = setting(
-        parsed("a name", _meter_name), "names the readings; without it the meter's id does", default=None
+        parsed("a name", checked_name), "names the readings; without it the meter's id does", default=None
     )
     id: str | None = setting(
         parsed("a meter_id, serial number or system title", str, may_be_hex=True),

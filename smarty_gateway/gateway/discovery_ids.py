@@ -1,8 +1,9 @@
 """Which meter has which id in discovery. No two have the same, regardless of case."""
 
+from smarty_gateway.config.values import TAKEN_NAMES
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.protocol.meter import MeterTelegram
-from smarty_gateway.safe_text import discovery_id
+from smarty_gateway.safe_text import discovery_id, object_id
 
 
 class DiscoveryIds:
@@ -15,32 +16,34 @@ class DiscoveryIds:
     def __init__(self, topic: str) -> None:
         self._topic = topic
         self._meters: dict[str, Meter] = {}
-        #: What identifies configured meters that have nothing but a header.
-        self._reserved: dict[str, Meter] = {}
+        own = [object_id(topic), *(discovery_id(topic, name, None) for name in TAKEN_NAMES)]
+        #: Ids that are made of a configured name; None stands for the gateway itself.
+        self._reserved: dict[str, Meter | None] = {name.casefold(): None for name in own}
 
     def reserve(self, meter: Meter) -> None:
         """Keep the id made from the name of a configured meter for it."""
         self._reserved[discovery_id(self._topic, meter.name, None).casefold()] = meter
 
-    def owner(self, object_id: str) -> Meter | None:
-        """Return the meter that has an id, or may get it."""
-        folded = object_id.casefold()
-        return self._meters.get(folded) or self._reserved.get(folded)
+    def is_free(self, own_id: str) -> bool:
+        """True if no meter has an id, or may get it."""
+        folded = own_id.casefold()
+        return folded not in self._meters and folded not in self._reserved
 
     def id_for(self, meter: Meter, telegram: MeterTelegram) -> str:
         """Return the id that a meter gets with this telegram."""
         by_id = discovery_id(self._topic, meter.name, telegram.meter_id)
         if meter.sources is None:
             return by_id
-        owner = self.owner(by_id)
-        is_taken = owner is not None and owner is not meter and owner.sources is not None
+        folded = by_id.casefold()
+        owner = self._meters.get(folded) or self._reserved.get(folded, meter)
+        is_taken = owner is None or (owner is not meter and owner.sources is not None)
         return discovery_id(self._topic, meter.name, None) if is_taken or telegram.is_header_only else by_id
 
-    def assign(self, meter: Meter, telegram: MeterTelegram) -> Meter | None:
-        """Assign a meter its id, and return the meter without an entry that loses it."""
+    def assign(self, meter: Meter, own_id: str) -> Meter | None:
+        """Assign a meter an id, and return the meter without an entry that loses it."""
         self.release(meter)
-        meter.object_id = self.id_for(meter, telegram)
-        folded = meter.object_id.casefold()
+        meter.object_id = own_id
+        folded = own_id.casefold()
         other = self._meters.setdefault(folded, meter)
         if other is meter or other.sources is not None or meter.sources is None:
             return None

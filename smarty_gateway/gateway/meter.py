@@ -20,6 +20,8 @@ class Meter:
         sources: those of its entry, by their text; None for a meter that no entry names.
         source: where it was last accepted.
         last: when, by the monotonic clock; None before the first time in this run.
+        heard_before: when it was last heard in an earlier run, by the same clock.
+        expected_since: from when on it should be heard at its source, as in an earlier run.
         key: tells it from all others; an object id stays the same as long as the key does.
         object_id: what identifies it in discovery.
         plaintext_at: when plaintext last pretended to be it on its own source.
@@ -30,6 +32,8 @@ class Meter:
     sources: frozenset[str] | None = None
     source: str = ""
     last: float | None = None
+    heard_before: float = 0.0
+    expected_since: float = float("-inf")
     is_authenticated: bool = False
     key: str = ""
     object_id: str = ""
@@ -50,8 +54,14 @@ class Meter:
         return source == self.source if self.sources is None else source in self.sources
 
     def sends_elsewhere(self, source: str, now: float) -> bool:
-        """True if it was heard on another source a moment ago."""
-        return self.source != source and self.last is not None and now - self.last < _SILENT_SECONDS
+        """True if it was heard on another source a moment ago, or the gateway started a moment ago."""
+        last = self.expected_since if self.last is None else self.last
+        return self.source != source and now - last < _SILENT_SECONDS
+
+    @property
+    def heard(self) -> float:
+        """Return when it was last heard, in this run or an earlier one."""
+        return self.heard_before if self.last is None else self.last
 
     @property
     def period(self) -> float:

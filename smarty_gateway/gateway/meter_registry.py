@@ -11,6 +11,7 @@ The core says what is proven (see `protocol.identities`); here the configuration
   the first one sends.
 * *Unnamed.* Any other meter goes out under what it calls itself. A source may bring `unnamed` of them that no
   key authenticates. One that is silent for a day is forgotten.
+  A later run goes on with them, as far as their sources are still configured.
 * *Names.* No two meters share a topic or a discovery id, regardless of case. Configured meters come first,
   then authenticated ones, then whichever came first.
 
@@ -21,19 +22,20 @@ logged after it is released.
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, TAKEN_NAMES, UNNAMED_METERS, MeterConfig
 from smarty_gateway.gateway.discovery_ids import DiscoveryIds
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.name_claims import Claim, NameClaims
-from smarty_gateway.gateway.sender import Sender, key_of
+from smarty_gateway.gateway.sender import Sender, is_header, key_of, on_source
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.identities import Identities, forms_of, identities_of, names_of_title
 from smarty_gateway.protocol.meter import MeterTelegram, Security
-from smarty_gateway.safe_text import printable, topic_part
-from smarty_gateway.state.store import Holder
+from smarty_gateway.safe_text import object_id, printable, topic_part
+from smarty_gateway.state.store import Holder, UnnamedMeter
 
 #: Most meters that a key authenticates and no entry names; more than anybody has behind one gateway.
 _AUTHENTICATED_MAX: Final = 5000
@@ -54,6 +56,7 @@ class MeterRegistry:
         topic: the first level of the gateway's topics.
         holders: who held the configured names before.
         titles: the sources on which system titles were read before.
+        unnamed: the meters of earlier runs that no entry names.
         started: the time of the monotonic clock.
     """
 
@@ -66,6 +69,7 @@ class MeterRegistry:
         topic: str = "smarty",
         holders: Mapping[str, Holder] | None = None,
         titles: Mapping[bytes, str] | None = None,
+        unnamed: Iterable[UnnamedMeter] = (),
         started: float = 0.0,
     ) -> None:
         self._identities = identities
@@ -91,9 +95,12 @@ class MeterRegistry:
         self._bridges: dict[str, str] = {}
         for config in entries:
             self._add_entry(config)
+        for row in unnamed:
+            self._add_unnamed(row, started)
 
     def _add_entry(self, config: MeterConfig) -> None:
         name = config.name or config.id
+        bridges = " ".join(sorted(source.text for source in config.sources))
         meter = None
         if name is not None:
             meter = Meter(name, frozenset(source.text for source in config.sources))
@@ -101,10 +108,11 @@ class MeterRegistry:
             self._of_topic[topic_part(name).casefold()] = self._of_name[name] = meter
             held = self._claims.holders.get(name)
             if held is not None:
+                held = replace(held, meter=on_source(held.meter, bridges))  # the port may have another name
+                self._claims.holders[name] = held
                 self._of_key[held.meter] = meter
             for identity in forms_of(config.id) if config.id is not None else ():
                 self._of_id.setdefault(identity, []).append(meter)
-        bridges = " ".join(sorted(source.text for source in config.sources))
         for source in config.sources:
             self._bridges.setdefault(source.text, bridges if config.id is None else source.text)
             self._limits[source.text] = config.unnamed
@@ -112,6 +120,20 @@ class MeterRegistry:
                 self._open_to_all[source.text] = meter
             if meter is not None:
                 self._first.setdefault(source.text, meter)
+
+    def _add_unnamed(self, row: UnnamedMeter, started: float) -> None:
+        """Go on with a meter of an earlier run, if there would be room for it today."""
+        meter = Meter(
+            row.name,
+            source=row.source,
+            heard_before=row.heard,
+            expected_since=started,
+            is_authenticated=row.is_authenticated,
+            key=row.key,
+        )
+        is_known = row.key in self._of_key or row.key in self._unnamed
+        if row.source in self._limits and not is_known and self._has_room_for(meter):
+            self._enter(meter, object_id(row.name))
 
     # What readers ask
 
@@ -200,11 +222,19 @@ class MeterRegistry:
         with self._lock:
             return self._claims.holders.copy()
 
+    def unnamed(self) -> list[UnnamedMeter]:
+        """Return the meters that no entry names by their keys, for the state file."""
+        with self._lock:
+            return [
+                UnnamedMeter(key, m.name, m.source, m.is_authenticated, m.heard)
+                for key, m in sorted(self._unnamed.items())
+            ]
+
     def tick(self, now: float) -> list[str]:
         """Log what is due, and return the names of unconfigured meters that are gone since the last call."""
         with self._lock:
             for key, meter in list(self._unnamed.items()):
-                if not meter.is_authenticated and now - (meter.last or 0.0) >= FORGOTTEN_SECONDS:
+                if not meter.is_authenticated and now - meter.heard >= FORGOTTEN_SECONDS:
                     self._remove_unnamed(key)
             self._claims.tick(now)
             self._sources.tick(now)
@@ -241,9 +271,18 @@ class MeterRegistry:
             if meter.sends_elsewhere(sender.source, now):
                 meter.health.duplicates += 1  # one meter over several bridges
                 return None
-        if meter.name not in self._claims.holders:
+        if self._gets_name(meter, sender):
             self._take_name(meter, sender)
         return meter
+
+    def _gets_name(self, meter: Meter, sender: Sender) -> bool:
+        """True if a sender that an entry names is not its holder: the first one, or another by its `id`."""
+        held = self._claims.holders.get(meter.name)
+        if held is None:
+            return True
+        is_weaker = held.is_authenticated and not sender.is_authenticated
+        is_holder = meter in self._known_meters(sender)
+        return not is_holder and not is_weaker and meter in self._meters_of_ids(sender)
 
     def _place_by_source(self, sender: Sender, now: float) -> Meter | None:
         """Return the meter of a sender that no entry names."""
@@ -262,7 +301,13 @@ class MeterRegistry:
             return meter
         if claim is Claim.HELD:
             return None
-        return self._new_unnamed(sender) if known is None else known
+        if known is None:
+            known = self._new_unnamed(sender)
+        if known is not None and known.last is None:  # for the first time in this run
+            if sender.source in self._first or sender.source not in self._open_to_all:
+                self._sources.name_unconfigured(sender.source, sender.shown)
+            self._first.setdefault(sender.source, known)
+        return known
 
     def _identities_of(self, telegram: MeterTelegram) -> tuple[str, ...]:
         """Return the identities that a telegram may use."""
@@ -278,24 +323,30 @@ class MeterRegistry:
 
         There is more than one only where plaintext names several.
         """
-        title = sender.telegram.system_title
-        names = (*(() if title is None else names_of_title(title)), *sender.identities)
-        found = [meter for name in names for meter in self._best_of_id(name, sender.source)]
-        keys = (sender.key,) if title is None else (sender.key, title.hex())
-        found += [self._of_key[key] for key in keys if key in self._of_key]
-        owners = map(self._identities.owner_of, sender.identities)
-        found += [self._of_name[name] for name in owners if isinstance(name, str) and name in self._of_name]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*self._meters_of_ids(sender), *self._known_meters(sender)]))
 
-    def _best_of_id(self, name: str, source: str) -> list[Meter]:
-        """Return the meter with this id: of several the one that is read on this source."""
-        meters = self._of_id.get(name, [])
-        return [meter for meter in meters if meter.belongs_to(source)][:1] or meters[:1]
+    def _meters_of_ids(self, sender: Sender) -> list[Meter]:
+        """Return the meters whose `id` names a sender: of several with one id the one of its source."""
+        title = sender.telegram.system_title
+        found = []
+        for name in (*(() if title is None else names_of_title(title)), *sender.identities):
+            meters = self._of_id.get(name, [])
+            found += [meter for meter in meters if meter.belongs_to(sender.source)][:1] or meters[:1]
+        return found
+
+    def _known_meters(self, sender: Sender) -> list[Meter]:
+        """Return the meters whose holder a sender is, or whose identities it has."""
+        title = sender.telegram.system_title
+        keys = (sender.key,) if title is None else (sender.key, title.hex())
+        found = [self._of_key[key] for key in keys if key in self._of_key]
+        owners = map(self._identities.owner_of, sender.identities)
+        return found + [self._of_name[n] for n in owners if isinstance(n, str) and n in self._of_name]
 
     def _take_name(self, meter: Meter, sender: Sender) -> None:
         before = self._claims.take(meter, sender)
         if before is not None:
             self._of_key.pop(before.meter, None)
+            self._of_title = {title: found for title, found in self._of_title.items() if found is not meter}
             self._identities.forget(meter.name)
         if sender.key in self._unnamed:
             self._remove_unnamed(sender.key)
@@ -303,45 +354,59 @@ class MeterRegistry:
 
     def _new_unnamed(self, sender: Sender) -> Meter | None:
         source = sender.source
-        if len(self._unnamed) >= _AUTHENTICATED_MAX:
+        meter = Meter(
+            sender.telegram.meter_id[:_LONGEST_NAME],
+            source=source,
+            is_authenticated=sender.is_authenticated,
+            key=sender.key,
+        )
+        topic, own_id = topic_part(meter.name).casefold(), object_id(meter.name)
+        self._remove_pretenders(meter, topic, own_id)
+        if not self._has_room_for(meter):
             self._sources.count_refused(source)
+            if not meter.is_authenticated:
+                self._sources.log_once(source, _too_many(self._limits.get(source, UNNAMED_METERS)))
             return None
-        brought = [
-            meter for meter in self._unnamed.values() if meter.source == source and not meter.is_authenticated
-        ]
-        if not sender.is_authenticated and len(brought) >= self._limits.get(source, UNNAMED_METERS):
-            self._sources.count_refused(source)
+        if topic in self._of_topic or not self._ids.is_free(own_id):
+            advice = (
+                "give its source a `name` in gateway.yaml"
+                if is_header(sender.key)
+                else "give it an entry with its `id` and a `name` in gateway.yaml"
+            )
             self._sources.log_once(
-                source,
-                f"more than {len(brought)} meters without an entry in gateway.yaml send on this source; the "
-                "others are ignored and counted hourly; if they are yours, raise `unnamed` of this source",
+                source, f"meter {sender.shown} is ignored, because another meter has its name; {advice}"
             )
             return None
-        meter = Meter(sender.telegram.meter_id[:_LONGEST_NAME])
-        topic, object_id = topic_part(meter.name).casefold(), self._ids.id_for(meter, sender.telegram)
-        if sender.is_authenticated:
-            self._remove_pretenders(topic, object_id)
-        if topic in self._of_topic or self._ids.owner(object_id) is not None:
-            self._sources.log_once(
-                source,
-                f"meter {sender.shown} is ignored, because another meter has its name; give it an entry with "
-                "its `id` and a `name` in gateway.yaml",
-            )
-            return None
-        self._unnamed[sender.key] = self._of_topic[topic] = meter
-        if source in self._first or source not in self._open_to_all:
-            self._sources.name_unconfigured(source, sender.shown)
-        self._first.setdefault(source, meter)
+        self._enter(meter, own_id)
         return meter
 
-    def _remove_pretenders(self, topic: str, object_id: str) -> None:
-        """Remove unconfigured plaintext meters that have the name of one whose frames verify."""
+    def _has_room_for(self, meter: Meter) -> bool:
+        """True if there may be one more meter that no entry names."""
+        if len(self._unnamed) >= _AUTHENTICATED_MAX:
+            return False
+        brought = sum(
+            other.source == meter.source and not other.is_authenticated for other in self._unnamed.values()
+        )
+        return meter.is_authenticated or brought < self._limits.get(meter.source, UNNAMED_METERS)
+
+    def _enter(self, meter: Meter, own_id: str) -> None:
+        """Add a meter that no entry names, unless another has its name or id."""
+        topic = topic_part(meter.name).casefold()
+        if topic not in self._of_topic and self._ids.is_free(own_id):
+            self._unnamed[meter.key] = self._of_topic[topic] = meter
+            self._ids.assign(meter, own_id)
+
+    def _remove_pretenders(self, meter: Meter, topic: str, own_id: str) -> None:
+        """Remove unconfigured plaintext meters that have the name of one whose frames verify.
+
+        One that was not heard in this run gives way to any meter that its source brings.
+        """
         for key, other in list(self._unnamed.items()):
             has_name = (
-                topic == topic_part(other.name).casefold()
-                or object_id.casefold() == other.object_id.casefold()
+                topic == topic_part(other.name).casefold() or own_id.casefold() == other.object_id.casefold()
             )
-            if has_name and not other.is_authenticated:
+            is_silent = other.last is None and other.source == meter.source
+            if has_name and not other.is_authenticated and (meter.is_authenticated or is_silent):
                 self._remove_unnamed(key)
 
     def _accept(self, meter: Meter, sender: Sender, now: float) -> None:
@@ -362,7 +427,7 @@ class MeterRegistry:
         key = sender.key if meter.sources is None else self._claims.holders[meter.name].meter
         if meter.key != key:
             meter.key = key
-            other = self._ids.assign(meter, sender.telegram)
+            other = self._ids.assign(meter, self._ids.id_for(meter, sender.telegram))
             if other is not None:
                 self._remove_unnamed(next(k for k, found in self._unnamed.items() if found is other))
 
@@ -393,3 +458,10 @@ class MeterRegistry:
                 self._lines.clear()
             for line in lines:
                 self._log(line)
+
+
+def _too_many(most: int) -> str:
+    return (
+        f"more than {most} meters without an entry in gateway.yaml send on this source; the others are "
+        "ignored and counted hourly; if they are yours, raise `unnamed` of this source"
+    )

@@ -7,8 +7,11 @@ whether it replaces the first one or sends beside it.
 * A rival waits for two minutes, or three periods of the named meter. If that was silent meanwhile, the rival
   takes the name.
 * A rival that is heard while the named meter sends, too, goes out under its own id.
+
+Where an entry names a meter by its `id`, that meter gets the name at once.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -16,7 +19,7 @@ from typing import Final
 
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, MeterConfig
 from smarty_gateway.gateway.meter import Meter
-from smarty_gateway.gateway.sender import Sender, shown_key
+from smarty_gateway.gateway.sender import Sender, is_header, shown_key
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.safe_text import printable
 from smarty_gateway.state.store import Holder
@@ -38,6 +41,7 @@ class _Rival:
 
     since: float
     last: float
+    is_authenticated: bool
     is_beside: bool = False
 
 
@@ -74,7 +78,7 @@ class NameClaims:
         held = self.holders.get(meter.name)
         if held is None or (sender.is_authenticated and not held.is_authenticated):
             return Claim.GRANTED
-        if not sender.is_live:
+        if not sender.is_live or held.second == sender.shown:  # it was beside the holder in an earlier run
             return Claim.REFUSED
         rival = self._rival(meter, sender, now)
         if rival is None:
@@ -94,10 +98,13 @@ class NameClaims:
         """Return a sender as a rival; None if there are too many."""
         rivals = self._rivals.setdefault(meter.name, {})
         rival = rivals.get(sender.key)
+        if rival is None and len(rivals) >= _RIVALS_MAX and sender.is_authenticated:
+            # Nothing that somebody invented keeps it out.
+            rivals.pop(next((key for key, other in rivals.items() if not other.is_authenticated), ""), None)
         if rival is None and len(rivals) >= _RIVALS_MAX:
             self._sources.count_refused(sender.source)
         elif rival is None:
-            rival = rivals[sender.key] = _Rival(now, now)
+            rival = rivals[sender.key] = _Rival(now, now, sender.is_authenticated)
             self._sources.log_once(
                 sender.source,
                 f"a second meter, {sender.shown}, sends on the source of {printable(meter.name)}; its "
@@ -110,8 +117,10 @@ class NameClaims:
         before = self.holders.get(meter.name)
         if before is not None:
             self._write(
-                f"{printable(meter.name)} is now the meter {sender.shown} (was {shown_key(before.meter)})"
+                f"{printable(meter.name)} is now meter {sender.shown} (was {shown_key(before.meter)})"
             )
+        if is_header(sender.key):
+            self._write(_header_only(meter.name))
         self.holders[meter.name] = Holder(sender.key, sender.is_authenticated)
         self._rivals.pop(meter.name, None)
         return before
@@ -124,18 +133,31 @@ class NameClaims:
             }
 
 
-def two_meters_warnings(entries: Iterable[MeterConfig], holders: Mapping[str, Holder]) -> list[str]:
-    """Return a warning for each entry without `id` whose source brought two meters in an earlier run."""
-    return [
-        _two_meters(entry.name, held.second, ", ".join(source.text for source in entry.sources))
-        for entry in entries
-        if entry.name is not None and entry.id is None
-        if (held := holders.get(entry.name)) is not None and held.second is not None
-    ]
+def holder_warnings(entries: Iterable[MeterConfig], holders: Mapping[str, Holder]) -> list[str]:
+    """Return what earlier runs have shown about the meters behind configured names, as warnings."""
+    found = []
+    for entry in entries:
+        held = None if entry.name is None or entry.id is not None else holders.get(entry.name)
+        if entry.name is None or held is None:
+            continue
+        if is_header(held.meter):
+            found.append(_header_only(entry.name))
+        if held.second is not None:
+            sources = ", ".join(source.text for source in entry.sources)
+            found.append(_two_meters(entry.name, held.second, sources))
+    return found
+
+
+def _header_only(name: str) -> str:
+    return (
+        f"{printable(name)} sends no serial number, only a header that all meters of its model send; it is "
+        "told apart by its source, and in Home Assistant by its name: keep the name"
+    )
 
 
 def _two_meters(name: str, second: str, source: str) -> str:
     return (
         f"{source} brings two meters, {printable(name)} and {printable(second)}: give each an entry with its "
-        "`id` in gateway.yaml"
+        f"`id` in gateway.yaml; if the second has replaced the first, stop the gateway and type: "
+        f"smarty-gateway forget {shlex.quote(printable(name))}"
     )

@@ -9,6 +9,8 @@ from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_
 from smarty_gateway.safe_text import printable
 
 _LONGEST_IN_LOG: Final = 64
+_HEADER: Final = "header "
+_ON: Final = " on "
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,24 @@ def key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) ->
     # What is not proven never looks like a title.
     if title is not None and not identities:
         return f"id {title.hex()}"
-    return f"id {identities[0]}" if identities else f"header {fold(telegram.decoded.header)} on {source}"
+    return f"id {identities[0]}" if identities else f"{_HEADER}{fold(telegram.decoded.header)}{_ON}{source}"
+
+
+def is_header(key: str) -> bool:
+    """True if a meter is told from others by its header and its source alone."""
+    return key.startswith(_HEADER)
+
+
+def on_source(key: str, source: str) -> str:
+    """Return the key of the same meter on another source; only a header is told apart by its source."""
+    header, on, _ = key.partition(_ON)
+    return f"{header}{on}{source}" if is_header(key) else key
 
 
 def shown_key(key: str) -> str:
     """Return a key as people know the meter: by its serial number, or what it calls itself."""
+    if is_header(key):
+        return printable(key.removeprefix(_HEADER).partition(_ON)[0].upper())
     kind, _, name = key.rpartition("id ")
     is_title = not kind and len(name) == 2 * SYSTEM_TITLE_SIZE and key == name
     serial = serial_from_system_title(bytes.fromhex(name)) if is_title else None

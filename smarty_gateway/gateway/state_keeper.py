@@ -17,12 +17,16 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.fault_log import Condition
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.protocol.identities import Identities, Owner, fold
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Holder, Store, StoredCounter, UnnamedMeter
 
 _log = logging.getLogger(__name__)
 
 _SAVE_EVERY: Final = 900.0
 _FIRST_SAVE_AFTER: Final = 55.0
+#: How far the stored time at which a meter was last heard may lag behind.
+_HEARD_WITHIN: Final = 3600.0
+
+_WhoIsWho = tuple[dict[str, Owner], dict[str, Holder], list[UnnamedMeter]]
 
 
 class StateKeeper:
@@ -46,6 +50,7 @@ class StateKeeper:
         rows = [] if self._store is None else self._store.all_counters()
         owners = {} if self._store is None else self._store.owners()
         holders = {} if self._store is None else self._store.holders()
+        unnamed = [] if self._store is None else self._store.unnamed()
         names = {meter.name or meter.id for meter in meters}
         self._stored = {row.title: row for row in rows}
         self._saved = {(row.title, row.fingerprint): row.counter for row in rows}
@@ -64,10 +69,12 @@ class StateKeeper:
             topic="smarty" if config.outputs.mqtt is None else config.outputs.mqtt.topic,
             holders={name: held for name, held in holders.items() if name in names},
             titles={row.title: row.source for row in rows},
+            unnamed=unnamed,
             started=time.monotonic(),
         )
         self._lock = threading.Lock()
-        self._saved_owners = self._owners()
+        # A meter whose source is gone from the configuration is stored still.
+        self._saved_owners = (*self._owners()[:2], unnamed)
         self._next_save = time.monotonic() + _SAVE_EVERY
         self._fault = Condition(_log.error)
 
@@ -116,7 +123,7 @@ class StateKeeper:
         try:
             if rows:
                 store.write(rows)
-            if owners != self._saved_owners:
+            if owners != self._saved_owners or _is_old(owners[2], self._saved_owners[2]):
                 store.write_owners(*owners)
         except sqlite3.Error as error:
             self._fault.begin(f"frame counters cannot be saved in {store.path}: {error}")
@@ -133,8 +140,16 @@ class StateKeeper:
             name, source = (title.hex().upper(), "") if before is None else (before.meter, before.source)
         return StoredCounter(title, fingerprint, counter, name, source)
 
-    def _owners(self) -> tuple[dict[str, Owner], dict[str, Holder]]:
-        return self.identities.owners(), self.registry.holders()
+    def _owners(self) -> _WhoIsWho:
+        return self.identities.owners(), self.registry.holders(), self.registry.unnamed()
+
+
+def _is_old(meters: Sequence[UnnamedMeter], stored: Sequence[UnnamedMeter]) -> bool:
+    """True if one of the same meters was heard long after the time that is stored."""
+    return any(
+        not now.is_authenticated and now.heard - then.heard >= _HEARD_WITHIN
+        for now, then in zip(meters, stored, strict=True)
+    )
 
 
 def _sources_of_ids(meters: Sequence[MeterConfig]) -> dict[str, set[str]]:

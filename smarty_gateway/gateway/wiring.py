@@ -6,7 +6,7 @@ Libraries that only some outputs need are loaded here, with the output.
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,8 @@ def build_gateway(
     """
     config = _with_one_name_a_source(config)
     state = StateKeeper(config, store)
-    outputs = _outputs_of(config, form, store)
+    unnamed = [meter.name for meter in state.registry.unnamed()]
+    outputs = _outputs_of(config, form, store, unnamed)
     return Gateway(config, keys, state, outputs, options, logs_first=store is not None)
 
 
@@ -71,7 +72,9 @@ def run_until_signal(gateway: Gateway) -> ExitStatus:
         return gateway.run()
 
 
-def _outputs_of(config: Config, form: str | None, store: Store | None) -> list[Output]:
+def _outputs_of(
+    config: Config, form: str | None, store: Store | None, unnamed: Sequence[str]
+) -> list[Output]:
     """Return the configured outputs; standard output where there is none."""
     outputs: list[Output] = []
     if form is None and config.outputs.stdout is not None:
@@ -83,7 +86,7 @@ def _outputs_of(config: Config, form: str | None, store: Store | None) -> list[O
     if config.outputs.mqtt is not None and store is not None:
         from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
 
-        outputs.append(MqttOutput(config, config.outputs.mqtt, store))
+        outputs.append(MqttOutput(config, config.outputs.mqtt, store, unnamed))
     return outputs
 
 

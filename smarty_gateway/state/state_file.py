@@ -28,7 +28,7 @@ from smarty_gateway.safe_text import is_topic
 
 FILE_NAME: Final = "gateway.sqlite3"
 #: The layout of the tables below. A gateway refuses a newer one instead of guessing.
-VERSION: Final = 2
+VERSION: Final = 3
 _LOCK_NAME: Final = "lock"
 _TABLES: Final = """
 CREATE TABLE counters (
@@ -43,6 +43,14 @@ CREATE TABLE published (topic TEXT PRIMARY KEY, meter TEXT) WITHOUT ROWID;
 CREATE TABLE put_aside (topic TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE service (seconds REAL);
 INSERT INTO service VALUES (0);
+"""
+#: What layout 3 added.
+_TABLES_OF_3: Final = """
+CREATE TABLE unnamed (
+    key TEXT PRIMARY KEY, name TEXT, source TEXT, is_authenticated INTEGER, heard REAL) WITHOUT ROWID;
+CREATE TABLE devices (
+    meter TEXT, device TEXT, behind TEXT, channel INTEGER, medium TEXT, absent_since REAL,
+    PRIMARY KEY (meter, device)) WITHOUT ROWID;
 """
 #: Bytes. SQLite needs about this much for its log and what it shares with other processes.
 _LEAST_SPACE: Final = 200_000
@@ -257,11 +265,12 @@ class StateFile:
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
         with transaction(connection):
-            if version == 1:
+            if version == 0:
+                _create_tables(connection, _TABLES)
+            elif version == 1:
                 _upgrade_from_1(connection)
-            elif version == 0:
-                _create_tables(connection)
             if version < VERSION:
+                _upgrade_from_2(connection)
                 connection.execute(f"PRAGMA user_version={VERSION}")
             dropped = _drop_bad_rows(connection)
             connection.execute("UPDATE service SET seconds = seconds")  # shows whether it can be written
@@ -313,8 +322,8 @@ def _version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _create_tables(connection: sqlite3.Connection) -> None:
-    for statement in filter(str.strip, _TABLES.split(";")):
+def _create_tables(connection: sqlite3.Connection, tables: str) -> None:
+    for statement in filter(str.strip, tables.split(";")):
         connection.execute(statement)
 
 
@@ -347,7 +356,7 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
     old = ("counters", "resets", "undelivered", "published")
     for table in old:
         connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
-    _create_tables(connection)
+    _create_tables(connection, _TABLES)
     connection.execute(
         "INSERT INTO counters SELECT title, fingerprint, max(counter), meter, source FROM counters_1 "
         "WHERE typeof(counter) = 'integer' GROUP BY title, fingerprint"
@@ -357,6 +366,20 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO published SELECT topic, meter FROM published_1")
     for table in old:
         connection.execute(f"DROP TABLE {table}_1")
+
+
+def _upgrade_from_2(connection: sqlite3.Connection) -> None:
+    """Upgrade a file of layout 2, which did not say which meters have no entry in gateway.yaml.
+
+    Of those that a key authenticates the counters do. Entities may have another kind now, which Home
+    Assistant cannot change, so all announcements are emptied, and made again by the next reading.
+    """
+    _create_tables(connection, _TABLES_OF_3)
+    connection.execute(
+        "INSERT OR IGNORE INTO unnamed SELECT lower(hex(title)), meter, source, 1, 0.0 FROM counters "
+        "WHERE meter IN (SELECT meter FROM published) AND meter NOT IN (SELECT name FROM holders)"
+    )
+    connection.execute("UPDATE published SET meter = '' WHERE topic GLOB '*/smarty_*/config'")
 
 
 # What a row may hold
@@ -389,10 +412,15 @@ _COLUMNS: Final[Mapping[str, tuple[Check, ...]]] = {
     "resets": (_is_title,),
     "identities": (_is_text, lambda owner: _is_title(owner) or _is_text(owner)),
     "holders": (_is_text, _is_text, _is_between(0, 1), lambda second: second is None or _is_text(second)),
+    "unnamed": (_is_text, _is_text, _is_text, _is_between(0, 1), _is_seconds),
+    "devices": (
+        _is_text, _is_text, _is_text, _is_between(0, _INTEGER_MAX), _is_text,
+        lambda since: since is None or _is_seconds(since),
+    ),
     "published": (is_topic, _is_text),
     "put_aside": (is_topic, _is_between(0, _INTEGER_MAX)),
     "service": (lambda seconds: _is_seconds(seconds) and seconds >= 0,),
-}
+}  # fmt: skip
 #: Payloads may be many and large, so only their type is read.
 _UNDELIVERED: Final = "SELECT id, topic, typeof(payload), stored FROM undelivered"
 _UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), is_topic, "blob".__eq__, _is_seconds)

@@ -8,8 +8,10 @@ waits for the disk (`synchronous=FULL`), so what was written is there after `kil
     resets        titles whose counters a user has reset while a gateway runs
     identities    what a telegram calls its meter -> the meter that owns this identity
     holders       configured name -> the meter that is published under it
+    unnamed       meters that the configuration does not name, with the source that brought them
+    devices       the M-Bus devices that are published for each meter
     undelivered   topic and payload in the order of their arrival
-    published     retained topics that a broker holds, so that they can be taken back
+    published     retained topics that a broker holds, so that they can be emptied
     put_aside     topics whose messages the broker refuses, with the size of the refused message
     service       for how many seconds gateways have used this file
 """
@@ -19,7 +21,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -63,6 +65,45 @@ class Holder:
     meter: str
     is_authenticated: bool
     second: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedMeter:
+    """A meter that the configuration does not name.
+
+    Attributes:
+        key: tells it from all others.
+        name: under which it is published.
+        source: that brought it.
+        heard: when, by the monotonic clock of this process; two rows that differ in it alone are equal.
+    """
+
+    key: str
+    name: str
+    source: str
+    is_authenticated: bool
+    heard: float = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDevice:
+    """An M-Bus device that is published.
+
+    Attributes:
+        meter: the name of its meter.
+        device: its id, or its channel where it has none.
+        behind: identifies its meter, which another may replace.
+        medium: the name of its object in the JSON object, such as `gas_2`.
+        absent_since: since when its meter has not sent it, by the monotonic clock of this process; None for a
+            device that was in the newest telegram.
+    """
+
+    meter: str
+    device: str
+    behind: str
+    channel: int
+    medium: str
+    absent_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +167,16 @@ class Store:
     @property
     def _service_seconds(self) -> float:
         """Age is counted in seconds of service: the clock of a small computer is often wrong at first."""
-        return float(self._served_before) + time.monotonic() - self._opened
+        return time.monotonic() + self._service_shift
+
+    @property
+    def _service_shift(self) -> float:
+        """From the monotonic clock to seconds of service."""
+        return float(self._served_before) - self._opened
+
+    def _monotonic(self, service_seconds: float) -> float:
+        """Return a time of service by the monotonic clock; a crash may have set the service back."""
+        return min(service_seconds - self._service_shift, time.monotonic())
 
     def __enter__(self) -> Self:
         return self
@@ -165,6 +215,14 @@ class Store:
         with self._lock:
             return _holders(self._connection)
 
+    def unnamed(self) -> list[UnnamedMeter]:
+        """Return the meters that the configuration does not name."""
+        rows = self._select("SELECT key, name, source, is_authenticated, heard FROM unnamed ORDER BY key")
+        return [
+            UnnamedMeter(key, name, source, bool(is_authenticated), self._monotonic(heard))
+            for key, name, source, is_authenticated, heard in rows
+        ]
+
     def write(
         self, counters: Iterable[StoredCounter] = (), undelivered: Sequence[tuple[str, bytes]] = ()
     ) -> list[int]:
@@ -183,11 +241,20 @@ class Store:
                     "INSERT INTO undelivered (topic, payload, stored) VALUES (?, ?, ?)", (topic, payload, now)
                 )
                 ids.append(int(done.lastrowid or 0))
-            self._connection.execute("UPDATE service SET seconds = ?", (now,))
+            self._write_service_seconds()
         return ids
 
-    def write_owners(self, owners: Mapping[str, Owner], holders: Mapping[str, Holder]) -> None:
-        """Replace the owners of identities and the holders of names."""
+    def _write_service_seconds(self) -> None:
+        self._connection.execute("UPDATE service SET seconds = ?", (self._service_seconds,))
+
+    def write_owners(
+        self,
+        owners: Mapping[str, Owner],
+        holders: Mapping[str, Holder],
+        unnamed: Iterable[UnnamedMeter] = (),
+    ) -> None:
+        """Replace the owners of identities, the holders of names, and the meters without one."""
+        shift = self._service_shift
         with self._lock, transaction(self._connection):
             self._connection.execute("DELETE FROM identities")
             self._connection.executemany("INSERT INTO identities VALUES (?, ?)", list(owners.items()))
@@ -196,6 +263,12 @@ class Store:
                 "INSERT INTO holders VALUES (?, ?, ?, ?)",
                 [(name, held.meter, held.is_authenticated, held.second) for name, held in holders.items()],
             )
+            self._connection.execute("DELETE FROM unnamed")
+            self._connection.executemany(
+                "INSERT INTO unnamed VALUES (?, ?, ?, ?, ?)",
+                [(m.key, m.name, m.source, m.is_authenticated, m.heard + shift) for m in unnamed],
+            )
+            self._write_service_seconds()
 
     def reset(self, titles: Iterable[bytes]) -> None:
         """Reset the counters of these titles, also for a gateway that is running."""
@@ -308,10 +381,33 @@ class Store:
                 "INSERT OR REPLACE INTO published VALUES (?, ?)", [(topic, meter) for topic in topics]
             )
 
-    def note_taken_back(self, topics: Iterable[str]) -> None:
+    def note_emptied(self, topics: Iterable[str]) -> None:
         """Delete retained topics that the broker has emptied."""
         with self._lock, transaction(self._connection):
             self._connection.executemany("DELETE FROM published WHERE topic = ?", [(t,) for t in topics])
+
+    def devices(self) -> list[PublishedDevice]:
+        """Return the M-Bus devices that are published."""
+        rows = self._select("SELECT meter, device, behind, channel, medium, absent_since FROM devices")
+        return [
+            PublishedDevice(
+                meter, device, behind, channel, medium, None if since is None else self._monotonic(since)
+            )
+            for meter, device, behind, channel, medium, since in rows
+        ]
+
+    def write_devices(self, devices: Iterable[PublishedDevice]) -> None:
+        """Replace the M-Bus devices that are published."""
+        shift = self._service_shift
+        rows = [
+            (d.meter, d.device, d.behind, d.channel, d.medium,
+             None if d.absent_since is None else d.absent_since + shift)
+            for d in devices
+        ]  # fmt: skip
+        with self._lock, transaction(self._connection):
+            self._connection.execute("DELETE FROM devices")
+            self._connection.executemany("INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._write_service_seconds()
 
     def put_aside(self) -> dict[str, int]:
         """Return the topics whose messages the broker refuses, with the size of the refused message."""
@@ -331,6 +427,8 @@ class Store:
         """
         with self._lock, transaction(self._connection):
             self._connection.execute("DELETE FROM holders WHERE name = ?", (meter,))
+            self._connection.execute("DELETE FROM unnamed WHERE name = ?", (meter,))
+            self._connection.execute("DELETE FROM devices WHERE meter = ?", (meter,))
             self._connection.execute("DELETE FROM identities WHERE owner = ?", (meter,))
             self._connection.execute(
                 "DELETE FROM identities WHERE owner IN (SELECT title FROM counters WHERE meter = ?)", (meter,)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
-from smarty_gateway.state.store import Store
+from smarty_gateway.state.store import Holder, Store, StoredCounter
 from tests.support.commands import LIMIT, SAMPLE, SAMPLE_KEYS, smarty_gateway
 from tests.support.running import Running, is_read, plugged_in, wait_until
 from vectors.building_blocks import (
@@ -166,6 +166,18 @@ def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accep
         port.close()
 
 
+def test_by_the_name_of_a_meter_that_was_replaced_only_the_counter_of_the_new_one_is_reset(
+    tmp_path: Path,
+) -> None:
+    old, new = (bytes.fromhex(f"53414767700030{last}") for last in ("39", "40"))
+    with Store(tmp_path) as store:
+        store.write([StoredCounter(title, "f", 7, "house", "/a") for title in (old, new)])
+        store.write_owners({}, {"house": Holder(new.hex(), is_authenticated=True)})
+    assert smarty_gateway("reset-counter", "house", "--state", tmp_path, folder=tmp_path).returncode == 0
+    with Store(tmp_path) as store:
+        assert {row.title: row.counter for row in store.all_counters()} == {old: 7, new: -1}
+
+
 def test_a_counter_is_reset_even_while_its_meter_is_away(folder: Path) -> None:
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")
     with plugged_in(folder / "port") as port, Running(*arguments, folder=folder) as running:
@@ -267,7 +279,7 @@ def test_plaintext_of_a_meter_that_has_sent_frames_is_refused_and_reported(folde
                 running.wait_for_log("rejected plaintext")
                 port.write(luxembourg(start + 2) + encrypted(start + 3))
                 running.wait_for_readings(2 if start == 1 else 1)
-                assert running.says("now sends plaintext") == (start == 1)
+                assert running.says("meter must send encrypted frames but now sends plaintext") == 1
                 assert {reading["security"] for reading in running.readings} == {"authenticated"}
                 assert running.stop() == 0
     finally:

@@ -485,9 +485,18 @@ def test_one_meter_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert config.outputs.mqtt == MqttConfig(
         "localhost", user="me", password_file=tmp_path / "password", home_assistant=HomeAssistantConfig()
     )
+    assert [meter.name for meter in config.meters] == ["meter"]
+    assert [meter.name for meter in config_from_options("-", name="house").meters] == ["house"]
     assert config_from_options("-").outputs.mqtt is None
     with pytest.raises(SettingError, match="--mqtt"):
         config_from_options("-", password_file=Path("password"))
+
+
+@pytest.mark.parametrize("name", ["", " ", "Status", "health", "a\x1b[2J", "\udcff", "0F" * 16])
+def test_a_name_that_cannot_be_published_is_refused_with_what_to_do(name: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        config_from_options("-", name=name)
+    assert str(caught.value).isprintable()
 
 
 def test_the_first_configuration_that_exists_is_taken(tmp_path: Path) -> None:

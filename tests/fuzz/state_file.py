@@ -7,12 +7,15 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Final
 
-from smarty_gateway.config.values import StoreLimits
+from smarty_gateway.config.source import parse_source
+from smarty_gateway.config.values import MeterConfig, StoreLimits
+from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.outputs.mqtt.devices import MbusDevices
 from smarty_gateway.outputs.mqtt.outbox import Outbox
 from smarty_gateway.outputs.mqtt.retained import RetainedTopics
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.state.state_file import FILE_NAME, VERSION, StateError
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.support.streams import read, sample_keys
@@ -79,6 +82,8 @@ _TABLES: Final = {
     "resets": "title",
     "identities": "identity, owner",
     "holders": "name, holder, is_authenticated, second",
+    "unnamed": "key, name, source, is_authenticated, heard",
+    "devices": "meter, device, behind, channel, medium, absent_since",
     "put_aside": "topic, size",
     "service": "seconds",
     "undelivered": "topic, payload, stored",
@@ -97,7 +102,10 @@ def _good_file() -> bytes:
         store.write(counters, [(f"smarty/house/telegram{number}", b"{}") for number in range(20)])
         store.note_published(["smarty/house/state", "smarty/house/health"], "house")
         store.note_put_aside("smarty/barn/state", 9000)
-        store.write_owners({"e1": HOUSE_TITLE, "e2": "barn"}, {"barn": Holder("e2", is_authenticated=False)})
+        unnamed = [UnnamedMeter("e3", "E3", _SOURCE, is_authenticated=False, heard=0.0)]
+        holders = {"barn": Holder("e2", is_authenticated=False)}
+        store.write_owners({"e1": HOUSE_TITLE, "e2": "barn"}, holders, unnamed)
+        store.write_devices([PublishedDevice("house", "G1", "e1", 1, "gas", 0.0)])
         store.reset([HOUSE_TITLE])
     return (folder / FILE_NAME).read_bytes()
 
@@ -153,7 +161,9 @@ def _use_identities(store: Store) -> None:
         assert isinstance(name, str)
         assert isinstance(held.meter, str)
         assert held.second is None or isinstance(held.second, str)
-    store.write_owners(table.owners(), holders)
+    unnamed = store.unnamed()
+    MeterRegistry([MeterConfig((parse_source(_SOURCE),))], table, print, holders=holders, unnamed=unnamed)
+    store.write_owners(table.owners(), holders, unnamed)
     for topic, size in store.put_aside().items():
         _check_topic(topic)
         assert size >= 0
@@ -168,16 +178,20 @@ def _use_resets(store: Store) -> None:
 
 def _use_published(store: Store) -> None:
     published = RetainedTopics(store)
-    for topic in published.topics:
+    topics = [topic for topic, _ in published.items()]
+    for topic in topics:
         _check_topic(topic)
     for name in published.names:
         assert isinstance(name, str)
         assert isinstance(published.of(name), list)
     published.note("barn", ["smarty/barn/state"])
-    published.retire(published.topics)
+    published.retire(topics)
     for topic in published.retired:
         published.note_emptied(topic)
     published.save()
+    devices = MbusDevices(store.devices())
+    devices.take({"gas": {"channel": 1, "id": "G2"}}, 0.0)
+    store.write_devices(devices.stored("house", "e1"))
     store.forget_meter("house", "smarty/house/")
 
 

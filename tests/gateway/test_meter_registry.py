@@ -1,16 +1,19 @@
 """Under which name a telegram goes out: a source can spoil its own readings and nobody else's."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.gateway.meter_registry import MeterRegistry
+from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
-from smarty_gateway.state.store import Holder
+from smarty_gateway.state.store import Holder, UnnamedMeter
 from tests.support.streams import meter_key
 from vectors.building_blocks import HOUSE_TITLE, belgium, frame, hex_text, luxembourg, telegram
 
@@ -27,13 +30,20 @@ def source(text: str) -> Address:
 class Place:
     """A registry with its core, and what it says."""
 
-    def __init__(self, *entries: MeterConfig, holders: dict[str, Holder] | None = None) -> None:
+    def __init__(
+        self,
+        *entries: MeterConfig,
+        holders: dict[str, Holder] | None = None,
+        unnamed: Sequence[UnnamedMeter] = (),
+    ) -> None:
         self.said: list[str] = []
         self.object_ids: set[str] = set()
         self.identities = Identities(
             reserved={e.id: {source.text for source in e.sources} for e in entries if e.id is not None}
         )
-        self.registry = MeterRegistry(entries, self.identities, self.said.append, holders=holders)
+        self.registry = MeterRegistry(
+            entries, self.identities, self.said.append, holders=holders, unnamed=unnamed
+        )
         self._counter = 0
 
     def hear(self, data: bytes, where: str, now: float, *, is_live: bool = True) -> str | None:
@@ -133,7 +143,7 @@ def test_an_authenticated_meter_takes_the_name_from_a_plaintext_one_at_once() ->
     place = Place(entry("house", "/a"))
     place.hear(meter("LIAR"), "/a", 0)
     assert place.frame("/a", 1) == "house"
-    assert place.says("house is now the meter SAG1030700012345") == 1
+    assert place.says("house is now meter SAG1030700012345") == 1
     assert place.hear(meter("LIAR"), "/a", 2) is None
 
 
@@ -142,7 +152,7 @@ def test_a_new_meter_takes_the_name_when_the_old_one_was_silent_for_two_minutes(
     place.hear(meter("OLD"), "/a", 0)
     heard = [place.hear(meter("NEW"), "/a", 10 + now) for now in range(0, 131, 10)]
     assert heard == [None] * 12 + ["house"] * 2
-    assert place.says("house is now the meter NEW (was OLD)") == 1
+    assert place.says("house is now meter NEW (was OLD)") == 1
     assert place.hear(meter("OLD"), "/a", 150) is None
 
 
@@ -188,6 +198,55 @@ def test_that_holds_over_a_restart() -> None:
     held = {"house": Holder(HOUSE_TITLE.hex(), is_authenticated=True)}
     place = Place(entry("house", "/a"), holders=held)
     assert [place.hear(meter("LIAR"), "/a", now) for now in (0, 121)] == [None, "LIAR"]
+
+
+def test_a_meter_that_sent_beside_the_named_one_never_takes_its_name_after_a_restart() -> None:
+    held = {"house": Holder("id one", is_authenticated=False, second="TWO")}
+    place = Place(entry("house", "/a"), holders=held)
+    assert [place.hear(meter("TWO"), "/a", now) for now in (0, 121, 1000)] == ["TWO"] * 3
+    assert place.hear(meter("ONE"), "/a", 1001) == "house"
+
+
+def test_a_replacement_goes_on_waiting_after_a_restart() -> None:
+    place = Place(entry("house", "/a"))
+    place.hear(meter("OLD"), "/a", 0)
+    assert place.hear(meter("NEW"), "/a", 60) is None
+    after = Place(entry("house", "/a"), holders=place.registry.holders())
+    assert [after.hear(meter("NEW"), "/a", now) for now in (0, 119, 120)] == [None, None, "house"]
+    assert after.says("house is now meter NEW (was OLD)") == 1
+
+
+def test_the_old_frames_of_a_meter_that_was_replaced_are_not_those_of_the_new_one() -> None:
+    place = Place(entry("house", "/a"))
+    place.frame("/a", 0)
+    assert [place.frame("/a", now, B_TITLE) for now in (10, 130)] == [None, "house"]
+    assert place.registry.place_of_title(HOUSE_TITLE) == ("", "")
+    assert place.registry.place_of_title(B_TITLE) == ("house", "/a")
+
+
+def test_fifty_invented_meters_keep_no_authenticated_one_from_the_name() -> None:
+    place = Place(entry("house", "/a", unnamed=0))
+    place.frame("/a", 0)
+    for number in range(100):
+        place.hear(meter(f"M{number}"), "/a", 1)
+    assert [place.frame("/a", now, B_TITLE) for now in (2, 122)] == [None, "house"]
+
+
+def test_another_id_in_the_configuration_gives_the_name_to_another_meter_at_once() -> None:
+    before = Place(entry("house", "/a", meter_id="OLD"))
+    before.hear(meter("OLD"), "/a", 0)
+    place = Place(entry("house", "/a", meter_id="NEW"), holders=before.registry.holders())
+    assert place.hear(meter("NEW"), "/a", 0) == "house"
+    assert place.says("house is now meter NEW (was OLD)") == 1
+    assert place.object_ids == {"NEW"}
+    assert place.hear(meter("OLD"), "/a", 1) == "OLD"
+
+
+def test_a_meter_with_an_id_keeps_its_name_whichever_of_its_identities_it_sends() -> None:
+    place = Place(entry("house", "/a", meter_id="A2"))
+    both = telegram("FLU5\\1", "0-0:96.1.1(A1)", "0-0:96.1.0(A2)")
+    assert [place.hear(data, "/a", 0) for data in (both, meter("A2"), meter("A1"), both)] == ["house"] * 4
+    assert not place.said
 
 
 def test_in_a_recording_nobody_is_held_back() -> None:
@@ -242,6 +301,46 @@ def test_an_unnamed_meter_that_is_silent_for_a_day_makes_room() -> None:
     assert place.hear(meter("Y"), "/a", 86_401) == "Y"
 
 
+def test_unnamed_meters_go_on_after_a_restart_and_are_forgotten_after_a_day_of_silence() -> None:
+    place = Place(entry(None, "/a", unnamed=1))
+    place.hear(meter("X"), "/a", 0)
+    (row,) = place.registry.unnamed()
+    after = Place(entry(None, "/a", unnamed=1), unnamed=[replace(row, heard=-80_000.0)])
+    assert after.hear(meter("Y"), "/a", 1) is None
+    assert after.registry.tick(6_399) == []
+    assert after.registry.tick(6_400) == ["X"]
+    assert after.hear(meter("Y"), "/a", 6_401) == "Y"
+
+
+def test_an_unnamed_meter_stays_with_its_source_in_the_first_moments_after_a_restart() -> None:
+    place = Place(entry(None, "/a"), entry("guest", "/b"))
+    place.hear(meter("X"), "/a", 0)
+    after = Place(entry(None, "/a"), entry("guest", "/b"), unnamed=place.registry.unnamed())
+    assert after.hear(meter("X"), "/b", 29) is None
+    assert after.hear(meter("X"), "/a", 29) == "X"
+    assert after.registry.tick(30) == []
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[entry(None, "/b")], [entry(None, "/a", unnamed=0)], [entry("X", "/a")]],
+    ids=["its source is gone", "none is allowed", "an entry has its name"],
+)
+def test_an_unnamed_meter_that_would_have_no_place_now_does_not_go_on(entries: list[MeterConfig]) -> None:
+    place = Place(entry(None, "/a"))
+    place.hear(meter("X"), "/a", 0)
+    assert Place(*entries, unnamed=place.registry.unnamed()).registry.unnamed() == []
+
+
+def test_an_unnamed_meter_that_gets_a_name_in_a_later_run_is_forgotten_under_its_own() -> None:
+    place = Place(entry(None, "/a"))
+    assert place.frame("/a", 0) == "SAG1030700012345"
+    after = Place(entry("meter", "/a"), unnamed=place.registry.unnamed())
+    assert after.frame("/a", 1) == "meter"
+    assert after.registry.tick(2) == ["SAG1030700012345"]
+    assert after.registry.unnamed() == []
+
+
 def test_held_back_meters_are_bounded_too() -> None:
     place = Place(entry("house", "/a", unnamed=2))
     for now in range(500):
@@ -292,6 +391,49 @@ def test_meters_with_nothing_but_a_header_are_told_apart_by_their_sources() -> N
     bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
     assert [place.hear(bare, where, 0) for where in ("/a", "/b")] == ["house", "barn"]
     assert place.hear(bare, "/c", 0) == "EST5\\253710000_A"
+    assert place.object_ids == {"smarty_house", "smarty_barn", "EST5_253710000_A"}
+    assert [place.says(f"{name} sends no serial number") for name in ("house", "barn")] == [1, 1]
+
+
+def test_what_the_state_file_shows_about_names_is_said_before_the_start() -> None:
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    entries = (entry("house", "/a"), entry("barn", "/b"), entry("shed", "/c"))
+    place = Place(*entries)
+    place.hear(bare, "/a", 0)
+    for now in range(0, 200, 10):
+        place.hear(meter("ONE"), "/b", now)
+        place.hear(meter("TWO"), "/b", now + 1)
+    place.hear(meter("THREE"), "/c", 0)
+    found = holder_warnings(entries, place.registry.holders())
+    assert len(found) == 2
+    assert "house sends no serial number" in found[0]
+    assert "/b brings two meters, barn and TWO" in found[1]
+    assert "smarty-gateway forget barn" in found[1]
+
+
+def test_a_meter_with_nothing_but_a_header_keeps_its_name_on_a_port_with_another_name() -> None:
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    place = Place(entry("house", "/dev/ttyUSB0"))
+    place.hear(bare, "/dev/ttyUSB0", 0)
+    after = Place(entry("house", "/dev/by-id/x"), holders=place.registry.holders())
+    assert after.hear(bare, "/dev/by-id/x", 0) == "house"
+    assert not after.said
+
+
+def test_of_two_unnamed_meters_with_one_header_the_second_is_told_to_get_a_name() -> None:
+    bare = telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)")
+    place = Place(entry(None, "/a"), entry(None, "/b"))
+    assert [place.hear(bare, where, 0) for where in ("/a", "/b")] == ["EST5\\253710000_A", None]
+    assert place.says("/b: meter EST5\\253710000_A is ignored") == 1
+    assert place.says("give its source a `name`") == 1
+
+
+@pytest.mark.parametrize("identity", ["smarty", "SMARTY_status", "smarty-health"])
+def test_no_meter_has_the_discovery_id_of_the_gateway_itself(identity: str) -> None:
+    place = Place(entry("house", "/a"), entry(None, "/b"))
+    assert place.hear(meter(identity), "/b", 0) == (None if identity != "smarty-health" else identity)
+    assert place.hear(meter(identity), "/a", 1) == ("house" if identity != "smarty-health" else None)
+    assert not {"smarty", "smarty_status"} & {found.casefold() for found in place.object_ids}
 
 
 def test_a_rejection_of_a_meter_counts_for_the_source_that_brought_it() -> None:

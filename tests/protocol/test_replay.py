@@ -28,7 +28,8 @@ def test_a_recording_that_is_replayed_on_a_port_is_read_whole(tmp_path: Path, wh
         with replaying:
             wait_until(lambda: replaying.lines, "a port")  # noqa: B023 - called before the loop goes on
             source = replaying.lines[0].split()[-1]
-            with Running("run", "--source", source, "--keys", keys, folder=tmp_path) as running:
+            (tmp_path / "gateway.yaml").write_text(f"meters: [{{source: '{source}'}}]\n", "utf-8")
+            with Running("run", "--keys", keys, folder=tmp_path) as running:
                 running.wait_for_readings(len(expected))
                 assert replaying.wait() == 0
                 assert [reading["meter_id"] for reading in running.readings] == expected

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.state.state_file import FolderLock
-from smarty_gateway.state.store import Holder, Store, StoredCounter, _fair_share, holders_in
+from smarty_gateway.state.store import (
+    Holder,
+    PublishedDevice,
+    Store,
+    StoredCounter,
+    UnnamedMeter,
+    _fair_share,
+    holders_in,
+)
 from tests.support.commands import smarty_gateway
 from tests.support.running import Running, plugged_in
 from vectors.building_blocks import HOUSE_KEY, frame, luxembourg
@@ -84,6 +92,47 @@ def test_bad_rows_of_an_older_file_are_dropped_on_the_way(tmp_path: Path) -> Non
         assert store.published() == {}
 
 
+def test_a_file_without_unnamed_meters_is_carried_over_with_those_that_a_key_authenticates(
+    tmp_path: Path,
+) -> None:
+    sensor, device = (
+        f"homeassistant/{end}/config" for end in ("sensor/smarty_A/energy_import", "device/smarty_A")
+    )
+    with Store(tmp_path) as store:
+        store.write(
+            [StoredCounter(TITLE, "f", 7, "SAG1", "/a"), StoredCounter(OTHER_TITLE, "f", 7, "house", "/b")]
+        )
+        store.note_published(["smarty/SAG1/state"], "SAG1")
+        store.note_published(["smarty/house/state", sensor, device], "house")
+        store.write_owners({}, {"house": Holder(OTHER_TITLE.hex(), is_authenticated=True)})
+    for table in ("unnamed", "devices"):
+        execute(tmp_path, f"DROP TABLE {table}")
+    execute(tmp_path, "PRAGMA user_version=2")
+    with Store(tmp_path) as store:
+        assert store.notices == []
+        assert store.unnamed() == [UnnamedMeter(TITLE.hex(), "SAG1", "/a", is_authenticated=True, heard=0.0)]
+        assert store.devices() == []
+        assert store.published() == {
+            "smarty/SAG1/state": "SAG1", "smarty/house/state": "house", sensor: "", device: ""
+        }  # fmt: skip
+
+
+def test_silence_and_absence_go_on_over_a_restart_and_count_only_while_the_gateway_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with Store(tmp_path) as store:
+        now = 5000.0
+        store.write_owners({}, {}, [UnnamedMeter("k", "X", "/a", is_authenticated=False, heard=2000.0)])
+        store.write_devices([PublishedDevice("house", "G", "A", 1, "gas", 3000.0)])
+    now = 100.0  # another boot
+    with Store(tmp_path) as store:
+        now = 160.0
+        assert [now - meter.heard for meter in store.unnamed()] == [3060.0]
+        assert [now - (device.absent_since or 0.0) for device in store.devices()] == [2060.0]
+
+
 # Rows that cannot be right
 
 BAD_ROWS = {
@@ -112,6 +161,10 @@ BAD_ROWS = {
     "an owner with half a title": "INSERT INTO identities VALUES ('a', x'0102')",
     "a holder that is no text": "INSERT INTO holders VALUES ('house', x'01', 1, NULL)",
     "a proof that is neither": "INSERT INTO holders VALUES ('house', 'a', 7, NULL)",
+    "a meter that is half authenticated": "INSERT INTO unnamed VALUES ('k', 'n', 's', 2, 0.0)",
+    "a meter that was heard at noon": "INSERT INTO unnamed VALUES ('k', 'n', 's', 0, 'noon')",
+    "a device without a channel": "INSERT INTO devices VALUES ('m', 'd', 'b', NULL, 'gas', NULL)",
+    "a device that is absent for ever": "INSERT INTO devices VALUES ('m', 'd', 'b', 1, 'gas', 1e300)",
     "a size that is no number": "INSERT INTO put_aside VALUES ('a', 'large')",
     "a second service": "INSERT INTO service VALUES ('long')",
     "an age beyond all ages": "INSERT INTO service VALUES (1e300)",
@@ -148,7 +201,7 @@ VALUES = (
 @given(
     st.sampled_from(
         [("counters", 5), ("resets", 1), ("identities", 2), ("holders", 4), ("undelivered", 4),
-         ("published", 2), ("put_aside", 2), ("service", 1)]
+         ("published", 2), ("put_aside", 2), ("service", 1), ("unnamed", 5), ("devices", 6)]
     ),
     st.data(),
 )  # fmt: skip
@@ -173,6 +226,12 @@ def test_whatever_stands_in_a_row_what_is_read_has_its_types(
             assert isinstance(meter, str)
         for message in store.undelivered_after(0, 10):
             assert isinstance(message.payload, bytes)
+        for device in store.devices():
+            assert isinstance(device.device, str)
+            assert device.absent_since is None or device.absent_since <= time.monotonic()
+        for unnamed in store.unnamed():
+            assert isinstance(unnamed.name, str)
+            assert unnamed.heard <= time.monotonic()
         assert store.take_resets() == []
         store.write([StoredCounter(TITLE, "f", 7, "house", "")], [("a", b"1")])
 
@@ -214,11 +273,11 @@ def test_the_topics_that_take_most_give_up_most(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.write([], [("smarty/house/telegram", b"x" * 1000)] * 100)
         store.write([], [("smarty/evil/telegram", b"x" * 1000)] * 2500)
-        store.write([], [("smarty/barn/telegram", b"x" * 1000)] * 300)
+        store.write([], [("smarty/barn/telegram", b"x" * 1000)] * 280)
         assert store.drop_beyond(StoreLimits(megabytes=2)) > 0
         left = Counter(row.topic for row in store.undelivered_after(0, 10_000))
     assert left["smarty/house/telegram"] == 100
-    assert left["smarty/barn/telegram"] == 300
+    assert left["smarty/barn/telegram"] == 280
     assert 500 < left["smarty/evil/telegram"] < 1600
 
 

@@ -26,7 +26,7 @@ from smarty_gateway.state.state_file import (
     StateFile,
     state_folder,
 )
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
 from tests.support.commands import LIMIT, ROOT, environment
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_within_the_limits_nothing_is_dropped(store: Store) -> None:
 
 
 def test_beyond_the_size_the_oldest_are_dropped_and_no_more_than_needed(store: Store) -> None:
-    store.write(undelivered=[("a", b"%d" % number + b"x" * 300_000) for number in range(6)])
+    store.write(undelivered=[("a", b"%d" % number + b"x" * 290_000) for number in range(6)])
     assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 3
     assert [payload[:1] for payload in payloads(store)] == [b"3", b"4", b"5"]
 
@@ -231,9 +231,13 @@ def test_a_meter_that_is_forgotten_takes_its_name_and_messages_with_it_and_leave
     )
     owners: dict[str, Owner] = {"a": TITLE, "b": "house", "c": "barn"}
     holders = {name: Holder(name, is_authenticated=True) for name in ("house", "barn")}
-    store.write_owners(owners, holders)
+    unnamed = [UnnamedMeter(n, n, "/a", is_authenticated=False, heard=0.0) for n in ("barn", "house")]
+    store.write_owners(owners, holders, unnamed)
+    store.write_devices([PublishedDevice(name, "G", "A", 1, "gas") for name in ("barn", "house")])
     assert store.forget_meter("house", "smarty/house/") == 1
     assert len(store.all_counters()) == 2
+    assert [meter.name for meter in store.unnamed()] == ["barn"]
+    assert [device.meter for device in store.devices()] == ["barn"]
     assert (store.owners(), store.holders()) == ({"c": "barn"}, {"barn": holders["barn"]})
     assert payloads(store) == [b"2"]
 
@@ -367,7 +371,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from types import SimpleNamespace
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Holder, Store, StoredCounter, PublishedDevice, UnnamedMeter
 
 with Store(Path(sys.argv[1])) as store:
     for number in itertools.count(int(sys.argv[2])):

@@ -1,7 +1,7 @@
 """A gateway with one Belgian meter on a terminal and a broker, for tests of MQTT."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,13 +79,14 @@ class _Noting(Store):
 
 
 @contextmanager
-def mqtt_output(
+def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     folder: Path,
     url: str,
     *names: str,
     more: str = "interval: 0",
     put_aside: Mapping[str, int] = MappingProxyType({}),
     note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
+    unnamed: Sequence[str] = (),
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
@@ -96,7 +97,7 @@ def mqtt_output(
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside))
+        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside), unnamed)
         output.start()
         try:
             yield output

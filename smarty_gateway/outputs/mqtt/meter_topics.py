@@ -13,6 +13,7 @@ from smarty_gateway.outputs.mqtt.home_assistant import Discovery, discovery_id_o
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.meter import Security
+from smarty_gateway.state.store import PublishedDevice
 
 _OFFLINE_AFTER: Final = 30.0
 _PERIODS: Final = 3
@@ -68,9 +69,10 @@ class MeterTopics:
     Args:
         interval: seconds between two states at most.
         values: each value also has a topic of its own.
+        devices: the M-Bus devices that an earlier run has published.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is published of a meter, and how
         self,
         meter: str,
         topics: Topics,
@@ -78,6 +80,7 @@ class MeterTopics:
         discovery: Discovery | None,
         *,
         values: bool = False,
+        devices: Iterable[PublishedDevice] = (),
     ) -> None:
         self.meter = meter
         self._topics = topics
@@ -86,7 +89,7 @@ class MeterTopics:
         self._values = values
         self._newest: Reading | None = None
         self._names: dict[str, None] = {}  # in the order of the telegram
-        self._devices = MbusDevices()
+        self._devices = MbusDevices(devices)
         self._arrived: float | None = None
         self._period = 0.0
         self._is_online = False
@@ -112,7 +115,7 @@ class MeterTopics:
             self._devices.clear()
         self._newest = reading
         self._names |= dict.fromkeys(reading.telegram.decoded.fields)
-        self._devices.take(reading.telegram.decoded.devices, now)
+        self._devices.take(reading.telegram.decoded.devices, now, _identity_of(reading))
         self._state_due = True
         self._pace.arrive(now)
         if not self._is_online:
@@ -140,12 +143,6 @@ class MeterTopics:
         self._pace.hurry()
         self._held_until = self._health_sent = float("-inf")
 
-    def left_by_others(self, topics: Iterable[str]) -> list[str]:
-        """Return those of the topics that announce the meter that had this name before."""
-        if self._discovery is None or self._newest is None:
-            return []
-        return self._discovery.left_by_others(topics, self._newest)
-
     @property
     def rank(self) -> int:
         """How much its claim to the devices that it names counts."""
@@ -161,26 +158,27 @@ class MeterTopics:
             return None
         return discovery_id_of(self._newest)
 
-    def gone_devices(self) -> list[tuple[str, str | None]]:
-        """Return state topic and discovery id of M-Bus devices that were replaced since the last call."""
-        newest, discovery = self._newest, self._discovery
-        return [
-            (
-                self._topics.mbus(self.meter, device_name(device)),
-                None if discovery is None or newest is None else discovery_id_of(newest, device),
-            )
-            for device in self._devices.take_gone()
-        ]
+    @property
+    def own_ids(self) -> frozenset[str] | None:
+        """The ids in discovery of the meter and its M-Bus devices; None before its first reading."""
+        if self._newest is None:
+            return None
+        devices = (discovery_id_of(self._newest, device) for _, device in self._devices.known())
+        return frozenset((discovery_id_of(self._newest), *devices))
+
+    @property
+    def mbus_topics(self) -> frozenset[str]:
+        """The topics of its M-Bus devices."""
+        return frozenset(self._topics.mbus(self.meter, device_name(d)) for _, d in self._devices.known())
+
+    def devices(self) -> list[PublishedDevice]:
+        """Return its M-Bus devices for the state file."""
+        return [] if self._newest is None else self._devices.stored(self.meter, _identity_of(self._newest))
 
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""
         if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be silenced
             self._held_until = now + _SWAP_PAUSE
-
-    @property
-    def identity(self) -> str | None:
-        """What identifies the meter in discovery; None before its first reading."""
-        return None if self._newest is None else _identity_of(self._newest)
 
     @property
     def state_due_at(self) -> float | None:

@@ -1,26 +1,33 @@
 """All meters: what is due of each, which of them announces a device, and which topics are emptied."""
 
 import heapq
+import sqlite3
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from smarty_gateway.config.values import FORGOTTEN_SECONDS, Config, MqttConfig
+from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
 from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
-from smarty_gateway.outputs.mqtt.retained import NOBODY, RetainedTopics
+from smarty_gateway.outputs.mqtt.retained import GATEWAY, NOBODY, RetainedTopics
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.safe_text import topic_part
-from smarty_gateway.state.store import Store
+from smarty_gateway.state.store import PublishedDevice, Store
 
 _ROUND_EVERY: Final = 1.0
 #: Home Assistant shows no value that is older than four intervals, but never less than this.
 _EXPIRES_AFTER_LEAST: Final = 120
+#: Seconds within which a meter that has another name now should have been heard.
+_RENAMED_WITHIN: Final = 180.0
+#: M-Bus devices are stored soon after one was added, and otherwise with the frame counters.
+_SAVE_EVERY: Final = 900.0
+_FIRST_SAVE_AFTER: Final = 55.0
 
 
 class Meters:
@@ -30,6 +37,7 @@ class Meters:
         config: names meters; they come before others.
         mqtt: how often their states are sent, and how they are announced.
         store: what an earlier run has published, and which meters have verified.
+        unnamed: the names of meters of earlier runs that the configuration does not name.
         now: the time.
 
     Attributes:
@@ -38,7 +46,9 @@ class Meters:
         gone: meters that are to be forgotten; any thread may add to it.
     """
 
-    def __init__(self, config: Config, mqtt: MqttConfig, store: Store, now: float) -> None:
+    def __init__(
+        self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str], now: float
+    ) -> None:
         self.named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
         self.retained = RetainedTopics(store)
         self.gone: deque[str] = deque()
@@ -49,31 +59,27 @@ class Meters:
             expire_after = max(_EXPIRES_AFTER_LEAST, round(4 * mqtt.interval))
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
         self._interval, self._values = mqtt.interval, mqtt.values
+        self._store = store
+        self._saved_devices = store.devices()
+        self._devices: dict[str, list[PublishedDevice]] = {}  # of an earlier run, by meter
+        for stored in self._saved_devices:
+            self._devices.setdefault(stored.meter, []).append(stored)
+        self._next_save = now + _SAVE_EVERY
         self._meters: dict[str, MeterTopics] = {}
-        self._identities: dict[str, str] = {}
+        self._ids_of: dict[str, frozenset[str]] = {}
         # With a thousand meters it is too much to ask each of them after every reading.
         self._touched: set[str] = set()
         self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
         self._alarm_of: dict[str, float] = {}
         self._next_round = 0.0
-        self._make_known(config, {row.meter for row in store.all_counters()}, now)
-
-    def _make_known(self, config: Config, proven: set[str], now: float) -> None:
-        """Make the meters that have something to publish before their first reading."""
-        for meter in config.meters:
-            if meter.name:
-                self._meter(meter.name).report(Health())
-        own = {self._topics.of(name) for name in self._meters}
-        earlier = [name for name in sorted(self.retained.names) if self._topics.of(name) not in own]
-        room = sum(meter.unnamed * len(meter.sources) for meter in config.meters)
-        for name in earlier:
-            room -= name not in proven
-            if room < 0 and name not in proven:
-                self.gone.append(name)  # more than the sources may bring: they are invented
-            else:
-                self._meter(name)  # from an earlier run: offline until its first reading
-        self._unheard = set(self._meters) - self.named - proven
-        self._unheard_until = now + FORGOTTEN_SECONDS
+        for name in self.named:
+            self._meter(name).report(Health())
+        for name in unnamed:
+            self._meter(name)
+        self._left: set[str] = set()
+        self._left_until = now + _RENAMED_WITHIN
+        self._retire_leftovers()
+        proven = {row.meter for row in store.all_counters()}
         self._owners = DeviceOwners(
             {
                 device: (
@@ -81,10 +87,42 @@ class Meters:
                     rank(is_authenticated=name in proven, is_configured=name in self.named, is_own=False),
                 )
                 for topic, name in self.retained.items()
-                if self._discovery is not None and (device := self._discovery.device_of(topic)) is not None
+                if (device := self._device_of(topic)) is not None
             },
             now,
         )
+
+    def _retire_leftovers(self) -> None:
+        """Retire what an earlier run has published and this configuration does not.
+
+        A meter of an earlier run that is not known any more may have another name now. It stays, offline,
+        until all named meters were heard: Home Assistant keeps what a device is that is announced again.
+        """
+        names = {topic_part(name): name for name in self._meters}
+        for name in self.retained.names:
+            known = names.get(topic_part(name))
+            if known not in (None, name):  # the same topics, but the name is spelled otherwise
+                self.retained.note(known, self.retained.of(name))
+        self.retained.retire(
+            [topic for topic, name in self.retained.items() if not self._is_published(topic, name)]
+        )
+        self._left = self.retained.names - self._meters.keys()
+        for name in self._left:
+            self._meter(name)
+
+    def _is_published(self, topic: str, name: str) -> bool:
+        """True if this configuration publishes a topic of this owner, as far as is known before readings."""
+        if self._device_of(topic) is not None:
+            return True
+        if name == GATEWAY:
+            return topic in (self._topics.status, self._topics.health)
+        return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
+
+    def _device_of(self, topic: str) -> str | None:
+        """Return the id of the device that a topic announces; None for one of another prefix or style."""
+        if self._discovery is None or self._discovery.in_other_style([topic]):
+            return None
+        return self._discovery.device_of(topic)
 
     # What the output asks
 
@@ -98,7 +136,7 @@ class Meters:
         """Take a reading."""
         self._meter(reading.meter).take(reading, now)
         self._touched.add(reading.meter)
-        self._unheard.discard(reading.meter)
+        self._left.discard(reading.meter)
         if reading.meter in self.gone:
             self.gone.remove(reading.meter)  # it came back before its topics were emptied
         if self._discovery is not None:
@@ -118,13 +156,15 @@ class Meters:
         """Return after how many seconds there is something to do, a second at most."""
         return min(_ROUND_EVERY, max(0.0, self._alarms[0][0] - now)) if self._alarms else _ROUND_EVERY
 
-    def reset(self, sender: Sender) -> None:
+    def reset(self, sender: Sender, now: float) -> None:
         """Send everything that is retained again, and empty what is not used any more: a new connection."""
-        if self._discovery is not None:
-            self.retained.retire(self._discovery.in_other_style(self.retained.topics))
-        self._empty(sender, self.retained.retired, Rank.FIRST)
+        self.retained.note(GATEWAY, [self._topics.status, self._topics.health])
+        retired = self.retained.retired
+        self._empty(sender, retired, Rank.FIRST)
         for meter in self._meters.values():
             meter.reset()
+            if retired:
+                meter.hold(now)  # what takes the place of a device comes after the device is gone
         self._touched.update(self._meters)
 
     def announce_again(self) -> None:
@@ -148,14 +188,37 @@ class Meters:
         if now >= self._next_round:
             self._next_round = now + _ROUND_EVERY
             self.retained.save()
+            if now >= self._next_save:
+                self.save_devices(now)
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
-        self._forget_gone(sender, now)
         for name in self._touched:
             if name in self._meters:
                 self._collect(sender, self._meters[name], health, now)
         self._touched.clear()
+        if self._left and (now >= self._left_until or self._are_all_heard):
+            self.gone.extend(self._left)
+            self._left.clear()
+        self._forget_gone(sender)
+
+    @property
+    def _are_all_heard(self) -> bool:
+        """True if each meter that the configuration names was heard in this run."""
+        return bool(self.named) and all(self._meters[name].own_ids is not None for name in self.named)
+
+    def save_devices(self, now: float) -> None:
+        """Store the M-Bus devices, so that one that is replaced is known after a restart, too."""
+        self._next_save = now + _SAVE_EVERY
+        devices = [
+            device
+            for name, meter in self._meters.items()
+            for device in (meter.devices() if meter.own_ids is not None else self._devices.get(name, ()))
+        ]
+        if devices != self._saved_devices:
+            self._saved_devices = devices
+            with suppress(sqlite3.Error):  # a full disk is reported elsewhere
+                self._store.write_devices(devices)
 
     # One meter
 
@@ -167,20 +230,21 @@ class Meters:
         found = self._meters.get(name)
         if found is None:
             found = self._meters[name] = MeterTopics(
-                name, self._topics, self._interval, self._discovery, values=self._values
+                name,
+                self._topics,
+                self._interval,
+                self._discovery,
+                values=self._values,
+                devices=self._devices.get(name, ()),
             )
         return found
 
-    def _forget_gone(self, sender: Sender, now: float) -> None:
-        """Empty the topics of meters that the configuration does not name and that sent nothing for a day."""
-        if self._unheard and now >= self._unheard_until:
-            self.gone.extend(self._unheard)
-            self._unheard.clear()
+    def _forget_gone(self, sender: Sender) -> None:
+        """Empty the topics of meters that are gone."""
         while self.gone:
             name = self.gone.popleft()
-            self._meters.pop(name, None)
-            self._identities.pop(name, None)
-            self._alarm_of.pop(name, None)
+            for known in (self._meters, self._ids_of, self._alarm_of, self._devices):
+                known.pop(name, None)
             self._owners.forget(name)
             topics = self.retained.of(name)
             self.retained.retire(topics)
@@ -192,8 +256,7 @@ class Meters:
         """Queue what is due of a meter; it replaces what waits on the same topic."""
         if meter.meter in health:
             meter.report(health[meter.meter])
-        self._check_identity(sender, meter, now)
-        self._remove_replaced_devices(sender, meter)
+        self._remove_replaced(sender, meter, now)
         messages = [
             (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
         ]
@@ -208,16 +271,6 @@ class Meters:
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
-
-    def _remove_replaced_devices(self, sender: Sender, meter: MeterTopics) -> None:
-        for state_topic, device in meter.gone_devices():
-            topics = [state_topic]
-            if self._discovery is not None and device is not None:
-                self._owners.release(device)
-                own = self.retained.of(meter.meter)
-                topics += [topic for topic in own if self._discovery.device_of(topic) == device]
-            self.retained.retire(topics)
-            self._empty(sender, topics, self._rank(meter, Rank.FIRST))
 
     def _is_ours(self, sender: Sender, topic: str, meter: MeterTopics, now: float) -> bool:
         """True unless another meter announces the device of this topic; empties its former announcement."""
@@ -239,21 +292,34 @@ class Meters:
     def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
         return rank if meter.meter in self.named else rank.of_others
 
-    def _check_identity(self, sender: Sender, meter: MeterTopics, now: float) -> None:
-        """Remove the old meter from Home Assistant when another has come under the same name.
+    def _remove_replaced(self, sender: Sender, meter: MeterTopics, now: float) -> None:
+        """Remove from Home Assistant the meter and the M-Bus devices that others have replaced.
 
-        Its entities read the state topic of that name: they would count the energy of the new meter.
+        The entities of a meter read the state topic of its name: they would count the energy of another.
         """
-        identity = meter.identity
-        if identity is None or self._identities.get(meter.meter) == identity:
+        ids = meter.own_ids
+        if ids is None or self._ids_of.get(meter.meter) == ids:
             return
-        self._identities[meter.meter] = identity
-        own = self.retained.of(meter.meter)
-        old = meter.left_by_others(own)
-        if old:
-            self.retained.retire(old)
+        if ids - self._ids_of.get(meter.meter, frozenset()):
+            self._next_save = min(self._next_save, now + _FIRST_SAVE_AFTER)
+        self._ids_of[meter.meter] = ids
+        here = meter.mbus_topics
+        beginning = self._topics.of(meter.meter, "mbus", "")
+        left = []
+        for topic in self.retained.of(meter.meter):
+            device = self._device_of(topic)
+            if device is not None and device not in ids:
+                left.append(topic)
+                if self._owners.owner(device) == meter.meter:
+                    self._owners.release(device)
+            elif device is None and topic.startswith(beginning) and topic not in here:
+                left.append(topic)
+        if left:
+            if self._values:  # the new one may not send all of them
+                left += [t for t in self.retained.of(meter.meter) if self._topics.is_value_of(meter.meter, t)]
+            self.retained.retire(left)
             # A place in the queue from before would let them overtake.
-            for topic in (*old, self._topics.of(meter.meter, "state")):
+            for topic in (*left, self._topics.of(meter.meter, "state")):
                 sender.discard(topic)
-            self._empty(sender, old, self._rank(meter, Rank.FIRST))
+            self._empty(sender, left, self._rank(meter, Rank.FIRST))
             meter.hold(now)

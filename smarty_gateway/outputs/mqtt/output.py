@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -47,14 +47,14 @@ class MqttOutput:
         refused: what the broker refuses; any thread may ask.
     """
 
-    def __init__(self, config: Config, mqtt: MqttConfig, store: Store) -> None:
+    def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
         self.name = "mqtt"
         self.beat: float | None = None
         self.is_over = False
         self.failure: str | None = None
         self._config = mqtt
         self._store = store
-        self._publications = Publications(config, mqtt, store)
+        self._publications = Publications(config, mqtt, store, unnamed)
         self.refused = self._publications.refused
         self._status = BrokerStatus(mqtt)
         self._will = Will(Topics(mqtt.topic).status)
@@ -83,7 +83,10 @@ class MqttOutput:
         self._publications.report(health, gateway)
 
     def forget(self, meter: str) -> None:
-        """Empty the topics of a meter that the configuration does not name and that is gone."""
+        """Empty the topics of a meter that the configuration does not name and that is gone.
+
+        One that has a name now is announced under it first (see `Meters`).
+        """
         self._publications.meters.gone.append(meter)
         self._wake.wake()
 
@@ -209,6 +212,7 @@ class MqttOutput:
 
     def _store_rest(self) -> None:
         self._publications.meters.retained.save()
+        self._publications.meters.save_devices(time.monotonic())
         self._publications.take_all_arrivals()
         waiting = self._publications.outbox.close(time.monotonic())
         if waiting:

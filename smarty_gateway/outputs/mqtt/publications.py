@@ -4,7 +4,7 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -38,11 +38,11 @@ class Publications:
         named_telegrams: the telegram topics of the meters that the configuration names.
     """
 
-    def __init__(self, config: Config, mqtt: MqttConfig, store: Store) -> None:
+    def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
         self._store = store
         self._keeps_telegrams = mqtt.telegrams
         self._topics = Topics(mqtt.topic)
-        self.meters = Meters(config, mqtt, store, time.monotonic())
+        self.meters = Meters(config, mqtt, store, unnamed, time.monotonic())
         self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
         self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, self.meters.is_named)
         self.arrivals = Arrivals(self.meters.named)
@@ -114,7 +114,7 @@ class Publications:
     def reset(self, sender: Sender) -> None:
         """Send everything that is retained again: there is a new connection."""
         self._gateway_sent = None
-        self.meters.reset(sender)
+        self.meters.reset(sender, time.monotonic())
 
     def queue_due(self, sender: Sender, now: float) -> None:
         """Queue the retained messages that are due."""

@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from smarty_gateway.config.values import TAKEN_NAMES
 from smarty_gateway.state.store import Store
 
 #: Owns what must be emptied, until the broker has acknowledged that.
 NOBODY: Final = ""
+#: Owns the topics of the gateway itself; no meter has this name.
+GATEWAY: Final = TAKEN_NAMES[0]
 
 
 class RetainedTopics:
@@ -25,12 +28,7 @@ class RetainedTopics:
     @property
     def names(self) -> set[str]:
         """The names of all meters that own a topic."""
-        return set(self._owners.values()) - {NOBODY}
-
-    @property
-    def topics(self) -> list[str]:
-        """All topics."""
-        return list(self._owners)
+        return set(self._owners.values()) - {NOBODY, GATEWAY}
 
     @property
     def retired(self) -> list[str]:
@@ -69,4 +67,4 @@ class RetainedTopics:
         self._emptied.clear()
         if emptied:
             with suppress(sqlite3.Error):
-                self._store.note_taken_back(emptied)
+                self._store.note_emptied(emptied)

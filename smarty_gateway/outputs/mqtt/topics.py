@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from smarty_gateway.safe_text import topic_part
+
+#: What is retained of each meter, beside its M-Bus devices and single values.
+_LEVELS: Final = frozenset({"availability", "state", "health"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,21 @@ class Topics:
     def mbus(self, meter: str, device: str) -> str:
         """Return the topic of one M-Bus device."""
         return self.of(meter, "mbus", topic_part(device))
+
+    def is_of(self, meter: str, topic: str) -> bool:
+        """True if a topic is one of a meter, and not of a single value."""
+        level = self._level(meter, topic)
+        return level in _LEVELS or level.startswith("mbus/")
+
+    def is_value_of(self, meter: str, topic: str) -> bool:
+        """True if a topic is that of a single value of a meter."""
+        level = self._level(meter, topic)
+        return bool(level) and level not in _LEVELS and "/" not in level
+
+    def _level(self, meter: str, topic: str) -> str:
+        """Return what a topic has behind the level of a meter; nothing for a topic of another."""
+        beginning = self.of(meter, "")
+        return topic.removeprefix(beginning) if topic.startswith(beginning) else ""
 
 
 def device_name(device: Mapping[str, object]) -> str:

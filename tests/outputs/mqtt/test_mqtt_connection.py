@@ -413,15 +413,23 @@ def test_a_state_that_must_wait_goes_out_at_its_time(broker: Broker, tmp_path: P
     assert sorted(late)[1] < 0.6, late  # they were looked at every second
 
 
-def test_an_old_name_is_offline_and_has_no_health(broker: Broker, tmp_path: Path) -> None:
+def test_an_old_name_is_offline_and_goes_when_the_new_one_was_heard(broker: Broker, tmp_path: Path) -> None:
     url = broker.url
-    for name in ("old", "new"):
-        with Subscriber(broker) as listener, mqtt_output(tmp_path, url, name) as output:
-            output.publish(reading_of(belgium(0), name))
-            listener.wait_for_payload(f"smarty/{name}/availability", b"online")
-            listener.wait_for(f"smarty/{name}/health")
-    assert not listener.of("smarty/old/health")[1:]  # but for what is retained
-    assert listener.last("smarty/old/availability") == b"offline"
+    with Subscriber(broker) as listener:
+        with mqtt_output(tmp_path, url, "old") as output:
+            output.publish(reading_of(belgium(0), "old"))
+            listener.wait_for("smarty/old/health")
+        begin = len(listener.messages)
+        with mqtt_output(tmp_path, url, "new") as output:
+            listener.wait_for_payload("smarty/status", b"online")
+            listener.wait_for_payload("smarty/new/availability", b"offline")
+            assert listener.last("smarty/old/state")
+            output.publish(reading_of(belgium(0), "new"))
+            listener.wait_for_payload("smarty/old/health", b"")
+            listener.wait_for("smarty/new/state")
+    found = [m.payload for m in listener.messages[begin:] if m.topic.startswith("smarty/old/")]
+    assert set(found) == {b"offline", b""}
+    assert not [topic for topic in retained(broker) if topic.startswith("smarty/old/")]
 
 
 def test_a_name_that_is_only_spelled_otherwise_stays_online(broker: Broker, tmp_path: Path) -> None:

@@ -139,17 +139,22 @@ def test_two_meters_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> 
         assert any("E0044000000000001" in one for one in ids)
 
 
-def test_one_meter_needs_no_configuration_file(broker: Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "options"), [("meter", ()), ("house", ("--name", "house"))])
+def test_one_meter_needs_no_configuration_file(
+    broker: Broker, tmp_path: Path, name: str, options: tuple[str, ...]
+) -> None:
     with Subscriber(broker) as listener:
         recording = tmp_path / "one.bin"
         recording.write_bytes(belgium(1))
         done = smarty_gateway(
-            "run", "--source", recording, "--mqtt", broker.url,
+            "run", "--source", recording, "--mqtt", broker.url, *options, "--format", "json",
             "--state", tmp_path / "state", folder=tmp_path,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        listener.wait_for("smarty/1SAG1100000001/state")
-        listener.wait_for(CONFIG)
+        assert json.loads(done.stdout)["meter"] == name
+        listener.wait_for(f"smarty/{name}/state")
+        (config,) = listener.wait_for(CONFIG)
+        assert config.json["stat_t"] == f"smarty/{name}/state"
 
 
 @pytest.mark.parametrize("style", ["device", "entity"])
@@ -414,9 +419,9 @@ def test_forget_removes_telegrams_of_a_meter_that_never_reached_the_broker(
 
 def test_forget_leaves_a_renamed_meter_what_is_its_own(broker: Broker, tmp_path: Path) -> None:
     url = broker.url
-    for number, name in enumerate(("old", "new")):
-        with mqtt_output(tmp_path, url, name, more="home_assistant: true") as output:
-            output.publish(reading_of(belgium(number), name))
+    for name, others in (("old", []), ("new", ["old"])):
+        with mqtt_output(tmp_path, url, name, more="home_assistant: true", unnamed=others) as output:
+            output.publish(reading_of(belgium(1), name))
     held = retained(broker)
     arguments = ("forget", "old", "--state", tmp_path / "state", "--mqtt", url)
     done = smarty_gateway(*arguments, folder=tmp_path)
@@ -440,6 +445,8 @@ def test_forget_spares_the_telegrams_of_a_meter_that_is_spelled_otherwise(
     with Store(file.parent) as store:
         store.write(undelivered=[("smarty/my_house/telegram", b"{}")])
     arguments = ("forget", "my house", "--state", file.parent, "--mqtt", url)
-    assert smarty_gateway(*arguments, folder=tmp_path).returncode == 0
+    assert (
+        b"nothing is stored of a meter named my house" in smarty_gateway(*arguments, folder=tmp_path).stderr
+    )
     assert rows_of(file) == 1
     assert "smarty/my_house/state" in retained(broker)

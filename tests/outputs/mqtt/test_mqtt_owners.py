@@ -10,6 +10,7 @@ from smarty_gateway.outputs.output import GatewayHealth, Reading
 from smarty_gateway.state.store import Store
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
+from tests.support.running import wait_until
 from vectors.building_blocks import belgium, hex_text, telegram
 
 GAS = "7FLO2119000001"
@@ -43,20 +44,98 @@ def gas(number: int = 0, channel: int = 1) -> dict[str, object]:
 def test_a_meter_has_a_few_devices_and_no_more() -> None:
     devices = MbusDevices()
     for number in range(1000):
-        devices.take({"gas": gas(number, channel=number)}, 0.0)
+        names = range(number, number + 3)
+        devices.take({f"gas_{n}": gas(n, channel=n) for n in names}, 0.0)
+    assert len(devices.known()) <= DEVICES_MAX
+    devices.take({f"gas_{number}": gas(number, channel=number) for number in range(1000)}, 1.0)
     assert len(devices.known()) == DEVICES_MAX
+
+
+def ids(devices: MbusDevices) -> list[str]:
+    return [device["id"] for _, device in devices.known()]
 
 
 def test_a_new_device_waits_until_the_old_one_has_left_its_channel_for_an_hour() -> None:
     devices = MbusDevices()
     devices.take({"gas": gas(1)}, 0.0)
-    devices.take({"gas": gas(2)}, 3599.0)
-    assert [device["id"] for _, device in devices.known()] == ["G1"]
-    assert devices.take_gone() == []
-    devices.take({"gas": gas(2)}, 3600.0)
-    assert [device["id"] for _, device in devices.known()] == ["G2"]
-    assert [device["id"] for device in devices.take_gone()] == ["G1"]
-    assert devices.take_gone() == []
+    devices.take({"gas": gas(2)}, 10.0)
+    devices.take({"gas": gas(2)}, 3609.0)
+    assert ids(devices) == ["G1"]
+    devices.take({"gas": gas(2)}, 3610.0)
+    assert ids(devices) == ["G2"]
+
+
+def test_a_meter_that_was_silent_for_long_says_nothing_about_its_devices() -> None:
+    devices = MbusDevices()
+    devices.take({"gas": gas(1)}, 0.0)
+    devices.take({"gas": gas(2)}, 200_000.0)
+    assert ids(devices) == ["G1"]
+    devices.take({"gas": gas(1)}, 200_010.0)
+    devices.take({"gas": gas(2)}, 203_600.0)
+    assert ids(devices) == ["G1"]
+
+
+def test_a_new_device_has_the_name_of_the_one_that_it_replaces() -> None:
+    devices = MbusDevices()
+    both = {"gas": gas(1), "gas_2": gas(2, channel=2)}
+    devices.take(both, 0.0)
+    for now in (10.0, 3610.0):
+        devices.take({"gas": gas(1), "gas_2": gas(3, channel=2)}, now)
+    assert [(medium, device["id"]) for medium, device in devices.known()] == [("gas", "G1"), ("gas_2", "G3")]
+
+
+def test_a_device_that_is_exchanged_for_one_on_another_channel_is_replaced_too() -> None:
+    devices = MbusDevices()
+    devices.take({"gas": gas(1), "water": gas(5, channel=2)}, 0.0)
+    for now in (10.0, 3609.0):
+        devices.take({"gas": gas(2, channel=3), "water": gas(5, channel=2)}, now)
+        assert ids(devices) == ["G1", "G5"]
+    devices.take({"gas": gas(2, channel=3), "water": gas(5, channel=2)}, 3610.0)
+    assert ids(devices) == ["G5", "G2"]
+
+
+def test_a_second_device_of_a_kind_has_a_place_at_once() -> None:
+    devices = MbusDevices()
+    devices.take({"gas": gas(1)}, 0.0)
+    devices.take({"gas": gas(1), "gas_2": gas(2, channel=2)}, 10.0)
+    assert ids(devices) == ["G1", "G2"]
+
+
+def test_two_devices_that_are_exchanged_at_once_take_the_places_of_their_channels() -> None:
+    devices = MbusDevices()
+    devices.take({"gas": gas(1), "water": gas(2, channel=2)}, 0.0)
+    for now in (10.0, 3610.0):
+        devices.take({"gas": gas(4, channel=1), "water": gas(3, channel=2)}, now)
+    assert [(medium, device["id"]) for medium, device in devices.known()] == [("gas", "G4"), ("water", "G3")]
+
+
+def test_a_device_that_nothing_replaces_is_gone_after_a_day() -> None:
+    devices = MbusDevices()
+    devices.take({"gas": gas(1)}, 0.0)
+    devices.take({}, 10.0)
+    devices.take({}, 86_409.0)
+    assert ids(devices) == ["G1"]
+    devices.take({}, 86_410.0)
+    assert ids(devices) == []
+
+
+def test_a_restart_in_the_hour_of_a_new_device_changes_nothing() -> None:
+    before = MbusDevices()
+    before.take({"gas": gas(1)}, 0.0)
+    before.take({"gas": gas(2)}, 10.0)
+    after = MbusDevices(before.stored("house", "A"))
+    after.take({"gas": gas(2)}, 3609.0, "A")
+    assert ids(after) == ["G1"]
+    after.take({"gas": gas(2)}, 3610.0, "A")
+    assert ids(after) == ["G2"]
+
+
+def test_the_devices_of_a_meter_that_was_replaced_have_no_place() -> None:
+    before = MbusDevices()
+    before.take({"gas": gas(1)}, 0.0)
+    after = MbusDevices(before.stored("house", "A"))
+    after.take({"gas": gas(2)}, 10.0, "B")
+    assert ids(after) == ["G2"]
 
 
 def test_two_devices_that_would_share_a_topic_are_one() -> None:
@@ -128,18 +207,20 @@ def test_a_meter_that_is_gone_leaves_nothing_at_the_broker(broker: Broker, tmp_p
     assert "smarty/house/state" in held
 
 
-def test_more_meters_than_sources_may_bring_are_forgotten_at_the_start(
+def test_meters_of_an_earlier_run_that_are_not_known_any_more_are_forgotten_at_the_start(
     broker: Broker, tmp_path: Path
 ) -> None:
     with Store(tmp_path / "state") as store:
         for number in range(200):
             store.note_published([f"smarty/M{number:03}/state"], f"M{number:03}")
         store.note_published(["smarty/house/state"], "house")
-    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, more=MORE):
-        listener.wait_for_payload("smarty/M199/state", b"")
+    with Subscriber(broker) as listener, mqtt_output(tmp_path, broker.url, unnamed=["M000"]) as output:
         listener.wait_for_payload("smarty/M000/availability", b"offline")
+        output.publish(reading_of(belgium(1)))
+        listener.wait_for_payload("smarty/M199/state", b"")
+        wait_until(lambda: not output.is_busy, "an idle output")
     with Store(tmp_path / "state") as store:
-        assert len({name for name in store.published().values() if name.startswith("M")}) == 50
+        assert {name for name in store.published().values() if name.startswith("M")} == {"M000"}
 
 
 def test_the_gateway_tells_how_it_fares(broker: Broker, tmp_path: Path) -> None:

@@ -1,0 +1,288 @@
+"""What a gateway has published and publishes no more is emptied, and nothing else is."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smarty_gateway.config.gateway_file import load_config
+from smarty_gateway.outputs.mqtt.meters import Meters
+from smarty_gateway.outputs.mqtt.send_queue import Rank
+from smarty_gateway.state.store import Store
+from tests.support.brokers import Broker, Subscriber, retained
+from tests.support.mqtt_runs import mqtt_output, reading_of
+from tests.support.running import wait_until
+from vectors.building_blocks import belgium, hex_text, luxembourg, telegram
+
+#: A configuration, and what each of its meters sends.
+Setup = tuple[str, dict[str, bytes]]
+
+HOUSE = {"house": belgium(1)}
+ALL_ON = "interval: 0, values: true, home_assistant: true"
+#: A gateway is set up in the first way and then in the second.
+CHANGES: dict[str, tuple[Setup, Setup]] = {
+    "no Home Assistant": ((ALL_ON, HOUSE), ("interval: 0, values: true", HOUSE)),
+    "another prefix": ((ALL_ON, HOUSE), ("interval: 0, values: true, home_assistant: {prefix: ha}", HOUSE)),
+    "another topic": ((ALL_ON, HOUSE), (f"{ALL_ON}, topic: home/p1", HOUSE)),
+    "another style": ((ALL_ON, HOUSE), ("interval: 0, home_assistant: {style: entity}", HOUSE)),
+    "no single values": ((ALL_ON, HOUSE), ("interval: 0, home_assistant: true", HOUSE)),
+    "another name": ((ALL_ON, HOUSE), (ALL_ON, {"barn": belgium(1)})),
+    "a meter less": ((ALL_ON, {**HOUSE, "barn": luxembourg(1)}), (ALL_ON, HOUSE)),
+    "another meter and gas meter": ((ALL_ON, HOUSE), (ALL_ON, {"house": luxembourg(1)})),
+    "all at once": ((ALL_ON, HOUSE), ("interval: 0, topic: p1, home_assistant: {prefix: ha, style: entity}",
+                                      {"barn": luxembourg(1)})),
+}  # fmt: skip
+
+
+def run(folder: Path, url: str, setup: Setup) -> None:
+    """Run a gateway until everything is sent."""
+    more, readings = setup
+    with mqtt_output(folder, url, *readings, more=more) as output:
+        for name, data in readings.items():
+            output.publish(reading_of(data, name))
+        wait_until(lambda: not output.is_busy, "an idle output")
+
+
+def topics_of(broker: Broker) -> set[str]:
+    return set(retained(broker))
+
+
+@pytest.fixture
+def wanted(tmp_path: Path, each_broker: None) -> Callable[[Setup], set[str]]:  # noqa: ARG001 - which broker
+    """Return what a gateway publishes that was never set up in another way."""
+
+    def find(setup: Setup) -> set[str]:
+        folder = tmp_path / "fresh"
+        folder.mkdir()
+        with Broker(folder) as broker:
+            run(folder, broker.url, setup)
+            return topics_of(broker)
+
+    return find
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["", "while the broker is away"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_after_a_change_the_broker_holds_what_it_would_hold_without_a_past(
+    broker: Broker, tmp_path: Path, wanted: Callable[[Setup], set[str]], change: str, *, is_away: bool
+) -> None:
+    before, after = CHANGES[change]
+    run(tmp_path, broker.url, before)
+    if is_away:
+        broker.stop()
+        with mqtt_output(tmp_path, broker.url, *after[1], more=after[0]):
+            pass
+        broker.start()
+    run(tmp_path, broker.url, after)
+    assert topics_of(broker) == wanted(after)
+    with closing(sqlite3.connect(tmp_path / "state/gateway.sqlite3")) as connection:
+        known = {topic for (topic,) in connection.execute("SELECT topic FROM published")}
+    assert topics_of(broker) <= known
+    # The gateway's own health is not reported here, and an empty message is no retained one.
+    assert known - topics_of(broker) <= {t for t in known if t.endswith("/health") or "/message" in t}
+
+
+def test_home_assistant_off_and_on_again_brings_the_same_back(broker: Broker, tmp_path: Path) -> None:
+    run(tmp_path, broker.url, (ALL_ON, HOUSE))
+    before = retained(broker, "homeassistant/#")
+    run(tmp_path, broker.url, ("interval: 0", HOUSE))
+    assert retained(broker, "homeassistant/#") == {}
+    run(tmp_path, broker.url, (ALL_ON, HOUSE))
+    assert retained(broker, "homeassistant/#") == before
+
+
+def test_nothing_of_another_gateway_is_emptied(broker: Broker, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    other = (f"{ALL_ON}, topic: other", {"house": luxembourg(1)})
+    run(tmp_path / "two", broker.url, other)
+    held = retained(broker)
+    for setup in ((ALL_ON, HOUSE), (f"{ALL_ON}, topic: mine", {"barn": belgium(1)})):
+        run(tmp_path / "one", broker.url, setup)
+    assert held.items() <= retained(broker).items()
+
+
+def test_a_meter_with_another_name_keeps_its_device(broker: Broker, tmp_path: Path) -> None:
+    config = "homeassistant/device/smarty_1SAG1100000001/config"
+    with Subscriber(broker, "homeassistant/#") as listener:
+        run(tmp_path, broker.url, (ALL_ON, HOUSE))
+        run(tmp_path, broker.url, (ALL_ON, {"barn": belgium(2)}))
+        assert all(m.payload for m in listener.messages), "Home Assistant would remove the device"
+        assert listener.wait_for(config)[-1].json["stat_t"] == "smarty/barn/state"
+
+
+def test_a_meter_that_gets_a_name_keeps_its_device_and_leaves_its_old_topics(
+    broker: Broker, tmp_path: Path
+) -> None:
+    serial = "1SAG1100000001"
+    with Subscriber(broker) as listener:
+        run(tmp_path, broker.url, (ALL_ON, {serial: belgium(1)}))
+        with mqtt_output(tmp_path, broker.url, "meter", more=ALL_ON, unnamed=[serial]) as output:
+            output.publish(reading_of(belgium(2), "meter"))
+            output.forget(serial)  # as the gateway does when the name is taken
+            listener.wait_for_payload(f"smarty/{serial}/state", b"")
+            listener.wait_for("smarty/meter/state")
+        assert all(m.payload for m in listener.messages if m.topic.startswith("homeassistant/"))
+    assert not [topic for topic in topics_of(broker) if topic.startswith(f"smarty/{serial}/")]
+
+
+# M-Bus devices, over hours
+
+
+def gas(device: str) -> bytes:
+    """Return a telegram of a Belgian meter with this gas meter."""
+    lines = () if not device else (
+        "0-1:24.1.0(003)", f"0-1:96.1.1({hex_text(device)})", "0-1:24.2.3(200512134558S)(00112.384*m3)"
+    )  # fmt: skip
+    return telegram("FLU5\\1", "0-0:96.1.1(A1)", *lines, "1-0:1.8.0(000001.000*kWh)")
+
+
+class Hours:
+    """The meters of a broker that acknowledges at once, at any speed.
+
+    Attributes:
+        held: what the broker holds.
+        sent: topics and payloads, with the time of each.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.held: dict[str, bytes] = {}
+        self.sent: list[tuple[float, str, bytes]] = []
+        self.now = time.monotonic() - 500_000.0
+        self._folder = folder
+        (folder / "gateway.yaml").write_text(
+            "meters: [{name: house, source: a}]\n"
+            "outputs: {mqtt: {url: 'mqtt://localhost', interval: 0, home_assistant: true}}\n",
+            "utf-8",
+        )
+        self._store = Store(folder)
+        self.start()
+
+    def start(self) -> None:
+        """Start a gateway."""
+        config = load_config(self._folder / "gateway.yaml")
+        assert config.outputs.mqtt is not None
+        self._meters = Meters(config, config.outputs.mqtt, self._store, (), self.now)
+        self._meters.reset(self._sender, self.now)
+
+    @property
+    def _sender(self) -> Any:  # noqa: ANN401 - has what Meters needs of a sender
+        return self
+
+    def put(self, topic: str, payload: bytes, _rank: Rank, done: Callable[[], None] | None = None) -> None:
+        """Take a message as a broker does."""
+        self.sent.append((self.now, topic, payload))
+        self.held[topic] = payload
+        if not payload:
+            del self.held[topic]
+        if done is not None:
+            done()
+
+    def discard(self, topic: str) -> None:
+        """Nothing waits."""
+
+    def restart(self) -> None:
+        """Stop cleanly and start again."""
+        self._meters.save_devices(self.now)
+        self._meters.retained.save()
+        self.start()
+
+    def send(self, data: bytes, seconds: float = 10.0, every: float = 10.0) -> None:
+        """Send a telegram again and again."""
+        for _ in range(int(seconds / every)):
+            self._meters.take(reading_of(data), self.now)
+            for step in (0.0, 2.0, every - 2.0):
+                self._meters.queue_due(self._sender, {}, self.now)
+                self.now += step
+
+    def gas_meters(self) -> dict[str, str]:
+        """Return the gas meters in Home Assistant with their names; their values are there."""
+        found = {}
+        for topic, payload in self.held.items():
+            if topic.startswith("homeassistant/device/smarty_G"):
+                config = json.loads(payload)
+                assert config["stat_t"] in self.held
+                found[config["dev"]["sn"]] = config["dev"]["name"]
+        values = {topic.rpartition("/")[2] for topic in self.held if topic.startswith("smarty/house/mbus/")}
+        assert values == found.keys()
+        return found
+
+
+@pytest.mark.parametrize("restarts", [0, 1, 3])
+def test_a_gas_meter_that_was_replaced_goes_after_an_hour_and_the_new_one_has_its_name(
+    tmp_path: Path, restarts: int
+) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), 100)
+    assert hours.gas_meters() == {"G1": "house gas"}
+    for _ in range(restarts + 1):
+        hours.send(gas("G2"), 3600 // (restarts + 1))
+        assert hours.gas_meters() == {"G1": "house gas"}
+        if restarts:
+            hours.restart()
+    hours.send(gas("G2"), 20)
+    assert hours.gas_meters() == {"G2": "house gas"}
+    config = "homeassistant/device/smarty_{}/config"
+    emptied = next(at for at, topic, payload in hours.sent if topic == config.format("G1") and not payload)
+    announced = next(at for at, topic, _ in hours.sent if topic == config.format("G2"))
+    assert announced - emptied >= 1.0
+    assert emptied <= next(at for at, topic, _ in hours.sent if topic == "smarty/house/mbus/G2")
+
+
+def test_a_gas_meter_that_was_replaced_while_the_gateway_was_stopped_goes_after_an_hour_too(
+    tmp_path: Path,
+) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), 100)
+    hours.restart()
+    hours.send(gas("G2"), 3600)
+    assert hours.gas_meters() == {"G1": "house gas"}
+    hours.send(gas("G2"), 20)
+    assert hours.gas_meters() == {"G2": "house gas"}
+
+
+def test_a_gas_meter_that_is_missing_for_a_moment_loses_nothing(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), 100)
+    hours.send(gas("G2"), 1800)
+    hours.send(gas(""), 1000)
+    hours.restart()
+    hours.send(gas("G1"))
+    hours.send(gas("G2"), 3500)
+    assert hours.gas_meters() == {"G1": "house gas"}
+    assert all(payload for _, topic, payload in hours.sent if "G1" in topic)
+
+
+def test_a_gas_meter_that_is_gone_for_good_is_gone_from_home_assistant_after_a_day(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), 100)
+    hours.send(gas(""), 86_000, every=100)
+    assert hours.gas_meters() == {"G1": "house gas"}
+    hours.send(gas(""), 600, every=100)
+    assert hours.gas_meters() == {}
+
+
+def test_a_meter_that_is_replaced_together_with_its_gas_meter_waits_for_nothing(tmp_path: Path) -> None:
+    for is_restarted in (False, True):
+        folder = tmp_path / str(is_restarted)
+        folder.mkdir()
+        hours = Hours(folder)
+        hours.send(gas("G1"), 100)
+        if is_restarted:
+            hours.restart()
+        hours.send(luxembourg(1), 20)
+        assert hours.gas_meters() == {"GFLO2133031470": "house gas"}
+
+
+def test_a_gas_meter_that_an_older_gateway_has_left_behind_is_emptied(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), 100)
+    hours._store.write_devices([])
+    hours.start()
+    hours.send(gas("G2"), 20)
+    assert hours.gas_meters() == {"G2": "house gas"}
