@@ -8,9 +8,9 @@ from typing import Final
 
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, Config, MqttConfig
 from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
-from smarty_gateway.outputs.mqtt.home_assistant import Discovery
-from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
-from smarty_gateway.outputs.mqtt.retained import NOBODY, RetainedTopics
+from smarty_gateway.outputs.mqtt.home_assistant import Announcements, Discovery
+from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics, expires_after
+from smarty_gateway.outputs.mqtt.retained import GATEWAY, NOBODY, RetainedTopics
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
@@ -19,8 +19,6 @@ from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.store import Store
 
 _ROUND_EVERY: Final = 1.0
-#: Home Assistant shows no value that is older than four intervals, but never less than this.
-_EXPIRES_AFTER_LEAST: Final = 120
 
 
 class Meters:
@@ -39,6 +37,7 @@ class Meters:
     """
 
     def __init__(self, config: Config, mqtt: MqttConfig, store: Store, now: float) -> None:
+        self._names = [meter.name for meter in config.meters if meter.name]
         self.named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
         self.retained = RetainedTopics(store)
         self.gone: deque[str] = deque()
@@ -46,8 +45,8 @@ class Meters:
         self._topics = Topics(mqtt.topic)
         self._discovery: Discovery | None = None
         if mqtt.home_assistant is not None:
-            expire_after = max(_EXPIRES_AFTER_LEAST, round(4 * mqtt.interval))
-            self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
+            self._discovery = Discovery(mqtt.home_assistant, self._topics, expires_after(mqtt.interval))
+        self._gateway = None if self._discovery is None else Announcements(self._discovery)
         self._interval, self._values = mqtt.interval, mqtt.values
         self._meters: dict[str, MeterTopics] = {}
         self._identities: dict[str, str] = {}
@@ -118,17 +117,25 @@ class Meters:
         """Return after how many seconds there is something to do, a second at most."""
         return min(_ROUND_EVERY, max(0.0, self._alarms[0][0] - now)) if self._alarms else _ROUND_EVERY
 
-    def reset(self, sender: Sender) -> None:
-        """Send everything that is retained again, and empty what is not used any more: a new connection."""
-        if self._discovery is not None:
-            self.retained.retire(self._discovery.in_other_style(self.retained.topics))
+    def reset(self, sender: Sender, now: float) -> None:
+        """Send everything that is retained again, and empty what is not used any more: a new connection.
+
+        The availability of all meters comes first, because the broker may hold one from before a crash.
+        """
         self._empty(sender, self.retained.retired, Rank.FIRST)
-        for meter in self._meters.values():
+        for name, meter in self._meters.items():
             meter.reset()
+            availability = meter.availability(now)
+            self.retained.note(name, [availability[0]])
+            sender.put(*availability, Rank.FIRST)
+        if self._gateway is not None:
+            self._gateway.reset()
         self._touched.update(self._meters)
 
     def announce_again(self) -> None:
         """Send announcements and states again: Home Assistant has started."""
+        if self._gateway is not None:
+            self._gateway.reset()
         for meter in self._meters.values():
             meter.announce_again()
 
@@ -152,10 +159,30 @@ class Meters:
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
         self._forget_gone(sender, now)
+        self._announce_gateway(sender)
         for name in self._touched:
             if name in self._meters:
                 self._collect(sender, self._meters[name], health, now)
         self._touched.clear()
+
+    def _announce_gateway(self, sender: Sender) -> None:
+        """Announce the gateway itself, before the meters that refer to it."""
+        discovery, gateway = self._discovery, self._gateway
+        if discovery is None or gateway is None:
+            return
+        messages = gateway.due("gateway", lambda: [discovery.gateway(self._names)], sender.is_replaced)
+        topics = [topic for topic, _ in messages]
+        self._remove_former(sender, GATEWAY, topics, Rank.FIRST)
+        self.retained.note(GATEWAY, topics)
+        for topic, payload in messages:
+            sender.put(topic, payload, Rank.ANNOUNCEMENT)
+
+    def _remove_former(self, sender: Sender, name: str, topics: Iterable[str], rank: Rank) -> None:
+        """Empty what these announcements replace: those in another style, or of entities that are gone."""
+        if self._discovery is not None and topics:
+            former = self._discovery.replaced_by(topics, self.retained.of(name))
+            self.retained.retire(former)
+            self._empty(sender, former, rank)
 
     # One meter
 
@@ -195,15 +222,21 @@ class Meters:
         self._check_identity(sender, meter, now)
         self._remove_replaced_devices(sender, meter)
         messages = [
-            (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
+            (topic, payload)
+            for topic, payload in meter.due(now, sender.is_replaced)
+            if self._is_ours(sender, topic, meter, now)
         ]
         unsure = list(meter.unsure(now))
+        self._remove_former(
+            sender, meter.meter, [topic for topic, _ in messages], self._rank(meter, Rank.FIRST)
+        )
         self.retained.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
             is_state = topic.startswith(f"{self._topics.root}/")
-            sender.put(topic, payload, self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT))
+            rank = self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT)
+            sender.put(topic, payload, rank, expiry=meter.expiry_of(topic))
         for topic, payload in unsure:
-            sender.put(topic, payload, self._rank(meter, Rank.UNSURE))
+            sender.put(topic, payload, self._rank(meter, Rank.UNSURE), expiry=meter.expiry_of(topic))
         due_at = meter.state_due_at
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
@@ -225,6 +258,8 @@ class Meters:
         device = None if discovery is None else discovery.device_of(topic)
         if discovery is None or device is None:
             return True
+        if device.casefold() == discovery.gateway_id.casefold():
+            return False
         rank_here = meter.rank + (device == meter.discovery_id)
         before = self._owners.owner(device)
         if not self._owners.may_announce(device, meter.meter, rank_here, now):

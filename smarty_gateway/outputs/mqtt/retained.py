@@ -9,6 +9,8 @@ from smarty_gateway.state.store import Store
 
 #: Owns what must be emptied, until the broker has acknowledged that.
 NOBODY: Final = ""
+#: Owns what announces the gateway itself; no meter is called so in a topic.
+GATEWAY: Final = "/"
 
 
 class RetainedTopics:
@@ -25,7 +27,7 @@ class RetainedTopics:
     @property
     def names(self) -> set[str]:
         """The names of all meters that own a topic."""
-        return set(self._owners.values()) - {NOBODY}
+        return set(self._owners.values()) - {NOBODY, GATEWAY}
 
     @property
     def topics(self) -> list[str]:
