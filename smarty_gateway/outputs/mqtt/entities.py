@@ -147,7 +147,7 @@ def time_template_of(path: str) -> str:
 def words_template_of(key: str, words: Mapping[int, str]) -> str:
     """Return the template of a number that stands for a word; one without a word is unknown."""
     table = ",".join(f"{number}:'{word}'" for number, word in words.items())
-    return f"{{{{ {{{table}}}[value_json.{key}]|d('None')}}}}"
+    return f"{{{{ {{{table}}}[value_json.{key}|d(-1)]|d('None')}}}}"
 
 
 def _template(name: str, sort: Sort) -> str:

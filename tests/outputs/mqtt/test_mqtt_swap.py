@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.retained import NOBODY
+from smarty_gateway.outputs.mqtt.retained import GATEWAY, NOBODY
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
@@ -65,7 +65,7 @@ def test_the_old_meter_is_taken_away_before_the_first_state_of_the_new_one(
     with closing(sqlite3.connect(tmp_path / "state/gateway.sqlite3")) as connection:
         rows = connection.execute("SELECT topic, meter FROM published").fetchall()
     assert not [topic for topic, _ in rows if f"_{A}/" in topic]
-    assert {owner for _, owner in rows} == {"house"}
+    assert {owner for _, owner in rows} == {"house", GATEWAY}
 
 
 def test_mbus_devices_that_the_new_meter_does_not_have_go_with_the_old_one(
