@@ -161,12 +161,39 @@ def _template(name: str, sort: Sort) -> str:
     return template_of(name)
 
 
+#: Where the words of the specification, which name a field elsewhere, do not help a household.
+_MEANINGS: Final = {
+    **{
+        f"energy_{way}_tariff_{number}": "The same, while this tariff holds"
+        for way in ("import", "export")
+        for number in range(1, 5)
+    },
+    "energy_import": "Energy from the grid: the meter's register, for the energy dashboard",
+    "energy_export": "Energy to the grid",
+    "power_import": "Power from the grid now; 0 while the house exports",
+    "power_export": "Power to the grid now; 0 while the house imports",
+    "tariff": "The tariff that holds now: normal or low in Belgium, a number elsewhere",
+    "demand_import": "Mean power from the grid in the running quarter hour",
+    "demand_export": "Mean power to the grid in the running quarter hour",
+    "peak_demand_month": "The highest quarter hour of this month",
+    "breaker_state": "The main switch in the meter: connected, disconnected or ready (for reconnection)",
+    "relay_1_state": "A switch that the grid operator controls: connected, disconnected or ready",
+    "grid_voltage": "The voltage for which the meter is set up",
+}
+
+
 def _fields(*rows: tuple[str, Sort, Place]) -> Iterator[Entity]:
     """Return the rows of fields of the telegram."""
     for name, sort, place in rows:
         found = BY_NAME[name]
         yield Entity(
-            name, label_of(name), sort, place, _template(name, sort), found.description, found.quantity.unit
+            name,
+            label_of(name),
+            sort,
+            place,
+            _template(name, sort),
+            _MEANINGS.get(name, found.description),
+            found.quantity.unit,
         )
 
 
@@ -286,7 +313,7 @@ METER: Final = (
     ),
     Entity(
         "peak_demand_month", label_of("peak_demand_month"), POWER, _MAIN,
-        f"{{{{{_PEAK}.value|d('None')}}}}", BY_NAME["peak_demand_month"].description, "kW",
+        f"{{{{{_PEAK}.value|d('None')}}}}", _MEANINGS["peak_demand_month"], "kW",
     ),
     Entity(
         "peak_demand_month_timestamp", "Time of peak demand this month", TIME, _DIAGNOSTIC,

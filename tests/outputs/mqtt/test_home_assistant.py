@@ -769,6 +769,20 @@ def test_style_entity_has_a_payload_for_each_entity_with_all_it_needs() -> None:
             assert {"dev", "stat_t", "unique_id", "val_tpl", "name", "avty"} <= payload.keys()
 
 
+def test_domoticz_reads_numbers_and_words() -> None:
+    # Domoticz (MQTTAutoDiscover.cpp, CleanValueTemplate) drops braces and quotes, cuts at the first bar, and
+    # takes what stands in front of `[value_json` for a table of words.
+    numbers = [entity for entity in METER if entity.sort.state_class and not entity.needs]
+    assert len(numbers) > 60
+    for entity in [*numbers, *(entity for entity in METER if entity.sort.words)]:
+        if entity.key != "peak_demand_month":
+            cleaned = re.sub("[{}']", "", entity.template).split("|")[0].strip()
+            table, _, field = cleaned.rpartition("[")
+            assert field == f"value_json.{entity.key}"
+            words = dict(pair.split(":") for pair in table.split(",") if pair)
+            assert words == {str(number): word for number, word in entity.sort.words.items()}
+
+
 def test_both_styles_say_the_same_of_an_entity() -> None:
     for _, reading in READINGS[:5]:
         by_id = {p["unique_id"]: p for p in announce(reading, Style.ENTITY).values()}
