@@ -24,9 +24,9 @@ from smarty_gateway.protocol.meter import Security
 _OFFLINE_AFTER: Final = 30.0
 _PERIODS: Final = 3
 _HEALTH_EVERY: Final = 60.0
-#: Between the removal of a meter that was replaced and the first state of the new one, which Home
-#: Assistant must not take for one of the old.
-_SWAP_PAUSE: Final = 1.0
+#: Seconds between the removal of entities and what replaces them: Home Assistant must not take the first
+#: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
+SWAP_PAUSE: Final = 1.0
 _SWAP_AGAIN_AFTER: Final = 60.0
 #: Seconds that a state may come before its time.
 _EARLY_MOST: Final = 1.0
@@ -149,6 +149,12 @@ class MeterTopics:
         self._state_due = self._newest is not None
         self._pace.hurry()
 
+    def announce_later(self, now: float) -> None:
+        """Make announcements due after a pause: the former ones are being removed."""
+        self.hold(now)
+        if self._announcements is not None:
+            self._announcements.reset()
+
     def finish(self) -> None:
         """Make what is newest due, whatever the interval: the gateway stops."""
         self._pace.hurry()
@@ -189,7 +195,7 @@ class MeterTopics:
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""
         if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be silenced
-            self._held_until = now + _SWAP_PAUSE
+            self._held_until = now + SWAP_PAUSE
 
     @property
     def identity(self) -> str | None:

@@ -8,8 +8,8 @@ from typing import Final
 
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, Config, MqttConfig
 from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
-from smarty_gateway.outputs.mqtt.home_assistant import Announcements, Discovery
-from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics, expires_after
+from smarty_gateway.outputs.mqtt.home_assistant import Announcements, Discovery, Message
+from smarty_gateway.outputs.mqtt.meter_topics import SWAP_PAUSE, MeterTopics, expires_after
 from smarty_gateway.outputs.mqtt.retained import GATEWAY, NOBODY, RetainedTopics
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
@@ -55,6 +55,7 @@ class Meters:
         self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
         self._alarm_of: dict[str, float] = {}
         self._next_round = 0.0
+        self._gateway_from = float("-inf")
         self._make_known(config, {row.meter for row in store.all_counters()}, now)
 
     def _make_known(self, config: Config, proven: set[str], now: float) -> None:
@@ -122,6 +123,12 @@ class Meters:
 
         The availability of all meters comes first, because the broker may hold one from before a crash.
         """
+        if self._discovery is not None and not self.retained.of(GATEWAY):
+            # They are from 0.1, where a state was a number that has words now: Home Assistant fails to update
+            # such an entity. One that is removed and comes back keeps its entity id and its history.
+            self.retained.retire(filter(self._discovery.device_of, self.retained.topics))
+            for meter in self._meters.values():
+                meter.hold(now)
         self._empty(sender, self.retained.retired, Rank.FIRST)
         for name, meter in self._meters.items():
             meter.reset()
@@ -159,30 +166,38 @@ class Meters:
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
         self._forget_gone(sender, now)
-        self._announce_gateway(sender)
+        self._announce_gateway(sender, now)
         for name in self._touched:
             if name in self._meters:
                 self._collect(sender, self._meters[name], health, now)
         self._touched.clear()
 
-    def _announce_gateway(self, sender: Sender) -> None:
+    def _announce_gateway(self, sender: Sender, now: float) -> None:
         """Announce the gateway itself, before the meters that refer to it."""
         discovery, gateway = self._discovery, self._gateway
-        if discovery is None or gateway is None:
+        if discovery is None or gateway is None or now < self._gateway_from:
             return
         messages = gateway.due("gateway", lambda: [discovery.gateway(self._names)], sender.is_replaced)
-        topics = [topic for topic, _ in messages]
-        self._remove_former(sender, GATEWAY, topics, Rank.FIRST)
-        self.retained.note(GATEWAY, topics)
+        if self._remove_former(sender, GATEWAY, messages, Rank.FIRST):
+            self._gateway_from = now + SWAP_PAUSE
+            gateway.reset()
+            return
+        self.retained.note(GATEWAY, [topic for topic, _ in messages])
         for topic, payload in messages:
             sender.put(topic, payload, Rank.ANNOUNCEMENT)
 
-    def _remove_former(self, sender: Sender, name: str, topics: Iterable[str], rank: Rank) -> None:
-        """Empty what these announcements replace: those in another style, or of entities that are gone."""
-        if self._discovery is not None and topics:
-            former = self._discovery.replaced_by(topics, self.retained.of(name))
-            self.retained.retire(former)
-            self._empty(sender, former, rank)
+    def _remove_former(self, sender: Sender, name: str, messages: Iterable[Message], rank: Rank) -> bool:
+        """True if these announcements replace others: of another style, or of entities that are gone.
+
+        The others are emptied, and these must wait: Home Assistant empties the topics of entities that it
+        removes once more, and takes that for the end of those that were announced meanwhile.
+        """
+        if self._discovery is None:
+            return False
+        former = self._discovery.replaced_by([topic for topic, _ in messages], self.retained.of(name))
+        self.retained.retire(former)
+        self._empty(sender, former, rank)
+        return bool(former)
 
     # One meter
 
@@ -227,13 +242,12 @@ class Meters:
             if self._is_ours(sender, topic, meter, now)
         ]
         unsure = list(meter.unsure(now))
-        self._remove_former(
-            sender, meter.meter, [topic for topic, _ in messages], self._rank(meter, Rank.FIRST)
-        )
+        if self._remove_former(sender, meter.meter, messages, self._rank(meter, Rank.FIRST)):
+            meter.announce_later(now)
+            messages = [message for message in messages if self._is_state(message[0])]
         self.retained.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
-            is_state = topic.startswith(f"{self._topics.root}/")
-            rank = self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT)
+            rank = self._rank(meter, Rank.STATE if self._is_state(topic) else Rank.ANNOUNCEMENT)
             sender.put(topic, payload, rank, expiry=meter.expiry_of(topic))
         for topic, payload in unsure:
             sender.put(topic, payload, self._rank(meter, Rank.UNSURE), expiry=meter.expiry_of(topic))
@@ -241,6 +255,9 @@ class Meters:
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
+
+    def _is_state(self, topic: str) -> bool:
+        return topic.startswith(f"{self._topics.root}/")
 
     def _remove_replaced_devices(self, sender: Sender, meter: MeterTopics) -> None:
         for state_topic, device in meter.gone_devices():
