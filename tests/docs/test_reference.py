@@ -11,6 +11,7 @@ from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.protocol.rejection import Hint, Reason
+from tests.docs import entities_table
 from tests.docs.names_table import PAGE, names_table, written_table
 
 TEXT = PAGE.read_text("utf-8")
@@ -50,6 +51,11 @@ def test_each_command_is_described_with_the_options_it_has(command: str) -> None
 
 def test_the_table_of_names_is_that_of_the_decoder() -> None:
     assert written_table() == names_table(), "type: python -m tests.docs.names_table"
+
+
+def test_the_tables_of_entities_are_those_that_are_announced() -> None:
+    made = entities_table.entities_table()
+    assert entities_table.written_table() == made, "type: python -m tests.docs.entities_table"
 
 
 def test_every_reason_and_hint_is_explained_in_the_order_of_the_checks() -> None:

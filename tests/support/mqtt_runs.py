@@ -20,6 +20,7 @@ from vectors.building_blocks import belgium
 
 CONFIG = "homeassistant/device/smarty_1SAG1100000001/config"
 GAS_CONFIG = "homeassistant/device/smarty_7FLO2119000001/config"
+GATEWAY_CONFIG = "homeassistant/device/smarty_smarty/config"
 
 
 class House:

@@ -34,5 +34,6 @@ errors and reason codes mean.
 
 **The rest.** meters decides what is due of all meters; devices decides which M-Bus devices are published, and
 which meter announces one; retained remembers the topics that the broker holds, so that they can be emptied;
-home_assistant makes the announcements; topics makes the names.
+home_assistant makes the announcements, from the table in entities and the manufacturers in makers; topics
+makes the names.
 """

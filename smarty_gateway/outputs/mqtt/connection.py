@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -178,6 +179,7 @@ class Connection:
         *,
         qos: int = 1,
         retain: bool = False,
+        expiry: int | None = None,
         done: Callable[[], None] = lambda: None,
         refused: Callable[[int], None] | None = None,
     ) -> None:
@@ -188,12 +190,19 @@ class Connection:
             payload: what.
             qos: 0 or 1.
             retain: the broker shall keep it.
+            expiry: seconds after which a broker of MQTT 5 deletes it; others keep it.
             done: is called when the broker has it: acknowledged it or, with QoS 0, answered a ping behind it.
             refused: is called with the reason code if the broker does not accept it; without, that ends
                 the connection.
         """
         qos = min(qos, self.max_qos)
-        sent = self._client.publish(topic, payload, qos=qos, retain=retain and self.may_retain)
+        properties = None
+        if expiry is not None and self._config.version == "5":
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho
+            properties.MessageExpiryInterval = expiry
+        sent = self._client.publish(
+            topic, payload, qos=qos, retain=retain and self.may_retain, properties=properties
+        )
         if qos:
             self._unacknowledged[sent.mid] = _InFlight(topic, done, refused)
         else:
@@ -335,9 +344,10 @@ def default_client_id(config: MqttConfig) -> str:
     return config.client_id or f"{config.topic.replace('/', '-')}-{socket.gethostname()}"
 
 
-def packet_size(topic: str, payload: bytes, *, qos: int, version: str) -> int:
-    """Return the bytes of a PUBLISH packet (MQTT 5, 3.3)."""
-    rest = 2 + len(topic.encode()) + (2 if qos else 0) + (version == "5") + len(payload)
+def packet_size(topic: str, length: int, *, qos: int, version: str, expires: bool = False) -> int:
+    """Return the bytes of a PUBLISH packet (MQTT 5, 3.3) for a payload of this length."""
+    properties = (version == "5") * (1 + 5 * expires)
+    rest = 2 + len(topic.encode()) + (2 if qos else 0) + properties + length
     return 2 + (rest > 127) + (rest > 16_383) + (rest > 2_097_151) + rest
 
 

@@ -1,81 +1,60 @@
-"""Announcements with which a meter appears in Home Assistant by itself, ready for the energy dashboard.
+"""Announcements with which meters and the gateway appear in Home Assistant by themselves.
 
-Pure: readings go in, topics and payloads come out. The rules are those of Home Assistant's MQTT
-discovery (2024.11 and newer for devices): `dev` and `o` are mandatory, `expire_after` belongs into
-each component, a cubic metre is `m³`, an entity's name does not begin with its device's. The names
-of tariffs carry numbers, because what they mean differs from country to country.
+Pure: readings go in, topics and payloads come out; entities.py has what is announced. The rules are those of
+Home Assistant's MQTT discovery (2024.11 and newer for devices): `dev` and `o` are mandatory, `expire_after`
+belongs into each component, an entity's name does not begin with its device's.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.config.values import HomeAssistantConfig, Style
+from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt import entities
+from smarty_gateway.outputs.mqtt.entities import Entity, Topic
+from smarty_gateway.outputs.mqtt.makers import maker_of, maker_of_serial, model_of
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.obis import BY_NAME, Form, Kind
-from smarty_gateway.safe_text import object_id
+from smarty_gateway.safe_text import object_id, topic_part
 
 Component = dict[str, Any]
-_Classes = tuple[str | None, str | None]
+Message = tuple[str, bytes]
+#: True if the broker refuses the message of a topic because of its size in bytes.
+IsRefused = Callable[[str, int], bool]
 
-_PRECISION: Final = {
-    "kWh": 3,
-    "kvarh": 3,
-    "kW": 3,
-    "kvar": 3,
-    "kVA": 3,
-    "V": 1,
-    "A": 2,
-    "Hz": 2,
-    "m³": 3,
-    "GJ": 3,
-}
-#: Sections whose values rarely change and interest few people.
-_DIAGNOSTIC: Final = frozenset({"Meter", "Supply quality", "Switches and limits", "Messages"})
-_ALWAYS_SHOWN: Final = frozenset({"tariff"})
-#: Diagnostics that would only fill the database: disabled until a user enables them.
-_OFF: Final = frozenset(
-    {"timestamp", "received", "frame_counter", "header", "p1_version", "logical_device_name", "equipment_id",
-     "serial_number", "ean", "message_code", "grid_voltage"}
-)  # fmt: skip
-#: Beside the fields of the telegram.
-_OWN: Final[Mapping[str, tuple[str, str | None]]] = {
-    "security": ("Proof of the readings", None),
-    "frame_counter": ("Frame counter", None),
-    "received": ("Last telegram", "timestamp"),
-}
-#: Home Assistant's device class and state class of each kind of value.
-CLASSES: Final[Mapping[Kind, _Classes]] = {
-    Kind.ENERGY: ("energy", "total_increasing"),
-    Kind.REACTIVE_ENERGY: ("reactive_energy", "total_increasing"),
-    Kind.ENERGY_BALANCE: ("energy", "total"),
-    Kind.POWER: ("power", "measurement"),
-    Kind.REACTIVE_POWER: ("reactive_power", "measurement"),
-    Kind.APPARENT_POWER: ("apparent_power", "measurement"),
-    Kind.PEAK_POWER: ("power", None),
-    Kind.CURRENT: ("current", "measurement"),
-    Kind.VOLTAGE: ("voltage", "measurement"),
-    Kind.POWER_FACTOR: ("power_factor", "measurement"),
-    Kind.FREQUENCY: ("frequency", "measurement"),
-    Kind.EVENTS: (None, "total_increasing"),
-    Kind.OTHER: (None, None),
-}
-_DEVICE_CLASS_OF_MEDIUM: Final = {
-    "gas": "gas", "water": "water", "warm_water": "water", "hot_water": "water", "cold_water": "water",
-    "electricity_submeter": "energy", "heat": "energy", "cold": "energy",
-}  # fmt: skip
+_FIRMWARE: Final = "firmware_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """One device with its entities.
+
+    Attributes:
+        own_id: in discovery.
+        shared: what all entities have in common.
+        components: by their keys.
+    """
+
+    own_id: str
+    shared: dict[str, Any]
+    components: dict[str, Component]
 
 
 class Discovery:
-    """Announces meters and their M-Bus devices.
+    """Announces the gateway, meters and their M-Bus devices.
 
     Args:
         expire_after: seconds without a state after which a value becomes unavailable.
+
+    Attributes:
+        gateway_id: the id of the gateway's own device, which no meter may have.
     """
 
     def __init__(self, config: HomeAssistantConfig, topics: Topics, expire_after: int) -> None:
+        self.gateway_id = f"smarty_{object_id(topics.root)}"
         self._config = config
         self._topics = topics
         self._expire_after = expire_after
@@ -85,21 +64,71 @@ class Discovery:
         """The topic on which Home Assistant announces its start."""
         return f"{self._config.prefix}/status"
 
-    def messages(
+    # What there is to announce
+
+    def gateway(self, named: Iterable[str]) -> Announced:
+        """Return the device of the gateway itself.
+
+        Args:
+            named: the names of configured meters; each has an entity here even if it never sends anything.
+        """
+        root = self._topics.root
+        device = {"ids": [self.gateway_id], "name": "smarty-gateway", "sw": __version__}
+        if root != "smarty":
+            device["name"] = f"smarty-gateway {root}"  # there are several on this broker
+        shared = self._shared(device, self._topics.status)
+        found = {entity.key: self._component(entity, self._topics.root) for entity in entities.GATEWAY}
+        found["status"]["avty"] = []  # it shows that the gateway is not there
+        for name in named:
+            entity = entities.meter_problem_of(object_id(topic_part(name)), name)
+            found[entity.key] = self._component(entity, self._topics.of(name))
+        return self._announced(self.gateway_id, shared, found)
+
+    def devices(
         self, reading: Reading, names: Iterable[str], devices: Iterable[tuple[str, Mapping[str, Any]]]
-    ) -> dict[str, dict[str, Any]]:
-        """Return the announcements of a meter: topics with their payloads.
+    ) -> list[Announced]:
+        """Return a meter and the M-Bus devices behind it.
 
         Args:
             reading: the newest one.
             names: all fields that this meter has sent so far.
             devices: its M-Bus devices by medium, with all that was sent of each so far.
         """
-        found = dict(self._announce(discovery_id_of(reading), *self._meter(reading, names)))
-        for medium, device in devices:
-            own = discovery_id_of(reading, device)
-            found |= self._announce(own, *self._mbus_device(reading, medium, device, own))
-        return found
+        behind = [self._mbus_device(reading, medium, device) for medium, device in devices]
+        return [self._meter(reading, set(names)), *(found for found in behind if found.components)]
+
+    def key_of(self, reading: Reading) -> tuple[object, ...]:
+        """Return what an announcement of a meter depends on beside its fields and devices."""
+        telegram = reading.telegram
+        return (
+            discovery_id_of(reading),
+            telegram.decoded.header,
+            telegram.system_title,
+            telegram.decoded.fields.get(_FIRMWARE),
+        )
+
+    # How it is announced
+
+    def messages(self, announced: Announced, is_refused: IsRefused = lambda *_: False) -> list[Message]:
+        """Return the announcements of a device: a whole one, or single ones where that is too large."""
+        topic = self.whole_topic(announced.own_id)
+        if self._config.style is Style.DEVICE:
+            payload = to_json_bytes({**announced.shared, "cmps": announced.components})
+            if not is_refused(topic, len(payload)):
+                return [(topic, payload)]
+        return [self._single(announced, key, part) for key, part in announced.components.items()]
+
+    def whole_topic(self, own_id: str) -> str:
+        """Return the topic of an announcement that holds a whole device."""
+        return f"{self._config.prefix}/device/{own_id}/config"
+
+    def _single(self, announced: Announced, key: str, component: Component) -> Message:
+        platform = component["p"]
+        alone = {name: value for name, value in component.items() if name != "p"}
+        topic = f"{self._config.prefix}/{platform}/{announced.own_id}/{object_id(key)}/config"
+        return topic, to_json_bytes({**announced.shared, **alone})
+
+    # Whose an announcement is
 
     def ids(self, reading: Reading) -> list[str]:
         """Return the ids of a meter and of the devices that a reading names."""
@@ -108,177 +137,153 @@ class Discovery:
             *(discovery_id_of(reading, device) for device in reading.telegram.decoded.devices.values()),
         ]
 
-    def left_by_others(self, topics: Iterable[str], reading: Reading) -> list[str]:
-        """Return the announcements of the meter that had this name before; none if there was no other.
+    def replaced_by(self, new: Iterable[str], old: Iterable[str]) -> list[str]:
+        """Return which of the old announcements those of the same devices replace.
 
-        Args:
-            topics: all that were published under the name of the meter.
-            reading: of the new meter; the old one may have had some of its M-Bus devices.
+        They are of the other style, or of entities that are not there any more.
         """
-        owners = {topic: own for topic in topics if (own := self.device_of(topic)) is not None}
-        own_id, *still_here = self.ids(reading)
-        if own_id in owners.values():
-            return []
-        return [topic for topic, own in owners.items() if own not in still_here]
-
-    def in_other_style(self, topics: Iterable[str]) -> list[str]:
-        """Return the announcements that another style has left."""
-        other = "sensor" if self._config.style is Style.DEVICE else "device"
-        return [topic for topic in topics if topic.startswith(f"{self._config.prefix}/{other}/smarty_")]
+        announced = set(new)
+        devices = {self.device_of(topic) for topic in announced} - {None}
+        return [topic for topic in old if topic not in announced and self.device_of(topic) in devices]
 
     def device_of(self, topic: str) -> str | None:
         """Return the id of the device that is announced on a topic; None for other topics."""
-        found = re.match(r"/(?:device|sensor)/(smarty_[^/]+)/", topic.removeprefix(self._config.prefix))
-        return found[1] if found and topic.startswith(self._config.prefix) else None
+        if not topic.startswith(self._config.prefix):
+            return None
+        rest = topic.removeprefix(self._config.prefix)
+        found = re.match(r"/(?:device|sensor|binary_sensor)/(smarty_[^/]+)/", rest)
+        return found[1] if found else None
 
-    def _announce(
-        self, own_id: str, shared: dict[str, Any], components: dict[str, Component]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        prefix = self._config.prefix
-        if not components:
-            return  # a device of which nothing but the id is known
+    # The parts of a payload
+
+    def _announced(self, own_id: str, shared: dict[str, Any], components: dict[str, Component]) -> Announced:
         for key, component in components.items():
             component["unique_id"] = f"{own_id}_{key}"
         # Home Assistant cuts off the name of a device where one of its entities begins with it.
         device = shared["dev"]
-        if any(component["name"].startswith(device["name"]) for component in components.values()):
+        if any((component["name"] or "").startswith(device["name"]) for component in components.values()):
             device["name"] += " (meter)"
-        if self._config.style is Style.DEVICE:
-            yield f"{prefix}/device/{own_id}/config", {**shared, "cmps": components}
-            return
-        for key, component in components.items():
-            alone = {name: value for name, value in component.items() if name != "p"}
-            yield f"{prefix}/sensor/{own_id}/{object_id(key)}/config", {**shared, **alone}
+        return Announced(own_id, shared, components)
 
-    def _shared(self, reading: Reading, device: dict[str, Any], state_topic: str) -> dict[str, Any]:
-        online = (self._topics.status, self._topics.of(reading.meter, "availability"))
+    def _shared(self, device: dict[str, Any], state_topic: str, *online: str) -> dict[str, Any]:
         return {
             "dev": device,
             "o": {"name": "smarty-gateway", "sw": __version__},
             "stat_t": state_topic,
-            "avty": [{"topic": topic} for topic in online],  # Domoticz knows no short name here
+            # Domoticz knows no short name for `topic`.
+            "avty": [{"topic": topic} for topic in (self._topics.status, *online)],
             "avty_mode": "all",
             "qos": 1,
         }
 
-    def _meter(self, reading: Reading, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, Component]]:
-        telegram = reading.telegram
+    def _component(self, entity: Entity, root: str) -> Component:
+        """Return the part of one entity.
+
+        Args:
+            entity: its row.
+            root: the topic above those that it may read.
+        """
+        sort, topic = entity.sort, f"{root}/{entity.topic.value}"
+        component: Component = {"p": entity.platform, "name": entity.name}
+        if entity.topic is not Topic.STATE:
+            component["stat_t"] = topic
+        if entity.template:
+            component["val_tpl"] = entity.template
+        if entity.on_off is not None:
+            component["pl_on"], component["pl_off"] = entity.on_off
+        if entity.attributes is not None:
+            health = entity.topic is Topic.AVAILABILITY
+            component["json_attr_t"] = f"{root}/{Topic.HEALTH.value}" if health else topic
+        if entity.attributes:
+            component["json_attr_tpl"] = entity.attributes
+        optional = {
+            "exp_aft": self._expire_after if entity.topic is Topic.STATE and sort.state_class else None,
+            "dev_cla": sort.device_class,
+            "stat_cla": sort.state_class,
+            "unit_of_meas": entity.unit,
+            "sug_dsp_prc": sort.precision,
+            "ops": list(sort.options or sort.words.values()) or None,
+            "ent_cat": entity.place.category,
+            "ic": sort.icon,
+            "en": None if entity.place.is_on else False,
+        }
+        return component | {key: value for key, value in optional.items() if value is not None}
+
+    def _meter(self, reading: Reading, names: set[str]) -> Announced:
+        telegram, own_id = reading.telegram, discovery_id_of(reading)
         device = {
-            "ids": [discovery_id_of(reading)],
+            "ids": [own_id],
             "name": reading.meter,
-            "mdl": telegram.decoded.header,
+            "mf": maker_of(telegram),
+            "mdl": model_of(telegram),
+            "sw": telegram.decoded.fields.get(_FIRMWARE),
+            "sn": None if telegram.is_header_only else telegram.meter_id,
+            "via_device": self.gateway_id,
         }
-        if not telegram.is_header_only:
-            device["sn"] = telegram.meter_id
-        components: dict[str, Component] = {}
-        for name in names:
-            components |= self._field(name)
-        fields = telegram.decoded.fields
-        times = {f"{name}_timestamp": v.get("timestamp") for name, v in fields.items() if isinstance(v, dict)}
-        for key, time in {"timestamp": fields.get("timestamp"), **times}.items():
-            if isinstance(time, str) and not _has_offset(time):
-                components.pop(key, None)  # Home Assistant refuses a time without a zone
-        for name, (label, device_class) in _OWN.items():
-            if name in reading.record:
-                components[name] = self._component(label, name, device_class=device_class, diagnostic=True)
-        for name in _OFF & components.keys():
-            components[name]["en"] = False
-        return self._shared(reading, device, self._topics.of(reading.meter, "state")), components
-
-    def _field(self, name: str) -> dict[str, Component]:
-        found = BY_NAME.get(name)
-        if found is None or found.quantity.form in (Form.FAILURE_LOG, Form.PEAK_HISTORY, Form.MONTH_END):
-            return {}  # a list is not a state; it is in the JSON object
-        label = found.description if ", " not in found.name else name.replace("_", " ").capitalize()
-        quantity = found.quantity
-        classes = CLASSES[quantity.kind]
-        diagnostic = found.section in _DIAGNOSTIC and name not in _ALWAYS_SHOWN
-        if quantity.form is Form.PEAK:
-            at = self._component(
-                f"{label}, time", f"{name}.timestamp", device_class="timestamp", diagnostic=True
-            )
-            number = self._number(label, f"{name}.value", quantity.unit, classes)
-            return {name: number, f"{name}_timestamp": at}
-        if quantity.form is Form.TIME:
-            component = self._component(label, name, device_class="timestamp", diagnostic=True)
-        elif quantity.unit is not None or quantity.kind is not Kind.OTHER:
-            component = self._number(label, name, quantity.unit, classes, diagnostic=diagnostic)
-        else:
-            component = self._component(label, name, diagnostic=diagnostic)
-            if quantity.form in (Form.TEXT, Form.HEX_TEXT):
-                # A state has 255 characters at most, a message of a grid operator 1024.
-                component["val_tpl"] = f"{{{{ (value_json.{name} | default(''))[:255] }}}}"
-        return {name: component}
-
-    def _number(
-        self,
-        label: str,
-        path: str,
-        unit: str | None,
-        classes: _Classes,
-        *,
-        diagnostic: bool = False,
-    ) -> Component:
-        device_class, state_class = classes
-        component = self._component(label, path, device_class=device_class, diagnostic=diagnostic)
-        if unit is not None:
-            component["unit_of_meas"] = unit
-            if unit in _PRECISION:
-                component["sug_dsp_prc"] = _PRECISION[unit]
-        if state_class is not None:
-            component["stat_cla"] = state_class
-        return component
-
-    def _component(
-        self, label: str, path: str, *, device_class: str | None = None, diagnostic: bool = False
-    ) -> Component:
-        # A value that is missing in this telegram becomes an empty text, which leaves the state as it was.
-        parent, _, child = path.rpartition(".")
-        value = f"(value_json.{parent} | default({{}})).{child}" if parent else f"value_json.{path}"
-        component: Component = {
-            "p": "sensor",
-            "name": label,
-            "val_tpl": f"{{{{ {value} | default('') }}}}",
-            "exp_aft": self._expire_after,
+        root = self._topics.of(reading.meter)
+        online = self._topics.of(reading.meter, "availability")
+        components = {
+            entity.key: self._component(entities.in_country(entity, telegram.decoded.header), root)
+            for entity in entities.of_meter(names | reading.record.keys())
         }
-        if device_class is not None:
-            component["dev_cla"] = device_class
-        if diagnostic:
-            component["ent_cat"] = "diagnostic"
-        return component
+        health = [*entities.METER_HEALTH]
+        if telegram.system_title is not None:
+            health.append(entities.DOWNGRADE)
+        for entity in health:
+            components[entity.key] = self._component(entity, root)
+            # It is there while the meter is not.
+            components[entity.key]["avty"] = [{"topic": self._topics.status}]
+        shared = self._shared(_known(device), self._topics.of(reading.meter, "state"), online)
+        return self._announced(own_id, shared, components)
 
-    def _mbus_device(
-        self, reading: Reading, medium: str, device: Mapping[str, Any], own_id: str
-    ) -> tuple[dict[str, Any], dict[str, Component]]:
-        label = medium.replace("_", " ").capitalize()
+    def _mbus_device(self, reading: Reading, medium: str, device: Mapping[str, Any]) -> Announced:
+        own_id, serial = discovery_id_of(reading, device), device_name(device)
         about = {
             "ids": [own_id],
-            "name": f"{reading.meter} {label.lower()}",
-            "sn": device_name(device),
+            "name": f"{reading.meter} {medium.replace('_', ' ')}",
+            "mf": maker_of_serial(serial),
+            "sn": serial,
             "via_device": discovery_id_of(reading),
         }
-        components: dict[str, Component] = {}
-        if "value" in device:
-            kind = _DEVICE_CLASS_OF_MEDIUM.get(medium.rstrip("0123456789").rstrip("_"))
-            unit = device.get("unit")
-            # A gas meter may count energy and a heat meter volume; Home Assistant refuses a device class that
-            # does not match the unit.
-            if unit in ("kWh", "GJ"):
-                kind = "energy"
-            elif kind == "energy":
-                kind = None
-            classes = (kind if unit else None, "total_increasing")
-            components["value"] = self._number("Register", "value", unit, classes)
-            components["timestamp"] = self._component(
-                "Read at", "timestamp", device_class="timestamp", diagnostic=True
-            )
-            if not _has_offset(str(device.get("timestamp", ""))):
-                del components["timestamp"]  # Home Assistant refuses a time without a zone
-        if "valve_state" in device:
-            components["valve_state"] = self._component("Valve state", "valve_state", diagnostic=True)
-        for component in components.values():
-            del component["exp_aft"]  # such a meter may be read only once a day
-        return self._shared(reading, about, self._topics.mbus(reading.meter, device_name(device))), components
+        topic = self._topics.mbus(reading.meter, serial)
+        components = {
+            entity.key: self._component(entity, topic) for entity in entities.of_mbus_device(medium, device)
+        }
+        components.get("value", {}).pop("exp_aft", None)  # such a meter may be read only once a day
+        shared = self._shared(_known(about), topic, self._topics.of(reading.meter, "availability"))
+        return self._announced(own_id, shared, components)
+
+
+class Announcements:
+    """What was announced of one device and those behind it, and whether that must be done again."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+        self._key: object = None
+        self._whole: dict[str, int] = {}  # topics with sizes
+
+    def reset(self) -> None:
+        """Make everything due: there is a new connection, or Home Assistant has started."""
+        self._key = None
+
+    def due(
+        self, key: object, devices: Callable[[], Iterable[Announced]], is_refused: IsRefused
+    ) -> list[Message]:
+        """Return what must be announced: everything, if the key has changed or the broker refuses a part.
+
+        Args:
+            key: what the devices depend on.
+            devices: makes them.
+            is_refused: says what is too large for the broker.
+        """
+        if key == self._key and not any(is_refused(*whole) for whole in self._whole.items()):
+            return []
+        self._key = key
+        found = {device.own_id: self._discovery.messages(device, is_refused) for device in devices()}
+        messages = [message for messages in found.values() for message in messages]
+        whole = {self._discovery.whole_topic(own_id) for own_id in found}
+        self._whole = {topic: len(payload) for topic, payload in messages if topic in whole}
+        return messages
 
 
 def discovery_id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = None) -> str:
@@ -290,5 +295,5 @@ def discovery_id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = No
     return f"smarty_{object_id(key if mbus_device.get('id') else f'{own}_{key}')}"
 
 
-def _has_offset(time: str) -> bool:
-    return time.endswith("Z") or "+" in time[10:] or "-" in time[10:]
+def _known(device: Mapping[str, object]) -> dict[str, Any]:
+    return {key: value for key, value in device.items() if value}

@@ -4,12 +4,19 @@ States are the newest only: while the broker is away or slow, a new one takes th
 because Home Assistant stamps on arrival and would write an old value as a new one.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
-from smarty_gateway.outputs.mqtt.home_assistant import Discovery, discovery_id_of
+from smarty_gateway.outputs.mqtt.home_assistant import (
+    Announcements,
+    Discovery,
+    IsRefused,
+    Message,
+    discovery_id_of,
+)
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.meter import Security
@@ -18,16 +25,21 @@ from smarty_gateway.state.store import PublishedDevice
 _OFFLINE_AFTER: Final = 30.0
 _PERIODS: Final = 3
 _HEALTH_EVERY: Final = 60.0
-#: Between the removal of a meter that was replaced and the first state of the new one, which Home
-#: Assistant must not take for one of the old.
-_SWAP_PAUSE: Final = 1.0
+#: Seconds between the removal of entities and what replaces them: Home Assistant must not take the first
+#: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
+SWAP_PAUSE: Final = 1.0
 _SWAP_AGAIN_AFTER: Final = 60.0
 #: Seconds that a state may come before its time.
 _EARLY_MOST: Final = 1.0
 _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
+#: A state is worth nothing after four intervals, but never before this.
+_EXPIRES_AFTER_LEAST: Final = 120
 
-Message = tuple[str, bytes]
+
+def expires_after(interval: float) -> int:
+    """Return the seconds after which a state is too old to be shown."""
+    return max(_EXPIRES_AFTER_LEAST, round(4 * interval))
 
 
 class _Pace:
@@ -84,8 +96,10 @@ class MeterTopics:
     ) -> None:
         self.meter = meter
         self._topics = topics
+        self._interval = interval
         self._pace = _Pace(interval)
         self._discovery = discovery
+        self._announcements = None if discovery is None else Announcements(discovery)
         self._values = values
         self._newest: Reading | None = None
         self._names: dict[str, None] = {}  # in the order of the telegram
@@ -96,7 +110,6 @@ class MeterTopics:
         self._availability_due = True
         self._state_due = False
         self._sent = float("-inf")
-        self._announced: object = None
         self._held_until = float("-inf")
         self._mbus: dict[str, bytes] = {}
         self._health: Health | None = None  # None for a meter that is gone
@@ -133,10 +146,17 @@ class MeterTopics:
 
     def announce_again(self) -> None:
         """Make announcements and states due: Home Assistant has started."""
-        self._announced = None
+        if self._announcements is not None:
+            self._announcements.reset()
         self._mbus.clear()
         self._state_due = self._newest is not None
         self._pace.hurry()
+
+    def announce_later(self, now: float) -> None:
+        """Make announcements due after a pause: the former ones are being removed."""
+        self.hold(now)
+        if self._announcements is not None:
+            self._announcements.reset()
 
     def finish(self) -> None:
         """Make what is newest due, whatever the interval: the gateway stops."""
@@ -178,7 +198,7 @@ class MeterTopics:
     def hold(self, now: float) -> None:
         """Keep states and announcements of a new meter back until the old one is gone everywhere."""
         if now >= self._held_until + _SWAP_AGAIN_AFTER:  # two meters under one name must not be silenced
-            self._held_until = now + _SWAP_PAUSE
+            self._held_until = now + SWAP_PAUSE
 
     @property
     def state_due_at(self) -> float | None:
@@ -189,13 +209,15 @@ class MeterTopics:
     def _patience(self) -> float:
         return max(_OFFLINE_AFTER, _PERIODS * self._period)
 
-    def due(self, now: float) -> Iterator[Message]:
-        """Yield the retained messages that are due, in the order in which they should be sent."""
-        if self._is_online and self._arrived is not None and now - self._arrived >= self._patience:
-            self._is_online, self._availability_due = False, True
-        if self._availability_due:
-            self._availability_due = False
-            yield self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
+    def due(self, now: float, is_refused: IsRefused = lambda *_: False) -> Iterator[Message]:
+        """Yield the retained messages that are due, in the order in which they should be sent.
+
+        Args:
+            now: the time.
+            is_refused: says which announcement is too large for the broker.
+        """
+        if self._availability_due or self._is_silent(now):
+            yield self.availability(now)
         newest = self._newest
         if newest is not None and now >= self._held_until:
             if self._state_due and now >= self._pace.due_at:
@@ -203,7 +225,7 @@ class MeterTopics:
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
                 yield from self._mbus_states(newest)
-            yield from self._announcements(newest)  # last: a broker may find them too long
+            yield from self._due_announcements(newest, is_refused)  # last: a broker may find them too long
 
     def unsure(self, now: float) -> Iterator[Message]:
         """Yield what is due and may be lost: health, and single values."""
@@ -228,24 +250,47 @@ class MeterTopics:
             self._health_key, self._health_sent = key, now
             yield self._topics.of(self.meter, "health"), to_json_bytes(health.as_object())
 
+    def expiry_of(self, topic: str) -> int | None:
+        """Return the seconds after which a broker of MQTT 5 shall delete a message; None for one that stays.
+
+        What is sent again in time may go. What is sent when it changes, as the values of M-Bus devices are,
+        must stay.
+        """
+        if topic == self._topics.of(self.meter, "health"):
+            return round(_PERIODS * _HEALTH_EVERY)
+        mbus, availability = (self._topics.of(self.meter, name) for name in ("mbus/", "availability"))
+        if (
+            topic == availability
+            or topic.startswith(mbus)
+            or not topic.startswith(self._topics.of(self.meter))
+        ):
+            return None
+        return max(expires_after(self._interval), math.ceil(self._patience))
+
+    def _is_silent(self, now: float) -> bool:
+        return self._is_online and self._arrived is not None and now - self._arrived >= self._patience
+
+    def availability(self, now: float) -> Message:
+        """Return whether the meter is there, which is not due any more then."""
+        self._is_online, self._availability_due = self._is_online and not self._is_silent(now), False
+        return self._topics.of(self.meter, "availability"), _ONLINE if self._is_online else _OFFLINE
+
     def offline(self) -> Message:
         """Return the last message of a gateway that stops."""
         return self._topics.of(self.meter, "availability"), _OFFLINE
 
-    def _announcements(self, newest: Reading) -> Iterator[Message]:
-        if self._discovery is None:
-            return
+    def _due_announcements(self, newest: Reading, is_refused: IsRefused) -> list[Message]:
+        discovery, announcements = self._discovery, self._announcements
+        if discovery is None or announcements is None:
+            return []
         key = (
             tuple(self._names),
-            _identity_of(newest),
-            newest.telegram.decoded.header,
+            discovery.key_of(newest),
             tuple((medium, device_name(device), tuple(device)) for medium, device in self._devices.known()),
         )
-        if key == self._announced:
-            return
-        self._announced = key
-        for topic, payload in self._discovery.messages(newest, self._names, self._devices.known()).items():
-            yield topic, to_json_bytes(payload)
+        return announcements.due(
+            key, lambda: discovery.devices(newest, self._names, self._devices.known()), is_refused
+        )
 
     def _mbus_states(self, newest: Reading) -> Iterator[Message]:
         for device in newest.telegram.decoded.devices.values():

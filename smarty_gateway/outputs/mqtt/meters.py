@@ -10,8 +10,8 @@ from typing import Final
 
 from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
-from smarty_gateway.outputs.mqtt.home_assistant import Discovery
-from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
+from smarty_gateway.outputs.mqtt.home_assistant import Announcements, Discovery, Message
+from smarty_gateway.outputs.mqtt.meter_topics import SWAP_PAUSE, MeterTopics, expires_after
 from smarty_gateway.outputs.mqtt.retained import GATEWAY, NOBODY, RetainedTopics
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
@@ -21,8 +21,6 @@ from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.store import PublishedDevice, Store
 
 _ROUND_EVERY: Final = 1.0
-#: Home Assistant shows no value that is older than four intervals, but never less than this.
-_EXPIRES_AFTER_LEAST: Final = 120
 #: Seconds within which a meter that has another name now should have been heard.
 _RENAMED_WITHIN: Final = 180.0
 #: M-Bus devices are stored soon after one was added, and otherwise with the frame counters.
@@ -49,6 +47,7 @@ class Meters:
     def __init__(
         self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str], now: float
     ) -> None:
+        self._names = [meter.name for meter in config.meters if meter.name]
         self.named = frozenset(name for meter in config.meters if (name := meter.name or meter.id))
         self.retained = RetainedTopics(store)
         self.gone: deque[str] = deque()
@@ -56,8 +55,9 @@ class Meters:
         self._topics = Topics(mqtt.topic)
         self._discovery: Discovery | None = None
         if mqtt.home_assistant is not None:
-            expire_after = max(_EXPIRES_AFTER_LEAST, round(4 * mqtt.interval))
-            self._discovery = Discovery(mqtt.home_assistant, self._topics, expire_after)
+            self._discovery = Discovery(mqtt.home_assistant, self._topics, expires_after(mqtt.interval))
+        self._gateway = None if self._discovery is None else Announcements(self._discovery)
+        self._gateway_from = float("-inf")
         self._interval, self._values = mqtt.interval, mqtt.values
         self._store = store
         self._saved_devices = store.devices()
@@ -119,10 +119,8 @@ class Meters:
         return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
 
     def _device_of(self, topic: str) -> str | None:
-        """Return the id of the device that a topic announces; None for one of another prefix or style."""
-        if self._discovery is None or self._discovery.in_other_style([topic]):
-            return None
-        return self._discovery.device_of(topic)
+        """Return the id of the device that a topic announces; None for one of another prefix."""
+        return None if self._discovery is None else self._discovery.device_of(topic)
 
     # What the output asks
 
@@ -157,18 +155,29 @@ class Meters:
         return min(_ROUND_EVERY, max(0.0, self._alarms[0][0] - now)) if self._alarms else _ROUND_EVERY
 
     def reset(self, sender: Sender, now: float) -> None:
-        """Send everything that is retained again, and empty what is not used any more: a new connection."""
+        """Send everything that is retained again, and empty what is not used any more: a new connection.
+
+        The availability of all meters comes first, because the broker may hold one from before a crash.
+        """
         self.retained.note(GATEWAY, [self._topics.status, self._topics.health])
         retired = self.retained.retired
         self._empty(sender, retired, Rank.FIRST)
-        for meter in self._meters.values():
+        for name, meter in self._meters.items():
             meter.reset()
             if retired:
                 meter.hold(now)  # what takes the place of a device comes after the device is gone
+            availability = meter.availability(now)
+            self.retained.note(name, [availability[0]])
+            sender.put(*availability, Rank.FIRST)
+        if self._gateway is not None:
+            self._gateway.reset()
+            self._gateway_from = now + SWAP_PAUSE if retired else now
         self._touched.update(self._meters)
 
     def announce_again(self) -> None:
         """Send announcements and states again: Home Assistant has started."""
+        if self._gateway is not None:
+            self._gateway.reset()
         for meter in self._meters.values():
             meter.announce_again()
 
@@ -193,6 +202,7 @@ class Meters:
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
+        self._announce_gateway(sender, now)
         for name in self._touched:
             if name in self._meters:
                 self._collect(sender, self._meters[name], health, now)
@@ -219,6 +229,33 @@ class Meters:
             self._saved_devices = devices
             with suppress(sqlite3.Error):  # a full disk is reported elsewhere
                 self._store.write_devices(devices)
+
+    def _announce_gateway(self, sender: Sender, now: float) -> None:
+        """Announce the gateway itself, before the meters that refer to it."""
+        discovery, gateway = self._discovery, self._gateway
+        if discovery is None or gateway is None or now < self._gateway_from:
+            return
+        messages = gateway.due("gateway", lambda: [discovery.gateway(self._names)], sender.is_replaced)
+        if self._remove_former(sender, GATEWAY, messages, Rank.FIRST):
+            self._gateway_from = now + SWAP_PAUSE
+            gateway.reset()
+            return
+        self.retained.note(GATEWAY, [topic for topic, _ in messages])
+        for topic, payload in messages:
+            sender.put(topic, payload, Rank.ANNOUNCEMENT)
+
+    def _remove_former(self, sender: Sender, name: str, messages: Iterable[Message], rank: Rank) -> bool:
+        """True if these announcements replace others: of another style, or of entities that are gone.
+
+        The others are emptied, and these must wait: Home Assistant empties the topics of entities that it
+        removes once more, and takes that for the end of those that were announced meanwhile.
+        """
+        if self._discovery is None:
+            return False
+        former = self._discovery.replaced_by([topic for topic, _ in messages], self.retained.of(name))
+        self.retained.retire(former)
+        self._empty(sender, former, rank)
+        return bool(former)
 
     # One meter
 
@@ -258,19 +295,27 @@ class Meters:
             meter.report(health[meter.meter])
         self._remove_replaced(sender, meter, now)
         messages = [
-            (topic, payload) for topic, payload in meter.due(now) if self._is_ours(sender, topic, meter, now)
+            (topic, payload)
+            for topic, payload in meter.due(now, sender.is_replaced)
+            if self._is_ours(sender, topic, meter, now)
         ]
         unsure = list(meter.unsure(now))
+        if self._remove_former(sender, meter.meter, messages, self._rank(meter, Rank.FIRST)):
+            meter.announce_later(now)
+            messages = [message for message in messages if self._is_state(message[0])]
         self.retained.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
-            is_state = topic.startswith(f"{self._topics.root}/")
-            sender.put(topic, payload, self._rank(meter, Rank.STATE if is_state else Rank.ANNOUNCEMENT))
+            rank = self._rank(meter, Rank.STATE if self._is_state(topic) else Rank.ANNOUNCEMENT)
+            sender.put(topic, payload, rank, expiry=meter.expiry_of(topic))
         for topic, payload in unsure:
-            sender.put(topic, payload, self._rank(meter, Rank.UNSURE))
+            sender.put(topic, payload, self._rank(meter, Rank.UNSURE), expiry=meter.expiry_of(topic))
         due_at = meter.state_due_at
         if due_at is not None and due_at != self._alarm_of.get(meter.meter):
             self._alarm_of[meter.meter] = due_at
             heapq.heappush(self._alarms, (due_at, meter.meter))
+
+    def _is_state(self, topic: str) -> bool:
+        return topic.startswith(f"{self._topics.root}/")
 
     def _is_ours(self, sender: Sender, topic: str, meter: MeterTopics, now: float) -> bool:
         """True unless another meter announces the device of this topic; empties its former announcement."""
@@ -278,6 +323,8 @@ class Meters:
         device = None if discovery is None else discovery.device_of(topic)
         if discovery is None or device is None:
             return True
+        if device.casefold() == discovery.gateway_id.casefold():
+            return False
         rank_here = meter.rank + (device == meter.discovery_id)
         before = self._owners.owner(device)
         if not self._owners.may_announce(device, meter.meter, rank_here, now):

@@ -111,10 +111,10 @@ class Publications:
             # A moment later, and not all gateways at once: Home Assistant is busy when it starts.
             self._announce_at = time.monotonic() + random.uniform(0.2, 2.0)  # noqa: S311
 
-    def reset(self, sender: Sender) -> None:
+    def reset(self, sender: Sender, now: float) -> None:
         """Send everything that is retained again: there is a new connection."""
         self._gateway_sent = None
-        self.meters.reset(sender, time.monotonic())
+        self.meters.reset(sender, now)
 
     def queue_due(self, sender: Sender, now: float) -> None:
         """Queue the retained messages that are due."""
@@ -135,7 +135,7 @@ class Publications:
         if content != self._gateway_sent or now >= self._gateway_next:
             self._gateway_sent, self._gateway_next = content, now + _HEALTH_EVERY
             payload = to_json_bytes({**content, "dropped": self.refused.dropped})
-            sender.put(self._topics.health, payload, Rank.UNSURE)
+            sender.put(self._topics.health, payload, Rank.UNSURE, expiry=round(3 * _HEALTH_EVERY))
 
     def seconds_to_next(self, now: float) -> float:
         """Return after how many seconds there is something to do."""

@@ -119,6 +119,7 @@ class RefusedMessages:
         self._suspects: dict[str, _Suspect] = {}
         self._resting: dict[str, float] = {}
         self._too_large: dict[str, int] = {}
+        self._replaced: set[str] = set()
         self._limit: int | None = None
         self.dropped = 0
         # The connection
@@ -141,8 +142,8 @@ class RefusedMessages:
 
     @property
     def topics(self) -> int:
-        """The number of topics that are put aside."""
-        return len(self._aside) + len(self._too_large)
+        """The number of topics that are put aside, and whose message nothing replaces."""
+        return len((self._aside.keys() | self._too_large.keys()) - self._replaced)
 
     def is_quick(self, now: float) -> bool:
         """True if the next connection should follow at once: a message is to blame, not the broker."""
@@ -201,6 +202,13 @@ class RefusedMessages:
         return (put_aside is not None and size >= put_aside.size) or (
             suspect is not None and suspect.is_ready and size >= suspect.size
         )
+
+    def is_replaced(self, topic: str, size: int) -> bool:
+        """True if the broker refuses this message; the caller then sends smaller ones on other topics."""
+        put_aside = self._aside.get(topic)
+        is_refused = self.is_too_large(size) or (put_aside is not None and size >= put_aside.size)
+        (self._replaced.add if is_refused else self._replaced.discard)(topic)
+        return is_refused
 
     def is_too_large(self, size: int) -> bool:
         """True if the broker accepts only smaller packets."""

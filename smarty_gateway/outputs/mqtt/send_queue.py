@@ -41,12 +41,14 @@ class Message:
 
     Attributes:
         done: is called when the broker has it.
+        expiry: seconds after which the broker deletes it, if it can (MQTT 5).
     """
 
     topic: str
     payload: bytes
     rank: Rank
     done: Callable[[], None] | None = None
+    expiry: int | None = None
 
     @property
     def qos(self) -> int:

@@ -60,14 +60,25 @@ class Sender:
 
     # What waits
 
-    def put(self, topic: str, payload: bytes, rank: Rank, done: Callable[[], None] | None = None) -> None:
+    def put(
+        self,
+        topic: str,
+        payload: bytes,
+        rank: Rank,
+        done: Callable[[], None] | None = None,
+        expiry: int | None = None,
+    ) -> None:
         """Add a retained message; it replaces what waits on the same topic."""
-        self._queue.put(Message(topic, payload, rank, done))
+        self._queue.put(Message(topic, payload, rank, done, expiry))
 
     def discard(self, topic: str) -> None:
         """Remove what waits on a topic."""
         self._queue.discard(topic)
         self._kept_back.pop(topic, None)
+
+    def is_replaced(self, topic: str, length: int) -> bool:
+        """True if the broker refuses this message, and smaller ones must say the same."""
+        return self._refused.is_replaced(topic, self._size(topic, length, qos=1))
 
     @property
     def has_messages(self) -> bool:
@@ -133,7 +144,7 @@ class Sender:
     def _send_message(self, message: Message, now: float) -> bool:
         """True if the message was sent; else it is kept back."""
         self.discard(message.topic)
-        verdict, size = self._verdict(message.topic, message.payload, message.qos, now)
+        verdict, size = self._verdict(message, now)
         if verdict is Verdict.SEND:
             self._transmit(message, size, now)
             return True
@@ -144,7 +155,7 @@ class Sender:
 
     def _look_at_kept_back(self, now: float) -> None:
         for topic, message in list(self._kept_back.items()):
-            verdict, size = self._verdict(topic, message.payload, message.qos, now)
+            verdict, size = self._verdict(message, now)
             if verdict is not Verdict.SEND:
                 continue
             del self._kept_back[topic]
@@ -155,9 +166,17 @@ class Sender:
             else:
                 self._queue.put(message)
 
-    def _verdict(self, topic: str, payload: bytes, qos: int, now: float) -> tuple[Verdict, int]:
+    def _size(self, topic: str, length: int, *, qos: int, expires: bool = False) -> int:
+        qos = min(qos, self._connection.max_qos)
+        return packet_size(topic, length, qos=qos, version=self._version, expires=expires)
+
+    def _verdict(self, message: Message | Waiting, now: float) -> tuple[Verdict, int]:
         """Return what to do with a message, and the size of its packet."""
-        size = packet_size(topic, payload, qos=min(qos, self._connection.max_qos), version=self._version)
+        topic, length = message.topic, len(message.payload)
+        if isinstance(message, Message):
+            size = self._size(topic, length, qos=message.qos, expires=message.expiry is not None)
+        else:
+            size = self._size(topic, length, qos=1)
         if self._refused.is_too_large(size) and self._refused.note_too_large(topic, size):
             self._status.note_too_large(Sent(topic, size), self._connection.max_packet_size or 0, now)
         return self._refused.verdict(topic, size, now), size
@@ -170,6 +189,7 @@ class Sender:
             message.payload,
             qos=message.qos,
             retain=True,
+            expiry=message.expiry,
             done=partial(self._accepted, number, message),
             refused=partial(self._not_accepted, number, sent, message),
         )
@@ -187,7 +207,7 @@ class Sender:
             )
             if waiting is None:
                 return False
-            verdict, size = self._verdict(waiting.topic, waiting.payload, 1, now)
+            verdict, size = self._verdict(waiting, now)
             if verdict is Verdict.SEND:
                 self._transmit_telegram(waiting, size, now)
                 return True

@@ -128,11 +128,12 @@ class Session:
         return True
 
     def _greet(self, sender: Sender) -> None:
-        sender.put(self._status_topic, b"online", Rank.FIRST)
         birth_topic = self._publications.meters.birth_topic
         if birth_topic is not None:
             self._connection.subscribe(birth_topic)
-        self._publications.reset(sender)
+        self._publications.reset(sender, time.monotonic())
+        # Behind the availability of all meters.
+        sender.put(self._status_topic, b"online", Rank.FIRST)
         self._publications.take_arrivals()
         self._send(sender, time.monotonic())
 

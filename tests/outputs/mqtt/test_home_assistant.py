@@ -5,22 +5,31 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any, Final
 
-import jinja2
 import pytest
 
 from smarty_gateway.config.values import HomeAssistantConfig, Style
+from smarty_gateway.outputs.mqtt.entities import METER, NO_STATE
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
 from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
 from smarty_gateway.outputs.mqtt.topics import Topics
-from smarty_gateway.outputs.output import Reading
+from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret, Verification
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.safe_text import object_id
 from tests.support.commands import ROOT
-from tests.support.home_assistant_rules import DEVICE_KEYS, SENSOR_KEYS, SHARED_KEYS, STATE_CLASSES, UNITS
+from tests.support.home_assistant_rules import (
+    BINARY_CLASSES,
+    DEFAULT_PRECISION,
+    DEVICE_KEYS,
+    PLATFORM_KEYS,
+    SHARED_KEYS,
+    STATE_CLASSES,
+    UNITS,
+    render,
+)
 from vectors.building_blocks import (
     HOUSE_KEY,
     belgium,
@@ -103,7 +112,8 @@ def announce(
 ) -> dict[str, dict[str, Any]]:
     discovery = Discovery(HomeAssistantConfig(prefix, style), Topics("smarty"), 120)
     readings = reading.telegram.decoded
-    return discovery.messages(reading, readings.fields, readings.devices.items())
+    found = discovery.devices(reading, readings.fields, readings.devices.items())
+    return {topic: json.loads(payload) for device in found for topic, payload in discovery.messages(device)}
 
 
 def devices() -> list[tuple[str, Reading, str, dict[str, Any]]]:
@@ -124,22 +134,20 @@ COMPONENTS: Final = [
 
 
 def state_of(reading: Reading, topic: str) -> dict[str, Any]:
-    """Return the object that is published on a state topic."""
+    """Return the object that is published on a topic."""
     meter = MeterTopics(reading.meter, Topics("smarty"), 0, None)
+    meter.report(Health(1, last_telegram=reading.received))
     meter.take(reading, 0)
-    found: dict[str, Any] = json.loads(dict(meter.due(0))[topic])
+    found: dict[str, Any] = json.loads(dict([*meter.due(0), *meter.unsure(0)])[topic])
     return found
 
 
-def render(template: str, state: dict[str, Any]) -> str:
-    """Render as Home Assistant does, only less patient with what is not there."""
-    return _template(template).render(value_json=state, value=json.dumps(state))
-
-
-@cache
-def _template(text: str) -> jinja2.Template:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - no HTML
-    return environment.from_string(text)
+def sensors() -> Iterator[tuple[str, str, dict[str, Any], dict[str, Any]]]:
+    """Return where each entity that has a template is from, its key, itself and what it reads."""
+    for name, reading, _, payload in DEVICES:
+        for key, component in payload["cmps"].items():
+            if "val_tpl" in component:
+                yield name, key, component, state_of(reading, component.get("stat_t", payload["stat_t"]))
 
 
 def test_there_is_something_to_look_at() -> None:
@@ -207,45 +215,64 @@ def test_a_meter_swap_is_a_new_device_under_the_old_topics() -> None:
     assert before[1]["stat_t"] == after[1]["stat_t"] == "smarty/house/state"
 
 
-def test_what_the_old_meter_left_is_known_in_both_styles_and_belongs_to_no_other() -> None:
-    old, new = (one(luxembourg(0, name=name)) for name in ("SAG1030700012345", "SAG1030700012352"))
-    for style in Style:
-        discovery = Discovery(HomeAssistantConfig(style=style), Topics("smarty"), 120)
-        topics = [*announce(old, style), "smarty/house/state", "homeassistant/sensor/other_1/config"]
-        left = discovery.left_by_others(topics, new)
-        gas = [topic for topic in topics if "/smarty_GFLO2133031470/" in topic]
-        assert gas  # which the new meter sends, too
-        assert left == [topic for topic in announce(old, style) if topic not in gas]
-        alone = one(luxembourg_of_2018(0))
-        assert discovery.left_by_others(topics, alone) == list(announce(old, style))
-        assert discovery.left_by_others(topics, old) == []
-        both = [*topics, *announce(new, style)]
-        assert discovery.left_by_others(both, new) == []
-        assert discovery.left_by_others([], new) == []
-
-
 # Rules for an entity
 
 
 def test_only_known_keys_stand_in_a_component() -> None:
     for name, _, key, component in COMPONENTS:
-        assert component.keys() <= SENSOR_KEYS, (name, key)
-        assert component["p"] == "sensor"
+        assert component.keys() <= PLATFORM_KEYS[component["p"]], (name, key)
         assert "object_id" not in component
-        assert {"name", "unique_id", "val_tpl"} <= component.keys()
+        assert {"name", "unique_id"} <= component.keys()
+        assert "val_tpl" in component or {"pl_on", "pl_off"} <= component.keys()
 
 
 def test_units_are_those_of_the_device_class() -> None:
     for name, _, key, component in COMPONENTS:
         kind = component.get("dev_cla")
-        if kind is not None:
+        if component["p"] == "binary_sensor":
+            assert kind in BINARY_CLASSES
+        elif kind is not None:
             assert component.get("unit_of_meas") in UNITS[kind], (name, key, component)
         assert "m3" not in str(component.get("unit_of_meas"))
 
 
 def test_state_classes_are_those_of_the_device_class() -> None:
     for name, _, key, component in COMPONENTS:
-        assert component.get("stat_cla") in STATE_CLASSES[component.get("dev_cla")], (name, key)
+        if component["p"] == "sensor":
+            assert component.get("stat_cla") in STATE_CLASSES[component.get("dev_cla")], (name, key)
+
+
+def test_words_are_those_of_an_enum_and_what_has_none_is_unknown() -> None:
+    enums = [sensor for sensor in sensors() if sensor[2].get("dev_cla") == "enum"]
+    assert {key for _, key, *_ in enums} >= {
+        "tariff",
+        "breaker_state",
+        "relay_1_state",
+        "valve_state",
+        "security",
+    }
+    for name, key, component, state in enums:
+        assert render(component["val_tpl"], state) in component["ops"], (name, key)
+        if key != "security":
+            assert render(component["val_tpl"], {key: 9}) == "None"
+    assert not [
+        key for *_, key, component in COMPONENTS if "ops" in component and component["dev_cla"] != "enum"
+    ]
+
+
+def test_a_tariff_has_words_only_where_the_country_is_certain() -> None:
+    (belgian, *_), (dutch, *_) = (announce(one(make(0))).values() for make in (belgium, netherlands))
+    assert belgian["cmps"]["tariff"]["ops"] == ["normal", "low"]
+    assert render(belgian["cmps"]["tariff"]["val_tpl"], {"tariff": 2}) == "low"
+    assert dutch["cmps"]["tariff"]["ops"] == ["tariff 1", "tariff 2", "tariff 3", "tariff 4"]
+    assert render(dutch["cmps"]["tariff"]["val_tpl"], {"tariff": 2}) == "tariff 2"
+
+
+def test_an_entity_has_an_icon_where_its_device_class_has_none() -> None:
+    for name, _, key, component in COMPONENTS:
+        has_own = component.get("dev_cla") in (None, "enum")
+        assert ("ic" in component) is has_own, (name, key)
+        assert re.fullmatch("mdi:[a-z-]+", component.get("ic", "mdi:x"))
 
 
 def test_an_mbus_register_has_a_class_that_takes_its_unit_whatever_the_medium() -> None:
@@ -263,20 +290,28 @@ def test_an_mbus_register_has_a_class_that_takes_its_unit_whatever_the_medium() 
 
 
 def test_entities_that_hold_text_claim_to_be_no_number() -> None:
-    for name, reading, _, payload in DEVICES:
-        state = state_of(reading, payload["stat_t"])
-        for key, component in payload["cmps"].items():
-            if component.keys() & {"unit_of_meas", "stat_cla", "sug_dsp_prc"}:
-                value = render(component["val_tpl"], state)
-                assert value == "" or float(value) is not None, (name, key, value)
+    for name, key, component, state in sensors():
+        if component.keys() & {"unit_of_meas", "stat_cla", "sug_dsp_prc"}:
+            value = render(component["val_tpl"], state)
+            assert value == "None" or float(value) is not None, (name, key, value)
 
 
-def test_a_time_has_a_zone() -> None:
-    for name, reading, _, payload in DEVICES:
-        state = state_of(reading, payload["stat_t"])
-        for key, component in payload["cmps"].items():
-            if component.get("dev_cla") == "timestamp" and (value := render(component["val_tpl"], state)):
-                assert datetime.fromisoformat(value).tzinfo is not None, (name, key, value)
+def test_a_time_has_a_zone_or_is_unknown() -> None:
+    for name, key, component, state in sensors():
+        if component.get("dev_cla") == "timestamp":
+            value = render(component["val_tpl"], state)
+            assert value == "None" or datetime.fromisoformat(value).tzinfo is not None, (name, key, value)
+    local = "2026-01-30T10:21:22"
+    templates = {
+        key: component["val_tpl"]
+        for _, key, component, _ in sensors()
+        if component.get("dev_cla") == "timestamp"
+    }
+    assert render(templates["timestamp"], {"timestamp": local}) == "None"
+    assert (
+        render(templates["peak_demand_month_timestamp"], {"peak_demand_month": {"timestamp": local}})
+        == "None"
+    )
 
 
 def test_gas_that_is_dated_without_a_zone_has_a_value_but_no_time() -> None:
@@ -286,17 +321,221 @@ def test_gas_that_is_dated_without_a_zone_has_a_value_but_no_time() -> None:
         assert "timestamp" not in payload["cmps"]
 
 
-def test_templates_give_the_value_and_nothing_where_the_field_is_missing() -> None:
-    for name, reading, _, payload in DEVICES:
-        state = state_of(reading, payload["stat_t"])
-        for key, component in payload["cmps"].items():
-            assert render(component["val_tpl"], {}) == ""
-            field, _, part = key.partition("_timestamp") if key.startswith("peak_demand") else (key, "", "")
-            value = state.get(field)
-            if isinstance(value, dict):
-                value = value["timestamp" if key.endswith("_timestamp") else "value"]
-            if value is not None:
-                assert render(component["val_tpl"], state) == str(value)[:255], (name, key, part)
+def test_templates_yield_the_value_and_none_where_the_field_is_missing() -> None:
+    for name, key, component, state in sensors():
+        if "stat_t" in component:
+            continue  # the health of a meter, which is always whole
+        assert render(component["val_tpl"], {}) == "None"
+        field = key.removesuffix("_timestamp") if key.startswith("peak_demand") else key
+        value = state.get(field)
+        if isinstance(value, dict):
+            value = value["timestamp" if key.endswith("_timestamp") else "value"]
+        if value is not None and component.get("dev_cla") != "enum":
+            assert render(component["val_tpl"], state) == str(value)[:255], (name, key)
+
+
+def test_net_power_is_import_minus_export_and_unknown_where_one_is_missing() -> None:
+    template = announce(one(belgium(0)))[BELGIAN]["cmps"]["power_net"]["val_tpl"]
+    assert render(template, {"power_import": 0.1, "power_export": 0.3}) == "-0.2"
+    assert render(template, {"power_import": 0.1}) == render(template, {"power_export": 0.1}) == "None"
+
+
+def test_a_meter_that_sends_import_only_has_no_net_power() -> None:
+    assert "power_net" not in announce(luxembourg_with(ENERGY, POWER))[TOPIC]["cmps"]
+
+
+@pytest.mark.parametrize(
+    ("peaks", "average"), [([2.0, 4.0], 3.0), ([99.0, *range(12)], 5.5), ([1.5], 1.5), ([], None)]
+)
+def test_the_average_peak_is_that_of_the_last_twelve_months(
+    peaks: list[float], average: float | None
+) -> None:
+    component = announce(one(belgium(0)))[BELGIAN]["cmps"]["peak_demand_average"]
+    rows = [
+        {"period_end": f"20{number:02d}-01-01T00:00:00+01:00", "value": float(peak)}
+        for number, peak in enumerate(peaks, 1)
+    ]
+    state = {"peak_demand_history": rows[::-1]}  # the meter's order does not matter
+    assert render(component["val_tpl"], state) == str(average)
+    assert json.loads(render(component["json_attr_tpl"], state)) == {"months": rows}
+    assert component["json_attr_t"] == "smarty/house/state"
+    assert component["stat_cla"] == "measurement"
+
+
+def test_the_peak_of_the_month_has_statistics() -> None:
+    component = announce(one(belgium(0)))[BELGIAN]["cmps"]["peak_demand_month"]
+    assert (component["dev_cla"], component["stat_cla"]) == ("power", "measurement")
+
+
+# The health of a meter
+
+
+def health_states(*healths: dict[str, Any], state: str = "unknown") -> list[str]:
+    """Return the states of the problem sensor after each health."""
+    template = announce(encrypted())[TOPIC]["cmps"]["rejected"]["val_tpl"]
+    states: list[str] = []
+    attributes: dict[str, Any] = {}
+    for health in healths:
+        rendered = render(template, health, state, attributes)
+        state, attributes = rendered.lower(), health
+        states.append(rendered)
+    return states
+
+
+def health(telegrams: int, **rejected: int) -> dict[str, Any]:
+    at = None if not telegrams else datetime(2026, 1, 30, 9, telegrams, tzinfo=UTC)
+    return Health(telegrams, rejected, last_telegram=at).as_object()
+
+
+def test_frames_are_a_problem_while_they_are_rejected_and_none_is_accepted() -> None:
+    assert health_states(
+        health(5), health(5, replay=1), health(5, replay=2), health(6, replay=3), health(7, replay=3)
+    ) == ["OFF", "ON", "ON", "ON", "OFF"]
+
+
+def test_a_single_bad_frame_among_good_ones_is_no_problem() -> None:
+    assert health_states(health(5), health(9, checksum=1), health(12, checksum=1)) == ["OFF"] * 3
+
+
+def test_a_meter_that_never_sent_anything_valid_has_a_problem() -> None:
+    no_key = [Health(0, {"no-key": number}).as_object() for number in range(3)]
+    assert health_states(*no_key) == ["OFF", "ON", "ON"]
+
+
+def test_rejections_from_before_the_start_of_home_assistant_are_no_problem_by_themselves() -> None:
+    assert health_states(health(0, authentication=9), health(0, authentication=9)) == ["OFF", "OFF"]
+
+
+def test_the_health_of_a_meter_is_there_while_the_meter_is_not() -> None:
+    components = announce(encrypted())[TOPIC]["cmps"]
+    for key in ("received", "rejected", "rejected_frames", "downgraded"):
+        assert components[key]["avty"] == [{"topic": "smarty/status"}]
+        assert components[key]["stat_t"] == "smarty/house/health"
+        assert components[key]["ent_cat"] == "diagnostic"
+        assert "exp_aft" not in components[key]
+    assert components["rejected"]["json_attr_t"] == "smarty/house/health"
+    state = health(3, replay=2, checksum=1)
+    assert render(components["rejected_frames"]["val_tpl"], state) == "3"
+    assert render(components["downgraded"]["val_tpl"], state) == "OFF"
+    assert render(components["downgraded"]["val_tpl"], state | {"downgraded": True}) == "ON"
+    assert render(components["received"]["val_tpl"], health(0)) == "None"
+
+
+def test_only_a_meter_that_is_encrypted_can_be_downgraded() -> None:
+    assert "downgraded" not in announce(one(belgium(0)))[BELGIAN]["cmps"]
+
+
+# The gateway itself
+
+
+def gateway(*named: str, topic: str = "smarty", style: Style = Style.DEVICE) -> dict[str, dict[str, Any]]:
+    discovery = Discovery(HomeAssistantConfig(style=style), Topics(topic), 120)
+    return {topic: json.loads(payload) for topic, payload in discovery.messages(discovery.gateway(named))}
+
+
+def test_the_gateway_is_a_device_behind_which_the_meters_are() -> None:
+    (payload,) = gateway().values()
+    meter, *_ = announce(one(belgium(0))).values()
+    assert meter["dev"]["via_device"] == payload["dev"]["ids"][0]
+    assert payload["dev"]["sw"] == payload["o"]["sw"]
+    status = payload["cmps"]["status"]
+    assert (status["dev_cla"], status["pl_on"], status["pl_off"]) == ("connectivity", "online", "offline")
+    assert (status["stat_t"], status["avty"]) == ("smarty/status", [])
+
+
+def test_two_gateways_on_one_broker_are_two_devices_with_two_names() -> None:
+    ((one_topic, one_gateway),), ((other_topic, other),) = (
+        gateway(topic=t).items() for t in ("smarty", "b/p1")
+    )
+    assert one_topic != other_topic
+    assert one_gateway["dev"]["ids"] != other["dev"]["ids"]
+    assert one_gateway["dev"]["name"] != other["dev"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [
+        ({}, "OFF"),
+        ({"outputs": {"mqtt": "ok", "stdout": "ok"}}, "OFF"),
+        ({"outputs": {"mqtt": "ok", "stdout": "closed"}}, "ON"),
+        ({"put_aside": 1}, "ON"),
+        ({"counters_kept": False}, "ON"),
+    ],
+)
+def test_the_gateway_has_a_problem_when_an_output_a_message_or_the_store_has_one(
+    change: dict[str, Any], state: str
+) -> None:
+    ((_, payload),) = gateway().items()
+    found = {"version": "1", "put_aside": 0, "counters_kept": True, "outputs": {"mqtt": "ok"}} | change
+    assert render(payload["cmps"]["health"]["val_tpl"], found) == state
+    assert payload["cmps"]["health"]["json_attr_t"] == "smarty/health"
+
+
+def test_a_named_meter_has_its_problem_on_the_gateway_from_the_start_with_an_id_of_topic_and_name() -> None:
+    ((_, payload),) = gateway("the house").items()
+    meter = payload["cmps"]["the_house_meter"]
+    assert meter["unique_id"] == "smarty_smarty_the_house_meter"
+    assert (meter["name"], meter["dev_cla"]) == ("Meter the house", "problem")
+    assert meter["stat_t"] == "smarty/the_house/availability"
+    assert (meter["pl_on"], meter["pl_off"]) == ("offline", "online")
+    assert meter["json_attr_t"] == "smarty/the_house/health"
+
+
+def test_the_gateway_follows_the_rules_for_devices_and_entities_in_both_styles() -> None:
+    ((topic, payload),) = gateway("house", "barn").items()
+    assert payload.keys() <= SHARED_KEYS
+    for component in payload["cmps"].values():
+        assert component.keys() <= PLATFORM_KEYS[component["p"]]
+        assert component["ent_cat"] == "diagnostic"
+    # A sensor first: its device is there before a meter, whose entities are mostly sensors, refers to it.
+    assert next(iter(payload["cmps"].values()))["p"] == "sensor"
+    singles = gateway("house", "barn", style=Style.ENTITY)
+    assert singles.keys() == {
+        f"homeassistant/{component['p']}/{topic.split('/')[2]}/{key}/config"
+        for key, component in payload["cmps"].items()
+    }
+
+
+# Names and models
+
+
+@pytest.mark.parametrize(
+    ("stream", "maker", "model", "serial"),
+    [
+        (luxembourg(0), "Sagemcom", "253000001_D", "SAG1030700012345"),
+        (belgium(0), "Sagemcom", "253000003_A", "1SAG1100000001"),
+        (dutch_22(), "Iskraemeco", "2ME382-1003", "E0003000000000001"),
+        (telegram("FLU5\\253000009_A", "1-0:1.8.1(1*kWh)"), "Fluvius", "253000009_A", None),
+        (telegram("KFM5KAIFA-METER", "1-0:1.8.1(1*kWh)"), "Kaifa", "KAIFA-METER", None),
+        (telegram("Lux5\\253000001_D", "1-0:1.8.0(1*kWh)"), None, "253000001_D", None),
+        (telegram("NWA-WARMTELINK", "1-0:1.8.0(1*kWh)"), None, "NWA-WARMTELINK", None),
+        (telegram("EST5\\\x01", "1-0:1.8.0(1*kWh)"), None, "\\x01", None),
+    ],
+)
+def test_manufacturer_model_and_serial_number_are_those_that_the_meter_sends(
+    stream: bytes, maker: str | None, model: str, serial: str | None
+) -> None:
+    device = next(iter(announce(one(stream)).values()))["dev"]
+    assert (device.get("mf"), device["mdl"], device.get("sn")) == (maker, model, serial)
+
+
+def test_an_mbus_device_has_the_manufacturer_of_its_serial_number() -> None:
+    found = announce(one(belgium(0)))["homeassistant/device/smarty_7FLO2119000001/config"]["dev"]
+    assert (found["mf"], found["sn"]) == ("Flonidan", "7FLO2119000001")
+
+
+def test_the_main_entity_of_an_mbus_device_is_called_as_the_device() -> None:
+    for _, _, key, component in COMPONENTS:
+        assert (component["name"] is None) is (key == "value")
+
+
+def test_names_are_written_as_sentences() -> None:
+    for _, _, key, component in COMPONENTS:
+        words = (component["name"] or "Gas").split()
+        assert words[0][0].isupper(), key
+        assert all(
+            word.islower() or word.isdigit() or re.fullmatch("[LQ][1-4]|P1", word) for word in words[1:]
+        )
 
 
 def test_a_long_message_is_cut_to_what_a_state_holds() -> None:
@@ -321,42 +560,64 @@ def test_unique_ids_are_unique_over_meters_and_mbus_devices() -> None:
 
 def test_names_of_entities_are_unique_in_a_device_and_do_not_begin_with_its_name() -> None:
     for name, _, _, payload in DEVICES:
-        names = Counter(component["name"] for component in payload["cmps"].values())
+        names = Counter((component["p"], component["name"]) for component in payload["cmps"].values())
         assert max(names.values()) == 1, (name, names)
     for name, payload, key, component in COMPONENTS:
-        assert not component["name"].startswith(payload["dev"]["name"]), (name, key)
+        assert not (component["name"] or "").startswith(payload["dev"]["name"]), (name, key)
 
 
-@pytest.mark.parametrize("meter", ["Power", "Active power", "Voltage L1", "A", "Meter", "Grid", "R"])
+@pytest.mark.parametrize("meter", ["Power", "Energy import", "Voltage L1", "A", "Meter", "Peak", "R"])
 def test_a_meter_that_is_named_as_an_entity_begins_is_told_apart(meter: str) -> None:
     for style in Style:
         for payload in announce(one(luxembourg(0), meter), style).values():
             for component in payload["cmps"].values() if style is Style.DEVICE else [payload]:
-                assert not component["name"].startswith(payload["dev"]["name"])
+                assert not (component["name"] or "").startswith(payload["dev"]["name"])
                 assert payload["dev"]["name"].startswith(meter)
 
 
-def test_a_value_expires_but_for_what_is_read_once_a_day() -> None:
+def test_what_is_measured_expires_but_for_what_is_read_once_a_day() -> None:
     for _, payload, key, component in COMPONENTS:
-        assert component.get("exp_aft") == (None if "via_device" in payload["dev"] else 120), key
+        is_state = "stat_t" not in component and "/mbus/" not in payload["stat_t"]
+        expires = is_state and "stat_cla" in component
+        assert component.get("exp_aft") == (120 if expires else None), key
 
 
-def test_diagnostics_are_marked_and_noise_is_off() -> None:
-    ((_, payload), *_) = announce(encrypted()).items()
-    cmps = payload["cmps"]
-    shown = {"energy_import", "power_import", "voltage_l1", "current_l1"}
-    diagnostic = {"voltage_sags_l1", "power_failures", "breaker_state", "security", "p1_version", "message"}
-    noise = {"header", "p1_version", "frame_counter", "received", "timestamp", "logical_device_name"}
-    assert not any("ent_cat" in cmps[key] or "en" in cmps[key] for key in shown)
-    assert all(cmps[key]["ent_cat"] == "diagnostic" for key in diagnostic)
-    assert all(cmps[key]["en"] is False for key in noise & cmps.keys())
-    assert all(key in noise or component.get("en", True) for key, component in cmps.items())
+def test_a_household_sees_at_first_what_it_needs() -> None:
+    ((_, payload), (_, gas)) = announce(encrypted()).items()
+    on = {key for key, component in payload["cmps"].items() if component.get("en", True)}
+    assert on == {
+        "energy_import", "energy_export", "power_import", "power_export", "power_net",
+        "voltage_l1", "voltage_l2", "voltage_l3", "current_l1", "current_l2", "current_l3",
+        "breaker_state", "security", "received", "rejected", "rejected_frames", "downgraded",
+    }  # fmt: skip
+    main = {key for key in on if "ent_cat" not in payload["cmps"][key]}
+    assert main == {"energy_import", "energy_export", "power_import", "power_export", "power_net"}
+    assert [key for key, component in gas["cmps"].items() if component.get("en", True)] == ["value"]
+    belgian = announce(one(belgium(0)))[BELGIAN]["cmps"]
+    peaks = {"demand_import", "peak_demand_month", "peak_demand_average", "tariff"}
+    assert not [key for key in peaks if "en" in belgian[key] or "ent_cat" in belgian[key]]
 
 
-def test_numbers_have_a_precision_for_people() -> None:
+def test_numbers_have_as_many_digits_as_people_read() -> None:
     for name, _, key, component in COMPONENTS:
-        if component.get("unit_of_meas") is not None:
-            assert 0 <= component["sug_dsp_prc"] <= 3, (name, key)
+        unit = component.get("unit_of_meas")
+        if unit in ("kWh", "kW", "kvar", "kVA", "V", "A", "Hz", "m³"):
+            shown = component.get("sug_dsp_prc", DEFAULT_PRECISION.get((component.get("dev_cla"), unit), 3))
+            assert 0 <= shown <= 3, (name, key)
+
+
+def test_every_field_of_a_telegram_has_an_entity_or_is_a_list() -> None:
+    shown = {entity.key for entity in METER}
+    assert BY_NAME.keys() - shown == NO_STATE
+    assert {entity.unit for entity in METER if entity.key == "peak_demand_month"} == {"kW"}
+
+
+def test_limits_of_the_meter_have_the_class_of_their_unit() -> None:
+    classes = {"A": "current", "kW": "power", "kVA": "apparent_power"}
+    limits = [entity for entity in METER if "threshold" in entity.key]
+    assert len(limits) >= 6
+    for entity in limits:
+        assert entity.sort.device_class == classes[str(entity.unit)]
 
 
 def test_tariffs_are_called_by_their_number_and_not_by_what_they_may_mean() -> None:
@@ -396,11 +657,17 @@ def test_the_energy_dashboard_finds_import_export_gas_and_power(reading: Reading
 
 
 def test_entities_are_there_only_for_what_is_sent() -> None:
+    made_of = {"power_net": "power_import", "peak_demand_average": "peak_demand_history"}
     for name, reading in READINGS:
         payload = next(iter(announce(reading).values()))
         state = state_of(reading, payload["stat_t"])
-        for key in payload["cmps"]:
-            assert key.removesuffix("_timestamp") in state or key in state, (name, key)
+        for key, component in payload["cmps"].items():
+            if "stat_t" not in component:
+                field = made_of.get(key, key)
+                assert field.removesuffix("_timestamp") in state or field in state, (name, key)
+
+
+BELGIAN: Final = "homeassistant/device/smarty_1SAG1100000001/config"
 
 
 def configs(meter: MeterTopics, now: float) -> dict[str, Any]:
@@ -471,15 +738,32 @@ def test_style_entity_has_a_payload_for_each_entity_with_all_it_needs() -> None:
         devices = announce(reading)
         entities = announce(reading, Style.ENTITY)
         wanted = {
-            f"homeassistant/sensor/{topic.split('/')[2]}/{object_id(key)}/config"
+            f"homeassistant/{component['p']}/{topic.split('/')[2]}/{object_id(key)}/config"
             for topic, payload in devices.items()
-            for key in payload["cmps"]
+            for key, component in payload["cmps"].items()
         }
         assert entities.keys() == wanted, name
         for topic, payload in entities.items():
-            assert re.fullmatch(r"homeassistant/sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
-            assert payload.keys() <= (SHARED_KEYS | SENSOR_KEYS) - {"cmps", "p"}, topic
+            found = re.fullmatch(
+                r"homeassistant/((?:binary_)?sensor)/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic
+            )
+            assert found, topic
+            assert payload.keys() <= (SHARED_KEYS | PLATFORM_KEYS[found[1]]) - {"cmps", "p"}, topic
             assert {"dev", "stat_t", "unique_id", "val_tpl", "name", "avty"} <= payload.keys()
+
+
+def test_domoticz_reads_numbers_and_words() -> None:
+    # Domoticz (MQTTAutoDiscover.cpp, CleanValueTemplate) drops braces and quotes, cuts at the first bar, and
+    # takes what stands in front of `[value_json` for a table of words.
+    numbers = [entity for entity in METER if entity.sort.state_class and not entity.needs]
+    assert len(numbers) > 60
+    for entity in [*numbers, *(entity for entity in METER if entity.sort.words)]:
+        if entity.key != "peak_demand_month":
+            cleaned = re.sub("[{}']", "", entity.template).split("|")[0].strip()
+            table, _, field = cleaned.rpartition("[")
+            assert field == f"value_json.{entity.key}"
+            words = dict(pair.split(":") for pair in table.split(",") if pair)
+            assert words == {str(number): word for number, word in entity.sort.words.items()}
 
 
 def test_both_styles_say_the_same_of_an_entity() -> None:

@@ -226,3 +226,16 @@ def test_a_state_that_a_new_connection_asks_for_does_not_wait_for_a_telegram_tha
     meter.reset()
     meter.take(reading(1), 3)
     assert len(due(meter, 3, "state")) == 1
+
+
+def test_what_is_sent_again_in_time_expires_and_the_rest_stays() -> None:
+    meter = topics(interval=60, values=True)
+    for second in range(0, 3000, 1000):
+        meter.take(reading(), second)
+    assert meter.expiry_of("smarty/house/state") == 3000  # as long as the meter counts as there
+    assert meter.expiry_of("smarty/house/power_import") == 3000
+    assert meter.expiry_of("smarty/house/health") == 180
+    for topic in ("smarty/house/availability", "smarty/house/mbus/7FLO2119000001", CONFIG):
+        assert meter.expiry_of(topic) is None
+    assert topics(interval=0).expiry_of("smarty/house/state") == 120
+    assert topics(interval=60).expiry_of("smarty/house/state") == 240

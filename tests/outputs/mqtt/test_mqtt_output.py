@@ -8,13 +8,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
 
+from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.state.store import Store
-from tests.support.brokers import Broker, Subscriber, retained
+from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.commands import smarty_gateway
 from tests.support.mqtt_runs import (
     CONFIG,
     GAS_CONFIG,
+    GATEWAY_CONFIG,
     configure,
     house,
     is_number,
@@ -24,7 +28,7 @@ from tests.support.mqtt_runs import (
     without_repeats,
 )
 from tests.support.running import wait_until
-from vectors.building_blocks import belgium, netherlands
+from vectors.building_blocks import belgium, hex_text, netherlands, telegram
 
 # What arrives
 
@@ -64,6 +68,7 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(broker: Bro
             "smarty/house/mbus/8SAG1234567890",
             CONFIG,
             GAS_CONFIG,
+            GATEWAY_CONFIG,
             "homeassistant/device/smarty_8SAG1234567890/config",
         }
         assert home.running.stop() == 0
@@ -78,6 +83,23 @@ def test_a_gateway_that_is_killed_is_offline_by_its_last_will(broker: Broker, tm
         home.running.stop(signal.SIGKILL)
         listener.wait_for_payload("smarty/status", b"offline")
         assert retained(broker)["smarty/status"] == b"offline"
+
+
+def test_after_a_crash_no_meter_is_believed_to_be_there(broker: Broker, tmp_path: Path) -> None:
+    configure(tmp_path, broker)
+    with house(tmp_path) as home:
+        home.send()
+        with Subscriber(broker) as listener:
+            listener.wait_for_payload("smarty/house/availability", b"online")
+        home.running.stop(signal.SIGKILL)
+    with Subscriber(broker, "smarty/status") as listener:
+        listener.wait_for_payload("smarty/status", b"offline")
+    place = len(broker.log())
+    with Subscriber(broker) as listener, house(tmp_path):
+        listener.wait_for_payload("smarty/status", b"online")
+        assert listener.last("smarty/house/availability") == b"offline"
+    first, second = broker.received(place)[:2]
+    assert (first, second) == ("smarty/house/availability", "smarty/status")
 
 
 def test_single_values_have_topics_of_their_own(broker: Broker, tmp_path: Path) -> None:
@@ -173,6 +195,44 @@ def test_mqtt_5_carries_the_same(broker: Broker, tmp_path: Path, style: str) -> 
         assert home.running.stop() == 0
         listener.wait_for_payload("smarty/status", b"offline")
     assert not home.running.says("does not accept")
+
+
+@needs_mosquitto
+@pytest.mark.parametrize(("version", "expires"), [("5", True), ("3.1.1", False)])
+def test_with_mqtt_5_what_is_sent_again_does_not_outlive_the_gateway(
+    tmp_path: Path, version: str, *, expires: bool
+) -> None:
+    seen: dict[str, int | None] = {}
+    client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+
+    @client.connect_callback()
+    def connected(*_: object) -> None:
+        client.subscribe("#", qos=1)
+
+    @client.message_callback()
+    def received(_client: Client, _data: object, message: MQTTMessage) -> None:
+        seen[message.topic] = getattr(message.properties, "MessageExpiryInterval", None)
+
+    with (
+        Broker(tmp_path, options=("max_queued_messages 1000",)) as broker,
+        mqtt_output(
+            tmp_path, broker.url, more=f"version: '{version}', values: true, home_assistant: true"
+        ) as output,
+    ):
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        output.report({"house": Health(1)}, GatewayHealth(counters_kept=True, outputs={}))
+        output.publish(reading_of(belgium(0)))
+        try:
+            wait_until(lambda: {CONFIG, "smarty/house/health", "smarty/health"} <= seen.keys(), "messages")
+        finally:
+            client.loop_stop()
+            client.disconnect()
+    limited = {topic for topic, seconds in seen.items() if seconds is not None}
+    stays = {"smarty/status", "smarty/house/availability", "smarty/house/mbus/7FLO2119000001", CONFIG}
+    assert not limited & stays
+    assert ({"smarty/house/state", "smarty/house/health", "smarty/health"} <= limited) is expires
+    assert bool(limited) is expires
 
 
 # The broker comes and goes
@@ -340,11 +400,100 @@ def test_a_change_of_style_empties_the_topics_of_the_other(broker: Broker, tmp_p
         with Subscriber(broker) as listener, house(tmp_path) as home:
             home.send()
             listener.wait_for(here)
-            if style != "device" or gone in retained(broker):
+            if any(m.topic == gone and m.is_retained for m in listener.messages):
                 listener.wait_for_payload(gone, b"")
+                # Home Assistant empties the topics of what it removes a moment later, too.
+                (new,) = (m for m in listener.of(here) if not m.is_retained)
+                assert new.time - listener.of(gone)[-1].time > 0.9
             assert home.running.stop() == 0
         kinds = {topic.split("/")[1] for topic in retained(broker, "homeassistant/#")}
-        assert kinds == {here.split("/")[1]}
+        assert kinds == ({"device"} if style == "device" else {"sensor", "binary_sensor"})
+
+
+def test_an_entity_that_is_not_announced_any_more_vanishes(broker: Broker, tmp_path: Path) -> None:
+    former = "homeassistant/sensor/smarty_1SAG1100000001/former_key/config"
+    configure(tmp_path, broker, "home_assistant: {style: entity}")
+    with house(tmp_path) as home:
+        home.send()
+        home.running.stop()
+    with (
+        closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection,
+        connection,
+    ):
+        connection.execute("INSERT INTO published VALUES (?, 'house')", (former,))
+    with Subscriber(broker) as listener, house(tmp_path) as home:
+        home.send()
+        listener.wait_for_payload(former, b"")
+
+
+def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
+    broker: Broker, tmp_path: Path
+) -> None:
+    configure(tmp_path, broker, "home_assistant: true")
+    with house(tmp_path) as home:
+        home.send()
+        home.running.stop()
+    # That version announced meters, but not the gateway.
+    with (
+        closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection,
+        connection,
+    ):
+        connection.execute("DELETE FROM published WHERE topic = ?", (GATEWAY_CONFIG,))
+    with Subscriber(broker) as listener:
+        for _ in range(2):
+            with house(tmp_path) as home:
+                listener.wait_for_payload("smarty/status", b"online")
+                home.send()
+                listener.wait_for(CONFIG, lambda m: not m.is_retained and m.payload)
+                home.running.stop()
+        emptied = [m.topic for m in listener.messages if not m.payload]
+        assert sorted(emptied) == sorted(
+            {CONFIG, GAS_CONFIG, GAS_CONFIG.replace("7FLO2119000001", "8SAG1234567890")}
+        )
+        assert json.loads(listener.last(CONFIG) or b"")["cmps"]
+
+
+def test_the_gateway_is_announced_before_the_meters_that_are_behind_it(
+    broker: Broker, tmp_path: Path
+) -> None:
+    configure(tmp_path, broker, "home_assistant: true")
+    with Subscriber(broker, "homeassistant/#") as listener, house(tmp_path) as home:
+        listener.wait_for(GATEWAY_CONFIG)
+        home.send()
+        listener.wait_for(CONFIG)
+        assert listener.messages[0].topic == GATEWAY_CONFIG
+        assert listener.messages[0].json["cmps"]["house_meter"]["stat_t"] == "smarty/house/availability"
+        listener.publish("homeassistant/status", b"online")
+        listener.wait_for(GATEWAY_CONFIG, count=2)
+        listener.wait_for(CONFIG, count=2)
+        configs = [m.topic for m in listener.messages if m.topic.endswith("/config")]
+        assert configs.index(GATEWAY_CONFIG, 1) < configs.index(CONFIG, configs.index(CONFIG) + 1)
+
+
+def test_no_meter_takes_the_device_of_the_gateway(broker: Broker, tmp_path: Path) -> None:
+    own = belgium(0).replace(hex_text("1SAG1100000001").encode(), hex_text("Smarty").encode())
+    (tmp_path / "own.bin").write_bytes(telegram(*own_lines(own)))
+    (tmp_path / "gateway.yaml").write_text(
+        "meters: [{name: house, source: own.bin}]\n"
+        f"outputs: {{mqtt: {{url: '{broker.url}', home_assistant: true}}}}\n",
+        "utf-8",
+    )
+    with Subscriber(broker) as listener:
+        done = smarty_gateway("run", "--state", tmp_path / "state", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert listener.wait_for("smarty/house/state")[0].json["meter_id"] == "Smarty"
+        listener.wait_for(GAS_CONFIG)
+    devices = {
+        topic: json.loads(p)["dev"]["name"] for topic, p in retained(broker, "homeassistant/#").items()
+    }
+    assert devices[GATEWAY_CONFIG] == "smarty-gateway"
+    assert "house" not in devices.values()
+
+
+def own_lines(text: bytes) -> list[str]:
+    """Return the header and the lines of a telegram, to write it with another CRC."""
+    header, _, *lines = text.decode("ascii").split("\r\n")
+    return [header[1:], *lines[:-2]]
 
 
 def test_an_interrupted_change_of_style_is_done_at_the_next_start(broker: Broker, tmp_path: Path) -> None:
@@ -377,7 +526,7 @@ def test_forget_empties_everything_the_broker_holds_of_a_meter(broker: Broker, t
     arguments = ("forget", "house", "--state", tmp_path / "state/smarty-gateway")
     done = smarty_gateway(*arguments, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert set(retained(broker)) == {"smarty/status", "smarty/health"}
+    assert set(retained(broker)) == {"smarty/status", "smarty/health", GATEWAY_CONFIG}
     again = smarty_gateway(*arguments, folder=tmp_path)
     assert again.returncode != 0
     assert b"nothing is stored of a meter named house" in again.stderr

@@ -19,7 +19,7 @@ from smarty_gateway.simulator.ports import PtyPort
 from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.mqtt_runs import CONFIG, configure, house, is_number, mqtt_output, reading_of, second_of
 from tests.support.running import Running, wait_until
-from vectors.building_blocks import belgium, hex_text, telegram
+from vectors.building_blocks import belgium, hex_text, luxembourg, telegram
 
 REFUSED_TOO = ("telegram", "health", "power_import", "availability")
 PASSWORD = "pass"  # noqa: S105 - of a throw-away broker
@@ -174,6 +174,57 @@ def test_what_an_earlier_run_has_put_aside_is_tried_alone_and_taken_again(
     assert caplog.text.count("accepts messages to smarty/house/state again") == 1
 
 
+# Announcements that are too large
+
+
+@needs_mosquitto
+@pytest.mark.usefixtures("quick_search")
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+@pytest.mark.parametrize("limit", [2000, 10240])
+def test_a_device_that_is_too_large_to_announce_is_announced_by_its_entities(
+    tmp_path: Path, version: str, limit: int
+) -> None:
+    device = "homeassistant/device/smarty_SAG1030700012345/config"
+    entity = "homeassistant/{}/smarty_SAG1030700012345/{}/config"
+    more = f"version: '{version}', interval: 0, home_assistant: true"
+    with (
+        Broker(tmp_path, options=(f"max_packet_size {limit}",)) as broker,
+        Subscriber(broker) as listener,
+        mqtt_output(tmp_path, broker.url, more=more) as output,
+    ):
+        output.publish(reading_of(luxembourg(0)))
+        # States need not wait for that.
+        listener.wait_for("smarty/house/state")
+        for platform, key in (("sensor", "energy_import"), ("binary_sensor", "rejected")):
+            found = listener.wait_for(entity.format(platform, key))[0].json
+            assert found["dev"]["ids"] == ["smarty_SAG1030700012345"]
+        output.publish(reading_of(luxembourg(1)))
+        listener.wait_for("smarty/house/state", is_number(1))
+        wait_until(lambda: output.refused.topics == 0, "nothing that is not announced")
+        assert device not in retained(broker, "homeassistant/#")
+
+
+@needs_mosquitto
+def test_a_device_that_fits_again_is_announced_whole(tmp_path: Path) -> None:
+    device = "homeassistant/device/smarty_SAG1030700012345/config"
+    entity = "homeassistant/sensor/smarty_SAG1030700012345/energy_import/config"
+    more = "version: '5', interval: 0, home_assistant: true"
+    for limit, wanted, gone in ((5000, entity, device), (50_000, device, entity)):
+        folder = tmp_path / str(limit)
+        folder.mkdir()
+        with (
+            Broker(folder, options=(f"max_packet_size {limit}",)) as broker,
+            Subscriber(broker) as listener,
+            mqtt_output(tmp_path, broker.url, more=more) as output,
+        ):
+            output.publish(reading_of(luxembourg(0)))
+            listener.wait_for(wanted)
+            wait_until(lambda: not output.is_busy, "an idle output")
+            assert not any(message.payload for message in listener.of(gone))
+            assert wanted in retained(broker)
+    assert listener.last(entity) == b""
+
+
 # MQTT 5: a broker that says what it wants
 
 
@@ -195,10 +246,10 @@ def test_what_is_longer_than_the_broker_says_is_named_and_never_sent(
         listener.wait_for("smarty/house/state", is_number(4))
         listener.wait_for("smarty/evil/availability")
         wait_until(lambda: not output.is_busy, "an idle output")
-        assert output.refused.topics == 3  # with the announcement of the house
-        assert output.refused.dropped >= 6
+        assert output.refused.topics == 2
+        assert output.refused.dropped >= 5
     assert rows(tmp_path) == []
-    for topic in ("smarty/evil/state", "smarty/evil/telegram", CONFIG):
+    for topic in ("smarty/evil/state", "smarty/evil/telegram"):
         (line,) = [r.message for r in caplog.records if f"the message to {topic} " in r.message]
         assert "accepts at most 2000: it is not sent" in line
     assert small.log().count("as smarty-") == 1  # one connection
