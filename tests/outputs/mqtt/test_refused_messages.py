@@ -437,3 +437,16 @@ def test_what_the_configuration_names_never_waits_because_others_make_the_broker
     refused.note_connected(now)
     assert refused.verdict("house/state", 1000, now) is Verdict.SEND
     assert refused.verdict("evil99/state", 1000, now) is Verdict.WAIT
+
+
+def test_what_smaller_messages_replace_is_not_counted_as_put_aside() -> None:
+    messages = RefusedMessages({"big": 500}, lambda *_: None)
+    messages.note_connected(0.0)
+    assert messages.topics == 1
+    assert not messages.is_replaced("big", 499)
+    assert messages.topics == 1
+    assert messages.is_replaced("big", 500)
+    assert messages.topics == 0
+    messages.note_connected(1.0, max_packet_size=100)
+    assert messages.is_replaced("other", 101)
+    assert not messages.is_replaced("small", 100)
