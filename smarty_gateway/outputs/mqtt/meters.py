@@ -58,6 +58,8 @@ class Meters:
             self._discovery = Discovery(mqtt.home_assistant, self._topics, expires_after(mqtt.interval))
         self._gateway = None if self._discovery is None else Announcements(self._discovery)
         self._gateway_from = float("-inf")
+        self._is_swapping = False  # announcements wait until former ones are gone
+        self._swap_until = float("-inf")
         self._interval, self._values = mqtt.interval, mqtt.values
         self._store = store
         self._saved_devices = store.devices()
@@ -112,10 +114,12 @@ class Meters:
 
     def _is_published(self, topic: str, name: str) -> bool:
         """True if this configuration publishes a topic of this owner, as far as is known before readings."""
-        if self._device_of(topic) is not None:
-            return True
+        device = self._device_of(topic)
         if name == GATEWAY:
-            return topic in (self._topics.status, self._topics.health)
+            is_announced = self._discovery is not None and device == self._discovery.gateway_id
+            return is_announced or topic in (self._topics.status, self._topics.health)
+        if device is not None:
+            return True
         return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
 
     def _device_of(self, topic: str) -> str | None:
@@ -147,8 +151,8 @@ class Meters:
 
     @property
     def has_work(self) -> bool:
-        """True if there is a reading whose messages are not queued yet."""
-        return bool(self._touched)
+        """True if there is a reading whose messages are not queued yet, announcements included."""
+        return bool(self._touched) or self._is_swapping
 
     def next_due(self, now: float) -> float:
         """Return after how many seconds there is something to do, a second at most."""
@@ -165,7 +169,7 @@ class Meters:
         for name, meter in self._meters.items():
             meter.reset()
             if retired:
-                meter.hold(now)  # what takes the place of a device comes after the device is gone
+                meter.hold(self._swap(now))  # what takes the place of a device comes after it is gone
             availability = meter.availability(now)
             self.retained.note(name, [availability[0]])
             sender.put(*availability, Rank.FIRST)
@@ -183,6 +187,7 @@ class Meters:
 
     def finish(self) -> None:
         """Make what is newest due, whatever the interval: the gateway stops."""
+        self._gateway_from = float("-inf")
         for meter in self._meters.values():
             meter.finish()
         self._touched.update(self._meters)
@@ -202,6 +207,7 @@ class Meters:
             self._touched.update(self._meters)
         while self._alarms and self._alarms[0][0] <= now:
             self._touched.add(heapq.heappop(self._alarms)[1])
+        self._is_swapping = now < self._swap_until
         self._announce_gateway(sender, now)
         for name in self._touched:
             if name in self._meters:
@@ -230,6 +236,11 @@ class Meters:
             with suppress(sqlite3.Error):  # a full disk is reported elsewhere
                 self._store.write_devices(devices)
 
+    def _swap(self, now: float) -> float:
+        """Return the time at which former announcements were removed, whose successors are still to come."""
+        self._is_swapping, self._swap_until = True, now + SWAP_PAUSE + _ROUND_EVERY
+        return now
+
     def _announce_gateway(self, sender: Sender, now: float) -> None:
         """Announce the gateway itself, before the meters that refer to it."""
         discovery, gateway = self._discovery, self._gateway
@@ -237,7 +248,7 @@ class Meters:
             return
         messages = gateway.due("gateway", lambda: [discovery.gateway(self._names)], sender.is_replaced)
         if self._remove_former(sender, GATEWAY, messages, Rank.FIRST):
-            self._gateway_from = now + SWAP_PAUSE
+            self._gateway_from = self._swap(now) + SWAP_PAUSE
             gateway.reset()
             return
         self.retained.note(GATEWAY, [topic for topic, _ in messages])
@@ -301,7 +312,7 @@ class Meters:
         ]
         unsure = list(meter.unsure(now))
         if self._remove_former(sender, meter.meter, messages, self._rank(meter, Rank.FIRST)):
-            meter.announce_later(now)
+            meter.announce_later(self._swap(now))
             messages = [message for message in messages if self._is_state(message[0])]
         self.retained.note(meter.meter, [topic for topic, _ in (*messages, *unsure)])
         for topic, payload in messages:
@@ -369,4 +380,4 @@ class Meters:
             for topic in (*left, self._topics.of(meter.meter, "state")):
                 sender.discard(topic)
             self._empty(sender, left, self._rank(meter, Rank.FIRST))
-            meter.hold(now)
+            meter.hold(self._swap(now))

@@ -330,6 +330,8 @@ def test_templates_yield_the_value_and_none_where_the_field_is_missing() -> None
         value = state.get(field)
         if isinstance(value, dict):
             value = value["timestamp" if key.endswith("_timestamp") else "value"]
+        if component.get("dev_cla") == "timestamp" and len(str(value)) == len("2026-01-30T10:21:22"):
+            value = "None"  # Home Assistant refuses a time without an offset
         if value is not None and component.get("dev_cla") != "enum":
             assert render(component["val_tpl"], state) == str(value)[:255], (name, key)
 

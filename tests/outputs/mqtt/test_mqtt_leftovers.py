@@ -174,7 +174,15 @@ class Hours:
     def _sender(self) -> Any:  # noqa: ANN401 - has what Meters needs of a sender
         return self
 
-    def put(self, topic: str, payload: bytes, _rank: Rank, done: Callable[[], None] | None = None) -> None:
+    def put(
+        self,
+        topic: str,
+        payload: bytes,
+        _rank: Rank,
+        done: Callable[[], None] | None = None,
+        *,
+        expiry: int | None = None,  # noqa: ARG002 - this broker keeps everything
+    ) -> None:
         """Take a message as a broker does."""
         self.sent.append((self.now, topic, payload))
         self.held[topic] = payload
@@ -185,6 +193,10 @@ class Hours:
 
     def discard(self, topic: str) -> None:
         """Nothing waits."""
+
+    def is_replaced(self, *_: object) -> bool:
+        """False: no message is too large."""
+        return False
 
     def restart(self) -> None:
         """Stop cleanly and start again."""

@@ -433,12 +433,8 @@ def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
     with house(tmp_path) as home:
         home.send()
         home.running.stop()
-    # That version announced meters, but not the gateway.
-    with (
-        closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection,
-        connection,
-    ):
-        connection.execute("DELETE FROM published WHERE topic = ?", (GATEWAY_CONFIG,))
+    with closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection:
+        connection.executescript("DROP TABLE unnamed; DROP TABLE devices; PRAGMA user_version = 2")
     with Subscriber(broker) as listener:
         for _ in range(2):
             with house(tmp_path) as home:
@@ -448,7 +444,7 @@ def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
                 home.running.stop()
         emptied = [m.topic for m in listener.messages if not m.payload]
         assert sorted(emptied) == sorted(
-            {CONFIG, GAS_CONFIG, GAS_CONFIG.replace("7FLO2119000001", "8SAG1234567890")}
+            {CONFIG, GATEWAY_CONFIG, GAS_CONFIG, GAS_CONFIG.replace("7FLO2119000001", "8SAG1234567890")}
         )
         assert json.loads(listener.last(CONFIG) or b"")["cmps"]
 
@@ -487,7 +483,7 @@ def test_no_meter_takes_the_device_of_the_gateway(broker: Broker, tmp_path: Path
         topic: json.loads(p)["dev"]["name"] for topic, p in retained(broker, "homeassistant/#").items()
     }
     assert devices[GATEWAY_CONFIG] == "smarty-gateway"
-    assert "house" not in devices.values()
+    assert devices["homeassistant/device/smarty_smarty_house/config"] == "house"
 
 
 def own_lines(text: bytes) -> list[str]:
