@@ -123,12 +123,6 @@ class Meters:
 
         The availability of all meters comes first, because the broker may hold one from before a crash.
         """
-        if self._discovery is not None and not self.retained.of(GATEWAY):
-            # They are from 0.1, where a state was a number that has words now: Home Assistant fails to update
-            # such an entity. One that is removed and comes back keeps its entity id and its history.
-            self.retained.retire(filter(self._discovery.device_of, self.retained.topics))
-            for meter in self._meters.values():
-                meter.hold(now)
         self._empty(sender, self.retained.retired, Rank.FIRST)
         for name, meter in self._meters.items():
             meter.reset()

@@ -111,10 +111,10 @@ class Publications:
             # A moment later, and not all gateways at once: Home Assistant is busy when it starts.
             self._announce_at = time.monotonic() + random.uniform(0.2, 2.0)  # noqa: S311
 
-    def reset(self, sender: Sender, now: float) -> None:
+    def reset(self, sender: Sender) -> None:
         """Send everything that is retained again: there is a new connection."""
         self._gateway_sent = None
-        self.meters.reset(sender, now)
+        self.meters.reset(sender, time.monotonic())
 
     def queue_due(self, sender: Sender, now: float) -> None:
         """Queue the retained messages that are due."""

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from smarty_gateway.config.values import TAKEN_NAMES
 from smarty_gateway.state.store import Store
 
 #: Owns what must be emptied, until the broker has acknowledged that.
 NOBODY: Final = ""
-#: Owns what announces the gateway itself; no meter is called so in a topic.
-GATEWAY: Final = "/"
+#: Owns the topics of the gateway itself; no meter has this name.
+GATEWAY: Final = TAKEN_NAMES[0]
 
 
 class RetainedTopics:

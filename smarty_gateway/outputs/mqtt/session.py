@@ -131,7 +131,7 @@ class Session:
         birth_topic = self._publications.meters.birth_topic
         if birth_topic is not None:
             self._connection.subscribe(birth_topic)
-        self._publications.reset(sender, time.monotonic())
+        self._publications.reset(sender)
         # Behind the availability of all meters.
         sender.put(self._status_topic, b"online", Rank.FIRST)
         self._publications.take_arrivals()

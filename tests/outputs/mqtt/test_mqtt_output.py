@@ -419,33 +419,6 @@ def test_an_entity_that_is_not_announced_any_more_vanishes(broker: Broker, tmp_p
         listener.wait_for_payload(former, b"")
 
 
-def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
-    broker: Broker, tmp_path: Path
-) -> None:
-    configure(tmp_path, broker, "home_assistant: true")
-    with house(tmp_path) as home:
-        home.send()
-        home.running.stop()
-    # That version announced meters, but not the gateway.
-    with (
-        closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection,
-        connection,
-    ):
-        connection.execute("DELETE FROM published WHERE topic = ?", (GATEWAY_CONFIG,))
-    with Subscriber(broker) as listener:
-        for _ in range(2):
-            with house(tmp_path) as home:
-                listener.wait_for_payload("smarty/status", b"online")
-                home.send()
-                listener.wait_for(CONFIG, lambda m: not m.is_retained and m.payload)
-                home.running.stop()
-        emptied = [m.topic for m in listener.messages if not m.payload]
-        assert sorted(emptied) == sorted(
-            {CONFIG, GAS_CONFIG, GAS_CONFIG.replace("7FLO2119000001", "8SAG1234567890")}
-        )
-        assert json.loads(listener.last(CONFIG) or b"")["cmps"]
-
-
 def test_the_gateway_is_announced_before_the_meters_that_are_behind_it(
     broker: Broker, tmp_path: Path
 ) -> None:
