@@ -419,6 +419,7 @@ def test_an_old_name_is_offline_and_goes_when_the_new_one_was_heard(broker: Brok
         with mqtt_output(tmp_path, url, "old") as output:
             output.publish(reading_of(belgium(0), "old"))
             listener.wait_for("smarty/old/health")
+        listener.wait_for_payload("smarty/status", b"offline")  # the last message of that run
         begin = len(listener.messages)
         with mqtt_output(tmp_path, url, "new") as output:
             listener.wait_for_payload("smarty/status", b"online")
