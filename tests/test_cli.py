@@ -110,6 +110,8 @@ def test_a_key_among_the_arguments_is_not_repeated_and_its_place_is_named(
         (("run", "--guek", "0011"), "write it into keys.yaml"),
         (("run", "--password", "0011"), "name that with --mqtt-password-file FILE"),
         (("forget", "house", "--mqtt-password=0011"), "name that with --mqtt-password-file FILE"),
+        (("setup", "--password", "0011"), "name that with --password-file FILE"),
+        (("setup", "--key", "0011"), "name that file with --key-file FILE"),
         (("doctor", "-P", "0011"), "password_file in gateway.yaml"),
     ],
     ids=str,
