@@ -159,6 +159,10 @@ def test_without_a_command_the_help_is_shown_and_the_usage_was_wrong() -> None:
     assert asked.returncode == 0
 
 
+def test_help_about_help_is_the_help() -> None:
+    assert smarty_gateway("help", "help").stdout == smarty_gateway("--help").stdout
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_and_a_command_is_the_help_of_that_command(command: str) -> None:
     assert smarty_gateway("help", command).stdout == smarty_gateway(command, "--help").stdout
