@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not arguments:
             whole_parser().print_help(sys.stderr)
             return ExitStatus.WRONG_USAGE
-        args = _parsed([*arguments[1:2], "--help"] if arguments[0] == "help" else arguments)
+        topic = [word for word in arguments[1:2] if word != "help"]
+        args = _parsed([*topic, "--help"] if arguments[0] == "help" else arguments)
         status = int(_module_of(args.command).execute(args))
         sys.stdout.flush()
     except BrokenPipeError:

@@ -110,6 +110,8 @@ def test_a_key_among_the_arguments_is_not_repeated_and_its_place_is_named(
         (("run", "--guek", "0011"), "write it into keys.yaml"),
         (("run", "--password", "0011"), "name that with --mqtt-password-file FILE"),
         (("forget", "house", "--mqtt-password=0011"), "name that with --mqtt-password-file FILE"),
+        (("setup", "--password", "0011"), "name that with --password-file FILE"),
+        (("setup", "--key", "0011"), "name that file with --key-file FILE"),
         (("doctor", "-P", "0011"), "password_file in gateway.yaml"),
     ],
     ids=str,
@@ -155,6 +157,10 @@ def test_without_a_command_the_help_is_shown_and_the_usage_was_wrong() -> None:
     bare, asked = smarty_gateway(), smarty_gateway("--help")
     assert (bare.returncode, bare.stdout, bare.stderr) == (2, b"", asked.stdout)
     assert asked.returncode == 0
+
+
+def test_help_about_help_is_the_help() -> None:
+    assert smarty_gateway("help", "help").stdout == smarty_gateway("--help").stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -5,6 +5,7 @@ the next `setup` goes on with what is there.
 """
 
 import argparse
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from smarty_gateway.commands.options import Subparsers, seconds
+from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.setup.answers import GATEWAY_FILE, NAME, Answers, Existing
 from smarty_gateway.setup.terminal import LeftError, MissingOptionError, Terminal
@@ -80,9 +82,13 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     from smarty_gateway.setup.steps import Steps  # noqa: PLC0415 - loads paho-mqtt
 
     options = vars(args)
+    for name in ("port", "name", "broker", "user", "ca_file"):
+        if not str(options[name]).isprintable():  # nor is what is no UTF-8
+            raise WrongUsageError(f"--{name.replace('_', '-')}: there are invisible characters in it")
     options["existing"] = options["existing"] and Existing(options["existing"])
     answers = Answers(**{name: options[name] for name in Answers.__dataclass_fields__})
-    is_there = sys.stdin.isatty() and sys.stderr.isatty()
+    # Standard input is None where the parent process closed it.
+    is_there = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     terminal = Terminal(is_there=is_there, takes_defaults=args.yes)
     if not is_there:
         _require_options(answers, takes_defaults=args.yes)
@@ -102,7 +108,7 @@ def _leave() -> None:
 
 def _require_options(answers: Answers, *, takes_defaults: bool) -> None:
     """Raise MissingOptionError that names all options which must be there without a terminal."""
-    exists = (answers.folder / GATEWAY_FILE).exists()
+    exists = os.access(answers.folder / GATEWAY_FILE, os.F_OK)
     missing = [] if takes_defaults else ["--yes"]
     if exists and answers.existing is None:
         missing.append(f"--existing {'|'.join(Existing)}")

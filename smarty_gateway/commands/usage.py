@@ -202,11 +202,12 @@ def _no_option(program: str, name: str, known: Iterable[str]) -> str:
 def _secret_advice(name: str, known: Iterable[str]) -> str | None:
     """Return where a secret belongs, if that is what follows an option."""
     if _KEY_OPTION.match(name):
-        where = " and name that file with --keys FILE" if "--keys" in known else ""
+        option = next((name for name in ("--keys", "--key-file") if name in known), None)
+        where = f" and name that file with {option} FILE" if option else ""
         return f"a key {_WHY_NEVER}; write it into keys.yaml{where}"
     if _PASSWORD_OPTION.match(name):
-        has_option = "--mqtt-password-file" in known
-        where = "--mqtt-password-file FILE" if has_option else "password_file in gateway.yaml"
+        option = next((name for name in ("--mqtt-password-file", "--password-file") if name in known), None)
+        where = f"{option} FILE" if option else "password_file in gateway.yaml"
         return f"a password {_WHY_NEVER}; write it into a file of its own and name that with {where}"
     return None
 

@@ -5,11 +5,15 @@ the caller reads the result back before it replaces a file.
 """
 
 from collections.abc import Container
+from typing import Final
 
 import yaml
 
 from smarty_gateway.protocol.errors import GatewayError, KeyFormatError
 from smarty_gateway.protocol.key_text import system_title_from_text
+
+#: Of texts that end where another line begins.
+_BLOCKS: Final = ("|", ">")
 
 
 class UneditableError(GatewayError):
@@ -35,6 +39,8 @@ def with_key(text: str, name: str, key: str) -> str:
             old = _child(value, "encryption_key") if isinstance(value, yaml.MappingNode) else value
             if isinstance(old, yaml.CollectionNode) and not old.flow_style:
                 raise UneditableError("the key of this meter is a list with a line for each")
+            if isinstance(old, yaml.ScalarNode) and old.style in _BLOCKS:
+                raise UneditableError("the key of this meter begins in the line below its name")
             return f'{text[: old.start_mark.index]}"{key}"{text[old.end_mark.index :]}'
     return _insert(text, keys, f'{_indent(keys)}{name}: "{key}"\n')
 
@@ -107,4 +113,6 @@ def _line_end(text: str, node: yaml.Node) -> int:
     while isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
         # A block ends where the next one begins, behind all comments between them.
         node = node.value[-1][1] if isinstance(node, yaml.MappingNode) else node.value[-1]
+    if isinstance(node, yaml.ScalarNode) and node.style in _BLOCKS:
+        return int(node.end_mark.index)
     return text.find("\n", node.end_mark.index) + 1 or len(text)

@@ -22,14 +22,18 @@ def parse_source(text: str, folder: Path | None = None) -> Address:
     """
     if "://" in text and "@" in text:
         raise AddressError("write it as tcp://HOST:PORT or rfc2217://HOST:PORT, without user and password")
-    return parse_address(text, folder)
+    address = parse_address(text, folder)
+    try:
+        _ = address.identity
+    except RuntimeError:
+        raise AddressError("this path is a loop of symbolic links") from None
+    return address
 
 
 def _read_source(file: YamlFile, node: yaml.Node) -> Address:
     text = read_text(file, node, "a source (a port, tcp://host:port, a file or -)")
     try:
         address = parse_source(text, file.folder)
-        _ = address.identity
     except AddressError as error:
         # The line is enough to find the source, and the text may contain a key.
         message = str(error)
@@ -37,8 +41,6 @@ def _read_source(file: YamlFile, node: yaml.Node) -> Address:
             if message.startswith(repeated):
                 message = f"source{message.removeprefix(repeated)}"
         file.fail(node, message)
-    except RuntimeError:
-        file.fail(node, "this path is a loop of symbolic links")
     return address
 
 

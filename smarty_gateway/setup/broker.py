@@ -1,6 +1,7 @@
 """Finds a broker, and tries user and password on it."""
 
 import os
+import select
 import socket
 import threading
 import time
@@ -19,6 +20,8 @@ _GUESSES: Final = ("localhost", "homeassistant.local")
 _PORT: Final = 1883
 _GUESS_SECONDS: Final = 2.0
 _ANSWER_SECONDS: Final = 10.0
+#: Bytes. A pipe takes as many before anybody reads it.
+PASSWORD_MAX: Final = select.PIPE_BUF
 #: MQTT 5, 3.2.2.2; paho translates the codes of 3.1.1.
 _NOT_LET_IN: Final = (0x86, 0x87)
 

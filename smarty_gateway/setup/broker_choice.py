@@ -9,7 +9,7 @@ from smarty_gateway.config.values import Config, HomeAssistantConfig, MqttConfig
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.setup.answers import PASSWORD_FILE, Answers
-from smarty_gateway.setup.broker import BrokerSearch, lets_nobody_in, try_broker
+from smarty_gateway.setup.broker import PASSWORD_MAX, BrokerSearch, lets_nobody_in, try_broker
 from smarty_gateway.setup.files import FileError, broker_url, write_secret
 from smarty_gateway.setup.terminal import RejectedError, Terminal
 
@@ -144,7 +144,10 @@ def _parse(text: str) -> MqttConfig | None:
 
 def _password_in(path: Path) -> str:
     try:
-        return read_small_file(path).decode().strip("\r\n")
+        data = read_small_file(path)
+        if len(data) > PASSWORD_MAX:
+            raise FileError(f"{path}: this is too long for a password; name a file that holds nothing else")
+        return data.decode().strip("\r\n")
     except UnreadableFileError as error:
         raise FileError(f"{path}: the password cannot be read: {error}") from None
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,42 +46,37 @@ def write_secret(path: Path, text: str, check: Callable[[Path], object] = lambda
     Raises:
         FileError: it cannot be written.
     """
-    _write(path, text, _SECRET_MODE, check)
+    _write(path, text.encode(), _SECRET_MODE, check)
 
 
 def write_public(path: Path, text: str, check: Callable[[Path], object] = lambda _: None) -> None:
-    """Do the same for a file without secrets, which a service reads as another user."""
-    _write(path, text, _PUBLIC_MODE, check)
+    """Do the same for a file without secrets, which a service reads as another user; its mode stays."""
+    _write(path, text.encode(), stat.S_IMODE(path.stat().st_mode) if path.exists() else _PUBLIC_MODE, check)
 
 
 def keep_backup(path: Path) -> Path:
     """Keep the present content of a file under another name, and return that name."""
     number = 1
-    while True:
-        backup = path.with_name(f"{path.name}.bak{'' if number == 1 else number}")
-        try:
-            with backup.open("xb") as file:
-                file.write(path.read_bytes())
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise FileError(f"cannot write {backup}: {error.strerror}") from None
-        else:
-            return backup
+    while os.path.lexists(backup := path.with_name(f"{path.name}.bak{'' if number == 1 else number}")):
+        number += 1
+    try:
+        data, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from None
+    _write(backup, data, mode, lambda _: None)
+    return backup
 
 
-def _write(path: Path, text: str, mode: int, check: Callable[[Path], object]) -> None:
-    path = path.resolve()  # a link stays a link
+def _write(path: Path, data: bytes, mode: int, check: Callable[[Path], object]) -> None:
+    path = Path(os.path.realpath(path))  # a link stays a link, unless it leads to itself
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(
-            os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as file:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             owner = (path if path.exists() else path.parent).stat()
             with contextlib.suppress(PermissionError):  # only root can; it writes for the owner of the folder
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             os.fchmod(file.fileno(), mode)
-            file.write(text)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         check(draft)

@@ -63,14 +63,14 @@ class KeyStep:
         """
         say, name = self._terminal.say, entry_name(title)
         if self.ring.keys_for(title):
-            trial = self._try(listener, self.ring)
+            trial = self._try(listener, self.ring, title)
             if trial.telegram is not None:
                 say(f"{self._path.name} has the key of meter {name}, and it opens what the meter sends.")
                 return True
             say(f"{self._path.name} has a key for meter {name}. {_words(trial.finding)}")
         if self._key_file is not None:
             key = _key_in(self._key_file, title, self._terminal)
-            trial = self._try(listener, _ring_of(title, key))
+            trial = self._try(listener, _ring_of(title, key), title)
             if trial.telegram is None:
                 raise RejectedError(f"{self._key_file}: {_words(trial.finding)}")
             self._save(title, key)
@@ -86,7 +86,7 @@ class KeyStep:
         say(LUXEMBOURG_CONTACTS)
         say("The key stays hidden while you type or paste it. Press Enter alone if you do not have it yet.")
         while True:
-            text = self._terminal.ask_secret(f"Key of {name}", "--key-file")
+            text = self._terminal.ask_secret(f"Key of {name}", "--key-file").strip()
             if not text:
                 return False
             try:
@@ -94,23 +94,23 @@ class KeyStep:
             except KeyFormatError as error:
                 self._terminal.complain(error)
                 continue
-            trial = self._try(listener, _ring_of(title, key))
+            trial = self._try(listener, _ring_of(title, key), title)
             if trial.telegram is not None:
                 say(f"The key is right: it opens what meter {name} sends.")
                 self._save(title, key)
                 return True
             say(_words(trial.finding))
 
-    def _try(self, listener: Listener, ring: KeyRing) -> Trial:
+    def _try(self, listener: Listener, ring: KeyRing, title: bytes) -> Trial:
         """Try keys on the frames that came, and on the next one where these do not decide."""
         until = time.monotonic() + _NEXT_FRAME_SECONDS
-        trial = listener.try_keys(ring)
+        trial = listener.try_keys(ring, title)
         if trial.telegram is None and trial.failed < _ENOUGH_FRAMES:
             self._terminal.say("Waiting for the next telegram to try the key on …")
         while trial.telegram is None and trial.failed < _ENOUGH_FRAMES and time.monotonic() < until:
             self._news.wait(max(0.0, until - time.monotonic()))
             self._news.clear()
-            trial = listener.try_keys(ring)
+            trial = listener.try_keys(ring, title)
         return trial
 
     def _save(self, title: bytes, key: MeterKey) -> None:
@@ -125,7 +125,7 @@ class KeyStep:
         confirm = self._terminal.confirm
         text, dummies = _HEAD, set[bytes | None]()
         if path.exists():
-            text = read_small_file(path).decode()
+            text = _text_in(path)
             dummies = {entry for entry, keys in entries.items() if all(is_dummy(entry, key) for key in keys)}
             if dummies and not confirm(f"{path.name} still has dummy keys of the example. Remove them?"):
                 dummies = set()
@@ -153,6 +153,13 @@ class KeyStep:
             ) from None
         self.ring = load_key_ring(path)
         self._terminal.say(f"Written: {path} (only you can read it)")
+
+
+def _text_in(path: Path) -> str:
+    try:
+        return read_small_file(path).decode()
+    except UnicodeDecodeError:  # YAML may be UTF-16
+        raise KeyFileError(path, None, "setup can change UTF-8 files only; save this one as UTF-8") from None
 
 
 def _ring_of(title: bytes, key: MeterKey) -> KeyRing:

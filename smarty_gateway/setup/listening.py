@@ -35,7 +35,7 @@ class Trial(NamedTuple):
     Attributes:
         telegram: the last one that was accepted.
         failed: frames that were not.
-        finding: what `doctor` says about it first.
+        finding: the first fault that `doctor` names, or what else it says first.
     """
 
     telegram: MeterTelegram | None
@@ -53,7 +53,7 @@ class Listener:
 
     Attributes:
         telegram: the last one that was accepted with the known keys.
-        title: the system title of the last encrypted frame.
+        title: the system title of the first encrypted frame.
         lost: why the source cannot be read; None while it can.
         line: the settings of a serial port at which it listens.
     """
@@ -100,13 +100,17 @@ class Listener:
             return f"busy: {user or 'another program'} reads it"
         if lost is not None:
             return str(lost)
+        meters = []
         if telegram is not None:
             country = country_of(telegram.decoded)
-            secret = "not encrypted" if title is None else "encrypted, and keys.yaml has its key"
-            return f"meter {telegram.meter_id}{f' ({country})' if country else ''}, {secret}"
-        if title is not None:
+            is_plain = telegram.system_title is None
+            secret = "not encrypted" if is_plain else "encrypted, and keys.yaml has its key"
+            meters.append(f"meter {telegram.meter_id}{f' ({country})' if country else ''}, {secret}")
+        if title is not None and (telegram is None or telegram.system_title != title):
             name = entry_name(title)
-            return f"meter {name}{' (Luxembourg)' if name.startswith('SAG') else ''}, encrypted"
+            meters.append(f"meter {name}{' (Luxembourg)' if name.startswith('SAG') else ''}, encrypted")
+        if meters:
+            return "; ".join(meters)
         if not self._diagnosis.size:
             return f"nothing in {time.monotonic() - self._began:.0f} s"
         return self.finding().text
@@ -117,8 +121,14 @@ class Listener:
             self._take_all(self._diagnosis.finish(time.monotonic() - self._began, at_end=False))
             return self._diagnosis.findings()[0]
 
-    def try_keys(self, keys: KeyRing) -> Trial:
-        """Read what came so far with other keys."""
+    def try_keys(self, keys: KeyRing, title: bytes | None = None) -> Trial:
+        """Read what came so far with other keys.
+
+        Args:
+            keys: to read with.
+            title: of the meter whose frames count; None if those of all meters do. What another meter on
+                the port sends proves nothing about a key.
+        """
         with self._lock:
             chunks = list(self._chunks)
         diagnosis = self._new_diagnosis(keys)
@@ -127,11 +137,14 @@ class Listener:
         for at, data in [*chunks, (now, b"")]:
             events += diagnosis.receive(data, at)
         events += diagnosis.finish(now - self._began, at_end=False)
+        events = [event for event in events if title is None or event.system_title == title]
         telegrams = [event for event in events if isinstance(event, MeterTelegram)]
         failed = sum(
             not isinstance(event, MeterTelegram) and event.system_title is not None for event in events
         )
-        return Trial(telegrams[-1] if telegrams else None, failed, diagnosis.findings()[0])
+        findings = diagnosis.findings()
+        fault = next((finding for finding in findings if finding.is_fault), findings[0])
+        return Trial(telegrams[-1] if telegrams else None, failed, fault)
 
     def close(self) -> None:
         """Stop listening, and free the port for `run`."""
@@ -201,6 +214,5 @@ class Listener:
         for event in events:
             if isinstance(event, MeterTelegram):
                 self.telegram = event
-            if event.system_title is not None:
-                self.title = event.system_title
+            self.title = self.title or event.system_title
             self._news.set()

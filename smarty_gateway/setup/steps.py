@@ -50,7 +50,7 @@ class Steps:
         self._stack = stack
         self._news = threading.Event()
         self._path = answers.folder / GATEWAY_FILE
-        self._is_service = answers.folder.resolve() == SERVICE_FOLDER
+        self._is_service = os.path.realpath(answers.folder) == str(SERVICE_FOLDER)
         self._problems: list[str] = []
 
     def run(self) -> ExitStatus:
@@ -83,7 +83,11 @@ class Steps:
 
     def _check_folder(self) -> None:
         folder = self._answers.folder
-        if not folder.is_dir():
+        try:
+            is_folder = folder.is_dir()
+        except OSError as error:
+            raise FileError(f"{folder}: {error.strerror}") from None
+        if not is_folder:
             raise FileError(f"{folder} is no folder; type: mkdir -p {shlex.quote(str(folder))}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise FileError(f"no permission to write in {folder.absolute()}; begin the command with sudo")
@@ -170,6 +174,8 @@ class Steps:
         """Return the text of gateway.yaml with another meter."""
         try:
             text = with_meter(read_small_file(self._path).decode(), lines)
+        except UnicodeDecodeError:  # YAML may be UTF-16
+            raise FileError(f"setup can change UTF-8 files only; save {self._path} as UTF-8") from None
         except UneditableError as error:
             raise FileError(
                 f"setup cannot change {self._path} ({error}); write these lines below `meters:` yourself: "
@@ -192,9 +198,8 @@ class Steps:
         for warning in warnings(config):
             if not warning.startswith("mqtt:"):  # the broker itself was asked
                 say(f"warning: {warning}")
-        readings = [
-            found for listener in listeners if (found := listener.try_keys(ring).telegram) is not None
-        ]
+        trials = [listener.try_keys(ring, listener.title) for listener in listeners]
+        readings = [trial.telegram for trial in trials if trial.telegram is not None]
         if readings:
             say()
             self._terminal.show(reading_of(readings[0]))
@@ -205,16 +210,19 @@ class Steps:
         if self._problems:
             say("\n".join(self._problems))
             return ExitStatus.REJECTED
-        say(self._next())
+        say(self._next(needs_keys=config.keys is None and key_path.exists()))
         return ExitStatus.GOOD
 
-    def _next(self) -> str:
+    def _next(self, *, needs_keys: bool) -> str:
+        """Return what to type next; `run` does not look for keys.yaml beside a configuration."""
         folder = self._answers.folder
         if self._is_service:
             return "The files are where the service reads them. To start it at boot: docs/systemd.md"
-        option = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
+        options = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
+        if options and needs_keys:
+            options += f" --keys {shlex.quote(str(folder / KEY_FILE))}"
         return (
-            f"What to type next:\n    smarty-gateway run{option}\n"
+            f"What to type next:\n    smarty-gateway run{options}\n"
             "It reads the meter until Ctrl-C. To have it started at boot: docs/systemd.md"
         )
 

@@ -107,7 +107,10 @@ class Terminal:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", getpass.GetPassWarning)
-                return getpass.getpass(f"{_wrapped(question)}: ", sys.stderr).strip()
+                return getpass.getpass(f"{_wrapped(question)}: ", sys.stderr)
+        except UnicodeDecodeError:
+            self.say("  This terminal does not send UTF-8, so letters with accents cannot be read.")
+            return self.ask_secret(question, option)
         except getpass.GetPassWarning:
             raise MissingOptionError(
                 f"this terminal shows what is typed, so use the option {option}"

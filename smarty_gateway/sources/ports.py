@@ -6,6 +6,7 @@ adapters of one make without a serial number have the same name by-id, and only 
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def serial_ports(dev: Path = _DEV) -> list[Path]:
 
 def lasting_name(port: Path, dev: Path = _DEV) -> Path:
     """Return the name of a port that lasts longest; the given one where the system has none."""
-    device = port.resolve()
+    device = Path(os.path.realpath(port))  # a link to itself is an error to `resolve`
     return next((name for name in _names(dev) if name.resolve() == device), port)
 
 

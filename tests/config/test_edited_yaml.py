@@ -20,6 +20,7 @@ NEW = "DUMMY"
             f'keys:\n    {BARN}: 12  # a\n    {HOUSE}: "{NEW}"\n\n# b\n',
         ),
         (f"keys:\n {BARN}:\n  - 12\n # b\n", f'keys:\n {BARN}:\n  - 12\n {HOUSE}: "{NEW}"\n # b\n'),
+        (f"keys:\n  {BARN}: |\n    12\n# b\n", f'keys:\n  {BARN}: |\n    12\n  {HOUSE}: "{NEW}"\n# b\n'),
         (f"keys:\n  {HOUSE}: 12 34 # a\n", f'keys:\n  {HOUSE}: "{NEW}" # a\n'),
         (f"keys:\n  '{HOUSE_TITLE.hex()}': [1, 2]\n", f"keys:\n  '{HOUSE_TITLE.hex()}': \"{NEW}\"\n"),
         (
@@ -33,7 +34,15 @@ def test_a_key_is_added_or_replaced(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "[]\n", f"keys: {{{BARN}: 12}}\n", f"keys:\n  {HOUSE}:\n    - 1\n    - 2\n"]
+    "text",
+    [
+        "",
+        "# nothing\n",
+        "[]\n",
+        f"keys: {{{BARN}: 12}}\n",
+        f"keys:\n  {HOUSE}:\n    - 1\n    - 2\n",
+        f"keys:\n  {HOUSE}: |\n    1\n# a\n",
+    ],
 )
 def test_a_layout_that_only_a_person_can_change_is_refused(text: str) -> None:
     with pytest.raises(UneditableError):

@@ -4,6 +4,8 @@ import os
 import random
 import signal
 import stat
+import subprocess
+import sys
 import termios
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ import pytest
 
 from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE
 from tests.support.brokers import Broker, free_port
-from tests.support.commands import smarty_gateway, smarty_gateway_process
+from tests.support.commands import environment, smarty_gateway, smarty_gateway_process
 from tests.support.doctor_runs import HOUSE, NOBODYS_KEY, house, port_sending
 from tests.support.running import Running, wait_until
 from tests.support.typing_user import TypingUser
@@ -229,6 +231,36 @@ def test_a_wrong_key_is_refused_and_the_right_one_accepted(home: Path, dev: Path
     assert list(files_in(home)) == [GATEWAY_FILE, KEY_FILE]
 
 
+def test_a_telegram_that_needs_no_key_proves_no_key(home: Path, tmp_path: Path) -> None:
+    def two_meters(number: int, _: int) -> bytes:
+        return house(number) + belgium(number)
+
+    with (
+        plugged_in(tmp_path, adapter=two_meters) as dev,
+        TypingUser("setup", "--dev", dev, "--port", dev / ADAPTER, folder=home) as user,
+    ):
+        user.wait_for("(Belgium), not encrypted; meter")
+        user.wait_for(f"{HOUSE} (Luxembourg), encrypted")
+        user.answer(KEY_QUESTION, NOBODYS_KEY.hex())
+        user.wait_for("This key does not open what the meter sends")
+        user.answer(KEY_QUESTION, KEY)
+        user.wait_for("The key is right")
+        user.answer(NAME_QUESTION, "")
+        user.answer(BROKER_QUESTION, "none")
+        user.answer(WRITE_QUESTION, "")
+        user.wait_for(f"The first reading: Meter {HOUSE} Security authenticated")
+        assert user.wait() == 0
+
+
+def test_what_a_terminal_sends_in_another_encoding_is_asked_for_again(home: Path, dev: Path) -> None:
+    with TypingUser("setup", "--dev", dev, "--port", dev / ADAPTER, folder=home) as user:
+        user.wait_for(KEY_QUESTION)
+        user.press("Schlüssel\n".encode("latin-1"))
+        user.wait_for("does not send UTF-8")
+        user.answer(KEY_QUESTION, KEY)
+        user.wait_for("The key is right")
+
+
 def test_what_is_no_key_is_explained(home: Path, dev: Path) -> None:
     with TypingUser("setup", "--dev", dev, "--port", dev / ADAPTER, folder=home) as user:
         for typed, answer in (
@@ -334,7 +366,41 @@ def test_a_key_file_that_only_a_person_can_change_is_left_alone(home: Path, dev:
     assert path.read_text("utf-8") == before
 
 
+def test_a_key_file_in_another_encoding_is_left_alone(home: Path, dev: Path) -> None:
+    path = write_keys(home, "")
+    path.write_text("keys:\n  SAG1030700000099: 606162636465666768696A6B6C6D6E6F\n", "utf-16")
+    options = ("--port", dev / ADAPTER, "--broker", "none", "--key-file", key_file(home), "--yes")
+    done = smarty_gateway("setup", "--dev", dev, *options, folder=home)
+    assert done.returncode == 78
+    assert b"keys.yaml: setup can change UTF-8 files only" in done.stderr
+    assert path.read_text("utf-16").count("SAG") == 1
+
+
 # The broker
+
+
+def test_blanks_around_a_password_belong_to_it(home: Path, belgian: Path, tmp_path: Path) -> None:
+    password = f" {PASSWORD} "
+    with (
+        Broker(tmp_path, users={"gateway": password}) as broker,
+        TypingUser("setup", "--dev", belgian, "--port", belgian / ADAPTER, folder=home) as user,
+    ):
+        user.answer(NAME_QUESTION, "")
+        user.answer(BROKER_QUESTION, f"mqtt://gateway@localhost:{broker.port}")
+        user.answer("Password of gateway:", password)
+        user.wait_for("accepts user gateway")
+        user.wait_for("Home Assistant?")
+    assert files_in(home) == {PASSWORD_FILE: f"{password}\n"}
+
+
+def test_a_file_that_is_too_long_for_a_password_is_refused(home: Path, belgian: Path, tmp_path: Path) -> None:
+    path = tmp_path / "photo"
+    path.write_text("x" * 100_000, "ascii")
+    options = ("--broker", f"mqtt://u@localhost:{free_port()}", "--password-file", path, "--yes")
+    done = smarty_gateway("setup", "--port", belgian / ADAPTER, *options, folder=home)
+    assert done.returncode == 2
+    assert b"this is too long for a password" in done.stderr
+    assert files_in(home) == {}
 
 
 def test_a_wrong_password_is_asked_for_again(home: Path, belgian: Path, broker: Broker) -> None:
@@ -441,6 +507,41 @@ def test_a_gateway_yaml_that_is_replaced_is_kept_under_another_name(home: Path, 
         assert "name: house" in files_in(home)[GATEWAY_FILE]
 
 
+@pytest.mark.parametrize("existing", ["add", "replace"])
+def test_a_gateway_yaml_that_nobody_else_may_read_stays_so(home: Path, belgian: Path, existing: str) -> None:
+    (home / GATEWAY_FILE).write_text(EXISTING, "utf-8")
+    (home / GATEWAY_FILE).chmod(0o600)
+    options = ("--existing", existing, "--port", belgian / ADAPTER, "--broker", "none", "--yes")
+    assert smarty_gateway("setup", "--dev", belgian, *options, folder=home).returncode == 0
+    assert {mode_of(path) for path in home.iterdir()} == {"0o600"}
+
+
+def test_a_gateway_yaml_in_another_encoding_is_left_alone(home: Path, belgian: Path) -> None:
+    (home / GATEWAY_FILE).write_text(EXISTING, "utf-16")
+    options = ("--existing", "add", "--port", belgian / ADAPTER, "--yes")
+    done = smarty_gateway("setup", "--dev", belgian, *options, folder=home)
+    assert done.returncode == 2
+    assert b"setup can change UTF-8 files only; save gateway.yaml as UTF-8" in done.stderr
+    assert (home / GATEWAY_FILE).read_text("utf-16") == EXISTING
+
+
+def test_a_folder_with_the_name_of_gateway_yaml_leaves_no_backup(home: Path, belgian: Path) -> None:
+    (home / GATEWAY_FILE).mkdir()
+    options = ("--existing", "replace", "--port", belgian / ADAPTER, "--broker", "none", "--yes")
+    done = smarty_gateway("setup", "--dev", belgian, *options, folder=home)
+    assert done.returncode == 2
+    assert b"cannot read gateway.yaml: Is a directory" in done.stderr
+    assert list(home.iterdir()) == [home / GATEWAY_FILE]
+
+
+def test_the_line_to_type_next_finds_the_keys_too(home: Path, dev: Path, tmp_path: Path) -> None:
+    (home / GATEWAY_FILE).write_text(f"meters:\n  - source: {dev / ADAPTER}\n", "utf-8")
+    options = ("--existing", "keep", "--yes", "--key-file", key_file(tmp_path))
+    done = smarty_gateway("setup", "--dev", dev, "--folder", "home", *options, folder=tmp_path)
+    assert done.returncode == 0
+    assert b"smarty-gateway run --config home/gateway.yaml --keys home/keys.yaml\n" in done.stderr
+
+
 def test_a_gateway_yaml_with_a_fault_can_only_be_replaced(home: Path, belgian: Path) -> None:
     (home / GATEWAY_FILE).write_text("meters: 1\n", "utf-8")
     with TypingUser("setup", "--dev", belgian, folder=home) as user:
@@ -474,6 +575,22 @@ def test_a_folder_that_is_not_there_is_named(home: Path) -> None:
     )
     assert done.returncode == 2
     assert b"no/such is no folder; type: mkdir -p no/such" in done.stderr
+
+
+def test_a_folder_that_cannot_be_looked_at_is_named(home: Path) -> None:
+    done = smarty_gateway(
+        "setup", "--folder", "a" * 300, "--port", "/dev/null", "--broker", "none", "--yes", folder=home
+    )
+    assert done.returncode == 2
+    assert b"aaa: File name too long" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--folder"])
+def test_a_link_that_leads_to_itself_ends_it_in_plain_words(home: Path, option: str) -> None:
+    (home / "loop").symlink_to("loop")
+    done = smarty_gateway("setup", "--port", "/dev/null", "--broker", "none", "--yes", option, home / "loop")
+    assert done.returncode in (1, 2)
+    assert b"bug" not in done.stderr
 
 
 # Leaving
@@ -573,6 +690,20 @@ def test_without_a_terminal_one_line_names_all_options_that_are_missing(home: Pa
     done = smarty_gateway_process("setup", "--dev", dev, "--yes", folder=home)
     assert done.returncode == 2
     assert b"--existing keep|add|replace" in done.stderr
+
+
+def test_a_closed_standard_input_is_no_terminal(home: Path) -> None:
+    command = ("sh", "-c", 'exec "$0" -m smarty_gateway setup <&-', sys.executable)
+    done = subprocess.run(command, cwd=home, env=environment(), capture_output=True, check=False)
+    assert done.returncode == 2
+    assert b"there is no terminal to ask at" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--port", "--name", "--broker", "--user", "--ca-file"])
+def test_an_option_that_is_no_text_is_refused(home: Path, option: str) -> None:
+    done = smarty_gateway_process("setup", "--yes", option, "a\udcff", folder=home)
+    assert done.returncode == 2
+    assert done.stderr.decode() == f"smarty-gateway: {option}: there are invisible characters in it\n"
 
 
 def test_a_script_may_bring_the_key_later(home: Path, dev: Path, tmp_path: Path) -> None:
