@@ -5,7 +5,6 @@ dashes and prefixes of many kinds. No message repeats a part of a key.
 """
 
 import re
-from operator import ne
 from typing import Final
 
 from smarty_gateway.protocol.errors import KeyFormatError
@@ -39,7 +38,7 @@ def key_from_text(text: str) -> bytes:
 
 def is_typo(one: str, other: str) -> bool:
     """True if two names of meters are not equal, but differ in at most two digits."""
-    return len(one) == len(other) and 0 < sum(map(ne, one, other)) <= _TYPO_DIGITS
+    return len(one) == len(other) and 0 < sum(map(str.__ne__, one, other)) <= _TYPO_DIGITS
 
 
 def system_title_from_text(text: str) -> bytes | None:
