@@ -29,7 +29,7 @@ from smarty_gateway.config.values import FORGOTTEN_SECONDS, TAKEN_NAMES, UNNAMED
 from smarty_gateway.gateway.discovery_ids import DiscoveryIds
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.name_claims import Claim, NameClaims
-from smarty_gateway.gateway.sender import Sender, is_header, key_of, on_source
+from smarty_gateway.gateway.sender import Sender, is_header, is_named_by, key_of, on_source
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.identities import Identities, forms_of, identities_of, names_of_title
@@ -110,7 +110,10 @@ class MeterRegistry:
             if held is not None:
                 held = replace(held, meter=on_source(held.meter, bridges))  # the port may have another name
                 self._claims.holders[name] = held
-                self._of_key[held.meter] = meter
+                if config.id is None or self._has_id(held, name, config.id):
+                    self._of_key[held.meter] = meter
+                else:  # the entry names another meter now
+                    self._identities.forget(name)
             for identity in forms_of(config.id) if config.id is not None else ():
                 self._of_id.setdefault(identity, []).append(meter)
         for source in config.sources:
@@ -120,6 +123,14 @@ class MeterRegistry:
                 self._open_to_all[source.text] = meter
             if meter is not None:
                 self._first.setdefault(source.text, meter)
+
+    def _has_id(self, held: Holder, name: str, meter_id: str) -> bool:
+        """True if the `id` of an entry names the meter that has held its name."""
+        forms = forms_of(meter_id)
+        owners = map(self._identities.owner_of, forms)
+        return is_named_by(held.meter, forms) or any(
+            owner == name or (isinstance(owner, bytes) and owner.hex() == held.meter) for owner in owners
+        )
 
     def _add_unnamed(self, row: UnnamedMeter, started: float) -> None:
         """Go on with a meter of an earlier run, if there would be room for it today."""
@@ -281,7 +292,7 @@ class MeterRegistry:
         if held is None:
             return True
         is_weaker = held.is_authenticated and not sender.is_authenticated
-        is_holder = meter in self._known_meters(sender)
+        is_holder = held.meter == sender.key or meter in self._known_meters(sender)
         return not is_holder and not is_weaker and meter in self._meters_of_ids(sender)
 
     def _place_by_source(self, sender: Sender, now: float) -> Meter | None:
@@ -295,7 +306,10 @@ class MeterRegistry:
             )
             return None
         meter = self._open_to_all.get(sender.source)
-        claim = Claim.REFUSED if meter is None else self._claims.judge(meter, sender, now)
+        is_beside = known is not None and known.source == sender.source
+        claim = (
+            Claim.REFUSED if meter is None else self._claims.judge(meter, sender, now, is_beside=is_beside)
+        )
         if meter is not None and claim is Claim.GRANTED:
             self._take_name(meter, sender)
             return meter
@@ -361,13 +375,14 @@ class MeterRegistry:
             key=sender.key,
         )
         topic, own_id = topic_part(meter.name).casefold(), object_id(meter.name)
-        self._remove_pretenders(meter, topic, own_id)
+        if self._is_taken(topic, own_id):  # asked first, because a source may invent any number of meters
+            self._remove_pretenders(meter, topic, own_id)
         if not self._has_room_for(meter):
             self._sources.count_refused(source)
             if not meter.is_authenticated:
                 self._sources.log_once(source, _too_many(self._limits.get(source, UNNAMED_METERS)))
             return None
-        if topic in self._of_topic or not self._ids.is_free(own_id):
+        if self._is_taken(topic, own_id):
             advice = (
                 "give its source a `name` in gateway.yaml"
                 if is_header(sender.key)
@@ -389,10 +404,13 @@ class MeterRegistry:
         )
         return meter.is_authenticated or brought < self._limits.get(meter.source, UNNAMED_METERS)
 
+    def _is_taken(self, topic: str, own_id: str) -> bool:
+        return topic in self._of_topic or not self._ids.is_free(own_id)
+
     def _enter(self, meter: Meter, own_id: str) -> None:
         """Add a meter that no entry names, unless another has its name or id."""
         topic = topic_part(meter.name).casefold()
-        if topic not in self._of_topic and self._ids.is_free(own_id):
+        if not self._is_taken(topic, own_id):
             self._unnamed[meter.key] = self._of_topic[topic] = meter
             self._ids.assign(meter, own_id)
 
@@ -435,8 +453,7 @@ class MeterRegistry:
         meter = self._unnamed.pop(key)
         self._of_topic.pop(topic_part(meter.name).casefold(), None)
         self._ids.release(meter)
-        if self._first.get(meter.source) is meter:
-            del self._first[meter.source]
+        self._first = {source: found for source, found in self._first.items() if found is not meter}
         self._of_title = {title: found for title, found in self._of_title.items() if found is not meter}
         self._forgotten.append(meter.name)
 

@@ -73,13 +73,27 @@ class NameClaims:
         self._write = write
         self._rivals: dict[str, dict[str, _Rival]] = {}  # by name, then by key
 
-    def judge(self, meter: Meter, sender: Sender, now: float) -> Claim:
-        """Decide whether a sender gets the name of a meter."""
+    def judge(self, meter: Meter, sender: Sender, now: float, *, is_beside: bool = False) -> Claim:
+        """Decide whether a sender gets the name of a meter.
+
+        Args:
+            meter: the one of the entry.
+            sender: another than its holder.
+            now: the time.
+            is_beside: it goes out under its own id already, because it has sent beside a holder.
+        """
         held = self.holders.get(meter.name)
         if held is None or (sender.is_authenticated and not held.is_authenticated):
             return Claim.GRANTED
-        if not sender.is_live or held.second == sender.shown:  # it was beside the holder in an earlier run
+        if not sender.is_live or held.second == sender.key:  # it was beside the holder in an earlier run
             return Claim.REFUSED
+        claim = Claim.REFUSED if is_beside else self._judge_rival(meter, held, sender, now)
+        if claim is Claim.REFUSED and held.second is None:
+            self.holders[meter.name] = replace(held, second=sender.key)
+            self._write(_two_meters(meter.name, sender.shown, sender.source))
+        return claim
+
+    def _judge_rival(self, meter: Meter, held: Holder, sender: Sender, now: float) -> Claim:
         rival = self._rival(meter, sender, now)
         if rival is None:
             return Claim.HELD
@@ -89,9 +103,6 @@ class NameClaims:
             return Claim.HELD
         if not rival.is_beside and (sender.is_authenticated or not held.is_authenticated):
             return Claim.GRANTED
-        if held.second is None:
-            self.holders[meter.name] = replace(held, second=sender.shown)
-            self._write(_two_meters(meter.name, sender.shown, sender.source))
         return Claim.REFUSED
 
     def _rival(self, meter: Meter, sender: Sender, now: float) -> _Rival | None:
@@ -144,7 +155,7 @@ def holder_warnings(entries: Iterable[MeterConfig], holders: Mapping[str, Holder
             found.append(_header_only(entry.name))
         if held.second is not None:
             sources = ", ".join(source.text for source in entry.sources)
-            found.append(_two_meters(entry.name, held.second, sources))
+            found.append(_two_meters(entry.name, shown_key(held.second), sources))
     return found
 
 

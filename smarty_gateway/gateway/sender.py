@@ -1,5 +1,7 @@
 """Who a telegram says it comes from."""
 
+import re
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +13,8 @@ from smarty_gateway.safe_text import printable
 _LONGEST_IN_LOG: Final = 64
 _HEADER: Final = "header "
 _ON: Final = " on "
+_IDENTITY: Final = "id "
+_TITLE: Final = re.compile(rf"[0-9a-f]{{{2 * SYSTEM_TITLE_SIZE}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,20 @@ def key_of(telegram: MeterTelegram, identities: tuple[str, ...], source: str) ->
         return title.hex()
     # What is not proven never looks like a title.
     if title is not None and not identities:
-        return f"id {title.hex()}"
-    return f"id {identities[0]}" if identities else f"{_HEADER}{fold(telegram.decoded.header)}{_ON}{source}"
+        return f"{_IDENTITY}{title.hex()}"
+    if identities:
+        return f"{_IDENTITY}{identities[0]}"
+    return f"{_HEADER}{fold(telegram.decoded.header)}{_ON}{source}"
 
 
 def is_header(key: str) -> bool:
     """True if a meter is told from others by its header and its source alone."""
     return key.startswith(_HEADER)
+
+
+def is_named_by(key: str, names: Container[str]) -> bool:
+    """True if a meter has one of these names, in the form of `fold`: an identity, or its title."""
+    return key.removeprefix(_IDENTITY) in names
 
 
 def on_source(key: str, source: str) -> str:
@@ -67,7 +78,5 @@ def shown_key(key: str) -> str:
     """Return a key as people know the meter: by its serial number, or what it calls itself."""
     if is_header(key):
         return printable(key.removeprefix(_HEADER).partition(_ON)[0].upper())
-    kind, _, name = key.rpartition("id ")
-    is_title = not kind and len(name) == 2 * SYSTEM_TITLE_SIZE and key == name
-    serial = serial_from_system_title(bytes.fromhex(name)) if is_title else None
-    return printable((serial or name).upper())
+    serial = serial_from_system_title(bytes.fromhex(key)) if _TITLE.fullmatch(key) else None
+    return printable((serial or key.removeprefix(_IDENTITY)).upper())

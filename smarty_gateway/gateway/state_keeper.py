@@ -145,9 +145,9 @@ class StateKeeper:
 
 
 def _is_old(meters: Sequence[UnnamedMeter], stored: Sequence[UnnamedMeter]) -> bool:
-    """True if one of the same meters was heard long after the time that is stored."""
+    """True if one of the same meters was heard on another source, or long after the time that is stored."""
     return any(
-        not now.is_authenticated and now.heard - then.heard >= _HEARD_WITHIN
+        now.source != then.source or (not now.is_authenticated and now.heard - then.heard >= _HEARD_WITHIN)
         for now, then in zip(meters, stored, strict=True)
     )
 

@@ -82,7 +82,7 @@ class _Block:
     def per_minute(self) -> float | None:
         """Return the rate of the telegrams of the last minute; None before there are two."""
         now = time.monotonic()
-        recent = [at for at in self._arrivals if at >= now - _RATE_SECONDS]
+        recent = [at for at in list(self._arrivals) if at >= now - _RATE_SECONDS]
         return (len(recent) - 1) * 60 / (recent[-1] - recent[0]) if len(recent) > 1 else None
 
     def draw(self, width: int, height: int, rule: str) -> list[Text]:

@@ -119,6 +119,7 @@ class KeyRing:
             else:
                 self._by_title[title] = found
         self._serials = {serial_from_system_title(title) for title in self._by_title} - {None}
+        self._names = tuple(map(meter_name, self._by_title))
 
     def keys_for(self, system_title: bytes) -> tuple[MeterKey, ...]:
         """Return the keys to try for a frame, the newest first; empty for an unknown meter."""
@@ -142,7 +143,7 @@ class KeyRing:
     def entry_like(self, system_title: bytes) -> str | None:
         """Return the name of an entry that may be this meter's, with a typo in it; None if there is none."""
         name = meter_name(system_title)
-        return next(filter(lambda entry: is_typo(entry, name), map(meter_name, self._by_title)), None)
+        return next((entry for entry in self._names if is_typo(entry, name)), None)
 
     def __bool__(self) -> bool:
         return bool(self._by_title or self._others)

@@ -38,7 +38,7 @@ def key_from_text(text: str) -> bytes:
 
 def is_typo(one: str, other: str) -> bool:
     """True if two names of meters are not equal, but differ in at most two digits."""
-    return len(one) == len(other) and 0 < sum(a != b for a, b in zip(one, other, strict=True)) <= _TYPO_DIGITS
+    return len(one) == len(other) and 0 < sum(map(str.__ne__, one, other)) <= _TYPO_DIGITS
 
 
 def system_title_from_text(text: str) -> bytes | None:

@@ -153,11 +153,18 @@ class _FailedTag:
     verified_before: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _NoKey:
+    """A frame for which there is no key. The entries are searched for a typo only if it is reported."""
+
+    frame: Frame
+
+
 class _Verdict(NamedTuple):
     """Whether a candidate has verified, and its event; a duplicate has none."""
 
     verified: bool
-    event: Event | _FailedTag | None
+    event: Event | _FailedTag | _NoKey | None
 
 
 class MeterStream(Extractor[_Verdict, Event]):
@@ -217,7 +224,7 @@ class MeterStream(Extractor[_Verdict, Event]):
             return self._refuse(frame, Reason.SECURITY, message)
         keys = self._keys_in_use(frame.system_title)
         if not keys:
-            return self._refuse(frame, Reason.NO_KEY, self._no_key_message(frame.system_title))
+            return _Verdict(verified=False, event=_NoKey(frame))
         for key in keys:
             plaintext = (
                 decrypt(frame, key) if key.verification is Verification.REQUIRED else read_by_crc(frame, key)
@@ -308,7 +315,9 @@ class MeterStream(Extractor[_Verdict, Event]):
 
     def _event_of(self, verdict: _Verdict) -> Event | None:
         event = verdict.event
-        return self._authentication_failed(event) if isinstance(event, _FailedTag) else event
+        if isinstance(event, _FailedTag):
+            return self._authentication_failed(event)
+        return self._no_key(event.frame) if isinstance(event, _NoKey) else event
 
     # Rejections
 
@@ -324,15 +333,7 @@ class MeterStream(Extractor[_Verdict, Event]):
         if isinstance(candidate, PlainText):
             rejection = Rejection(reason, candidate.offset, candidate.size, message, system_title=title)
             return _Verdict(verified, rejection)
-        rejection = Rejection(
-            reason,
-            candidate.offset,
-            candidate.size,
-            f"{_name_of(candidate)}: {message}",
-            system_title=candidate.system_title,
-            frame_counter=candidate.frame_counter,
-        )
-        return _Verdict(verified, rejection)
+        return _Verdict(verified, _rejection_of(candidate, reason, message))
 
     def _refuse_without_tag(self, frame: Frame, keys: tuple[MeterKey, ...]) -> _Verdict:
         """Refuse a frame under crc-only, where no tag says what is wrong."""
@@ -342,11 +343,14 @@ class MeterStream(Extractor[_Verdict, Event]):
         message = "no telegram with a right CRC comes out (crc-only): a wrong encryption key or damaged bytes"
         return self._refuse(frame, Reason.CHECKSUM, message)
 
-    def _no_key_message(self, title: bytes) -> str:
-        near = self.keys.entry_like(title)
-        if near is not None:
-            return f"no key for this meter, but keys.yaml has an entry {near}: if that is a typo, correct it"
-        return "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
+    def _no_key(self, frame: Frame) -> Rejection:
+        near = self.keys.entry_like(frame.system_title)
+        message = (
+            "no key for this meter: ask its grid operator (DSO) for it and add it to keys.yaml"
+            if near is None
+            else f"no key for this meter, but keys.yaml has an entry {near}: if that is a typo, correct it"
+        )
+        return _rejection_of(frame, Reason.NO_KEY, message)
 
     def _replay_message(self, frame: Frame, key: MeterKey) -> str:
         last = self.identities.counters.last_accepted(frame.system_title, key.fingerprint)
@@ -378,15 +382,7 @@ class MeterStream(Extractor[_Verdict, Event]):
             )
         else:
             hint, message = Hint.WRONG_ENCRYPTION_KEY, "the encryption key is probably not this meter's"
-        return Rejection(
-            Reason.AUTHENTICATION,
-            frame.offset,
-            frame.size,
-            f"{_name_of(frame)}: the tag does not verify; {message}",
-            hint,
-            frame.system_title,
-            frame.frame_counter,
-        )
+        return _rejection_of(frame, Reason.AUTHENTICATION, f"the tag does not verify; {message}", hint)
 
     def _keys_in_use(self, title: bytes) -> tuple[MeterKey, ...]:
         """Return the keys to try, the newest first; with the first frame under a key the older ones retire.
@@ -401,6 +397,18 @@ class MeterStream(Extractor[_Verdict, Event]):
 
     def _has_verified_before(self, frame: Frame, key: MeterKey) -> bool:
         return self.identities.counters.last_accepted(frame.system_title, key.fingerprint) is not None
+
+
+def _rejection_of(frame: Frame, reason: Reason, message: str, hint: Hint | None = None) -> Rejection:
+    return Rejection(
+        reason,
+        frame.offset,
+        frame.size,
+        f"{_name_of(frame)}: {message}",
+        hint,
+        frame.system_title,
+        frame.frame_counter,
+    )
 
 
 def _name_of(frame: Frame) -> str:

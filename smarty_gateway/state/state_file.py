@@ -371,7 +371,8 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
 def _upgrade_from_2(connection: sqlite3.Connection) -> None:
     """Upgrade a file of layout 2, which did not say which meters have no entry in gateway.yaml.
 
-    Of those that a key authenticates the counters do. Entities may have another kind now, which Home
+    Of those that a key authenticates the counters do. A second meter was stored under what it calls itself,
+    as any other may do; its key is found again when it sends. Entities may have another kind now, which Home
     Assistant cannot change, so all announcements are emptied, and made again by the next reading.
     """
     _create_tables(connection, _TABLES_OF_3)
@@ -379,6 +380,7 @@ def _upgrade_from_2(connection: sqlite3.Connection) -> None:
         "INSERT OR IGNORE INTO unnamed SELECT lower(hex(title)), meter, source, 1, 0.0 FROM counters "
         "WHERE meter IN (SELECT meter FROM published) AND meter NOT IN (SELECT name FROM holders)"
     )
+    connection.execute("UPDATE holders SET second = NULL")
     connection.execute("UPDATE published SET meter = '' WHERE topic GLOB '*/smarty_*/config'")
 
 

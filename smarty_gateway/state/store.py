@@ -59,7 +59,7 @@ class Holder:
     Attributes:
         meter: the title or identity of the meter.
         is_authenticated: its frames have verified, so only such a meter may take the name over.
-        second: the meter_id of another meter on the same source; None if there was none.
+        second: another meter that has sent beside it, named in the same way; None if there was none.
     """
 
     meter: str
@@ -75,12 +75,14 @@ class UnnamedMeter:
         key: tells it from all others.
         name: under which it is published.
         source: that brought it.
-        heard: when, by the monotonic clock of this process; two rows that differ in it alone are equal.
+        heard: when, by the monotonic clock of this process.
+
+    Rows that differ in source or time alone are equal: these change all the time.
     """
 
     key: str
     name: str
-    source: str
+    source: str = field(compare=False)
     is_authenticated: bool
     heard: float = field(compare=False)
 

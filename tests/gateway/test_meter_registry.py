@@ -1,6 +1,8 @@
 """Under which name a telegram goes out: a source can spoil its own readings and nobody else's."""
 
-from collections.abc import Sequence
+import random
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.name_claims import holder_warnings
-from smarty_gateway.protocol.identities import Identities
+from smarty_gateway.protocol.identities import Identities, Owner
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
@@ -35,11 +37,13 @@ class Place:
         *entries: MeterConfig,
         holders: dict[str, Holder] | None = None,
         unnamed: Sequence[UnnamedMeter] = (),
+        owners: Mapping[str, Owner] | None = None,
     ) -> None:
         self.said: list[str] = []
         self.object_ids: set[str] = set()
         self.identities = Identities(
-            reserved={e.id: {source.text for source in e.sources} for e in entries if e.id is not None}
+            owners=owners,
+            reserved={e.id: {source.text for source in e.sources} for e in entries if e.id is not None},
         )
         self.registry = MeterRegistry(
             entries, self.identities, self.said.append, holders=holders, unnamed=unnamed
@@ -164,7 +168,7 @@ def test_a_meter_that_speaks_beside_the_named_one_goes_out_under_its_own_id() ->
         heard.append(place.hear(meter("TWO"), "/a", now + 1))
     assert heard == [None] * 12 + ["TWO"] * 8
     assert place.says("brings two meters, house and TWO: give each an entry with its `id`") == 1
-    assert place.registry.holders()["house"].second == "TWO"
+    assert place.registry.holders()["house"].second == "id two"
 
 
 def test_a_meter_that_was_heard_beside_the_named_one_never_takes_its_name() -> None:
@@ -201,10 +205,150 @@ def test_that_holds_over_a_restart() -> None:
 
 
 def test_a_meter_that_sent_beside_the_named_one_never_takes_its_name_after_a_restart() -> None:
-    held = {"house": Holder("id one", is_authenticated=False, second="TWO")}
+    held = {"house": Holder("id one", is_authenticated=False, second="id two")}
     place = Place(entry("house", "/a"), holders=held)
     assert [place.hear(meter("TWO"), "/a", now) for now in (0, 121, 1000)] == ["TWO"] * 3
     assert place.hear(meter("ONE"), "/a", 1001) == "house"
+
+
+def test_a_meter_under_its_own_id_is_not_held_back_when_the_name_changes_hands() -> None:
+    place = Place(entry("house", "/a"))
+    for now in range(0, 130, 10):
+        place.hear(meter("ONE"), "/a", now)
+        place.hear(meter("TWO"), "/a", now)
+    heard = [place.hear(meter(name), "/a", 200 + now) for now in range(0, 131, 10) for name in ("NEW", "TWO")]
+    assert heard[-4:] == ["house", "TWO"] * 2
+    assert heard[1::2] == ["TWO"] * 14
+    assert place.registry.holders()["house"].second == "id two"
+
+
+def test_no_meter_under_its_own_id_is_held_back_after_a_restart() -> None:
+    place = Place(entry("house", "/a"))
+    names = ("ONE", "TWO", "THREE", "FOUR")
+    for now in range(0, 130, 10):
+        for name in names:
+            place.hear(meter(name), "/a", now)
+    registry = place.registry
+    place = Place(entry("house", "/a"), holders=registry.holders(), unnamed=registry.unnamed())
+    assert [place.hear(meter(name), "/a", 0) for name in names] == ["house", *names[1:]]
+    assert [place.hear(meter(name), "/a", 1000) for name in names[1:]] == list(names[1:])
+
+
+def test_plaintext_in_the_name_of_a_new_meter_does_not_keep_it_from_the_name() -> None:
+    place = Place(entry("house", "/a"))
+    for now in range(0, 200, 10):
+        place.frame("/a", now)
+        place.hear(meter(B_SERIAL), "/a", now)
+    assert place.registry.holders()["house"].second is not None
+    assert [place.frame("/a", now, B_TITLE) for now in (200, 321)] == [None, "house"]
+
+
+def test_a_meter_that_the_id_of_its_entry_names_no_more_loses_the_name_at_once() -> None:
+    place = Place(entry("house", "/a"))
+    place.hear(meter("X"), "/a", 0)
+    holders, owners = place.registry.holders(), place.identities.owners()
+    place = Place(entry("house", "/a", meter_id="Y"), holders=holders, owners=owners)
+    assert place.hear(meter("X"), "/a", 0) == "X"
+    assert place.hear(meter("Y"), "/a", 1) == "house"
+
+
+def test_an_encrypted_meter_that_the_id_of_its_entry_names_no_more_loses_the_name_at_once() -> None:
+    held = {"house": Holder(HOUSE_TITLE.hex(), is_authenticated=True)}
+    place = Place(entry("house", "/a", meter_id=B_SERIAL), holders=held)
+    assert place.frame("/a", 0) == "SAG1030700012345"
+    assert place.frame("/a", 1, B_TITLE) == "house"
+
+
+@pytest.mark.parametrize("meter_id", ["SAG1030700012345", HOUSE_TITLE.hex(), "E42"])
+def test_an_entry_that_names_its_holder_by_an_id_from_now_on_keeps_it(meter_id: str) -> None:
+    held = {"house": Holder(HOUSE_TITLE.hex(), is_authenticated=True)}
+    place = Place(entry("house", "/a", meter_id=meter_id), holders=held, owners={"e42": HOUSE_TITLE})
+    assert place.frame("/a", 0) == "house"
+    assert place.said == []
+
+
+def test_two_entries_with_one_id_do_not_take_turns_in_the_log() -> None:
+    serial = "SAG1030700012345"
+    place = Place(entry("house", "/a", meter_id=serial), entry("barn", "/b", meter_id=serial))
+    heard = [place.frame(where, now, name="E42") for now, where in enumerate(["/a", "/b"] * 10)]
+    assert heard == ["house", "barn"] * 10
+    assert not place.says("is now meter")
+
+
+def test_a_damaged_name_in_the_state_file_stops_no_takeover() -> None:
+    held = {"house": Holder("z" * 16, is_authenticated=False, second="y" * 16)}
+    place = Place(entry("house", "/a"), holders=held)
+    assert [place.hear(meter("NEW"), "/a", now) for now in (0, 121)] == [None, "house"]
+    assert holder_warnings([entry("house", "/a")], held)
+
+
+class NameModel:
+    """Who has the name of an entry without `id`, in the plainest words that say it."""
+
+    def __init__(self) -> None:
+        self.holder = ""
+        self.own: set[str] = set()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what is not stored."""
+        self.heard: list[tuple[str, float]] = []  # since the start, or since the holder has the name
+        self.accepted: list[float] = []  # of the holder, since the start
+
+    def hear(self, name: str, now: float) -> str | None:
+        """Return the name under which the next telegram of a meter goes out."""
+        self.heard.append((name, now))
+        encrypts, holder_encrypts = name.startswith("SAG"), self.holder.startswith("SAG")
+        if not self.holder or (encrypts and not holder_encrypts):
+            return self.take(name, now)
+        if name == self.holder:
+            self.accepted.append(now)
+            return "house"
+        if name in self.own:
+            return name
+        first = next(at for heard, at in self.heard if heard == name)
+        intervals = [later - at for at, later in zip(self.accepted, self.accepted[1:], strict=False)]
+        if now - first < max(120, 3 * statistics.median(intervals[-10:] or [0])):
+            return None
+        was_silent = all(at < first for heard, at in self.heard if heard == self.holder)
+        if was_silent and (encrypts or not holder_encrypts):
+            return self.take(name, now)
+        self.own.add(name)
+        return name
+
+    def take(self, name: str, now: float) -> str:
+        """Make a meter the holder."""
+        self.holder = name
+        self.own.discard(name)
+        self.heard = []
+        self.accepted.append(now)
+        return "house"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_name_goes_where_the_plainest_rule_lets_it_go(seed: int) -> None:
+    chance = random.Random(seed)
+    place, model, now = Place(entry("house", "/a")), NameModel(), 0.0
+    names = ["ONE", "TWO", "THREE", "SAG1030700012345", B_SERIAL]
+    titles = dict(zip(names[3:], (HOUSE_TITLE, B_TITLE), strict=True))
+    sending = names[:1]
+    for _ in range(300):
+        if chance.random() < 0.05:
+            sending = chance.sample(names[: chance.choice([3, 5])], chance.choice([1, 1, 2, 3]))
+        if chance.random() < 0.02:
+            before = place
+            place = Place(
+                entry("house", "/a"),
+                holders=before.registry.holders(),
+                unnamed=before.registry.unnamed(),
+                owners=before.identities.owners(),
+            )
+            place._counter = before._counter
+            model.restart()
+        now += chance.choice([1, 1, 10, 10, 10, 59, 60, 61, 200])
+        name = chance.choice(sending)
+        got = place.frame("/a", now, titles[name]) if name in titles else place.hear(meter(name), "/a", now)
+        assert got == model.hear(name, now), (now, name)
 
 
 def test_a_replacement_goes_on_waiting_after_a_restart() -> None:

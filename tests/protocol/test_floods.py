@@ -83,9 +83,9 @@ def test_each_byte_of_a_flood_is_looked_at_a_bounded_number_of_times(name: str) 
     assert more < 1.5 * once
 
 
-def calls_made(flood: bytes) -> int:
+def calls_made(flood: bytes, keys: KeyRing = KEYS) -> int:
     """Count the calls, of Python and of C, that reading a flood takes."""
-    stream = MeterStream(KEYS)
+    stream = MeterStream(keys)
     calls = 0
 
     def count_call(_frame: object, event: str, _arg: object) -> None:
@@ -105,6 +105,12 @@ def calls_made(flood: bytes) -> int:
 @pytest.mark.parametrize("name", ALL_FLOODS)
 def test_each_byte_of_a_flood_costs_a_bounded_number_of_calls(name: str) -> None:
     assert calls_made(ALL_FLOODS[name]) < 50 * len(ALL_FLOODS[name])
+
+
+@pytest.mark.parametrize("name", FLOODS_OF_HEADERS)
+def test_the_cost_of_a_flood_does_not_grow_with_the_number_of_keys(name: str) -> None:
+    few, many = (KeyRing({f"XYZ{n:013d}": f"{n + 1:032x}" for n in range(count)}) for count in (1, 500))
+    assert calls_made(FLOODS_OF_HEADERS[name], many) < 1.5 * calls_made(FLOODS_OF_HEADERS[name], few)
 
 
 @pytest.mark.parametrize(
