@@ -186,11 +186,15 @@ class DeviceOwners:
             rank: of its claim to this device.
             now: the time.
         """
-        owner, held, last = self._owners.get(device.casefold(), (meter, rank, now))
-        if owner != meter and rank <= held and now - last < ABSENT_SECONDS:
+        if not self.is_free(device, meter, rank, now):
             return False
         self._owners[device.casefold()] = meter, rank, now
         return True
+
+    def is_free(self, device: str, meter: str, rank: int, now: float) -> bool:
+        """True if a meter may become the owner of a device, or is; arguments as for `may_announce`."""
+        owner, held, last = self._owners.get(device.casefold(), (meter, rank, now))
+        return owner == meter or rank > held or now - last >= ABSENT_SECONDS
 
     def release(self, device: str) -> None:
         """Release a device that is gone."""

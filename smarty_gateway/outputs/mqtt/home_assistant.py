@@ -144,6 +144,8 @@ class Discovery:
         """
         announced = set(new)
         devices = {self.device_of(topic) for topic in announced} - {None}
+        if not devices:
+            return []
         return [topic for topic in old if topic not in announced and self.device_of(topic) in devices]
 
     def device_of(self, topic: str) -> str | None:

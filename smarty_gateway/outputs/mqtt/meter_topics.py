@@ -5,6 +5,8 @@ because Home Assistant stamps on arrival and would write an old value as a new o
 """
 
 import math
+import statistics
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -23,7 +25,10 @@ from smarty_gateway.protocol.meter import Security
 from smarty_gateway.state.store import PublishedDevice
 
 _OFFLINE_AFTER: Final = 30.0
+_OFFLINE_AFTER_MOST: Final = 3600.0
 _PERIODS: Final = 3
+#: The median of so few is not changed by a telegram that was missed, and soon by a meter that changes.
+_INTERVALS: Final = 10
 _HEALTH_EVERY: Final = 60.0
 #: Seconds between the removal of entities and what replaces them: Home Assistant must not take the first
 #: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
@@ -105,12 +110,13 @@ class MeterTopics:
         self._names: dict[str, None] = {}  # in the order of the telegram
         self._devices = MbusDevices(devices)
         self._arrived: float | None = None
-        self._period = 0.0
+        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
         self._is_online = False
         self._availability_due = True
         self._state_due = False
         self._sent = float("-inf")
         self._held_until = float("-inf")
+        self._announce_from = float("-inf")
         self._mbus: dict[str, bytes] = {}
         self._health: Health | None = None  # None for a meter that is gone
         self._health_key: object = None
@@ -119,9 +125,7 @@ class MeterTopics:
     def take(self, reading: Reading, now: float) -> None:
         """Take a reading."""
         if self._arrived is not None:
-            period = now - self._arrived
-            # Rises slowly and falls at once: one telegram that was missed does not make a slow meter.
-            self._period = period if not self._period else min(period, self._period * 1.1)
+            self._intervals.append(now - self._arrived)
         self._arrived = now
         if self._newest is not None and _identity_of(self._newest) != _identity_of(reading):
             self._names.clear()  # a new meter may send less than the old
@@ -154,22 +158,24 @@ class MeterTopics:
 
     def announce_later(self, now: float) -> None:
         """Make announcements due after a pause: the former ones are being removed."""
-        self.hold(now)
+        self._announce_from = now + SWAP_PAUSE
         if self._announcements is not None:
             self._announcements.reset()
 
     def finish(self) -> None:
         """Make what is newest due, whatever the interval: the gateway stops."""
         self._pace.hurry()
-        self._held_until = self._health_sent = float("-inf")
+        self._held_until = self._announce_from = self._health_sent = float("-inf")
 
-    @property
-    def rank(self) -> int:
-        """How much its claim to the devices that it names counts."""
+    def rank_of(self, device: str) -> int:
+        """Return how much its claim to a device that it names counts, by its id in discovery."""
         if self._newest is None:
             return 0
-        is_authenticated = self._newest.telegram.security is Security.AUTHENTICATED
-        return rank(is_authenticated=is_authenticated, is_configured=self._newest.is_configured, is_own=False)
+        return rank(
+            is_authenticated=self._newest.telegram.security is Security.AUTHENTICATED,
+            is_configured=self._newest.is_configured,
+            is_own=device == self.discovery_id,
+        )
 
     @property
     def discovery_id(self) -> str | None:
@@ -207,7 +213,8 @@ class MeterTopics:
 
     @property
     def _patience(self) -> float:
-        return max(_OFFLINE_AFTER, _PERIODS * self._period)
+        period = statistics.median(self._intervals or (0.0,))
+        return min(max(_OFFLINE_AFTER, _PERIODS * period), _OFFLINE_AFTER_MOST)
 
     def due(self, now: float, is_refused: IsRefused = lambda *_: False) -> Iterator[Message]:
         """Yield the retained messages that are due, in the order in which they should be sent.
@@ -225,7 +232,9 @@ class MeterTopics:
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
                 yield from self._mbus_states(newest)
-            yield from self._due_announcements(newest, is_refused)  # last: a broker may find them too long
+            if now >= self._announce_from:
+                # Last: a broker may find them too long.
+                yield from self._due_announcements(newest, is_refused)
 
     def unsure(self, now: float) -> Iterator[Message]:
         """Yield what is due and may be lost: health, and single values."""

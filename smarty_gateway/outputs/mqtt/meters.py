@@ -69,12 +69,13 @@ class Meters:
         self._next_save = now + _SAVE_EVERY
         self._meters: dict[str, MeterTopics] = {}
         self._ids_of: dict[str, frozenset[str]] = {}
+        self._denied: dict[str, set[str]] = {}  # devices that another meter announces, by meter
         # With a thousand meters it is too much to ask each of them after every reading.
-        self._touched: set[str] = set()
+        self._touched: dict[str, None] = {}  # in the order of arrival
         self._alarms: list[tuple[float, str]] = []  # a heap: when a state that waits is due
         self._alarm_of: dict[str, float] = {}
-        self._next_round = 0.0
-        for name in self.named:
+        self._next_round = now
+        for name in sorted(self.named):
             self._meter(name).report(Health())
         for name in unnamed:
             self._meter(name)
@@ -86,7 +87,9 @@ class Meters:
             {
                 device: (
                     name,
-                    rank(is_authenticated=name in proven, is_configured=name in self.named, is_own=False),
+                    # What has another name now may be no entry's any more; it takes its devices along.
+                    rank(is_authenticated=name in proven, is_configured=name in self.named, is_own=False)
+                    - (name in self._left),
                 )
                 for topic, name in self.retained.items()
                 if (device := self._device_of(topic)) is not None
@@ -137,7 +140,7 @@ class Meters:
     def take(self, reading: Reading, now: float) -> None:
         """Take a reading."""
         self._meter(reading.meter).take(reading, now)
-        self._touched.add(reading.meter)
+        self._touched[reading.meter] = None
         self._left.discard(reading.meter)
         if reading.meter in self.gone:
             self.gone.remove(reading.meter)  # it came back before its topics were emptied
@@ -176,7 +179,7 @@ class Meters:
         if self._gateway is not None:
             self._gateway.reset()
             self._gateway_from = now + SWAP_PAUSE if retired else now
-        self._touched.update(self._meters)
+        self._touched.update(dict.fromkeys(self._meters))
 
     def announce_again(self) -> None:
         """Send announcements and states again: Home Assistant has started."""
@@ -190,7 +193,7 @@ class Meters:
         self._gateway_from = float("-inf")
         for meter in self._meters.values():
             meter.finish()
-        self._touched.update(self._meters)
+        self._touched.update(dict.fromkeys(self._meters))
 
     def go_offline(self, sender: Sender) -> None:
         """Queue `offline` for each meter."""
@@ -204,9 +207,10 @@ class Meters:
             self.retained.save()
             if now >= self._next_save:
                 self.save_devices(now)
-            self._touched.update(self._meters)
+            self._announce_free(now)
+            self._touched.update(dict.fromkeys(self._meters))
         while self._alarms and self._alarms[0][0] <= now:
-            self._touched.add(heapq.heappop(self._alarms)[1])
+            self._touched[heapq.heappop(self._alarms)[1]] = None
         self._is_swapping = now < self._swap_until
         self._announce_gateway(sender, now)
         for name in self._touched:
@@ -291,7 +295,7 @@ class Meters:
         """Empty the topics of meters that are gone."""
         while self.gone:
             name = self.gone.popleft()
-            for known in (self._meters, self._ids_of, self._alarm_of, self._devices):
+            for known in (self._meters, self._ids_of, self._alarm_of, self._devices, self._denied):
                 known.pop(name, None)
             self._owners.forget(name)
             topics = self.retained.of(name)
@@ -336,9 +340,9 @@ class Meters:
             return True
         if device.casefold() == discovery.gateway_id.casefold():
             return False
-        rank_here = meter.rank + (device == meter.discovery_id)
         before = self._owners.owner(device)
-        if not self._owners.may_announce(device, meter.meter, rank_here, now):
+        if not self._owners.may_announce(device, meter.meter, meter.rank_of(device), now):
+            self._denied.setdefault(meter.meter, set()).add(device)
             return False
         if before not in (None, meter.meter):
             others = [other for other, owner in self.retained.items() if owner not in (meter.meter, NOBODY)]
@@ -346,6 +350,15 @@ class Meters:
             self.retained.retire(left)
             self._empty(sender, left, self._rank(meter, Rank.FIRST))
         return True
+
+    def _announce_free(self, now: float) -> None:
+        """Make the announcements of meters due whose devices have lost the owner that kept them back."""
+        for name, devices in list(self._denied.items()):
+            meter = self._meters[name]
+            devices.intersection_update(meter.own_ids or ())
+            if any(self._owners.is_free(device, name, meter.rank_of(device), now) for device in devices):
+                del self._denied[name]
+                meter.announce_later(now)
 
     def _rank(self, meter: MeterTopics, rank: Rank) -> Rank:
         return rank if meter.meter in self.named else rank.of_others

@@ -22,13 +22,16 @@ class RetainedTopics:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._owners = store.published()
+        self._owners: dict[str, str] = {}
+        self._topics_of: dict[str, dict[str, None]] = {}  # a thousand meters may have 50 topics each
+        for topic, name in store.published().items():
+            self._own(topic, name)
         self._emptied: list[str] = []
 
     @property
     def names(self) -> set[str]:
         """The names of all meters that own a topic."""
-        return set(self._owners.values()) - {NOBODY, GATEWAY}
+        return self._topics_of.keys() - {NOBODY, GATEWAY}
 
     @property
     def retired(self) -> list[str]:
@@ -41,13 +44,14 @@ class RetainedTopics:
 
     def of(self, name: str) -> list[str]:
         """Return the topics of one meter."""
-        return [topic for topic, owner in self._owners.items() if owner == name]
+        return list(self._topics_of.get(name, ()))
 
     def note(self, name: str, topics: Iterable[str]) -> None:
         """Record what is about to be sent; a topic belongs to the meter that published it last."""
         new = [topic for topic in topics if self._owners.get(topic) != name]
         if new:
-            self._owners.update(dict.fromkeys(new, name))
+            for topic in new:
+                self._own(topic, name)
             with suppress(sqlite3.Error):
                 self._store.note_published(new, name)
 
@@ -58,7 +62,7 @@ class RetainedTopics:
     def note_emptied(self, topic: str) -> None:
         """Record that the broker has emptied a topic, unless a meter has used it again since."""
         if self._owners.get(topic) == NOBODY:
-            del self._owners[topic]
+            self._disown(topic)
             self._emptied.append(topic)
 
     def save(self) -> None:
@@ -68,3 +72,16 @@ class RetainedTopics:
         if emptied:
             with suppress(sqlite3.Error):
                 self._store.note_emptied(emptied)
+
+    def _own(self, topic: str, name: str) -> None:
+        if topic in self._owners:
+            self._disown(topic)
+        self._owners[topic] = name
+        self._topics_of.setdefault(name, {})[topic] = None
+
+    def _disown(self, topic: str) -> None:
+        name = self._owners.pop(topic)
+        topics = self._topics_of[name]
+        del topics[topic]
+        if not topics:
+            del self._topics_of[name]

@@ -73,6 +73,24 @@ def test_one_missed_telegram_does_not_make_a_slow_meter() -> None:
     assert due(meter, 55 + 33, "availability") == [b"offline"]
 
 
+def test_two_telegrams_close_together_do_not_make_a_slow_meter_fast() -> None:
+    meter = topics()
+    for second in (0, 20, 40, 41, 61, 81):
+        meter.take(reading(), second)
+    assert due(meter, 81, "availability") == [b"online"]
+    assert due(meter, 81 + 59, "availability") == []
+    assert due(meter, 81 + 60, "availability") == [b"offline"]
+
+
+def test_a_very_slow_meter_is_offline_after_an_hour() -> None:
+    meter = topics()
+    for second in (0, 3500, 7000):
+        meter.take(reading(), second)
+    assert due(meter, 7000, "availability") == [b"online"]
+    assert due(meter, 7000 + 3599, "availability") == []
+    assert due(meter, 7000 + 3600, "availability") == [b"offline"]
+
+
 def test_states_keep_the_interval_and_are_the_newest() -> None:
     meter = topics(interval=10)
     sent = []

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from smarty_gateway.config.gateway_file import load_config
+from smarty_gateway.outputs.mqtt.home_assistant import Discovery
 from smarty_gateway.outputs.mqtt.meters import Meters
-from smarty_gateway.outputs.mqtt.send_queue import Rank
+from smarty_gateway.outputs.mqtt.send_queue import Message, Rank, SendQueue
+from smarty_gateway.outputs.output import Reading
 from smarty_gateway.state.store import Store
 from tests.support.brokers import Broker, Subscriber, retained
 from tests.support.mqtt_runs import mqtt_output, reading_of
@@ -155,13 +157,20 @@ class Hours:
         self.sent: list[tuple[float, str, bytes]] = []
         self.now = time.monotonic() - 500_000.0
         self._folder = folder
-        (folder / "gateway.yaml").write_text(
-            "meters: [{name: house, source: a}]\n"
-            "outputs: {mqtt: {url: 'mqtt://localhost', interval: 0, home_assistant: true}}\n",
+        self._store = Store(folder)
+        self._queue = SendQueue()
+        self.configure("house")
+        self.start()
+
+    def configure(self, *names: str, topic: str = "smarty", style: str = "device") -> None:
+        """Write gateway.yaml for meters of these names."""
+        meters = ", ".join(f"{{name: {name}, source: {name}}}" for name in names)
+        (self._folder / "gateway.yaml").write_text(
+            f"meters: [{meters}]\n"
+            f"outputs: {{mqtt: {{url: 'mqtt://localhost', topic: {topic}, interval: 0, "
+            f"home_assistant: {{style: {style}}}}}}}\n",
             "utf-8",
         )
-        self._store = Store(folder)
-        self.start()
 
     def start(self) -> None:
         """Start a gateway."""
@@ -169,6 +178,7 @@ class Hours:
         assert config.outputs.mqtt is not None
         self._meters = Meters(config, config.outputs.mqtt, self._store, (), self.now)
         self._meters.reset(self._sender, self.now)
+        self._deliver()
 
     @property
     def _sender(self) -> Any:  # noqa: ANN401 - has what Meters needs of a sender
@@ -178,21 +188,27 @@ class Hours:
         self,
         topic: str,
         payload: bytes,
-        _rank: Rank,
+        rank: Rank,
         done: Callable[[], None] | None = None,
         *,
-        expiry: int | None = None,  # noqa: ARG002 - this broker keeps everything
+        expiry: int | None = None,
     ) -> None:
-        """Take a message as a broker does."""
-        self.sent.append((self.now, topic, payload))
-        self.held[topic] = payload
-        if not payload:
-            del self.held[topic]
-        if done is not None:
-            done()
+        """Add a message, which replaces what waits on its topic."""
+        self._queue.put(Message(topic, payload, rank, done, expiry))
+
+    def _deliver(self) -> None:
+        """Take all that waits as a broker does."""
+        while (message := self._queue.take(Rank)) is not None:
+            self.sent.append((self.now, message.topic, message.payload))
+            self.held[message.topic] = message.payload
+            if not message.payload:
+                del self.held[message.topic]
+            if message.done is not None:
+                message.done()
 
     def discard(self, topic: str) -> None:
-        """Nothing waits."""
+        """Remove what waits on a topic."""
+        self._queue.discard(topic)
 
     def is_replaced(self, *_: object) -> bool:
         """False: no message is too large."""
@@ -204,13 +220,20 @@ class Hours:
         self._meters.retained.save()
         self.start()
 
-    def send(self, data: bytes, seconds: float = 10.0, every: float = 10.0) -> None:
-        """Send a telegram again and again."""
+    def send(self, *data: bytes | Reading, seconds: float = 10.0, every: float = 10.0) -> None:
+        """Send telegrams again and again."""
+        readings = [reading_of(one) if isinstance(one, bytes) else one for one in data]
         for _ in range(int(seconds / every)):
-            self._meters.take(reading_of(data), self.now)
+            for reading in readings:
+                self._meters.take(reading, self.now)
             for step in (0.0, 2.0, every - 2.0):
-                self._meters.queue_due(self._sender, {}, self.now)
+                self.look()
                 self.now += step
+
+    def look(self) -> None:
+        """Send what is due now."""
+        self._meters.queue_due(self._sender, {}, self.now)
+        self._deliver()
 
     def gas_meters(self) -> dict[str, str]:
         """Return the gas meters in Home Assistant with their names; their values are there."""
@@ -230,14 +253,14 @@ def test_a_gas_meter_that_was_replaced_goes_after_an_hour_and_the_new_one_has_it
     tmp_path: Path, restarts: int
 ) -> None:
     hours = Hours(tmp_path)
-    hours.send(gas("G1"), 100)
+    hours.send(gas("G1"), seconds=100)
     assert hours.gas_meters() == {"G1": "house gas"}
     for _ in range(restarts + 1):
-        hours.send(gas("G2"), 3600 // (restarts + 1))
+        hours.send(gas("G2"), seconds=3600 // (restarts + 1))
         assert hours.gas_meters() == {"G1": "house gas"}
         if restarts:
             hours.restart()
-    hours.send(gas("G2"), 20)
+    hours.send(gas("G2"), seconds=20)
     assert hours.gas_meters() == {"G2": "house gas"}
     config = "homeassistant/device/smarty_{}/config"
     emptied = next(at for at, topic, payload in hours.sent if topic == config.format("G1") and not payload)
@@ -250,32 +273,32 @@ def test_a_gas_meter_that_was_replaced_while_the_gateway_was_stopped_goes_after_
     tmp_path: Path,
 ) -> None:
     hours = Hours(tmp_path)
-    hours.send(gas("G1"), 100)
+    hours.send(gas("G1"), seconds=100)
     hours.restart()
-    hours.send(gas("G2"), 3600)
+    hours.send(gas("G2"), seconds=3600)
     assert hours.gas_meters() == {"G1": "house gas"}
-    hours.send(gas("G2"), 20)
+    hours.send(gas("G2"), seconds=20)
     assert hours.gas_meters() == {"G2": "house gas"}
 
 
 def test_a_gas_meter_that_is_missing_for_a_moment_loses_nothing(tmp_path: Path) -> None:
     hours = Hours(tmp_path)
-    hours.send(gas("G1"), 100)
-    hours.send(gas("G2"), 1800)
-    hours.send(gas(""), 1000)
+    hours.send(gas("G1"), seconds=100)
+    hours.send(gas("G2"), seconds=1800)
+    hours.send(gas(""), seconds=1000)
     hours.restart()
     hours.send(gas("G1"))
-    hours.send(gas("G2"), 3500)
+    hours.send(gas("G2"), seconds=3500)
     assert hours.gas_meters() == {"G1": "house gas"}
     assert all(payload for _, topic, payload in hours.sent if "G1" in topic)
 
 
 def test_a_gas_meter_that_is_gone_for_good_is_gone_from_home_assistant_after_a_day(tmp_path: Path) -> None:
     hours = Hours(tmp_path)
-    hours.send(gas("G1"), 100)
-    hours.send(gas(""), 86_000, every=100)
+    hours.send(gas("G1"), seconds=100)
+    hours.send(gas(""), seconds=86_000, every=100)
     assert hours.gas_meters() == {"G1": "house gas"}
-    hours.send(gas(""), 600, every=100)
+    hours.send(gas(""), seconds=600, every=100)
     assert hours.gas_meters() == {}
 
 
@@ -284,17 +307,107 @@ def test_a_meter_that_is_replaced_together_with_its_gas_meter_waits_for_nothing(
         folder = tmp_path / str(is_restarted)
         folder.mkdir()
         hours = Hours(folder)
-        hours.send(gas("G1"), 100)
+        hours.send(gas("G1"), seconds=100)
         if is_restarted:
             hours.restart()
-        hours.send(luxembourg(1), 20)
+        hours.send(luxembourg(1), seconds=20)
         assert hours.gas_meters() == {"GFLO2133031470": "house gas"}
 
 
 def test_a_gas_meter_that_an_older_gateway_has_left_behind_is_emptied(tmp_path: Path) -> None:
     hours = Hours(tmp_path)
-    hours.send(gas("G1"), 100)
+    hours.send(gas("G1"), seconds=100)
     hours._store.write_devices([])
     hours.start()
-    hours.send(gas("G2"), 20)
+    hours.send(gas("G2"), seconds=20)
     assert hours.gas_meters() == {"G2": "house gas"}
+
+
+# Who announces a device, over hours
+
+
+def gas_of(meter: str, device: str, *, is_configured: bool = True) -> Reading:
+    """Return a reading of the meter of this name that names this gas meter."""
+    data = gas(device).replace(b"(A1)", f"({meter})".encode())
+    lines = data.decode().split("\r\n")
+    reading = reading_of(telegram(lines[0][1:], *lines[2:-2]), meter)
+    return Reading(meter, reading.telegram, reading.received, is_configured=is_configured)
+
+
+def gas_announced_for(hours: Hours) -> str:
+    return str(json.loads(hours.held["homeassistant/device/smarty_G1/config"])["stat_t"])
+
+
+def test_a_meter_that_loses_its_name_keeps_its_gas_meter(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), seconds=100)
+    hours.configure("barn")
+    hours.restart()
+    hours.send(gas_of("A1", "G1", is_configured=False), seconds=300)
+    assert gas_announced_for(hours) == "smarty/A1/mbus/G1"
+    assert all(payload for _, topic, payload in hours.sent if topic.startswith("homeassistant/"))
+    assert not [topic for topic in hours.held if topic.startswith("smarty/house/")]
+
+
+def test_a_gas_meter_that_moves_to_another_meter_is_announced_there_after_an_hour(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.configure("house", "barn")
+    hours.restart()
+    hours.send(gas_of("house", "G1"), gas_of("barn", ""), seconds=100)
+    hours.send(gas_of("house", ""), gas_of("barn", "G1"), seconds=3580)
+    assert gas_announced_for(hours) == "smarty/house/mbus/G1"
+    hours.send(gas_of("house", ""), gas_of("barn", "G1"), seconds=40)
+    assert gas_announced_for(hours) == "smarty/barn/mbus/G1"
+    sent = len(hours.sent)
+    hours.send(gas_of("house", ""), gas_of("barn", "G1"), seconds=300)
+    assert not [topic for _, topic, _ in hours.sent[sent:] if "smarty_G1" in topic]
+
+
+def test_what_replaces_announcements_waits_although_the_gateway_has_just_emptied_others(
+    tmp_path: Path,
+) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"))
+    hours.configure("house", topic="home", style="entity")
+    hours.restart()
+    started = len(hours.sent)
+    for step in range(60):
+        if step % 10 == 0:
+            hours._meters.take(reading_of(gas("G1")), hours.now)
+        hours.look()
+        hours.now += 0.1
+    new = hours.sent[started:]
+    (emptied,) = (at for at, topic, payload in new if topic.endswith("/smarty_A1/config") and not payload)
+    announced = [at for at, topic, _ in new if topic.startswith("homeassistant/sensor/smarty_A1/")]
+    assert min(announced) - emptied >= 1.0
+
+
+def test_states_go_out_in_the_order_in_which_the_meters_were_heard(tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(8)]
+    hours = Hours(tmp_path)
+    hours.configure(*names)
+    hours.restart()
+    hours.send(*(gas_of(name, "") for name in names))
+    hours.send(*(gas_of(name, "") for name in reversed(names)))
+    states = [topic for _, topic, _ in hours.sent if topic.endswith("/state")]
+    assert states[-8:] == [f"smarty/{name}/state" for name in reversed(names)]
+
+
+def test_a_round_without_news_looks_at_none_of_the_topics_of_many_meters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    device_of = Discovery.device_of
+
+    def count(self: Discovery, topic: str) -> str | None:
+        nonlocal looks
+        looks += 1
+        return device_of(self, topic)
+
+    hours = Hours(tmp_path)
+    hours.configure("house", style="entity")
+    hours.restart()
+    hours.send(*(gas_of(f"M{number}", "", is_configured=False) for number in range(100)))
+    monkeypatch.setattr(Discovery, "device_of", count)
+    hours.look()
+    assert looks == 0
