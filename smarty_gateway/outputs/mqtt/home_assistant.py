@@ -7,7 +7,7 @@ belongs into each component, an entity's name does not begin with its device's.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from smarty_gateway import __version__
@@ -36,11 +36,13 @@ class Announced:
         own_id: in discovery.
         shared: what all entities have in common.
         components: by their keys.
+        removed: entities that are gone, by their keys; a whole device must say so for each.
     """
 
     own_id: str
     shared: dict[str, Any]
     components: dict[str, Component]
+    removed: dict[str, Component] = field(default_factory=dict)
 
 
 class Discovery:
@@ -66,11 +68,12 @@ class Discovery:
 
     # What there is to announce
 
-    def gateway(self, named: Iterable[str]) -> Announced:
+    def gateway(self, named: Iterable[str], former: Iterable[str] = ()) -> Announced:
         """Return the device of the gateway itself.
 
         Args:
             named: the names of configured meters; each has an entity here even if it never sends anything.
+            former: names of an earlier run, whose entities go.
         """
         root = self._topics.root
         device = {"ids": [self.gateway_id], "name": "smarty-gateway", "sw": __version__}
@@ -82,7 +85,9 @@ class Discovery:
         for name in named:
             entity = entities.meter_problem_of(object_id(topic_part(name)), name)
             found[entity.key] = self._component(entity, self._topics.of(name))
-        return self._announced(self.gateway_id, shared, found)
+        gone = (entities.meter_problem_of(object_id(topic_part(name)), name) for name in former)
+        removed = {entity.key: {"p": entity.platform} for entity in gone if entity.key not in found}
+        return replace(self._announced(self.gateway_id, shared, found), removed=removed)
 
     def devices(
         self, reading: Reading, names: Iterable[str], devices: Iterable[tuple[str, Mapping[str, Any]]]
@@ -113,7 +118,9 @@ class Discovery:
         """Return the announcements of a device: a whole one, or single ones where that is too large."""
         topic = self.whole_topic(announced.own_id)
         if self._config.style is Style.DEVICE:
-            payload = to_json_bytes({**announced.shared, "cmps": announced.components})
+            payload = to_json_bytes(
+                {**announced.shared, "cmps": {**announced.components, **announced.removed}}
+            )
             if not is_refused(topic, len(payload)):
                 return [(topic, payload)]
         return [self._single(announced, key, part) for key, part in announced.components.items()]

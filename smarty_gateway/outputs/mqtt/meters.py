@@ -60,6 +60,7 @@ class Meters:
         self._gateway_from = float("-inf")
         self._is_swapping = False  # announcements wait until former ones are gone
         self._swap_until = float("-inf")
+        self._later: deque[tuple[float, list[str], Rank]] = deque()  # when to empty what is retired
         self._interval, self._values = mqtt.interval, mqtt.values
         self._store = store
         self._saved_devices = store.devices()
@@ -168,7 +169,8 @@ class Meters:
         """
         self.retained.note(GATEWAY, [self._topics.status, self._topics.health])
         retired = self.retained.retired
-        self._empty(sender, retired, Rank.FIRST)
+        self._later.clear()
+        self._empty_in_order(sender, retired, Rank.FIRST, now)
         for name, meter in self._meters.items():
             meter.reset()
             if retired:
@@ -191,6 +193,7 @@ class Meters:
     def finish(self) -> None:
         """Make what is newest due, whatever the interval: the gateway stops."""
         self._gateway_from = float("-inf")
+        self._later = deque((float("-inf"), topics, rank) for _, topics, rank in self._later)
         for meter in self._meters.values():
             meter.finish()
         self._touched.update(dict.fromkeys(self._meters))
@@ -212,6 +215,9 @@ class Meters:
         while self._alarms and self._alarms[0][0] <= now:
             self._touched[heapq.heappop(self._alarms)[1]] = None
         self._is_swapping = now < self._swap_until
+        while self._later and self._later[0][0] <= now:
+            _, topics, rank = self._later.popleft()
+            self._empty(sender, set(topics).intersection(self.retained.retired), rank)
         self._announce_gateway(sender, now)
         for name in self._touched:
             if name in self._meters:
@@ -220,7 +226,7 @@ class Meters:
         if self._left and (now >= self._left_until or self._are_all_heard):
             self.gone.extend(self._left)
             self._left.clear()
-        self._forget_gone(sender)
+        self._forget_gone(sender, now)
 
     @property
     def _are_all_heard(self) -> bool:
@@ -250,7 +256,8 @@ class Meters:
         discovery, gateway = self._discovery, self._gateway
         if discovery is None or gateway is None or now < self._gateway_from:
             return
-        messages = gateway.due("gateway", lambda: [discovery.gateway(self._names)], sender.is_replaced)
+        former = sorted(self._left)
+        messages = gateway.due(former, lambda: [discovery.gateway(self._names, former)], sender.is_replaced)
         if self._remove_former(sender, GATEWAY, messages, Rank.FIRST):
             self._gateway_from = self._swap(now) + SWAP_PAUSE
             gateway.reset()
@@ -278,6 +285,19 @@ class Meters:
         for topic in topics:
             sender.put(topic, b"", rank, partial(self.retained.note_emptied, topic))
 
+    def _empty_in_order(self, sender: Sender, topics: list[str], rank: Rank, now: float) -> None:
+        """Empty announcements, and a moment later what their entities read.
+
+        Home Assistant takes a moment to remove an entity, and logs an error if its topic is empty by then.
+        """
+        announced = [topic for topic in topics if self._device_of(topic) is not None]
+        self._empty(sender, announced, rank)
+        rest = [topic for topic in topics if topic not in set(announced)]
+        if announced:
+            self._later.append((self._swap(now) + SWAP_PAUSE, rest, rank))
+        else:
+            self._empty(sender, rest, rank)
+
     def _meter(self, name: str) -> MeterTopics:
         found = self._meters.get(name)
         if found is None:
@@ -291,7 +311,7 @@ class Meters:
             )
         return found
 
-    def _forget_gone(self, sender: Sender) -> None:
+    def _forget_gone(self, sender: Sender, now: float) -> None:
         """Empty the topics of meters that are gone."""
         while self.gone:
             name = self.gone.popleft()
@@ -302,7 +322,7 @@ class Meters:
             self.retained.retire(topics)
             for topic in topics:
                 sender.discard(topic)
-            self._empty(sender, topics, Rank.OTHERS_FIRST)
+            self._empty_in_order(sender, topics, Rank.OTHERS_FIRST, now)
 
     def _collect(self, sender: Sender, meter: MeterTopics, health: Mapping[str, Health], now: float) -> None:
         """Queue what is due of a meter; it replaces what waits on the same topic."""
@@ -392,5 +412,5 @@ class Meters:
             # A place in the queue from before would let them overtake.
             for topic in (*left, self._topics.of(meter.meter, "state")):
                 sender.discard(topic)
-            self._empty(sender, left, self._rank(meter, Rank.FIRST))
+            self._empty_in_order(sender, left, self._rank(meter, Rank.FIRST), now)
             meter.hold(self._swap(now))

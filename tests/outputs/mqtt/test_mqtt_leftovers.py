@@ -118,6 +118,19 @@ def test_a_meter_with_another_name_keeps_its_device(broker: Broker, tmp_path: Pa
         assert listener.wait_for(config)[-1].json["stat_t"] == "smarty/barn/state"
 
 
+def test_a_former_name_goes_from_the_device_of_the_gateway(broker: Broker, tmp_path: Path) -> None:
+    config = "homeassistant/device/smarty_smarty/config"
+    run(tmp_path, broker.url, (ALL_ON, HOUSE))
+    with Subscriber(broker, "#") as listener:
+        run(tmp_path, broker.url, (ALL_ON, {"barn": belgium(2)}))
+        listener.wait_for_payload("smarty/house/health", b"")
+    whole = [m.json["cmps"] for m in listener.of(config) if not m.is_retained]
+    assert whole[0]["house_meter"] == {"p": "binary_sensor"}
+    assert whole[0]["barn_meter"]["stat_t"] == "smarty/barn/availability"
+    topics = [message.topic for message in listener.messages if not message.is_retained]
+    assert topics.index(config) < topics.index("smarty/house/health")
+
+
 def test_a_meter_that_gets_a_name_keeps_its_device_and_leaves_its_old_topics(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -246,6 +259,15 @@ class Hours:
         values = {topic.rpartition("/")[2] for topic in self.held if topic.startswith("smarty/house/mbus/")}
         assert values == found.keys()
         return found
+
+
+def test_what_the_entities_of_a_gas_meter_read_is_emptied_after_they_are_gone(tmp_path: Path) -> None:
+    hours = Hours(tmp_path)
+    hours.send(gas("G1"), seconds=100)
+    hours.send(gas("G2"), seconds=3700)
+    emptied = {topic: at for at, topic, payload in hours.sent if not payload}
+    gap = emptied["smarty/house/mbus/G1"] - emptied["homeassistant/device/smarty_G1/config"]
+    assert gap >= 1.0
 
 
 @pytest.mark.parametrize("restarts", [0, 1, 3])
