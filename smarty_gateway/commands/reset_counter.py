@@ -26,7 +26,7 @@ def add_parser(commands: Subparsers) -> None:
         "reset-counter",
         help="accept a frame counter that fell back",
         description="Forgets the last frame counter of a meter, so that lower ones are accepted again. Do "
-        "this when the meter was replaced or reset; a running gateway notices it within seconds.",
+        "this when the grid operator has reset the meter; a running gateway notices it within seconds.",
     )
     parser.add_argument("meter", help="its name, serial number or system title")
     add_shared(parser, "--config", "--state")

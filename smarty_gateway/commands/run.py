@@ -36,7 +36,10 @@ def add_parser(commands: Subparsers) -> None:
         "meter needs no file: run --source /dev/ttyUSB0 --keys keys.yaml --mqtt mqtt://localhost",
     )
     parser.add_argument(
-        "--source", metavar="SOURCE", help="a port, tcp://host:port, rfc2217://host:port, a recording or -"
+        "--source",
+        metavar="SOURCE",
+        action="append",
+        help="a port, tcp://host:port, rfc2217://host:port, a recording or -",
     )
     parser.add_argument(
         "--name", metavar="NAME", help=f"with --source: names the readings (default {METER_NAME})"
@@ -73,9 +76,14 @@ def _config(args: argparse.Namespace) -> Config:
     if args.source is not None:
         if args.config is not None:
             raise NothingToRunError("--source and --config exclude each other: name the source in the file")
+        if len(args.source) > 1:
+            raise NothingToRunError(
+                "--source is for a single meter: write several into gateway.yaml, which smarty-gateway setup "
+                "does with you"
+            )
         name = METER_NAME if args.name is None else args.name
         return config_from_options(
-            args.source, name=name, mqtt=args.mqtt, password_file=args.mqtt_password_file
+            args.source[0], name=name, mqtt=args.mqtt, password_file=args.mqtt_password_file
         )
     if args.name is not None:
         raise NothingToRunError(

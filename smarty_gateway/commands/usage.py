@@ -92,7 +92,7 @@ COMMANDS: Final = {
         _INPUT,
     ),
     "decode": Usage(
-        ("decode monday.capture --keys keys.yaml", "xxd monday.bin | smarty-gateway decode --format json"),
+        ("decode monday.capture --keys keys.yaml", "decode --format json - < monday.bin"),
         "every telegram was accepted",
         {
             ExitStatus.REJECTED: "something was rejected, or there was no telegram",

@@ -360,8 +360,8 @@ KINDS: Final[dict[str, FindingKind]] = {
             "`rejected replay`.",
             "Frames come that came before: their frame counter did not rise.",
             "Look for the cause of the repetition: a bridge or a recording that repeats itself, two "
-            "recordings in one file, two programs that feed one port. If the meter was replaced or its "
-            "counter reset, accept that with: `smarty-gateway reset-counter METER`",
+            "recordings in one file, two programs that feed one port. If your grid operator (DSO) has reset "
+            "the meter, accept that with: `smarty-gateway reset-counter METER`",
         ),
         # Damage
         FindingKind(

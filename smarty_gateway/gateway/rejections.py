@@ -113,7 +113,7 @@ class Rejections:
             return ""
         self._reset_advised |= {title}
         return (
-            "; if the meter was replaced or its counter was set back, accept that with: "
+            "; if your grid operator (DSO) has reset the meter, accept that with: "
             f"smarty-gateway reset-counter {shlex.quote(printable(name))}{self._options}"
         )
 

@@ -40,6 +40,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_second_source_is_refused_instead_of_the_first_forgotten(folder: Path) -> None:
+    done = smarty_gateway("run", "--source", SAMPLE, "--source", SAMPLE, folder=folder)
+    assert done.returncode != 0
+    assert "--source is for a single meter: write several into gateway.yaml" in done.stderr.decode()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
