@@ -417,14 +417,15 @@ class MeterRegistry:
     def _remove_pretenders(self, meter: Meter, topic: str, own_id: str) -> None:
         """Remove unconfigured plaintext meters that have the name of one whose frames verify.
 
-        One that was not heard in this run gives way to any meter that its source brings.
+        One that was not heard in this run gives way to any that its source brings and that proves as much.
         """
         for key, other in list(self._unnamed.items()):
             has_name = (
                 topic == topic_part(other.name).casefold() or own_id.casefold() == other.object_id.casefold()
             )
             is_silent = other.last is None and other.source == meter.source
-            if has_name and not other.is_authenticated and (meter.is_authenticated or is_silent):
+            is_alike = other.is_authenticated == meter.is_authenticated
+            if has_name and (is_silent if is_alike else meter.is_authenticated):
                 self._remove_unnamed(key)
 
     def _accept(self, meter: Meter, sender: Sender, now: float) -> None:

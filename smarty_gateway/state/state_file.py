@@ -432,6 +432,11 @@ def _is_good(row: Row, checks: tuple[Check, ...]) -> bool:
     return len(row) >= len(checks) and all(check(value) for check, value in zip(checks, row, strict=False))
 
 
+def good_rows(table: str, rows: list[Row]) -> list[Row]:
+    """Return the rows of a table that may be right."""
+    return [row for row in rows if _is_good(row, _COLUMNS[table])]
+
+
 def _drop_bad_rows(connection: sqlite3.Connection) -> int:
     """Drop the rows that cannot be right, and return how many."""
     dropped = 0

@@ -28,7 +28,7 @@ from typing import Final, Self
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
-from smarty_gateway.state.state_file import FILE_NAME, Row, StateBusyError, StateFile, transaction
+from smarty_gateway.state.state_file import FILE_NAME, Row, StateBusyError, StateFile, good_rows, transaction
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
@@ -131,7 +131,10 @@ def holders_in(folder: Path) -> dict[str, Holder]:
 
 def _holders(connection: sqlite3.Connection) -> dict[str, Holder]:
     rows = connection.execute("SELECT name, holder, is_authenticated, second FROM holders").fetchall()
-    return {name: Holder(meter, bool(authenticated), second) for name, meter, authenticated, second in rows}
+    return {
+        name: Holder(meter, bool(proven), second)
+        for name, meter, proven, second in good_rows("holders", rows)
+    }
 
 
 class Store:

@@ -275,6 +275,13 @@ def test_two_entries_with_one_id_do_not_take_turns_in_the_log() -> None:
     assert not place.says("is now meter")
 
 
+def test_a_damaged_key_in_the_state_file_keeps_no_meter_from_its_own_id() -> None:
+    damaged = UnnamedMeter("00" * 8, B_SERIAL, "/a", is_authenticated=True, heard=0.0)
+    place = Place(entry(None, "/a"), unnamed=[damaged])
+    assert place.hear(meter(B_SERIAL), "/a", 0) is None
+    assert place.frame("/a", 1, B_TITLE) == B_SERIAL
+
+
 def test_a_damaged_name_in_the_state_file_stops_no_takeover() -> None:
     held = {"house": Holder("z" * 16, is_authenticated=False, second="y" * 16)}
     place = Place(entry("house", "/a"), holders=held)

@@ -2,6 +2,8 @@
 
 import io
 import re
+import sys
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -217,3 +219,39 @@ def test_a_meter_that_is_forgotten_disappears() -> None:
     table.stop(LIMIT)
     assert gone not in file.getvalue()
     assert all(name in file.getvalue() for name in rest)
+
+
+class CountingFile(io.StringIO):
+    """A terminal that knows when it was written to often enough."""
+
+    def __init__(self, writes: int) -> None:
+        super().__init__()
+        self._left = writes
+        self.is_enough = threading.Event()
+
+    def write(self, text: str) -> int:
+        """Count."""
+        self._left -= 1
+        if not self._left:
+            self.is_enough.set()
+        return len(text)
+
+
+def test_readings_that_arrive_while_it_is_drawn_do_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_table, "_REFRESH_SECONDS", 0)
+    (telegram,) = simulated(MeterKind.BELGIUM).values()
+    readings = [Reading(f"meter {number}", telegram, datetime.now(UTC)) for number in range(5)]
+    file, interval = CountingFile(30), sys.getswitchinterval()
+    table = LiveTable(Console(file=file, width=80, height=70, force_terminal=True))
+    for reading in readings * 1000:
+        table.publish(reading)
+    sys.setswitchinterval(1e-5)
+    try:
+        table.start()
+        while not file.is_enough.is_set() and table.failure is None:
+            table.publish(readings[0])
+            table.publish(readings[-1])
+    finally:
+        sys.setswitchinterval(interval)
+        table.stop(LIMIT)
+    assert table.failure is None

@@ -329,6 +329,15 @@ def test_holders_can_be_looked_at_without_a_trace(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_damaged_holder_is_no_reason_to_fail_before_the_file_is_opened(tmp_path: Path) -> None:
+    holders = {"house": Holder("a", is_authenticated=True)}
+    with Store(tmp_path) as store:
+        store.write_owners({}, holders)
+    execute(tmp_path, "INSERT INTO holders VALUES ('barn', x'00ff', 1, NULL)")
+    execute(tmp_path, "INSERT INTO holders VALUES ('shed', 'b', 1, x'00ff')")
+    assert holders_in(tmp_path) == holders
+
+
 # Where nothing can be written
 
 
