@@ -333,7 +333,7 @@ def _page(blocks: Sequence[_Block], width: int, height: int) -> tuple[Sequence[_
     size = columns * max(1, (height - 1) // _LOWEST)
     first = int(time.monotonic() / _PAGE_SECONDS) % -(-len(blocks) // size) * size
     shown = blocks[first : first + size]
-    words = f"meters {first + 1} to {first + len(shown)} of {len(blocks)}, the others follow"
+    words = f"meters {first + 1} to {first + len(shown)} of {len(blocks)}, more follow"
     return shown, [Text(words, "bold")]
 
 

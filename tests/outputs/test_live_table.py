@@ -170,7 +170,7 @@ def test_more_meters_than_fit_are_shown_on_pages_that_turn(monkeypatch: pytest.M
         monkeypatch.setattr(live_table, "time", SimpleNamespace(monotonic=lambda: now))  # noqa: B023 - used at once
         lines = drawn(meters, 80, 24)
         assert len(lines) < 24
-        assert re.fullmatch(r"meters \d+ to \d+ of 30, the others follow", lines[-1])
+        assert re.fullmatch(r"meters \d+ to \d+ of 30, more follow", lines[-1])
         seen |= {name for name in meters if any(f" {name} " in line for line in lines)}
     assert seen == set(meters)
 
