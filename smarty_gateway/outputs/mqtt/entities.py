@@ -357,7 +357,7 @@ METER: Final = (
     ),
     # As the meter reports them: the operator's minimum of 2.5 kW a month is not applied.
     Entity(
-        "peak_demand_average", "Average peak demand", POWER, _MAIN,
+        "peak_demand_average", "Average peak demand", replace(POWER, precision=3), _MAIN,
         f"{{{{({_MONTHS}|map(attribute='value')|list)[-12:]|average('None')}}}}",
         "Mean of the last twelve monthly peaks, or of as many as there are; its attributes are the months",
         "kW", attributes=f"{{{{{{'months':{_MONTHS}|list}}|tojson}}}}", needs=("peak_demand_history",),
