@@ -36,7 +36,7 @@ def entities_table() -> str:
 
 
 def _rows(rows: Iterable[Entity]) -> Iterator[str]:
-    for name, group in groupby(rows, lambda entity: _NUMBER.sub("", entity.name or "(as the device)")):
+    for (name, _), group in groupby(rows, _row_of):
         first, *others = group
         numbers = [found[1] for entity in (first, *others) if (found := _NUMBER.search(entity.name or ""))]
         shown = f"{name} {', '.join(numbers)}".rstrip()
@@ -45,6 +45,12 @@ def _rows(rows: Iterable[Entity]) -> Iterator[str]:
         if first.name is None:
             unit = "m³, kWh, GJ"
         yield f"| {shown} | {unit} | {'yes' if first.place.is_on else 'no'} | {meaning} |\n"
+
+
+def _row_of(entity: Entity) -> tuple[str, bool]:
+    """Return the name without its number, and whether it has one."""
+    name = entity.name or "(as the device)"
+    return _NUMBER.sub("", name), _NUMBER.search(name) is not None
 
 
 def written_table() -> str:
