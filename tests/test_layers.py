@@ -3,6 +3,7 @@
 From the bottom to the top (docs/README.md says what each part is for):
 
 * The core computes. It knows no socket, file, clock, thread or log.
+* The history computes, too: quarter hours, sums, costs.
 * Captures, sources, configuration and state know the core. Outputs know the state, and nothing of the gateway
   that feeds them.
 * The gateway knows outputs by their protocol alone; only its wiring knows which kinds there are.
@@ -34,17 +35,19 @@ PARTS = {
     "fault_log": {"protocol"},
     "sources": CORE,
     "capture": {*CORE, "sources"},
-    "config": {*CORE, "sources"},
+    "history": CORE,
+    "config": {*CORE, "history", "sources"},
     "library": {*CORE, "config", "sources"},
-    "state": {*CORE, "config"},
-    "outputs": {*CORE, "config", "fault_log", "logs", "state"},
-    "gateway": {*CORE, "config", "fault_log", "logs", "outputs", "sources", "state"},
+    "state": {*CORE, "config", "history"},
+    "charts": {*CORE, "history"},
+    "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
+    "gateway": {*CORE, "config", "fault_log", "history", "logs", "outputs", "sources", "state"},
     "doctor": {*CORE, "capture", "config", "sources"},
-    "simulator": {*CORE, "capture", "config", "sources"},
+    "simulator": {*CORE, "capture", "config", "history", "sources", "state"},
     "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
     "commands": {
-        *CORE, "capture", "config", "doctor", "gateway", "library", "logs", "outputs", "setup", "simulator",
-        "sources", "state",
+        *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "library", "logs", "outputs",
+        "setup", "simulator", "sources", "state",
     },
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},
@@ -53,12 +56,15 @@ PARTS = {
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
     "abc", "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime",
-    "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "re", "struct", "types", "typing",
+    "csv", "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "itertools", "math", "operator",
+    "re", "struct", "types", "typing", "zoneinfo",
 }  # fmt: skip
 
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.
 HEAVY = {
     "cryptography": ("protocol/", "capture/", "simulator/"),
+    "cairosvg": ("charts/",),
+    "pygal": ("charts/",),
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/decode.py", "commands/verify.py"),
     "serial": ("sources/",),
@@ -68,7 +74,7 @@ HEAVY = {
 }
 
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
-CORE_MODULES = [module for module in MODULES if module.startswith("protocol/")]
+CORE_MODULES = [module for module in MODULES if module.startswith(("protocol/", "history/"))]
 COMMAND_MODULES = {f"commands/{name.replace('-', '_')}.py" for name in COMMANDS}
 
 

@@ -27,6 +27,7 @@ from smarty_gateway.config.settings import (
     switch,
 )
 from smarty_gateway.config.source import SOURCES
+from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings
 
@@ -34,6 +35,8 @@ from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPE
 UNNAMED_METERS: Final = 50
 #: Seconds of silence after which a meter that nobody configured is forgotten.
 FORGOTTEN_SECONDS: Final = 86_400.0
+#: Of a household or a farm; whoever has more says so.
+_PLAUSIBLE_WATTS: Final = 250_000
 #: How readings are printed.
 STDOUT_FORMATS: Final = ("json", "table", "telegram")
 DEFAULT_CONFIG_FILES: Final = (Path("gateway.yaml"), Path("/etc/smarty-gateway/gateway.yaml"))
@@ -117,6 +120,17 @@ class MeterConfig:
         "maximum number of meters on this source that have neither an entry here nor a key",
         default=UNNAMED_METERS,
     )
+    reference_power: ReferencePower | None = None
+    tariff: str | None = None
+    plausible_power: float | None = None
+
+    @property
+    def plausible_watts(self) -> int:
+        """A register that grows faster than this is not believed by the history."""
+        if self.plausible_power is not None:
+            return round(self.plausible_power * 1000)
+        levels = () if self.reference_power is None else self.reference_power.levels
+        return max([_PLAUSIBLE_WATTS, *(2 * power for _, power in levels)])
 
     @property
     def is_live(self) -> bool:
@@ -255,3 +269,5 @@ class Config:
         key="store",
         default=StoreLimits(),
     )
+    history: bool = True
+    time_zone: str | None = None

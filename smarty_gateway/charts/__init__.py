@@ -1,0 +1,1 @@
+"""Pictures of the history, for the command, the page and the report."""
