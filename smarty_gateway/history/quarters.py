@@ -1,8 +1,8 @@
 """The quarter hour: telegrams of one meter in, the registers at its boundaries out.
 
-A register at a boundary is the one stamped with that second, else the linear interpolation between the last
-telegram before and the first after it, if these are at most a minute apart, else it is not known. Energy is the
-difference of two registers, never a sum of powers, so what is lost between two telegrams costs nothing.
+A register at a boundary is the one stamped with that second, else the linear interpolation between the
+last telegram before and the first after it, if these are at most a minute apart, else it is not known. Energy
+is the difference of two registers, never a sum of powers: what is lost between two telegrams costs nothing.
 
 What a meter sends is not believed at once where it contradicts what it sent before:
 
@@ -70,11 +70,15 @@ def layout_of(registers: Registers, like: Layout = ()) -> Layout:
     return tuple(found)
 
 
-def _without_rivals(registers: Registers, layout: Layout) -> Registers:
-    """Return registers without a total whose tariffs the series counts, so that each row says which it is."""
-    dropped = {
-        total for total, tariffs in _WAYS if total not in layout and any(index in layout for index in tariffs)
-    }
+def _of_layout(registers: Registers, layout: Layout) -> Registers:
+    """Return registers without those of import and export that the series does not count.
+
+    So a row says by itself what import and export are. Tariffs stay beside a total.
+    """
+    dropped: set[int] = set()
+    for total, tariffs in _WAYS:
+        if total not in layout:
+            dropped.update({total, *tariffs}.difference(layout))
     return tuple(None if index in dropped else value for index, value in enumerate(registers))
 
 
@@ -122,6 +126,7 @@ class QuarterTracker:
         plausible_power: in W; a register that grows faster is not believed.
         newest: the newest boundary that is stored, where the history goes on.
         devices: the newest stored values of M-Bus devices, also of those that are gone.
+        series: the highest number of a series that is stored.
 
     Attributes:
         start: the newest boundary that is known, in this run or an earlier one; None before the first, and
@@ -130,17 +135,23 @@ class QuarterTracker:
     """
 
     def __init__(
-        self, plausible_power: int, newest: Boundary | None = None, devices: Iterable[DeviceValue] = ()
+        self,
+        plausible_power: int,
+        newest: Boundary | None = None,
+        devices: Iterable[DeviceValue] = (),
+        series: int = 0,
     ) -> None:
         self.start = newest
         self.sample: Sample | None = None
         self._plausible_power = plausible_power
         self._devices = DeviceValues(devices)
+        self._may_change = True  # the devices of the newest boundary, until the next one
         self._peaks: dict[int, MeterPeak] = {}
         self._changed_peaks: dict[int, MeterPeak] = {}
         self._quarter = _Quarter()
         self._meter_id: str | None = None
         self._series = 0
+        self._series_used = series
         self._layout: Layout = ()
         self._progress: _Progress | None = None
         self._known_until = _LONG_AGO  # no boundary up to here changes any more
@@ -151,6 +162,7 @@ class QuarterTracker:
         self._odd_since: int | None = None  # since when the registers are others than those of the series
         if newest is not None:
             self._meter_id, self._series = newest.meter_id, newest.series
+            self._series_used = max(series, newest.series)
             self._layout = layout_of(newest.registers)
             self._known_until = self._time = newest.end
             self._progress = _Progress(newest.registers, dict.fromkeys(self._layout, newest.end))
@@ -179,12 +191,12 @@ class QuarterTracker:
     def _by_time(self, sample: Sample) -> Iterator[Event]:
         """Drop a telegram of another time, or go on with it."""
         held = self._behind
-        if self._time is None or sample.time >= self._time - _SMALL_STEP:
-            if not held or sample.time - held[-1].time > _SMALL_STEP:
-                held.clear()
-                self._is_refusing = False
-                yield from self._by_registers(sample)
-                return
+        is_behind = self._time is not None and sample.time < self._time - _SMALL_STEP
+        if not is_behind and (not held or sample.time - held[-1].time > _SMALL_STEP):
+            held.clear()
+            self._is_refusing = False
+            yield from self._by_registers(sample)
+            return
         if held and (sample.time < held[-1].time - _SMALL_STEP or sample.meter_id != held[-1].meter_id):
             held.clear()
         if len(held) < _HELD_MAX:
@@ -217,7 +229,6 @@ class QuarterTracker:
 
     def _set_back(self, samples: Sequence[Sample]) -> Iterator[Event]:
         first = samples[0].time
-        yield from self._newer_devices()
         yield SetBack(first)
         yield Notice("the clock of the meter was set back; the history goes on from there")
         self.start, self.sample, self._suspect = None, None, None
@@ -248,12 +259,12 @@ class QuarterTracker:
                 return
         else:
             self._odd_since = None
-        yield from self._by_growth(replace(sample, registers=_without_rivals(sample.registers, self._layout)))
+        yield from self._by_growth(replace(sample, registers=_of_layout(sample.registers, self._layout)))
 
     def _begin_series(self, sample: Sample) -> None:
         self._meter_id = sample.meter_id
         self._layout = layout_of(sample.registers)
-        self._series += 1
+        self._series = self._series_used = self._series_used + 1
         self.sample = self._progress = self._suspect = self._odd_since = None
         self._quarter = _Quarter()
 
@@ -305,12 +316,12 @@ class QuarterTracker:
             step = self.sample.time - sample.time + _SMALL_STEP
             progress.changed = {index: time - step for index, time in progress.changed.items()}
         for index in self._layout:
-            if sample.registers[index] != progress.registers[index]:
+            has_changed = sample.registers[index] != progress.registers[index]
+            if has_changed or progress.changed[index] == _LONG_AGO:
                 progress.changed[index] = sample.time
         progress.registers = sample.registers
-        while progress.step > 1 and any(
-            (sample.registers[index] or 0) % progress.step for index in self._layout
-        ):
+        counted = [sample.registers[index] or 0 for index in self._layout]
+        while progress.step > 1 and any(value % progress.step for value in counted):
             progress.step //= 10
 
     # The boundaries
@@ -321,36 +332,33 @@ class QuarterTracker:
         self._note_progress(sample)
         if self.start is not None and sample.time >= self.start.end + QUARTER:
             yield from self._newer_devices()
+            self._may_change = False
+        self._devices.take(sample)
         end = _boundary_before(sample.time)
         is_new = end > self._known_until
         is_exact = end == sample.time
-        is_crossed = before is not None and before.time < end
         if is_exact:
             self._quarter.add(sample)
         if is_new and is_exact:
-            yield from self._begin_quarter(end, sample, sample.registers, sample.others)
-        elif is_new and before is not None and is_crossed and sample.time - before.time <= INTERPOLATED:
-            registers = _registers_at(end, before, sample)
-            yield from self._begin_quarter(end, before, registers, _others_at(end, before, sample))
-        elif is_crossed:
-            self._quarter = _Quarter()
+            yield self._begin_quarter(end, sample.registers, sample.others)
+        elif is_new and before is not None and before.time < end:
+            if sample.time - before.time <= INTERPOLATED:
+                registers = _registers_at(end, before, sample)
+                yield self._begin_quarter(end, registers, _others_at(end, before, sample))
+            else:
+                self._quarter = _Quarter()
         if not is_exact:
             self._quarter.add(sample)
-        self._devices.take(sample)
         for peak in sample.peaks:
             if self._peaks.get(peak.month) != peak:
                 self._peaks[peak.month] = self._changed_peaks[peak.month] = peak
         self.sample, self._time = sample, sample.time
 
-    def _begin_quarter(
-        self, end: int, newest: Sample, registers: Registers, others: Mapping[str, int]
-    ) -> Iterator[Event]:
-        """Return a boundary; `newest` is the last telegram until then, which may bring newer devices."""
-        self._devices.take(newest)
+    def _begin_quarter(self, end: int, registers: Registers, others: Mapping[str, int]) -> Boundary:
         done = self._quarter
-        boundary = Boundary(
+        self.start = Boundary(
             end,
-            newest.meter_id,
+            self._meter_id or "",
             self._series,
             registers,
             others,
@@ -362,14 +370,14 @@ class QuarterTracker:
         )
         self._changed_peaks = {}
         self._quarter = _Quarter(is_whole=True)
-        self.start, self._known_until = boundary, end
-        yield boundary
+        self._known_until, self._may_change = end, True
+        return self.start
 
     def _newer_devices(self) -> Iterator[Boundary]:
-        """Return the newest boundary again, if a value of an M-Bus device came later that is dated before it."""
-        if self.start is not None:
+        """Return the newest boundary again, if a value of a device has come later that is dated before it."""
+        if self.start is not None and self._may_change:
             devices = self._devices.at(self.start.end)
-            if devices != self.start.devices:
+            if set(devices) != set(self.start.devices):
                 self.start = replace(self.start, devices=devices, peaks=())
                 yield self.start
 

@@ -19,7 +19,7 @@ _OTHERS: Final = tuple(
 )
 #: On one meter at a time (docs/reference.md, "Who is who").
 _DEVICES_MAX: Final = 8
-#: Of a register in Wh, of a device in thousandths of its unit: a million times what a household uses in a year.
+#: Of a register in Wh, of a device in thousandths of its unit: a million years of a household.
 _MOST: Final = 10**13
 
 
