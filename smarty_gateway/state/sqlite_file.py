@@ -7,6 +7,7 @@ in memory.
 
 import abc
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -45,6 +46,12 @@ def why_unwritable(folder: Path) -> str | None:
     return "is on a full disk" if usage.total > 0 and usage.free < _LEAST_SPACE else None
 
 
+def _is_full(error: Exception) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or (
+        getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    )
+
+
 class StateBusyError(GatewayError):
     """A file of the state cannot be used at the moment: another program uses it, or its disk fails."""
 
@@ -70,8 +77,6 @@ class SqliteFile(abc.ABC):
 
     #: How messages call the file.
     noun: ClassVar[str]
-    #: What newer layouts are compared with.
-    version: ClassVar[int]
     #: Whether the file can give room back to the disk.
     auto_vacuum: ClassVar[str] = "NONE"
 
@@ -91,7 +96,7 @@ class SqliteFile(abc.ABC):
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and "locked" in str(error):
                 raise StateBusyError(error, self.noun) from None
-            why = why_unwritable(path.parent)
+            why = "is on a full disk" if _is_full(error) else why_unwritable(path.parent)
             if why is None:
                 raise StateError(
                     f"the {self.noun} {self.path} cannot be used: "
@@ -128,11 +133,9 @@ class SqliteFile(abc.ABC):
         return connection
 
     def _is_damaged(self, error: Exception) -> bool:
-        if isinstance(error, sqlite3.OperationalError) and _NOT_DAMAGE.search(str(error)):
-            # Damaged bytes in the header can also mark the file as read-only.
-            may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
-            return "readonly" in str(error) and may_be_written
-        return True
+        # Damaged bytes in the header can also mark the file as read-only.
+        may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        return is_damage(error) or ("readonly" in str(error) and may_be_written)
 
     def _protect(self) -> None:
         """Keep others from reading the file: it holds the telegrams of a household.
@@ -144,13 +147,6 @@ class SqliteFile(abc.ABC):
             if path.is_file() and path.stat().st_mode & 0o077:
                 with contextlib.suppress(PermissionError):  # of another user, who decides that
                     path.chmod(0o600)
-
-    def _refuse_newer(self, version: int) -> None:
-        if version > self.version:
-            raise StateError(
-                f"{self.path} was written by a newer smarty-gateway (layout {version}, this one knows "
-                f"{self.version}): install that one again, or name another folder with --state"
-            )
 
     def _copy_unwritable(self, copy: Callable[[sqlite3.Connection], None]) -> None:
         """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
@@ -187,9 +183,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def connect(path: str) -> sqlite3.Connection:
+def connect(path: str, *, is_uri: bool = False) -> sqlite3.Connection:
     """Open a database; every statement outside `transaction` commits by itself."""
-    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None, uri=is_uri)
     connection.text_factory = _text
     return connection
 
@@ -200,6 +196,20 @@ def _text(data: bytes) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         return data
+
+
+def refuse_newer(path: Path, version: int, known: int) -> None:
+    """Raise StateError if a file has a newer layout than the one that is known."""
+    if version > known:
+        raise StateError(
+            f"{path} was written by a newer smarty-gateway (layout {version}, this one knows "
+            f"{known}): install that one again, or name another folder with --state"
+        )
+
+
+def is_damage(error: Exception) -> bool:
+    """True if an error says that the file itself is damaged, and not its folder or disk."""
+    return not (isinstance(error, sqlite3.OperationalError) and _NOT_DAMAGE.search(str(error)))
 
 
 def version_of(connection: sqlite3.Connection) -> int:

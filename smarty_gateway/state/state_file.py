@@ -26,6 +26,7 @@ from smarty_gateway.state.sqlite_file import (
     StateError,
     connect,
     create_tables,
+    refuse_newer,
     transaction,
     version_of,
 )
@@ -119,7 +120,6 @@ class StateFile(SqliteFile):
     """gateway.sqlite3, opened."""
 
     noun = "state file"
-    version = VERSION
     auto_vacuum = "INCREMENTAL"
 
     def __init__(self, folder: Path) -> None:
@@ -147,7 +147,7 @@ class StateFile(SqliteFile):
 
     def _check(self, connection: sqlite3.Connection) -> None:
         version = version_of(connection)
-        self._refuse_newer(version)
+        refuse_newer(self.path, version, VERSION)
         ((sound,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
