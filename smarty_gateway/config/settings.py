@@ -329,19 +329,22 @@ def switch(kind: type[T]) -> Form[T | None]:
     return Form("true or false, or its settings", read, kind)
 
 
-def list_of(item: Form[T], one: str, example: str) -> Form[tuple[T, ...]]:
+def list_of(item: Form[T], one: str, example: str, most: int = 10_000) -> Form[tuple[T, ...]]:
     """Return the form of a list that is not empty.
 
     Args:
         item: the form of each item.
         one: what an item is called in messages.
         example: the first line of an item.
+        most: how many there may be.
     """
     description = f"a list; begin each {one} with `- `, as in `- {example}`"
 
     def read(file: YamlFile, node: yaml.Node, name: str) -> list[object]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             file.fail(node, f"{name} is {description}")
+        if len(node.value) > most:
+            file.fail(node, f"{name} has {len(node.value)} entries; {most} are possible")
         found = []
         for each in node.value:
             with file.collected():
