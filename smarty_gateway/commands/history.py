@@ -5,7 +5,6 @@ It reads beside a running gateway. Everything that is not the result goes to sta
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -30,6 +29,7 @@ from smarty_gateway.outputs.history_records import (
 )
 from smarty_gateway.outputs.history_sheets import (
     Sheet,
+    Shown,
     sheet_of_levels,
     sheet_of_peaks,
     sheet_of_registers,
@@ -132,25 +132,23 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 
 def _show(args: argparse.Namespace) -> ExitStatus:
-    now = int(time.time())
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, now, _SHOWN_DAYS)
-        by = args.by or stretch.by
+        stretch = stretch_of(args, history.zone, history.now, _SHOWN_DAYS)
         meters = history.chosen(args.meter, _EXECUTE)
         if args.plot is not None:
-            draw(args.plot, history, meters, stretch, by, now)
+            draw(args.plot, history, meters, stretch)
             return ExitStatus.GOOD
-        found = [(meter, history.rows(meter, by, stretch, now)) for meter in meters]
+        found = [(meter, history.rows(meter, stretch)) for meter in meters]
 
     def sheet(meter: HistoryMeter, rows: Sequence[Row], zone: ZoneInfo) -> Sheet:
-        return sheet_of_rows(meter, rows, by, stretch.title, zone, now)
+        return sheet_of_rows(meter, rows, Shown(stretch.title, stretch.by, zone, history.now))
 
     return _print(args, history, found, record_of, sheet)
 
 
 def _peaks(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, int(time.time()), _PEAK_DAYS)
+        stretch = stretch_of(args, history.zone, history.now, _PEAK_DAYS)
         found = [
             (meter, history.reader.peaks(meter.name, stretch.first, stretch.last, args.count))
             for meter in history.chosen(args.meter, _EXECUTE)
@@ -160,7 +158,7 @@ def _peaks(args: argparse.Namespace) -> ExitStatus:
 
 def _registers(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, int(time.time()), _REGISTER_DAYS)
+        stretch = stretch_of(args, history.zone, history.now, _REGISTER_DAYS)
         found = [
             (meter, history.reader.registers(meter.name, stretch.first, stretch.last))
             for meter in history.chosen(args.meter, _EXECUTE)
@@ -169,11 +167,8 @@ def _registers(args: argparse.Namespace) -> ExitStatus:
 
 
 def _levels(args: argparse.Namespace) -> ExitStatus:
-    now = int(time.time())
     with open_reader(args) as history:
-        found = [
-            (meter, history.levels(meter, now)) for meter in history.chosen(args.meter, _EXECUTE)
-        ]
+        found = [(meter, history.levels(meter)) for meter in history.chosen(args.meter, _EXECUTE)]
     return _print(args, history, found, level_record, sheet_of_levels)
 
 

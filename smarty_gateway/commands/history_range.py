@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -49,8 +49,13 @@ def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int) ->
     """Return what the options name; without any, the last days until today.
 
     Raises:
-        WrongUsageError: they contradict each other, or one is no time.
+        WrongUsageError: they contradict each other, or one is not a time.
     """
+    stretch = _named_stretch(args, zone, now, days)
+    return replace(stretch, by=getattr(args, "by", None) or stretch.by)
+
+
+def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int) -> Stretch:
     today = datetime.fromtimestamp(now, zone).date()
     chosen = [name for name in ("day", "month", "year") if getattr(args, name) is not None]
     bounds = [name for name in ("first", "last") if getattr(args, name) is not None]
@@ -90,11 +95,13 @@ def _between(first: str | None, last: str | None, zone: ZoneInfo, now: int) -> S
     words = [f"from {first}"] if first else []
     words += [f"to {last}"] if last else []
     length = None if begin is None else timedelta(seconds=(now if end is None else end) - begin)
+    return Stretch(begin, end, _suiting(length), " ".join(words))
+
+
+def _suiting(length: timedelta | None) -> By:
     if length is None or length > _BY_DAY:
-        by = By.MONTH
-    else:
-        by = By.QUARTER if length <= _BY_QUARTER else By.DAY
-    return Stretch(begin, end, by, " ".join(words))
+        return By.MONTH
+    return By.QUARTER if length <= _BY_QUARTER else By.DAY
 
 
 def _day(text: str, today: date) -> date:

@@ -24,6 +24,23 @@ _UNKNOWN: Final = "unknown, because another meter is here since, or its register
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """Which spans a table shows.
+
+    Attributes:
+        title: names the stretch.
+        by: how long they are.
+        zone: of their times.
+        now: tells which one is still running, in UTC seconds.
+    """
+
+    title: str
+    by: By
+    zone: ZoneInfo
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column; those on the left stay longest where a terminal is narrow."""
 
@@ -69,10 +86,9 @@ class Sheet:
     is_simulated: bool = False
 
 
-def sheet_of_rows(
-    meter: HistoryMeter, rows: Sequence[Row], by: By, title: str, zone: ZoneInfo, now: int
-) -> Sheet:
+def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> Sheet:
     """Return the table of spans."""
+    by, zone = shown.by, shown.zone
     tariffs = dict.fromkeys(name for row in rows for name in row.tariffs)
     devices = _units(row.devices for row in rows)
     columns = [
@@ -98,7 +114,7 @@ def sheet_of_rows(
             *_device_cells(row.devices, devices),
         )
         bar = Bar(row.import_ or 0, row.excess or 0, row.export or 0)
-        return Line(_label(row.start, by, zone), cells, _note(row, zone, now), bar)
+        return Line(_label(row.start, by, zone), cells, _note(row, zone, shown.now), bar)
 
     lines: list[Line] = []
     for day, members in groupby(rows, key=lambda row: _local(row.start, zone).date()):
@@ -108,7 +124,9 @@ def sheet_of_rows(
         sums = (_sum(row.import_ for row in rows), _sum(row.export for row in rows))
         total = (*sums, _sum(row.excess for row in rows))
         lines.append(Line("total", [*map(_thousandth, total), *[""] * (len(columns) - len(total))]))
-    return Sheet(_title(meter, title), Column("from" if by in _SHORT else by), columns, lines, meter.is_simulated)
+    return Sheet(
+        _title(meter, title), Column("from" if by in _SHORT else by), columns, lines, meter.is_simulated
+    )
 
 
 def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
@@ -116,7 +134,11 @@ def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -
     lines = [
         Line(
             month_name(peak.month),
-            (_thousandth(peak.power), _time(peak.start, zone), "the meter" if peak.is_of_meter else "computed"),
+            (
+                _thousandth(peak.power),
+                _time(peak.start, zone),
+                "the meter" if peak.is_of_meter else "computed",
+            ),
             bar=Bar(peak.power),
         )
         for peak in peaks
@@ -145,7 +167,9 @@ def sheet_of_levels(meter: HistoryMeter, levels: Sequence[LevelCost], _: ZoneInf
         )
         for level in levels
     ]
-    return Sheet(_title(meter, "levels over the last 12 months"), Column("level"), columns, lines, meter.is_simulated)
+    return Sheet(
+        _title(meter, "levels over the last 12 months"), Column("level"), columns, lines, meter.is_simulated
+    )
 
 
 def sheet_of_registers(meter: HistoryMeter, readings: Sequence[RegisterReading], zone: ZoneInfo) -> Sheet:
@@ -188,8 +212,10 @@ def _note(row: Row, zone: ZoneInfo, now: int) -> str:
     """Return what is special about a span."""
     if row.import_ is row.export is None:
         return f"until {_time(row.end, zone)}: {_UNKNOWN}"
+    if row.end > now:
+        return f"still running, until {_time(row.end, zone)}"
     if row.complete or row.covered:
-        return f"still running, until {_time(row.end, zone)}" if row.end > now else ""
+        return ""
     return f"gap until {_time(row.end, zone)}: {_SPREAD_UNKNOWN}"
 
 

@@ -1,7 +1,7 @@
 """Prints tables of the history so that they fit the terminal.
 
-Values, units and times are never cut: where not all columns fit, those on the right give way, and a line below
-names them. What is left of the width is for bars.
+Values, units and times are never cut: where not all columns fit, those on the right give way, and a line
+below names them. What is left of the width is for bars.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from smarty_gateway.outputs.history_sheets import Bar, Line, Sheet
+from smarty_gateway.outputs.history_sheets import Bar, Sheet
 from smarty_gateway.outputs.table import PipeConsole, flow
 from smarty_gateway.safe_text import printable
 
@@ -103,7 +103,9 @@ def _label_width(sheet: Sheet) -> int:
 
 
 def _row(label: str, wide: int, cells: Sequence[str], widths: Sequence[int]) -> str:
-    shown = (f"{_GAP}{' ' * (width - cell_len(cell))}{cell}" for cell, width in zip(cells, widths, strict=True))
+    shown = (
+        f"{_GAP}{' ' * (width - cell_len(cell))}{cell}" for cell, width in zip(cells, widths, strict=True)
+    )
     return f"{label}{' ' * (wide - cell_len(label))}{''.join(shown)}"
 
 
