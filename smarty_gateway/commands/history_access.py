@@ -3,10 +3,10 @@
 import argparse
 import difflib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,10 +17,11 @@ from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.history.levels import compare_levels, span_of_levels
+from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Row
+from smarty_gateway.history.rows import By, HistoryMeter, Row
 from smarty_gateway.history.tariffs import Tariff
+from smarty_gateway.outputs.history_records import PricedLevel
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.history_file import open_history
@@ -85,27 +86,43 @@ class History:
         reference = self.reference_of(meter)
         return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
 
-    def levels(self, meter: HistoryMeter) -> list[LevelCost]:
-        """Return what each level of the meter's tariff would have meant."""
+    def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
+        """Return what each level of the meter's tariff would have meant.
+
+        Raises:
+            NoTariffError: the configuration names no tariff with levels.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff = self.tariff_of(meter)
+        if tariff is None:
+            raise NoTariffError(
+                f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
+                "in gateway.yaml (docs/tariffs.md)"
+            )
         begin, end = span_of_levels(self.now, self.zone)
         rows = self.reader.rows(meter.name, By.QUARTER, begin, end, self.now)
         quarters = [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
-        return compare_levels(self.tariff_of(meter), quarters, self.now, self.zone)
+        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        if not costs:
+            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
+        return [PricedLevel(tariff, cost) for cost in costs]
 
-    def tariff_of(self, meter: HistoryMeter) -> Tariff:
+    def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
+        """Return what a comparison of levels says in words, and where its prices are from."""
+        first, last = (
+            datetime.fromtimestamp(at, self.zone).date() for at in span_of_levels(self.now, self.zone)
+        )
+        costs = [priced.cost for priced in compared]
+        return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
+
+    def tariff_of(self, meter: HistoryMeter) -> Tariff | None:
         """Return the tariff of a meter.
 
         Raises:
-            NoTariffError: the configuration names none.
             UnusableFileError: its file cannot be used.
         """
         entry = self._entry_of(meter)
-        if entry is None or entry.tariff is None:
-            raise NoTariffError(
-                f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a tariff file to its "
-                "entry in gateway.yaml (docs/tariffs.md)"
-            )
-        return load_tariff(entry.tariff)
+        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
 
     def extent(self, meter: HistoryMeter) -> str:
         """Return which time the history of a meter covers."""

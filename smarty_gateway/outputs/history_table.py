@@ -63,6 +63,8 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         drawn.rstrip()
         yield drawn
         yield from _folded(line.note, width)
+    for note in sheet.notes:
+        yield from _folded(note, width)
     if dropped:
         names = ", ".join(sheet.columns[at].name for at in dropped)
         yield from _folded(f"too narrow for: {names}", width)
