@@ -1,7 +1,7 @@
 """`simulate --into STATE`: the history of a simulated house, for demos and tests, written in seconds."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.rows import HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.protocol.errors import GatewayError
@@ -16,8 +17,9 @@ from smarty_gateway.safe_text import printable
 from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import SimulatedMeter
 from smarty_gateway.simulator.year import boundaries, midnight_of
-from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_file import HistoryFile, history_errors, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
 
 _NAME: Final = "simulated-house"
 _ZONE: Final = ZoneInfo("Europe/Luxembourg")
@@ -71,23 +73,31 @@ def write_histories(folder: Path, meters: Sequence[SimulatedMeter], seed: int, s
     """
     seconds = span.seconds(datetime.now(UTC))
     names = [_NAME if meter.number == 1 else f"{_NAME}-{meter.number}" for meter in meters]
-    measured = {meter.name for meter in _meters_in(folder) if not meter.is_simulated}
-    if taken := measured.intersection(names):
-        raise SimulatedHistoryError(
-            f"{folder} has a measured history of {min(taken)}; name another folder, or another --number"
-        )
-    with contextlib.closing(HistoryFile(folder)) as history:
-        if not history.is_kept:
-            raise SimulatedHistoryError(" ".join(history.notices))
-        for name, meter in zip(names, meters, strict=True):
-            history.forget(name)
-            history.mark_simulated(name)
-            found = boundaries(meter, seed, _ZONE, seconds, has_gaps=span.has_gaps)
-            count = 0
-            while chunk := list(islice(found, _AT_ONCE)):
-                history.write({name: chunk})
-                count += len(chunk)
-            print(printable(f"{name:17}  {meter.kind:11}  {count} quarter hours in {history.path}"))
+    with history_errors(folder / FILE_NAME):
+        measured = {meter.name for meter in _meters_in(folder) if not meter.is_simulated}
+        if taken := measured.intersection(names):
+            raise SimulatedHistoryError(
+                f"{folder} has a measured history of {min(taken)}; name another folder, or another --number"
+            )
+        # A gateway may use the folder: only it may replace a damaged file.
+        with contextlib.closing(HistoryFile(folder, repairs=False)) as history:
+            if not history.is_kept:
+                raise SimulatedHistoryError(" ".join(history.notices))
+            for name, meter in zip(names, meters, strict=True):
+                found = boundaries(meter, seed, _ZONE, seconds, has_gaps=span.has_gaps)
+                count = _replace(history, name, found)
+                print(printable(f"{name:17}  {meter.kind:11}  {count} quarter hours in {history.path}"))
+
+
+def _replace(history: HistoryFile, name: str, found: Iterator[Boundary]) -> int:
+    """Write a history in place of an earlier one, and return how many quarter hours it has."""
+    history.forget(name)
+    history.mark_simulated(name)
+    count = 0
+    while chunk := list(islice(found, _AT_ONCE)):
+        history.write({name: chunk})
+        count += len(chunk)
+    return count
 
 
 def _meters_in(folder: Path) -> list[HistoryMeter]:

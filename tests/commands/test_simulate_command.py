@@ -297,7 +297,7 @@ def test_a_second_history_takes_the_place_of_the_first(tmp_path: Path) -> None:
 
 def test_a_measured_history_of_that_name_is_left_alone(tmp_path: Path) -> None:
     with closing(HistoryFile(tmp_path / "state")) as history:
-        history.write({"simulated-house": [Boundary(900, "1SAG1", 1, (7, *[None] * 11))]})
+        history.write({"simulated-house": [Boundary(1_700_000_100, "1SAG1", 1, (7, *[None] * 11))]})
     assert "measured history of simulated-house" in wrong_history(tmp_path, "--days", 1)
     (meter,), _ = stored(tmp_path)
     assert (meter.meter_id, meter.is_simulated) == ("1SAG1", False)
