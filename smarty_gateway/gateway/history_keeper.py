@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -325,6 +325,11 @@ class HistoryKeeper:
             self._write_at = time.monotonic() + _AGAIN_AFTER
 
     def _finish(self) -> None:
+        """Write all that is known, also of meters that were heard for the first time a moment ago."""
+        with suppress(sqlite3.Error):
+            for course in self._unread:
+                if course.tracker is None:
+                    self._open(course)
         with self._lock:
             for course in self._courses.values():
                 for event in () if course.tracker is None else course.tracker.finish():
