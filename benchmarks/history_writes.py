@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.brokers import GatewayProcess, Mosquitto, temporary_folder
-from benchmarks.figures import Figure, print_figures
+from benchmarks.figures import Figure, print_figures, wait_until
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.simulator.meters import MIXED, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
@@ -61,6 +61,8 @@ def measure(quarters: int) -> list[Figure]:
         gateway(folder / "without", has_history=False) as bare,
     ):
         both = (kept, bare)
+        for process in both:
+            wait_until(lambda process=process: process.lines, "a telegram")  # type: ignore[misc]
         boundary = (int(time.time()) + _BEFORE) // QUARTER * QUARTER + QUARTER
         sleep_until(boundary + _AFTER)
         at_start = [process.written() for process in both]
