@@ -16,9 +16,10 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from smarty_gateway.simulator.meters import MIXED, SimulatedMeter, keys_yaml, seconds_since_2020
@@ -212,16 +213,23 @@ class GatewayProcess(Running):
     Args:
         sources: the meters' names and where they send.
         mqtt: the options of the output.
+        others: more of gateway.yaml.
     """
 
     def __init__(
-        self, folder: Path, sources: dict[str, str], meters: list[SimulatedMeter], mqtt: dict[str, object]
+        self,
+        folder: Path,
+        sources: dict[str, str],
+        meters: list[SimulatedMeter],
+        mqtt: dict[str, object],
+        others: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.state = folder / "state"
         config: dict[str, object] = {
             "state": "state",
             "meters": [{"name": name, "source": source} for name, source in sources.items()],
             "outputs": {"mqtt": mqtt, "stdout": {"format": "json"}},
+            **others,
         }
         if any(meter.key is not None for meter in meters):
             keys = folder / "keys.yaml"

@@ -69,7 +69,7 @@ HEAVY = {
     "rich": ("outputs/", "gateway/wiring.py", "commands/decode.py", "commands/verify.py"),
     "serial": ("sources/",),
     "shtab": ("commands/completion.py",),
-    "sqlite3": ("state/", "outputs/mqtt/", "gateway/state_keeper.py"),
+    "sqlite3": ("state/", "outputs/mqtt/", "gateway/state_keeper.py", "gateway/history_keeper.py"),
     "yaml": ("config/",),
 }
 

@@ -1,7 +1,7 @@
 """`simulate`: virtual meters on TCP ports or pseudo-terminals, to try the gateway without a meter.
 
 When a meter can be read, one line goes to standard output: its identity, its kind, and its source for the
-gateway.
+gateway. With `--into` nothing is sent: a history of such meters is written at once.
 """
 
 import argparse
@@ -11,11 +11,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Final
 
 from smarty_gateway.commands.options import Subparsers
 from smarty_gateway.commands.process import allow_many_files
+from smarty_gateway.commands.simulated_history import Span, write_histories
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
@@ -27,10 +29,12 @@ from smarty_gateway.simulator.replay import replay
 from smarty_gateway.simulator.simulation import Simulation
 
 _MIXED: Final = "mixed"
+_SPEED: Final = "1"
 _LOCALHOST: Final = "127.0.0.1"
 _MOST_METERS: Final = 10_000
 _FASTEST: Final = 100_000.0
 _LONGEST: Final = 31_536_000.0
+_MOST_DAYS: Final = 100_000
 
 
 class UsageError(GatewayError):
@@ -43,7 +47,7 @@ def add_parser(commands: Subparsers) -> None:
         "simulate",
         help="virtual meters to try things with",
         description="Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) "
-        "and sends until it is stopped.",
+        "and sends until it is stopped. With --into it sends nothing and writes a history at once.",
     )
     parser.add_argument(
         "--kind",
@@ -83,7 +87,7 @@ def add_parser(commands: Subparsers) -> None:
         "--write-keys", type=Path, metavar="FILE", help="write the dummy keys to a keys.yaml (mode 600)"
     )
     parser.add_argument(
-        "--speed", default="1", metavar="N", help="run the meters' clock N times as fast (default 1)"
+        "--speed", default=_SPEED, metavar="N", help="run the meters' clock N times as fast (default 1)"
     )
     parser.add_argument(
         "--period",
@@ -109,6 +113,20 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--seed", default="0", metavar="N", help="other households and other faults (default 0)"
     )
+    parser.add_argument(
+        "--into",
+        type=Path,
+        metavar="STATE",
+        help="write the history of a house with solar panels, a heat pump and a car into this state folder, "
+        "under the name simulated-house, in place of one that was simulated before",
+    )
+    parser.add_argument("--days", metavar="N", help="how many days of history (default 365)")
+    parser.add_argument(
+        "--until", metavar="DATE", help="end the history before this day, such as 2026-01-01 (default: now)"
+    )
+    parser.add_argument(
+        "--gaps", action="store_true", help="leave out some hours of some days, as if nothing had run then"
+    )
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
@@ -125,6 +143,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         fault, rate = parse_fault(text)
         faults[fault] = rate
     meters = _meters(args, seed)
+    if args.into is not None:
+        write_histories(args.into, meters, seed, _span(args))
+        return ExitStatus.GOOD
+    if args.days is not None or args.until is not None or args.gaps:
+        raise UsageError("--days, --until and --gaps are for a history; add --into STATE")
     if args.replay is not None:
         _check_replay(args)
         meters = meters[:1]
@@ -154,6 +177,30 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         sys.stdout.flush()
         ended.wait(seconds)
     return ExitStatus.GOOD
+
+
+def _span(args: argparse.Namespace) -> Span:
+    """Return the span of a history; options that send something contradict it."""
+    sending = {
+        "--tcp": args.tcp is not None,
+        "--pty": args.pty,
+        "--link": args.link is not None,
+        "--write-keys": args.write_keys is not None,
+        "--speed": args.speed != _SPEED,
+        "--period": args.period is not None,
+        "--fault": bool(args.fault),
+        "--replay": args.replay is not None,
+        "--seconds": args.seconds is not None,
+        "--gas-number": args.gas_number is not None,
+    }
+    if given := [name for name, is_given in sending.items() if is_given]:
+        raise UsageError(f"--into writes a history and sends nothing; leave out {', '.join(given)}")
+    days = 365 if args.days is None else _whole("--days", args.days, 1, _MOST_DAYS)
+    try:
+        until = None if args.until is None else date.fromisoformat(args.until)
+    except ValueError:
+        raise UsageError(f"--until {args.until}: a date such as 2026-01-01 is needed") from None
+    return Span(days, until, args.gaps)
 
 
 def _check_replay(args: argparse.Namespace) -> None:

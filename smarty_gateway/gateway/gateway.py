@@ -110,6 +110,8 @@ class Gateway:
 
     def run(self) -> ExitStatus:
         """Run, and return the exit status of the process."""
+        if self._state.history is not None:
+            self._state.history.start()
         for output in self._outputs:
             output.start()
         for reader in self._readers:
@@ -181,6 +183,8 @@ class Gateway:
 
     def _failure(self, looked: float) -> str | None:
         """Return why the gateway cannot go on; every part must have shown a sign of life before `looked`."""
+        if self._state.history is not None and self._state.history.failure is not None:
+            return self._state.history.failure
         for output in self._outputs:
             if output.failure is not None:
                 return output.failure
@@ -203,9 +207,11 @@ class Gateway:
         self._state.save()
         self._report()
         # All at once, so that none waits for another that is blocked.
+        stops = [output.stop for output in self._outputs]
+        if self._state.history is not None:
+            stops.append(self._state.history.stop)
         last_steps = [
-            threading.Thread(target=output.stop, args=(_OUTPUTS_STOP_WITHIN,), daemon=True)
-            for output in self._outputs
+            threading.Thread(target=stop, args=(_OUTPUTS_STOP_WITHIN,), daemon=True) for stop in stops
         ]
         for thread in last_steps:
             thread.start()

@@ -4,6 +4,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Final
 
+from smarty_gateway.history.sample import Sample
 from smarty_gateway.outputs.output import Health
 
 #: A P1 port sends at least every 10 s, so a plaintext meter that was silent for longer may be elsewhere.
@@ -26,6 +27,7 @@ class Meter:
         object_id: what identifies it in discovery.
         plaintext_at: when plaintext last pretended to be it on its own source.
         downgrade_logged_at: when that was last logged.
+        held: its telegrams from when they were held back, until the history has counted them.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Meter:
     plaintext_at: float = float("-inf")
     downgrade_logged_at: float = float("-inf")
     health: Health = field(default_factory=Health)
+    held: list[Sample] = field(default_factory=list)
     _intervals: list[float] = field(default_factory=list)
 
     def accept(self, source: str, now: float) -> None:

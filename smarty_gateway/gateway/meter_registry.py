@@ -28,7 +28,7 @@ from typing import Final
 from smarty_gateway.config.values import FORGOTTEN_SECONDS, TAKEN_NAMES, UNNAMED_METERS, MeterConfig
 from smarty_gateway.gateway.discovery_ids import DiscoveryIds
 from smarty_gateway.gateway.meter import Meter
-from smarty_gateway.gateway.name_claims import Claim, NameClaims
+from smarty_gateway.gateway.name_claims import Claim, NameClaims, SampleOf
 from smarty_gateway.gateway.sender import Sender, is_header, is_named_by, key_of, on_source
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
@@ -58,6 +58,7 @@ class MeterRegistry:
         titles: the sources on which system titles were read before.
         unnamed: the meters of earlier runs that no entry names.
         started: the time of the monotonic clock.
+        sample_of: returns what the history needs of a telegram that is held back; None without a history.
     """
 
     def __init__(  # noqa: PLR0913 - what a process knows when it starts
@@ -71,13 +72,14 @@ class MeterRegistry:
         titles: Mapping[bytes, str] | None = None,
         unnamed: Iterable[UnnamedMeter] = (),
         started: float = 0.0,
+        sample_of: SampleOf | None = None,
     ) -> None:
         self._identities = identities
         self._log = log
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._sources = SourceLog(self._lines.append, started)
-        self._claims = NameClaims(holders or {}, self._sources, self._lines.append)
+        self._claims = NameClaims(holders or {}, self._sources, self._lines.append, sample_of)
         self._ids = DiscoveryIds(topic)
         self._source_of_title = dict(titles or {})
         self._unnamed: dict[str, Meter] = {}  # by key
@@ -164,8 +166,10 @@ class MeterRegistry:
         sender = Sender(key, identities, telegram, source, is_live)
         with self._lock:
             meter = self._place(sender, now)
+            held = self._claims.take_held()
             if meter is not None:
                 self._accept(meter, sender, now)
+                meter.held += held
         self._flush()
         return meter
 

@@ -13,7 +13,8 @@ Where an entry names a meter by its `id`, that meter gets the name at once.
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
@@ -21,6 +22,8 @@ from smarty_gateway.config.values import FORGOTTEN_SECONDS, MeterConfig
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.sender import Sender, is_header, shown_key
 from smarty_gateway.gateway.source_log import SourceLog
+from smarty_gateway.history.sample import QUARTER, Sample
+from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.state.store import Holder
 
@@ -28,6 +31,12 @@ _HELD_SECONDS: Final = 120.0
 _HELD_PERIODS: Final = 3
 #: For each name, whatever `unnamed` says.
 _RIVALS_MAX: Final = 50
+#: For the history: of each rival a telegram every ten seconds, and those around the quarter hours. With the
+#: peaks of 13 months a telegram takes 2.5 kB.
+_SAMPLES_MAX: Final = 20
+_SAMPLE_SECONDS: Final = 10
+
+SampleOf = Callable[[MeterTelegram, datetime], Sample | None]
 
 
 @dataclass(slots=True)
@@ -37,12 +46,26 @@ class _Rival:
     Attributes:
         since: when it was first heard.
         is_beside: the named meter was heard meanwhile.
+        samples: what the history needs of it.
     """
 
     since: float
     last: float
     is_authenticated: bool
     is_beside: bool = False
+    samples: list[Sample] = field(default_factory=list)
+
+    def hold(self, sample: Sample) -> None:
+        """Keep a telegram for the history; the one before it goes if it adds nothing."""
+        kept = self.samples
+        if (
+            len(kept) > 1
+            and kept[-1].time - kept[-2].time < _SAMPLE_SECONDS
+            and kept[-2].time // QUARTER == sample.time // QUARTER
+        ):
+            del kept[-1]
+        kept.append(sample)
+        del kept[:-_SAMPLES_MAX]
 
 
 class Claim(Enum):
@@ -60,17 +83,24 @@ class NameClaims:
         holders: who held the names before.
         sources: logs what concerns a source.
         write: takes other lines.
+        sample_of: returns what the history needs of a telegram; None without a history.
 
     Attributes:
         holders: who holds the names.
     """
 
     def __init__(
-        self, holders: Mapping[str, Holder], sources: SourceLog, write: Callable[[str], None]
+        self,
+        holders: Mapping[str, Holder],
+        sources: SourceLog,
+        write: Callable[[str], None],
+        sample_of: SampleOf | None = None,
     ) -> None:
         self.holders = dict(holders)
         self._sources = sources
         self._write = write
+        self._sample_of = sample_of
+        self._held: list[Sample] = []
         self._rivals: dict[str, dict[str, _Rival]] = {}  # by name, then by key
 
     def judge(self, meter: Meter, sender: Sender, now: float, *, is_beside: bool = False) -> Claim:
@@ -100,7 +130,11 @@ class NameClaims:
         rival.last = now
         rival.is_beside = rival.is_beside or (meter.last is not None and meter.last >= rival.since)
         if now - rival.since < max(_HELD_SECONDS, _HELD_PERIODS * meter.period):
+            sample = None if self._sample_of is None else self._sample_of(sender.telegram, datetime.now(UTC))
+            if sample is not None:
+                rival.hold(sample)
             return Claim.HELD
+        self._held, rival.samples = rival.samples, []
         if not rival.is_beside and (sender.is_authenticated or not held.is_authenticated):
             return Claim.GRANTED
         return Claim.REFUSED
@@ -122,6 +156,11 @@ class NameClaims:
                 "readings are held back for two minutes, to see whether it replaces that meter",
             )
         return rival
+
+    def take_held(self) -> list[Sample]:
+        """Return the samples of the sender that was judged last, if it is held back no more."""
+        held, self._held = self._held, []
+        return held
 
     def take(self, meter: Meter, sender: Sender) -> Holder | None:
         """Assign the name of a meter to a sender, and return the holder before it."""

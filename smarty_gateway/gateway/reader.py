@@ -82,6 +82,7 @@ class SourceReader:
         self.thread = threading.Thread(target=self._run, name=f"reader of {address}", daemon=True)
         self._keys = keys
         self._registry = state.registry
+        self._history = state.history if address.is_live else None
         self._stream = MeterStream(
             keys.ring,
             state.identities,
@@ -238,6 +239,7 @@ class SourceReader:
         self.has_delivered = True
         is_first = meter.health.last_telegram is None
         received = meter.health.last_telegram = datetime.now(UTC)
+        history = self._history
         self._deliver(
             Reading(
                 meter.name,
@@ -247,6 +249,7 @@ class SourceReader:
                 is_configured=meter.sources is not None,
                 object_id=meter.object_id,
                 is_first=is_first,
+                quarter=None if history is None else history.add(meter, telegram, received),
             )
         )
         return True

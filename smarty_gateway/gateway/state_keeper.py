@@ -15,6 +15,7 @@ from typing import Final
 
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.fault_log import Condition
+from smarty_gateway.gateway.history_keeper import HistoryKeeper
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.protocol.identities import Identities, Owner, fold
 from smarty_gateway.state.store import Holder, Store, StoredCounter, UnnamedMeter
@@ -22,6 +23,8 @@ from smarty_gateway.state.store import Holder, Store, StoredCounter, UnnamedMete
 _log = logging.getLogger(__name__)
 
 _SAVE_EVERY: Final = 900.0
+#: More with a history, which is written at about each quarter hour, and the counters at the same moment.
+_GRACE: Final = 60.0
 _FIRST_SAVE_AFTER: Final = 55.0
 #: How far the stored time at which a meter was last heard may lag behind.
 _HEARD_WITHIN: Final = 3600.0
@@ -36,14 +39,23 @@ class StateKeeper:
         config: names the meters.
         store: the state file; None keeps everything in memory. It is not used where all sources are
             recordings: those are read as if for the first time, however often, and leave nothing behind.
+        history: what telegrams of live sources go into; None where no history is kept.
 
     Attributes:
+        history: likewise.
         identities: what the core knows about meters.
         registry: which meter a telegram comes from.
     """
 
-    def __init__(self, config: Config, store: Store | None = None) -> None:
+    def __init__(
+        self, config: Config, store: Store | None = None, history: HistoryKeeper | None = None
+    ) -> None:
         meters = config.meters
+        self.history = history
+        self._save_every = _SAVE_EVERY
+        if history is not None:
+            history.save_counters = self.save
+            self._save_every += _GRACE
         self._store = store if any(meter.is_live for meter in meters) else None
         if self._store is not None:
             self._store.unsaved_counters = self.counters
@@ -71,11 +83,12 @@ class StateKeeper:
             titles={row.title: row.source for row in rows},
             unnamed=unnamed,
             started=time.monotonic(),
+            sample_of=None if history is None else history.sample_of,
         )
         self._lock = threading.Lock()
         # A meter whose source is gone from the configuration is stored still.
         self._saved_owners = (*self._owners()[:2], unnamed)
-        self._next_save = time.monotonic() + _SAVE_EVERY
+        self._next_save = time.monotonic() + self._save_every
         self._fault = Condition(_log.error)
 
     @property
@@ -118,7 +131,7 @@ class StateKeeper:
                 self._save_in(self._store)
 
     def _save_in(self, store: Store) -> None:
-        self._next_save = time.monotonic() + _SAVE_EVERY
+        self._next_save = time.monotonic() + self._save_every
         rows, owners = self.counters(), self._owners()
         try:
             if rows:

@@ -14,11 +14,13 @@ from pathlib import Path
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
+from smarty_gateway.gateway.history_keeper import HistoryKeeper
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Output
 from smarty_gateway.outputs.stdout import StdoutOutput
 from smarty_gateway.signals import handling
+from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.state_file import FolderLock
 from smarty_gateway.state.store import Store
 
@@ -55,10 +57,21 @@ def build_gateway(
         options: what a user must add to `reset-counter`, so that it finds the same state file.
     """
     config = _with_one_name_a_source(config)
-    state = StateKeeper(config, store)
+    state = StateKeeper(config, store, _history_of(config, store))
     unnamed = [meter.name for meter in state.registry.unnamed()]
     outputs = _outputs_of(config, form, store, unnamed)
     return Gateway(config, keys, state, outputs, options, logs_first=store is not None)
+
+
+def _history_of(config: Config, store: Store | None) -> HistoryKeeper | None:
+    """Open the history beside the state file; None where none is kept.
+
+    Raises:
+        StateError: a newer smarty-gateway has written it.
+    """
+    if store is None or not config.history or not any(meter.is_live for meter in config.meters):
+        return None
+    return HistoryKeeper(config, HistoryFile(store.path.parent))
 
 
 def run_until_signal(gateway: Gateway) -> ExitStatus:

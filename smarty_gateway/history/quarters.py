@@ -181,6 +181,11 @@ class QuarterTracker:
         return list(self._newer_devices())
 
     @property
+    def series(self) -> int:
+        """The number of the series that runs; 0 before there is one."""
+        return self._series
+
+    @property
     def running(self) -> Registers | None:
         """The registers at the beginning of the running quarter; None if they are not known."""
         start, sample = self.start, self.sample

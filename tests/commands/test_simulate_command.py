@@ -9,18 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from smarty_gateway.config.key_file import load_key_ring
+from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.rows import HistoryMeter, RegisterReading
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterStream
+from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_reader import HistoryReader
 from tests.support.commands import LIMIT, environment, smarty_gateway
 from tests.support.streams import drain, reasons, telegrams
 
 Running = subprocess.Popen[bytes]
+ZONE = ZoneInfo("Europe/Luxembourg")
 
 
 @contextmanager
@@ -225,8 +232,102 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
         (("--seed", "x"), "--seed"),
         (("--kind", "belgium", "--write-keys", "x"), "no keys to write"),
         (("--write-keys", "nowhere/x"), "cannot write"),
+        (("--days", "7"), "add --into STATE"),
+        (("--until", "2026-01-01"), "add --into STATE"),
+        (("--gaps",), "add --into STATE"),
     ],
 )
 def test_wrong_arguments_are_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     assert words in wrong(tmp_path, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def simulate_into(folder: Path, *arguments: object) -> list[str]:
+    """Write a history into the folder `state`, and return what is printed."""
+    done = smarty_gateway("simulate", "--into", "state", *arguments, folder=folder)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode().splitlines()
+
+
+def stored(folder: Path) -> tuple[list[HistoryMeter], dict[str, list[RegisterReading]]]:
+    """Return the meters of the history in `state`, and the registers at the beginning of their days."""
+    connection = open_history(folder / "state")
+    assert connection is not None
+    with closing(connection):
+        reader = HistoryReader(connection, ZONE)
+        meters = reader.meters()
+        return meters, {meter.name: reader.registers(meter.name, None, None) for meter in meters}
+
+
+def test_a_history_goes_into_a_state_folder_and_is_marked_as_simulated(tmp_path: Path) -> None:
+    (line,) = simulate_into(tmp_path, "--days", 7, "--until", "2020-02-01")
+    assert line.split()[:4] == ["simulated-house", "luxembourg", "673", "quarter"]
+    (meter,), _ = stored(tmp_path)
+    assert meter.is_simulated
+    assert meter.meter_id == "SAG1030700000001"
+    begin, end = (datetime.fromtimestamp(time, ZONE) for time in (meter.first, meter.last))
+    assert (begin, end) == (datetime(2020, 1, 25, tzinfo=ZONE), datetime(2020, 2, 1, tzinfo=ZONE))
+
+
+def test_a_history_without_an_end_ends_now(tmp_path: Path) -> None:
+    before = int(time.time())
+    simulate_into(tmp_path, "--days", 1)
+    (meter,), _ = stored(tmp_path)
+    assert before - 900 < meter.last <= time.time()
+
+
+def test_histories_of_several_meters_are_those_of_the_meters_alone(tmp_path: Path) -> None:
+    span = ("--days", 3, "--until", "2020-02-01")
+    simulate_into(tmp_path, "--kind", "mixed", *span)
+    meters, together = stored(tmp_path)
+    assert [meter.name for meter in meters] == ["simulated-house", "simulated-house-2"]
+    simulate_into(tmp_path, "--kind", "belgium", "--number", 2, *span)
+    assert stored(tmp_path)[1] == together
+    assert {"import_t1", "export_t2"} <= together["simulated-house-2"][0].values.keys()
+    assert together["simulated-house-2"][-1].devices.keys() == {"gas", "water"}
+
+
+def test_a_second_history_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    simulate_into(tmp_path, "--days", 9, "--until", "2020-02-01")
+    simulate_into(tmp_path, "--days", 2, "--until", "2020-02-01", "--seed", 5)
+    (meter,), readings = stored(tmp_path)
+    assert meter.last - meter.first == 2 * 86_400
+    assert len(readings["simulated-house"]) <= 3
+
+
+def test_a_measured_history_of_that_name_is_left_alone(tmp_path: Path) -> None:
+    with closing(HistoryFile(tmp_path / "state")) as history:
+        history.write({"simulated-house": [Boundary(1_700_000_100, "1SAG1", 1, (7, *[None] * 11))]})
+    assert "measured history of simulated-house" in wrong_history(tmp_path, "--days", 1)
+    (meter,), _ = stored(tmp_path)
+    assert (meter.meter_id, meter.is_simulated) == ("1SAG1", False)
+
+
+def wrong_history(folder: Path, *arguments: object) -> str:
+    """Run it with wrong arguments, and return the one line that says what is wrong."""
+    done = smarty_gateway("simulate", "--into", "state", *arguments, folder=folder)
+    assert done.returncode == 2
+    assert not done.stdout
+    (line,) = done.stderr.decode().splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--tcp", "0"), "sends nothing; leave out --tcp"),
+        (("--pty", "--speed", "60"), "leave out --pty, --speed"),
+        (("--link", "x"), "leave out --link"),
+        (("--write-keys", "x"), "leave out --write-keys"),
+        (("--fault", "cut"), "leave out --fault"),
+        (("--replay", "x"), "leave out --replay"),
+        (("--days", "0"), "--days 0: a whole number from 1"),
+        (("--until", "tomorrow"), "--until tomorrow: a date such as"),
+        (("--until", "2999-01-01"), "lies in the future"),
+        (("--until", "0001-01-01"), "simulated meters begin on 2020-01-01"),
+        (("--until", "2020-06-01"), "less than 365 days before 2020-06-01"),
+    ],
+)
+def test_a_wrong_history_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    assert words in wrong_history(tmp_path, *arguments)
     assert not list(tmp_path.iterdir())

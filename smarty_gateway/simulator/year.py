@@ -1,0 +1,126 @@
+"""The history of a simulated house: registers at the boundaries of quarter hours, for demos and tests.
+
+The registers count from the beginning of 2020. A boundary depends on the meter, the seed and its time alone,
+so two histories of one meter fit together, however long they are.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.sample import QUARTER, DeviceValue, MeterPeak, Registers
+from smarty_gateway.simulator.house import SLOT, House
+from smarty_gateway.simulator.household import BEGINNING
+from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
+
+_SLOTS: Final = QUARTER // SLOT
+_HOUR: Final = 3_600
+_QUARTERS_OF_AN_HOUR: Final = 4
+_QUARTERS_OF_A_DAY: Final = 96
+#: Hours of the day tariff, from Monday to Friday.
+_DAY_TARIFF: Final = (7, 22)
+_JOULES_PER_WH: Final = 3_600
+
+
+def midnight_of(day: date, zone: ZoneInfo) -> int:
+    """Return when a local day begins, in seconds since 1970."""
+    return int(datetime.combine(day, time(), zone).timestamp())
+
+
+def boundaries(
+    meter: SimulatedMeter, seed: int, zone: ZoneInfo, span: range, *, has_gaps: bool = False
+) -> Iterator[Boundary]:
+    """Yield the boundaries of a span of time, its end included.
+
+    Args:
+        meter: its kind decides the registers.
+        seed: another seed gives another house behind the same meter.
+        zone: of days and tariffs, and of the clock in the house.
+        span: in seconds since 1970, from 2020 on.
+        has_gaps: the gateway was away for some hours of some days.
+    """
+    house = House(f"{meter.kind} {meter.number} {seed}")
+    registers = _Registers(meter)
+    day, missing = BEGINNING.date(), range(0)
+    is_first = True
+    while (midnight := midnight_of(day, zone)) < span.stop:
+        next_day = day + timedelta(days=1)
+        quarters = (midnight_of(next_day, zone) - midnight) // QUARTER
+        if has_gaps and (gap := house.gap(day)) is not None:
+            missing = range(midnight + gap.start * QUARTER, midnight + gap.stop * QUARTER)
+        drawn = house.day(day, midnight, quarters * _SLOTS)
+        # Minutes after the change of the clock, at 2 or 3, are those of the changed clock.
+        shift = quarters - _QUARTERS_OF_A_DAY
+        first, last = (hour * _QUARTERS_OF_AN_HOUR + shift for hour in _DAY_TARIFF)
+        for quarter in range(quarters):
+            end = midnight + (quarter + 1) * QUARTER
+            powers = drawn.powers[quarter * _SLOTS : (quarter + 1) * _SLOTS]
+            is_by_day = first <= quarter < last and day.weekday() < 5
+            is_new_peak = registers.add(powers, day, end, is_by_day=is_by_day)
+            if end % _HOUR == 0:
+                hour = quarter // _QUARTERS_OF_AN_HOUR
+                registers.gas += drawn.gas[hour]
+                registers.water += drawn.water[hour]
+            if span.start <= end <= span.stop and end not in missing:
+                was_up = end - QUARTER not in missing
+                yield registers.boundary(end, powers, was_up=was_up, with_peak=is_new_peak or is_first)
+                is_first = False
+        day = next_day
+
+
+class _Registers:
+    """What a meter has counted so far."""
+
+    def __init__(self, meter: SimulatedMeter) -> None:
+        self._meter = meter
+        # In watt-seconds, so that nothing is lost from one quarter to the next; by day and by night.
+        self._imported = [900_000 * _JOULES_PER_WH, 700_000 * _JOULES_PER_WH]
+        self._exported = [300_000 * _JOULES_PER_WH, 100_000 * _JOULES_PER_WH]
+        self._peak = MeterPeak(0, 0, 0)
+        self.gas = 900_000
+        self.water = 250_000
+
+    def add(self, powers: list[int], day: date, end: int, *, is_by_day: bool) -> bool:
+        """Count a quarter hour, and return whether it is the highest of its month so far."""
+        tariff = 0 if is_by_day else 1
+        imported = sum(power for power in powers if power > 0) * SLOT
+        self._imported[tariff] += imported
+        self._exported[tariff] += imported - sum(powers) * SLOT
+        month, power = day.year * 100 + day.month, imported // QUARTER
+        if month == self._peak.month and power <= self._peak.power:
+            return False
+        self._peak = MeterPeak(month, power, end)
+        return True
+
+    def boundary(self, end: int, powers: list[int], *, was_up: bool, with_peak: bool) -> Boundary:
+        is_belgian = self._meter.kind is MeterKind.BELGIUM
+        return Boundary(
+            end,
+            self._meter.meter_id,
+            1,
+            self._belgian() if is_belgian else self._luxembourgish(),
+            # What varies within five minutes.
+            max_power=max(powers) + abs(max(powers)) // 16 if was_up else None,
+            min_power=min(powers) - abs(min(powers)) // 16 if was_up else None,
+            telegrams=int(QUARTER // self._meter.period) if was_up else 1,
+            devices=tuple(self._devices(end - end % _HOUR)) if is_belgian else (),
+            peaks=(self._peak,) if is_belgian and with_peak else (),
+        )
+
+    def _luxembourgish(self) -> Registers:
+        imported, exported = (sum(both) // _JOULES_PER_WH for both in (self._imported, self._exported))
+        # Reactive power: motors draw an eighth of the active power, an inverter feeds in a sixteenth.
+        return (imported, *[None] * 4, exported, *[None] * 4, imported // 8, exported // 16)
+
+    def _belgian(self) -> Registers:
+        imported, exported = (
+            [energy // _JOULES_PER_WH for energy in both] for both in (self._imported, self._exported)
+        )
+        return (None, *imported, None, None, None, *exported, None, None, None, None)
+
+    def _devices(self, dated: int) -> Iterator[DeviceValue]:
+        number = f"{self._meter.number:08d}"
+        yield DeviceValue(f"7FLO21{number}", "gas", "m³", self.gas, dated)
+        yield DeviceValue(f"8SAG12{number}", "water", "m³", self.water, dated)
