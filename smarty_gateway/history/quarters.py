@@ -79,6 +79,8 @@ def _of_layout(registers: Registers, layout: Layout) -> Registers:
     for total, tariffs in _WAYS:
         if total not in layout:
             dropped.update({total, *tariffs}.difference(layout))
+    if all(registers[index] is None for index in dropped):
+        return registers
     return tuple(None if index in dropped else value for index, value in enumerate(registers))
 
 
@@ -259,7 +261,10 @@ class QuarterTracker:
                 return
         else:
             self._odd_since = None
-        yield from self._by_growth(replace(sample, registers=_of_layout(sample.registers, self._layout)))
+        registers = _of_layout(sample.registers, self._layout)
+        if registers is not sample.registers:
+            sample = replace(sample, registers=registers)
+        yield from self._by_growth(sample)
 
     def _begin_series(self, sample: Sample) -> None:
         self._meter_id = sample.meter_id

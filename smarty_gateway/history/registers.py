@@ -11,7 +11,7 @@ from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.obis import OBJECTS, Kind
 
 #: Registers that few meters send; they are stored and shown as they are.
-_OTHERS: Final = tuple(
+_OTHERS: Final = frozenset(
     found.name
     for found in OBJECTS
     if found.quantity.kind in (Kind.ENERGY, Kind.REACTIVE_ENERGY, Kind.ENERGY_BALANCE)
@@ -33,7 +33,7 @@ def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sa
     """
     decoded = telegram.decoded
     fields = decoded.fields
-    registers = tuple(_thousandths(fields.get(name)) for name in REGISTERS)
+    registers = tuple([_thousandths(fields[name]) if name in fields else None for name in REGISTERS])
     if all(register is None for register in registers[:10]):
         return None
     time = seconds_of(fields.get("timestamp"), received, zone)
@@ -44,7 +44,7 @@ def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sa
         telegram.meter_id,
         time,
         registers,
-        {name: value for name in _OTHERS if (value := _thousandths(fields.get(name))) is not None},
+        {n: value for n in _OTHERS & fields.keys() if (value := _thousandths(fields[n])) is not None},
         power_import,
         net,
         _thousandths(fields.get("demand_import")),
