@@ -7,7 +7,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.history.comparison import better_shift, compare
@@ -43,12 +43,26 @@ def read(lines: Iterable[str], zone: str = "Europe/Luxembourg", **options: objec
     return read_operator_csv(lines, Options(ZoneInfo(zone), **options))  # type: ignore[arg-type]
 
 
+def quarter(start: int, energy_import: int | None, energy_export: int | None, covered: float = 1.0) -> Row:
+    return Row(
+        start,
+        start + 900,
+        energy_import,
+        energy_export,
+        known_seconds=900,
+        max_power=None,
+        excess=None,
+        complete=covered == 1.0,
+        covered=covered,
+    )
+
+
 def simulated(beginning: datetime, seed: int = 1) -> list[Row]:
     """Return the quarter hours of two days."""
     chance = random.Random(seed)
     start = int(beginning.timestamp())
     return [
-        Row(at, at + 900, chance.randrange(3000), chance.randrange(1500), 900, None, None, True, 1.0)
+        quarter(at, chance.randrange(3000), chance.randrange(1500))
         for at in range(start, start + 2 * 86_400, 900)
     ]
 
@@ -104,6 +118,7 @@ def test_our_own_quarters_in_the_operators_form_are_equal(
 
 @DAYS
 @pytest.mark.parametrize("write", [fluvius, leneda], ids=["Fluvius", "Leneda"])
+@settings(max_examples=20)
 @given(place=st.integers(0, 191), by=st.sampled_from([-7, -3, 3, 250]))
 def test_one_changed_value_is_found(
     write: Callable[[Iterable[Row]], list[str]],
@@ -115,7 +130,7 @@ def test_one_changed_value_is_found(
     theirs = read(write(rows))
     changed = list(rows)
     row = rows[place]
-    changed[place] = Row(row.start, row.end, (row.import_ or 0) + by, row.export, 900, None, None, True, 1.0)
+    changed[place] = quarter(row.start, (row.import_ or 0) + by, row.export)
     found = compare(theirs, changed)
     assert list(found.different) == [row.start]
     assert found.different[row.start][Flow.IMPORT].difference == by
@@ -191,7 +206,8 @@ def test_the_same_row_twice_counts_once_and_two_values_not_at_all() -> None:
     one = fluvius_row(start, "Afname Nacht", "0,100")
     assert read([HEADINGS, one, one]).quarters == {start: {Flow.IMPORT: 100}}
     found = read([HEADINGS, one, one.replace("0,100", "0,101"), fluvius_row(start + 900, "Afname Dag", "1")])
-    assert (list(found.quarters), found.unclear) == ([start + 900], {start})
+    assert list(found.quarters) == [start + 900]
+    assert found.unclear == {start}
 
 
 def test_two_meters_in_one_file_are_refused() -> None:
@@ -238,8 +254,8 @@ def test_the_users_zone_and_the_end_stamp_count() -> None:
     with pytest.raises(OperatorFileError):  # "time" alone has no date
         read(lines)
     lines[0] = "Datum;import (kWh)"
-    options = {"zone": "UTC", "is_zone_certain": True, "is_end": True}
-    assert read(lines, **options).quarters == {seconds("2026-01-01T00:00Z"): {Flow.IMPORT: 500}}
+    found = read(lines, zone="UTC", is_zone_certain=True, is_end=True)
+    assert found.quarters == {seconds("2026-01-01T00:00Z"): {Flow.IMPORT: 500}}
 
 
 def test_our_own_csv_is_understood() -> None:
@@ -257,8 +273,8 @@ def test_our_own_csv_is_understood() -> None:
     ("number", "watt_hours"),
     [
         ("0,065", 65), ("0.065", 65), ("1,5", 1500), ("12", 12_000), ("1.234,5", 1_234_500),
-        ("1,234.5", 1_234_500), ("1 234,5", 1_234_500), ("1'234.5", 1_234_500), ("1.234.567,8", 1_234_567_800),
-        ("1.234", 1234), ("1,234", 1234),
+        ("1,234.5", 1_234_500), ("1 234,5", 1_234_500), ("1'234.5", 1_234_500),
+        ("1.234.567,8", 1_234_567_800),        ("1.234", 1234), ("1,234", 1234),
     ],
 )  # fmt: skip
 def test_a_number_is_read_in_any_usual_form(number: str, watt_hours: int) -> None:
@@ -273,8 +289,8 @@ def test_the_other_numbers_of_a_file_tell_thousands_from_decimals() -> None:
 
 @pytest.mark.parametrize(
     "stamp",
-    ["2026-07-01 00:00", "2026-07-01T00:00:00", "2026/07/01 00:00:00.000", "1-7-2026 0:00", "01/07/2026 00:00",
-     "01.07.2026 00:00", "30.06.2026 24:00", "2026-06-30T22:00Z", "2026-07-01 00:00 +02:00",
+    ["2026-07-01 00:00", "2026-07-01T00:00:00", "2026/07/01 00:00:00.000", "1-7-2026 0:00",
+     "01/07/2026 00:00", "01.07.2026 00:00", "30.06.2026 24:00", "2026-06-30T22:00Z", "2026-07-01 00:00 +02:00",
      "2026-06-30T17:00-0500"],
 )  # fmt: skip
 def test_a_time_is_read_in_any_usual_form(stamp: str) -> None:
@@ -328,14 +344,16 @@ LINES = st.lists(
 )
 
 
-@given(lines=LINES, columns=st.lists(TEXT, max_size=2), is_end=st.booleans())
+@given(
+    lines=LINES, columns=st.lists(TEXT, max_size=2), options=st.fixed_dictionaries({"is_end": st.booleans()})
+)
 def test_whatever_is_in_a_file_there_is_a_result_or_one_clear_error(
-    lines: Sequence[str], columns: Sequence[str], is_end: bool
+    lines: Sequence[str], columns: Sequence[str], options: dict[str, bool]
 ) -> None:
     try:
-        found = read(lines, columns=columns, unit=Unit.KILOWATT_HOURS, is_end=is_end)
+        found = read(lines, columns=columns, unit=Unit.KILOWATT_HOURS, **options)
     except OperatorFileError as error:
-        assert "\n" not in str(error)
+        assert "\n" not in str(error)  # noqa: PT017 - either is right; what escapes is a bug
     else:
         assert found.quarters or found.estimated or found.unclear
 
@@ -356,15 +374,12 @@ def test_quarters_that_only_one_side_knows_are_counted() -> None:
 @pytest.mark.parametrize("shift", [900, -900, 3600, -7200])
 def test_times_that_are_off_are_noticed(shift: int) -> None:
     rows = simulated(BEGINNINGS["summer"])
-    moved = [
-        Row(row.start + shift, row.end + shift, row.import_, row.export, 900, None, None, True, 1.0)
-        for row in rows
-    ]
+    moved = [quarter(row.start + shift, row.import_, row.export) for row in rows]
     assert better_shift(read(fluvius(moved)), rows) == -shift
     assert better_shift(read(fluvius(rows)), rows) is None
 
 
 def test_a_quarter_that_is_not_complete_is_not_compared() -> None:
     row = simulated(BEGINNINGS["summer"])[0]
-    gap = Row(row.start, row.end, 1, 1, 900, None, None, False, 0.0)
+    gap = quarter(row.start, 1, 1, covered=0.0)
     assert compare(read(fluvius([row])), [gap]).missing_here == 1
