@@ -1,0 +1,48 @@
+"""Where the spans of the history begin and end: days, months and years are local time."""
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from smarty_gateway.history.rows import By
+from smarty_gateway.history.sample import QUARTER
+
+HOUR = 3600
+
+
+def begin_of(by: By, time: int, zone: ZoneInfo) -> int:
+    """Return when the span that contains a time begins. Hours are those of zones that are whole hours off."""
+    if by is By.QUARTER:
+        return time - time % QUARTER
+    if by is By.HOUR:
+        return time - time % HOUR
+    return _midnight(_first_day(by, local_date(time, zone)), zone)
+
+
+def end_of(by: By, time: int, zone: ZoneInfo) -> int:
+    """Return when the span that contains a time ends, which is the beginning of the next."""
+    if by is By.QUARTER:
+        return time - time % QUARTER + QUARTER
+    if by is By.HOUR:
+        return time - time % HOUR + HOUR
+    first = _first_day(by, local_date(time, zone))
+    if by is By.DAY:
+        return _midnight(first + timedelta(days=1), zone)
+    # The first day plus 31 or 366 days is in the next month or year, whatever their lengths are.
+    return _midnight(_first_day(by, first + timedelta(days=31 if by is By.MONTH else 366)), zone)
+
+
+def local_date(time: int, zone: ZoneInfo) -> date:
+    """Return the local date of a time."""
+    return datetime.fromtimestamp(time, zone).date()
+
+
+def _first_day(by: By, day: date) -> date:
+    if by is By.MONTH:
+        return day.replace(day=1)
+    return day.replace(month=1, day=1) if by is By.YEAR else day
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats
+    # the hour after midnight (Azores, in autumn), the first of the two.
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
