@@ -22,7 +22,7 @@ from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.comparison import TOLERANCE, Comparison, better_shift, compare, period_of
 from smarty_gateway.history.operator_csv import Flow, OperatorFileError, Options, Unit, read_operator_csv
-from smarty_gateway.history.rows import By, HistoryMeter, Row
+from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.safe_text import printable
 from smarty_gateway.state.history_file import open_history
@@ -42,8 +42,9 @@ def add_compare_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "compare",
         help="compare with the operator's quarter hours",
-        description="Compares the quarter hours of the history with a CSV file of the grid operator, and prints "
-        f"those that differ by more than {TOLERANCE} Wh. The files of Fluvius and Leneda are recognised.",
+        description="Compares the quarter hours of the history with a CSV file of the grid operator, and "
+        f"prints those that differ by more than {TOLERANCE} Wh. The files of Fluvius and Leneda are "
+        "recognised.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.csv", help="the operator's quarter hours")
     parser.add_argument("--meter", metavar="NAME", help="needed where the history has several meters")

@@ -8,6 +8,7 @@ import argparse
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.progress import with_progress
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.time_zone import zone_of
-from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.boundary import Boundary, Notice, SetBack
 from smarty_gateway.history.quarters import QuarterTracker
@@ -33,12 +34,14 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.safe_text import printable, topic_part
-from smarty_gateway.state.history_file import HistoryFile
+from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_rows import select
 from smarty_gateway.state.state_file import StateError, state_folder
 
 _SQLITE: Final = b"SQLite format 3\0"
-#: Boundaries in one transaction: a month, so that a running gateway does not wait for long.
-_BATCH: Final = 3000
+#: Meters in one import; in a message.
+_METERS_MAX: Final = 1000
+_SHOWN: Final = 5
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -51,8 +54,8 @@ def add_import_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "import",
         help="fill the history from recordings or from an export",
-        description="Reads recordings of a P1 port (raw bytes, a hex dump or a capture), or a .sqlite file of "
-        "history export, and adds the quarter hours that the history does not have. The gateway may run "
+        description="Reads recordings of a P1 port (raw bytes, a hex dump or a capture), or a .sqlite file "
+        "of history export, and adds the quarter hours that the history does not have. The gateway may run "
         "meanwhile.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="in any order")
@@ -77,16 +80,20 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     recordings = [path for path in args.files if path not in copies]
     reading = _Reading(keys, zone_of(config), () if config is None else config.meters)
     reading.read(recordings)
-    with closing(
-        HistoryFile(state_folder(args.state or (None if config is None else config.state)))
-    ) as history:
+    reading.report()
+    recorded = list(reading.meters.values())
+    if not copies and not recorded:
+        return ExitStatus.REJECTED
+    folder = state_folder(args.state or (None if config is None else config.state))
+    names = _names_of(recorded, _known_in(folder), () if config is None else config.meters, args.meter)
+    with closing(HistoryFile(folder)) as history:
         if not history.is_kept:
             raise StateError("; ".join(history.notices))
         for path in copies:
             _restore(path, history)
-        _fill(history, reading.meters.values(), config, args.meter)
-    reading.report()
-    return ExitStatus.GOOD if copies or reading.meters else ExitStatus.REJECTED
+        for meter, name in names:
+            _fill(history, name, meter.meter_id, meter.runs)
+    return ExitStatus.GOOD
 
 
 def _is_copy(path: Path) -> bool:
@@ -112,8 +119,8 @@ class _RecordedMeter:
         meter_id: what it calls itself.
         identities: by which `id` of the configuration may name it.
         is_plaintext: at least a part of its telegrams.
-        runs: its boundaries by their ends. A recording that begins before the one in front of it has ended is a
-            run of its own.
+        runs: its boundaries by their ends. A recording that begins before the one in front of it has ended
+            is a run of its own.
     """
 
     meter_id: str
@@ -223,6 +230,8 @@ class _Reading:
             sample: what the history needs of it.
             behind: for the first telegram of a meter in a recording, the newest one in those before.
         """
+        if sample.meter_id not in self.meters and len(self.meters) >= _METERS_MAX:
+            return
         meter = self.meters.setdefault(sample.meter_id, _RecordedMeter(sample.meter_id))
         if telegram.security is Security.PLAINTEXT:
             meter.is_plaintext = True
@@ -259,67 +268,6 @@ def _entry_of(meter: _RecordedMeter, entries: Iterable[MeterConfig]) -> MeterCon
 # Names
 
 
-def _fill(
-    history: HistoryFile, known: "_Known", recorded: Sequence[_RecordedMeter], config: Config | None, name: str | None
-) -> None:
-    """Add what was read to the history.
-
-    Raises:
-        UnplacedMeterError: no meter of the recordings has a name.
-    """
-    entries = () if config is None else config.meters
-    names = {meter.meter_id: known.name_of(meter, entries) for meter in recorded}
-    left = [meter for meter in recorded if names[meter.meter_id] is None]
-    if len(left) == 1:
-        names[left[0].meter_id] = known.name_without_history(entries, recorded) if name is None else topic_part(name)
-    if recorded and not any(names.values()):
-        raise UnplacedMeterError(_unplaced(left, "add --meter NAME" if len(left) == 1 else None))
-    for meter in recorded:
-        _fill_meter(history, meter, names[meter.meter_id], entries, name)
-
-
-def _fill_meter(
-    history: HistoryFile, meter: _RecordedMeter, name: str | None, entries: Iterable[MeterConfig], wanted: str | None
-) -> None:
-    if name is None:
-        say(f"{_unplaced([meter], None)}; it is left out")
-        return
-    if meter.is_plaintext and any(entry.encrypted and name == _topic_of(entry, meter) for entry in entries):
-        say(f"{meter.meter_id}: {name} is `encrypted: true`, and plaintext was recorded; it is left out")
-        return
-    if wanted is not None and name != topic_part(wanted):
-        say(f"{meter.meter_id} goes to {name}, which gateway.yaml or the history knows it as, not to {wanted}")
-    filled = Counter[str]()
-    for run in meter.runs:
-        boundaries = sorted(run.values(), key=lambda boundary: boundary.end)
-        for start in range(0, len(boundaries), _BATCH):
-            done = history.fill(name, boundaries[start : start + _BATCH])
-            filled.update(added=done.added, present=done.present, left_out=done.left_out)
-    _print_filled(name, meter.meter_id, filled)
-
-
-def _print_filled(name: str, meter_id: str, filled: Counter[str]) -> None:
-    print(
-        printable(
-            f"{name} ({meter_id}): {filled['added']} quarter hours added, {filled['present']} already there, "
-            f"{filled['left_out']} left out"
-        )
-    )
-
-
-def _unplaced(meters: Sequence[_RecordedMeter], advice: str | None) -> str:
-    """Return what is wrong where it is not known which meter this is."""
-    found = ", ".join(meter.meter_id for meter in meters[:_SHOWN])
-    more = " …" if len(meters) > _SHOWN else ""
-    advice = advice or "write its `id` into gateway.yaml, or import one meter at a time with --meter NAME"
-    return f"neither gateway.yaml nor the history knows {found}{more}: {advice}"
-
-
-def _topic_of(entry: MeterConfig, meter: _RecordedMeter) -> str:
-    """Return the name under which a meter of an entry is stored."""
-    return topic_part(entry.name or entry.id or meter.meter_id)
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     """The meters of the history.
@@ -329,19 +277,113 @@ class _Known:
         by_id: their names by the meter_id of each of their series, in the form of `fold`.
     """
 
-    names: Set[str]
-    by_id: Mapping[str, str]
+    names: AbstractSet[str] = frozenset()
+    by_id: Mapping[str, str] = field(default_factory=dict)
 
-    def name_of(self, meter: _RecordedMeter, entries: Iterable[MeterConfig]) -> str | None:
-        """Return the name of the entry that has the meter's `id`, else of the series that has its meter_id."""
-        entry = _entry_of(meter, entries)
-        return self.by_id.get(fold(meter.meter_id)) if entry is None else _topic_of(entry, meter)
 
-    def name_without_history(
-        self, entries: Iterable[MeterConfig], recorded: Sequence[_RecordedMeter]
-    ) -> str | None:
-        """Return the only configured name without history, for the only recorded meter."""
-        if len(recorded) != 1:
-            return None
-        names = {_topic_of(entry, recorded[0]) for entry in entries if entry.id is None} - self.names
-        return names.pop() if len(names) == 1 else None
+def _known_in(folder: Path) -> _Known:
+    connection = open_history(folder)
+    if connection is None:
+        return _Known()
+    with closing(connection):
+        names = {number: name for number, name, _ in select(connection, "meters")}
+        by_id = {
+            fold(meter_id): names[number]
+            for number, _, meter_id in select(connection, "series")
+            if number in names
+        }
+    return _Known(frozenset(names.values()), by_id)
+
+
+def _names_of(
+    recorded: Sequence[_RecordedMeter], known: _Known, entries: Sequence[MeterConfig], wanted: str | None
+) -> list[tuple[_RecordedMeter, str]]:
+    """Return the recorded meters that have a name in the history, and say which have none.
+
+    Raises:
+        UnplacedMeterError: none of them has one.
+    """
+    placed = {meter.meter_id: _name_of(meter, known, entries) for meter in recorded}
+    left = [meter for meter in recorded if placed[meter.meter_id] is None]
+    if wanted is not None and not left:
+        say(f"--meter is not needed: {', '.join(sorted({str(name) for name in placed.values()}))} is known")
+    if len(left) == 1:
+        other = None if len(recorded) > 1 else _only_name_without_history(left[0], known, entries)
+        placed[left[0].meter_id] = topic_part(wanted) if wanted is not None else other
+    unknown = [meter for meter in left if placed[meter.meter_id] is None]
+    if unknown and len(unknown) == len(recorded):
+        raise UnplacedMeterError(_unplaced(unknown))
+    if unknown:
+        say(f"{_unplaced(unknown)}; left out")
+    return [
+        (meter, name)
+        for meter in recorded
+        if (name := placed[meter.meter_id]) is not None and not _is_refused(meter, name, entries)
+    ]
+
+
+def _name_of(meter: _RecordedMeter, known: _Known, entries: Iterable[MeterConfig]) -> str | None:
+    """Return the name of the entry that has the meter's `id`, else of the series that has its meter_id."""
+    entry = _entry_of(meter, entries)
+    return known.by_id.get(fold(meter.meter_id)) if entry is None else _topic_of(entry, meter)
+
+
+def _only_name_without_history(
+    meter: _RecordedMeter, known: _Known, entries: Iterable[MeterConfig]
+) -> str | None:
+    """Return the configured name that has no history, if that leaves no choice."""
+    names = {_topic_of(entry, meter) for entry in entries if entry.id is None} - known.names
+    return names.pop() if len(names) == 1 else None
+
+
+def _topic_of(entry: MeterConfig, meter: _RecordedMeter) -> str:
+    """Return the name under which a meter of an entry is stored."""
+    return topic_part(entry.name or entry.id or meter.meter_id)
+
+
+def _is_refused(meter: _RecordedMeter, name: str, entries: Iterable[MeterConfig]) -> bool:
+    """True, with a line, for plaintext under a name whose meter must encrypt."""
+    must_encrypt = any(entry.encrypted and _topic_of(entry, meter) == name for entry in entries)
+    if must_encrypt and meter.is_plaintext:
+        say(f"{meter.meter_id}: left out, because plaintext was recorded and {name} is `encrypted: true`")
+        return True
+    return False
+
+
+def _unplaced(meters: Sequence[_RecordedMeter]) -> str:
+    """Return what is wrong where it is not known which meters these are, and what to do."""
+    found = ", ".join(meter.meter_id for meter in meters[:_SHOWN])
+    more = " …" if len(meters) > _SHOWN else ""
+    advice = "add --meter NAME" if len(meters) == 1 else "write the `id` of each into gateway.yaml"
+    return f"neither gateway.yaml nor the history knows {found}{more}: {advice}"
+
+
+# The history
+
+
+def _fill(history: HistoryFile, name: str, meter_id: str, runs: Iterable[Mapping[int, Boundary]]) -> None:
+    """Add what the history does not have, and print what became of it."""
+    added = present = left_out = 0
+    for run in runs:
+        filled = history.fill(name, [run[end] for end in sorted(run)])
+        added, present, left_out = added + filled.added, present + filled.present, left_out + filled.left_out
+    print(
+        printable(
+            f"{name} ({meter_id}): registers at {added + present + left_out} quarter-hour boundaries, "
+            f"{added} added, {present} already there, {left_out} left out"
+        )
+    )
+
+
+def _restore(path: Path, history: HistoryFile) -> None:
+    """Add what a copy of a history holds, meter by meter.
+
+    Raises:
+        InputError: it is no history that can be read.
+    """
+    with closing(open_copy(path)) as copy:
+        for _, name, is_simulated in select(copy, "meters"):
+            boundaries = list(boundaries_of(copy, name))
+            if is_simulated:
+                history.mark_simulated(name)
+            _fill(history, name, str(path), [{boundary.end: boundary for boundary in boundaries}])
