@@ -171,9 +171,7 @@ def _registers(args: argparse.Namespace) -> ExitStatus:
 def _levels(args: argparse.Namespace) -> ExitStatus:
     now = int(time.time())
     with open_reader(args) as history:
-        found = [
-            (meter, history.levels(meter, now)) for meter in history.chosen(args.meter, _EXECUTE)
-        ]
+        found = [(meter, history.levels(meter, now)) for meter in history.chosen(args.meter, _EXECUTE)]
     return _print(args, history, found, level_record, sheet_of_levels)
 
 

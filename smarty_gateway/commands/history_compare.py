@@ -7,33 +7,30 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
-from smarty_gateway.commands.chosen import chosen_config
+from smarty_gateway.commands.history_access import open_reader
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
-from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.comparison import TOLERANCE, Comparison, better_shift, compare, period_of
 from smarty_gateway.history.operator_csv import Flow, OperatorFileError, Options, Unit, read_operator_csv
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.safe_text import printable
-from smarty_gateway.state.history_file import open_history
-from smarty_gateway.state.history_reader import HistoryReader
-from smarty_gateway.state.state_file import state_folder
 
 #: Bytes. Ten years of quarter hours with four registers each, as Fluvius writes them.
 _LARGEST: Final = 200_000_000
 #: Seconds by which the times of a file may be off.
 _MARGIN: Final = 7200
 _WIDE: Final = 68
+#: Meters in a message.
+_SHOWN: Final = 20
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -71,7 +68,7 @@ def add_compare_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--format",
         choices=["table", "csv", "json"],
-        help="default: table on a terminal, csv elsewhere; json: one object a line",
+        help="json: one object a line (default: table on a terminal, json elsewhere)",
     )
     add_shared(parser, "--config", "--state")
 
@@ -88,36 +85,41 @@ def execute_compare(args: argparse.Namespace) -> ExitStatus:
     Raises:
         OperatorFileError: it cannot be read, or is not understood, or there is no history of the meter.
     """
-    config = chosen_config(args)
-    zone = zone_of(config)
-    options = Options(
-        zone=args.timezone or zone,
-        columns=args.column,
-        unit=args.unit,
-        is_zone_certain=args.timezone is not None,
-        is_end=args.stamp == "end",
-    )
-    theirs = read_operator_csv(_lines_of(args.file), options)
-    begin, end = period_of(theirs)
-    connection = open_history(state_folder(args.state or (None if config is None else config.state)))
-    if connection is None:
-        raise OperatorFileError("there is no history yet; it begins with the first quarter hour of `run`")
-    with closing(connection):
-        reader = HistoryReader(connection, zone)
-        meter = _chosen(args.meter, reader.meters())
-        rows = reader.rows(meter.name, By.QUARTER, begin - _MARGIN, end + _MARGIN, int(time.time()))
+    with open_reader(args) as history:
+        zone = history.zone
+        options = Options(
+            zone=args.timezone or zone,
+            columns=args.column,
+            unit=args.unit,
+            is_zone_certain=args.timezone is not None,
+            is_end=args.stamp == "end",
+        )
+        meter = _only(history.chosen(args.meter, ()))
+        theirs = read_operator_csv(_lines_of(args.file), options)
+        begin, end = period_of(theirs)
+        rows = history.reader.rows(meter.name, By.QUARTER, begin - _MARGIN, end + _MARGIN, int(time.time()))
     comparison = compare(theirs, rows)
-    _print_different(args.format, meter.name, comparison, zone)
-    shown = sys.stdout if args.format == "table" or (not args.format and sys.stdout.isatty()) else sys.stderr
+    form = args.format or ("table" if sys.stdout.isatty() else "json")
+    _print_different(form, meter.name, comparison, zone)
+    sys.stdout.flush()
+    shown = sys.stdout if form == "table" else sys.stderr
+    for line in _summary(meter, comparison, zone, (begin, end)):
+        print(printable(line), file=shown)
+    if theirs.unclear:
+        say(f"left out because the file is not clear about them: {len(theirs.unclear)}")
     if theirs.unreadable:
         say(f"warning: {theirs.unreadable} rows of {args.file} cannot be read")
-    sys.stdout.flush()
-    for line in _summary(meter, comparison, zone, (begin, end), len(theirs.unclear)):
-        print(printable(line), file=shown)
     shift = better_shift(theirs, rows)
     if shift is not None:
         say(_advice(shift))
     return ExitStatus.GOOD if comparison.compared and not comparison.different else ExitStatus.REJECTED
+
+
+def _only(meters: Sequence[HistoryMeter]) -> HistoryMeter:
+    if len(meters) > 1:
+        names = ", ".join(repr(meter.name) for meter in meters[:_SHOWN])
+        raise OperatorFileError(f"the history has several meters: choose one with --meter ({names})")
+    return meters[0]
 
 
 def _lines_of(path: Path) -> Iterator[str]:
@@ -145,25 +147,10 @@ def _text_of(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-def _chosen(name: str | None, meters: list[HistoryMeter]) -> HistoryMeter:
-    names = ", ".join(repr(meter.name) for meter in meters)
-    if not meters:
-        raise OperatorFileError("there is no history yet; it begins with the first quarter hour of `run`")
-    if name is None:
-        if len(meters) > 1:
-            raise OperatorFileError(f"the history has several meters: choose one with --meter; {names}")
-        return meters[0]
-    found = next((meter for meter in meters if meter.name == name), None)
-    if found is None:
-        raise OperatorFileError(f"the history has no meter {name!r}; it has {names}")
-    return found
-
-
 # Printing
 
 
-def _print_different(form: str | None, meter: str, comparison: Comparison, zone: ZoneInfo) -> None:
-    form = form or ("table" if sys.stdout.isatty() else "csv")
+def _print_different(form: str, meter: str, comparison: Comparison, zone: ZoneInfo) -> None:
     records = list(_records(meter, comparison, zone))
     if form == "json":
         for record in records:
@@ -214,7 +201,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
 
 
 def _summary(
-    meter: HistoryMeter, comparison: Comparison, zone: ZoneInfo, period: tuple[int, int], unclear: int
+    meter: HistoryMeter, comparison: Comparison, zone: ZoneInfo, period: tuple[int, int]
 ) -> Iterator[str]:
     """Yield the lines below the rows that differ."""
     if not comparison.compared:
@@ -230,8 +217,6 @@ def _summary(
     yield f"  missing here {comparison.missing_here}, missing in the file {comparison.missing_there}"
     if comparison.estimated:
         yield f"  estimated by the operator and left out {comparison.estimated}"
-    if unclear:
-        yield f"  left out because the file is not clear about them {unclear}"
     for flow in Flow:
         pairs = comparison.of(flow)
         if pairs:

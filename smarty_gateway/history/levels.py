@@ -94,9 +94,13 @@ def _date(time: int, zone: ZoneInfo) -> date:
 
 
 def _cost_of(level: Level, months: Sequence[_Month], covered: float) -> LevelCost:
-    excesses = [sum(4 * one - level.watts for one in imports if 4 * one > level.watts) for _, imports in months]
+    excesses = [
+        sum(4 * one - level.watts for one in imports if 4 * one > level.watts) for _, imports in months
+    ]
     costs: dict[str, Fraction] = {}
-    readings = {reading for period, _ in months if period and period.excess for reading in period.excess.readings}
+    readings = {
+        reading for period, _ in months if period and period.excess for reading in period.excess.readings
+    }
     for reading in (one for one in Reading if one in readings):
         cost = Fraction()
         for (period, _), excess in zip(months, excesses, strict=True):
@@ -107,7 +111,10 @@ def _cost_of(level: Level, months: Sequence[_Month], covered: float) -> LevelCos
         else:
             costs[reading] = cost
     return LevelCost(
-        float(level.kilowatts), sum(excesses) / 4, covered, {name: float(cost) for name, cost in costs.items()}
+        float(level.kilowatts),
+        sum(excesses) / 4,
+        covered,
+        {name: float(cost) for name, cost in costs.items()},
     )
 
 

@@ -108,7 +108,9 @@ def sheet_of_rows(
         sums = (_sum(row.import_ for row in rows), _sum(row.export for row in rows))
         total = (*sums, _sum(row.excess for row in rows))
         lines.append(Line("total", [*map(_thousandth, total), *[""] * (len(columns) - len(total))]))
-    return Sheet(_title(meter, title), Column("from" if by in _SHORT else by), columns, lines, meter.is_simulated)
+    return Sheet(
+        _title(meter, title), Column("from" if by in _SHORT else by), columns, lines, meter.is_simulated
+    )
 
 
 def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
@@ -116,7 +118,11 @@ def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -
     lines = [
         Line(
             month_name(peak.month),
-            (_thousandth(peak.power), _time(peak.start, zone), "the meter" if peak.is_of_meter else "computed"),
+            (
+                _thousandth(peak.power),
+                _time(peak.start, zone),
+                "the meter" if peak.is_of_meter else "computed",
+            ),
             bar=Bar(peak.power),
         )
         for peak in peaks
@@ -145,7 +151,9 @@ def sheet_of_levels(meter: HistoryMeter, levels: Sequence[LevelCost], _: ZoneInf
         )
         for level in levels
     ]
-    return Sheet(_title(meter, "levels over the last 12 months"), Column("level"), columns, lines, meter.is_simulated)
+    return Sheet(
+        _title(meter, "levels over the last 12 months"), Column("level"), columns, lines, meter.is_simulated
+    )
 
 
 def sheet_of_registers(meter: HistoryMeter, readings: Sequence[RegisterReading], zone: ZoneInfo) -> Sheet:

@@ -103,7 +103,9 @@ def _label_width(sheet: Sheet) -> int:
 
 
 def _row(label: str, wide: int, cells: Sequence[str], widths: Sequence[int]) -> str:
-    shown = (f"{_GAP}{' ' * (width - cell_len(cell))}{cell}" for cell, width in zip(cells, widths, strict=True))
+    shown = (
+        f"{_GAP}{' ' * (width - cell_len(cell))}{cell}" for cell, width in zip(cells, widths, strict=True)
+    )
     return f"{label}{' ' * (wide - cell_len(label))}{''.join(shown)}"
 
 
