@@ -34,9 +34,10 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.safe_text import printable, topic_part
-from smarty_gateway.state.history_file import HistoryFile, open_history
-from smarty_gateway.state.history_rows import select
-from smarty_gateway.state.state_file import StateError, state_folder
+from smarty_gateway.state.history_file import HistoryFile, history_errors, open_copy, open_history
+from smarty_gateway.state.history_rows import boundaries_of, select
+from smarty_gateway.state.sqlite_file import StateError
+from smarty_gateway.state.state_file import state_folder
 
 _SQLITE: Final = b"SQLite format 3\0"
 #: Meters in one import; in a message.
@@ -86,13 +87,15 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
         return ExitStatus.REJECTED
     folder = state_folder(args.state or (None if config is None else config.state))
     names = _names_of(recorded, _known_in(folder), () if config is None else config.meters, args.meter)
-    with closing(HistoryFile(folder)) as history:
+    with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         if not history.is_kept:
             raise StateError("; ".join(history.notices))
         for path in copies:
             _restore(path, history)
         for meter, name in names:
             _fill(history, name, meter.meter_id, meter.runs)
+        for notice in history.notices:
+            say(notice)
     return ExitStatus.GOOD
 
 
@@ -285,7 +288,7 @@ def _known_in(folder: Path) -> _Known:
     connection = open_history(folder)
     if connection is None:
         return _Known()
-    with closing(connection):
+    with closing(connection), history_errors(folder):
         names = {number: name for number, name, _ in select(connection, "meters")}
         by_id = {
             fold(meter_id): names[number]
@@ -354,7 +357,9 @@ def _unplaced(meters: Sequence[_RecordedMeter]) -> str:
     """Return what is wrong where it is not known which meters these are, and what to do."""
     found = ", ".join(meter.meter_id for meter in meters[:_SHOWN])
     more = " …" if len(meters) > _SHOWN else ""
-    advice = "add --meter NAME" if len(meters) == 1 else "write the `id` of each into gateway.yaml"
+    advice = "add --meter NAME"
+    if len(meters) > 1:
+        advice = "write the `id` of each into gateway.yaml, or import the files of one at a time with --meter NAME"
     return f"neither gateway.yaml nor the history knows {found}{more}: {advice}"
 
 
@@ -381,9 +386,11 @@ def _restore(path: Path, history: HistoryFile) -> None:
     Raises:
         InputError: it is no history that can be read.
     """
-    with closing(open_copy(path)) as copy:
+    copy = open_copy(path)
+    if copy is None:
+        raise InputError(f"{path} holds no history")
+    with closing(copy), history_errors(path):
         for _, name, is_simulated in select(copy, "meters"):
-            boundaries = list(boundaries_of(copy, name))
             if is_simulated:
                 history.mark_simulated(name)
-            _fill(history, name, str(path), [{boundary.end: boundary for boundary in boundaries}])
+            _fill(history, name, str(path), [{found.end: found for found in boundaries_of(copy, name)}])
