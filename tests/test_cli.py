@@ -12,7 +12,7 @@ import pytest
 from smarty_gateway import cli
 from smarty_gateway.commands import verify
 from smarty_gateway.commands.usage import COMMANDS
-from smarty_gateway.state.state_file import StateBusyError
+from smarty_gateway.state.sqlite_file import StateBusyError
 from tests.support.commands import (
     LIMIT,
     ROOT,

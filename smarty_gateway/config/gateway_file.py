@@ -140,6 +140,16 @@ def _check_settings(file: YamlFile, meter: Section[MeterConfig]) -> None:
     ):
         if key in meter.nodes and not found <= kinds:
             file.note(meter.nodes[key], f"{key} is for {where} only; remove this line")
+    _check_plausible_power(file, meter)
+
+
+def _check_plausible_power(file: YamlFile, meter: Section[MeterConfig]) -> None:
+    plausible, reference = (meter.values.get(key) for key in ("plausible_power", "reference_power"))
+    if plausible is not None and reference is not None:
+        highest = max((power for _, power in reference.levels), default=0)
+        if plausible * 1000 <= highest:
+            advice = f"write more than the reference power of {highest / 1000:g} kW"
+            file.note(meter.nodes["plausible_power"], f"the history would believe no peak; {advice}")
 
 
 def _check_sharing(file: YamlFile, sharing: _Meters) -> None:

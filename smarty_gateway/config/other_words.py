@@ -42,6 +42,12 @@ _AUTHENTICATION_WORDS: Final = (
     "gak ak gaksmci128 authkey authentication globalauthenticationkey globalauthentificationkey "
     "authentificationkey cléd'authentification authentifizierungsschlüssel"
 )
+#: Of what a bill in Luxembourg calls `puissance de référence`.
+_REFERENCE_WORDS: Final = (
+    "reference level class powerclass powerlevel referencelevel referenceclass contractedpower "
+    "subscribedpower puissance puissancederéférence puissancedereference niveau referenzleistung "
+    "leistungsklasse power kilowatt kilowatts"
+)
 
 
 def advice_for(section: str, word: str) -> str | None:
@@ -66,6 +72,8 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("key encryptionkey decryptionkey guek gak", _IN_KEYS_FILE),
         ("keyfile keysfile", "write `keys: keys.yaml`"),
         ("statefolder statedir statedirectory datadir", "write `state: FOLDER`"),
+        ("tz localtime zone", "write `timezone: Europe/Luxembourg`"),
+        (f"{_REFERENCE_WORDS} tariff tariffs referencepower plausiblepower", _IN_METER),
         ("loglevel log logging verbose debug", "remove this line, and start `run` with -v to log more"),
     ),
     "MeterConfig": _table(
@@ -88,6 +96,14 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("key keys encryptionkey decryptionkey guek gak authenticationkey password", _IN_KEYS_FILE),
         ("version dsmrversion dsmr protocol country type kind model", _FOUND),
         ("interval topic", _IN_MQTT),
+        (_REFERENCE_WORDS, "write `reference_power: 7`, in kW as on the bill"),
+        ("tariffs tarif prices price pricelist", "write `tariff: lu`, or the path of a file of your own"),
+        ("maxpower maximumpower plausible", "write `plausible_power: 250`, in kW"),
+        ("timezone tz localtime zone history", "write it at the top of the file, without blanks before it"),
+    ),
+    "_DatedLevel": _table(
+        ("begin start since date validfrom day", "write `from: 2026-01-01`"),
+        (f"{_REFERENCE_WORDS} value referencepower", "write `kw: 7`"),
     ),
     "Outputs": _table(
         ("mqttbroker broker", "write `mqtt:`"),

@@ -12,6 +12,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -69,7 +70,7 @@ class Setting:
 @overload
 def setting(form: Form[T], meaning: str, *, key: str = ..., example: str) -> T: ...
 @overload
-def setting(form: Form[T], meaning: str, *, default: None) -> T | None: ...
+def setting(form: Form[T], meaning: str, *, key: str = ..., default: None) -> T | None: ...
 @overload
 def setting(form: Form[T], meaning: str, *, key: str = ..., default: T) -> T: ...
 def setting(
@@ -239,6 +240,23 @@ def seconds(high: int) -> Form[float]:
     return _number(f"a number of seconds from 0 to {high}", r"[0-9]{1,9}(\.[0-9]{1,9})?", float, 0, high)
 
 
+def decimal_number(what: str, low: int, high: int) -> Form[float]:
+    """Return the form of a number that may have up to three decimals."""
+    return _number(f"{what} from {low} to {high}", r"[0-9]{1,9}(\.[0-9]{1,3})?", float, low, high)
+
+
+def _read_date(file: YamlFile, node: yaml.Node, name: str) -> date:
+    text = node.value if isinstance(node, yaml.ScalarNode) else ""
+    try:
+        # Another form of ISO 8601, such as 2026-W01-1, is a typing error.
+        return date.fromisoformat(text if re.fullmatch(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", text) else "")
+    except ValueError:
+        file.fail(node, f"{name} is a date of this century, such as 2026-01-31")
+
+
+DATE: Final[Form[date]] = Form("a date such as 2026-01-31", _read_date)
+
+
 def _number(
     description: str, pattern: str, kind: Callable[[str], Number], low: int, high: int
 ) -> Form[Number]:
@@ -261,7 +279,12 @@ def _read_boolean(file: YamlFile, node: yaml.Node, name: str) -> bool:
 BOOLEAN: Final[Form[bool]] = Form("true or false", _read_boolean)
 
 
-def _read_path(file: YamlFile, node: yaml.Node, what: str) -> Path:
+def read_path(file: YamlFile, node: yaml.Node, what: str) -> Path:
+    """Return a path; a relative one counts from the folder of the file.
+
+    Raises:
+        UnusableFileError: it is something else.
+    """
     try:
         return file.folder / Path(read_text(file, node, what)).expanduser()
     except RuntimeError:
@@ -270,14 +293,14 @@ def _read_path(file: YamlFile, node: yaml.Node, what: str) -> Path:
 
 def path(what: str) -> Form[Path]:
     """Return the form of a path; a relative one counts from the folder of the file."""
-    return Form(what, lambda file, node, _: _read_path(file, node, what))
+    return Form(what, lambda file, node, _: read_path(file, node, what))
 
 
 def folder(what: str) -> Form[Path]:
     """Return the form of the path of a folder, which need not exist."""
 
     def read(file: YamlFile, node: yaml.Node, name: str) -> Path:
-        found = _read_path(file, node, what)
+        found = read_path(file, node, what)
         with contextlib.suppress(OSError):  # `run` reports why the folder cannot be used
             if found.is_file():
                 file.fail(node, f"{name} names a folder, and this is a file")
@@ -306,19 +329,22 @@ def switch(kind: type[T]) -> Form[T | None]:
     return Form("true or false, or its settings", read, kind)
 
 
-def list_of(item: Form[T], one: str, example: str) -> Form[tuple[T, ...]]:
+def list_of(item: Form[T], one: str, example: str, most: int = 10_000) -> Form[tuple[T, ...]]:
     """Return the form of a list that is not empty.
 
     Args:
         item: the form of each item.
         one: what an item is called in messages.
         example: the first line of an item.
+        most: how many there may be.
     """
     description = f"a list; begin each {one} with `- `, as in `- {example}`"
 
     def read(file: YamlFile, node: yaml.Node, name: str) -> list[object]:
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             file.fail(node, f"{name} is {description}")
+        if len(node.value) > most:
+            file.fail(node, f"{name} has {len(node.value)} entries; {most} are possible")
         found = []
         for each in node.value:
             with file.collected():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.powers import REFERENCE_POWER, kilowatts
 from smarty_gateway.config.settings import (
     BOOLEAN,
     Form,
@@ -27,6 +28,8 @@ from smarty_gateway.config.settings import (
     switch,
 )
 from smarty_gateway.config.source import SOURCES
+from smarty_gateway.config.tariff_names import TARIFF
+from smarty_gateway.config.zone_names import checked_zone
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings
@@ -120,9 +123,21 @@ class MeterConfig:
         "maximum number of meters on this source that have neither an entry here nor a key",
         default=UNNAMED_METERS,
     )
-    reference_power: ReferencePower | None = None
-    tariff: str | None = None
-    plausible_power: float | None = None
+    reference_power: ReferencePower | None = setting(
+        REFERENCE_POWER,
+        "Luxembourg: the level on the bill; turns on excess. A list where it has changed: a level counts "
+        "from its date on, a single number always",
+        default=None,
+    )
+    tariff: Path | None = setting(
+        TARIFF, "the prices and levels that the history compares with (docs/tariffs.md)", default=None
+    )
+    plausible_power: float | None = setting(
+        kilowatts(1, 100_000),
+        "a register that grows faster is not believed by the history; 250, or twice the reference power if "
+        "that is more, by default",
+        default=None,
+    )
 
     @property
     def plausible_watts(self) -> int:
@@ -269,5 +284,15 @@ class Config:
         key="store",
         default=StoreLimits(),
     )
-    history: bool = True
-    time_zone: str | None = None
+    time_zone: str | None = setting(
+        parsed("a time zone such as Europe/Luxembourg", checked_zone),
+        "of days, months and years, and of meters that do not say whether it is summer; by default the "
+        "machine's if it is in Europe, else Europe/Luxembourg",
+        key="timezone",
+        default=None,
+    )
+    history: bool = setting(
+        BOOLEAN,
+        "keep the registers of each quarter hour for ever",
+        default=True,
+    )

@@ -13,18 +13,23 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.counters import BEGINS_ANEW
-from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
 from smarty_gateway.safe_text import is_topic
+from smarty_gateway.state.sqlite_file import (
+    SqliteFile,
+    StateError,
+    connect,
+    create_tables,
+    refuse_newer,
+    transaction,
+    version_of,
+)
 
 FILE_NAME: Final = "gateway.sqlite3"
 #: The layout of the tables below. A gateway refuses a newer one instead of guessing.
@@ -52,10 +57,6 @@ CREATE TABLE devices (
     meter TEXT, device TEXT, behind TEXT, channel INTEGER, medium TEXT, absent_since REAL,
     PRIMARY KEY (meter, device)) WITHOUT ROWID;
 """
-#: Bytes. SQLite needs about this much for its log and what it shares with other processes.
-_LEAST_SPACE: Final = 200_000
-#: What SQLite answers about a folder or a disk, where the file itself may be sound.
-_NOT_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
 #: A counter has 32 bits.
 _COUNTER_MAX: Final = 0xFFFFFFFF
 #: The longest name of anything here: no identity is longer than the telegram that holds it.
@@ -70,12 +71,6 @@ Row = tuple[Any, ...]
 Check = Callable[[Any], bool]
 
 
-class StateError(GatewayError):
-    """The state folder cannot be used; the text says why and what to do."""
-
-    exit_status = ExitStatus.UNUSABLE_FILE
-
-
 def state_folder(chosen: Path | None) -> Path:
     """Return the state folder: the chosen one, else the service manager's, else the user's."""
     if chosen is not None:
@@ -85,29 +80,6 @@ def state_folder(chosen: Path | None) -> Path:
     if home := os.environ.get("XDG_STATE_HOME"):
         return Path(home) / "smarty-gateway"
     return Path("~/.local/state/smarty-gateway").expanduser()
-
-
-def why_unwritable(folder: Path) -> str | None:
-    """Return why nothing can be written there, whatever the permissions; None if something can."""
-    there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()), None)
-    if there is None:
-        return None
-    try:
-        if os.statvfs(there).f_flag & os.ST_RDONLY:
-            return "is on a file system that is read-only"
-        usage = shutil.disk_usage(there)
-    except OSError:
-        return None
-    return "is on a full disk" if usage.total > 0 and usage.free < _LEAST_SPACE else None
-
-
-class StateBusyError(GatewayError):
-    """The state file cannot be used at the moment: another program uses it, or its disk fails."""
-
-    exit_status = ExitStatus.REJECTED
-
-    def __init__(self, error: sqlite3.Error) -> None:
-        super().__init__(f"the state file cannot be used now: {error}; has another program opened it?")
 
 
 class FolderLock:
@@ -144,89 +116,21 @@ class FolderLock:
             os.close(descriptor)
 
 
-class StateFile:
-    """The open file.
+class StateFile(SqliteFile):
+    """gateway.sqlite3, opened."""
 
-    Attributes:
-        path: of the file.
-        connection: to the file, or to a database in memory.
-        is_kept: what is written outlives the process.
-        notices: what a user should know about the file, such as that a damaged one was put aside.
-
-    Raises:
-        StateError: the file cannot be used until somebody does something about it.
-        StateBusyError: it is locked, which passes.
-    """
+    noun = "state file"
+    auto_vacuum = "INCREMENTAL"
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
-        self.notices: list[str] = []
-        self.is_kept = True
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                self.connection = self._open()
-            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a damaged name in the file
-                if not self._is_damaged(error):
-                    raise
-                self._put_aside()
-                self.connection = self._open()
-        except (OSError, sqlite3.Error) as error:
-            if isinstance(error, sqlite3.Error) and "locked" in str(error):
-                raise StateBusyError(error) from None
-            why = why_unwritable(folder)
-            if why is None:
-                raise StateError(
-                    f"the state file {self.path} cannot be used: "
-                    f"{getattr(error, 'strerror', None) or error}; "
-                    "make its folder writable, or name another with --state"
-                ) from None
-            self.connection = self._open_in_memory(why)
-
-    def _open(self) -> sqlite3.Connection:
-        self._protect()
-        connection = _connect(str(self.path))
-        try:
-            if _version_of(connection) == 0:
-                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA journal_size_limit=1000000")
-            was_old = _version_of(connection) == 1
-            self._check(connection)
-            if was_old:
-                with contextlib.suppress(sqlite3.Error):  # without room for a copy the file never shrinks
-                    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                    connection.execute("VACUUM")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _is_damaged(self, error: Exception) -> bool:
-        if isinstance(error, sqlite3.OperationalError) and _NOT_DAMAGE.search(str(error)):
-            # Damaged bytes in the header can also mark the file as read-only.
-            may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
-            return "readonly" in str(error) and may_be_written
-        return True
-
-    def _protect(self) -> None:
-        """Keep others from reading the file: it holds the telegrams of a household.
-
-        SQLite gives its log the permissions of the file, so the file is made before SQLite sees it.
-        """
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        for path in self.path.parent.glob(f"{FILE_NAME}*"):
-            if path.is_file() and path.stat().st_mode & 0o077:
-                with contextlib.suppress(PermissionError):  # of another user, who decides that
-                    path.chmod(0o600)
+        super().__init__(folder / FILE_NAME)
 
     def _open_in_memory(self, why: str) -> sqlite3.Connection:
         """Use what the file holds without writing a byte, so that meters are read all the same."""
-        connection = _connect(":memory:")
+        connection = connect(":memory:")
         try:
             if self.path.exists():
-                self._copy_into(connection)
+                self._copy_unwritable(lambda file: _copy_small_tables(file, connection))
             self._check(connection)
         except sqlite3.Error as error:
             raise StateError(
@@ -241,32 +145,15 @@ class StateFile:
         )
         return connection
 
-    def _copy_into(self, connection: sqlite3.Connection) -> None:
-        """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
-        for how in ("mode=ro", "immutable=1"):
-            uri = f"{self.path.absolute().as_uri()}?{how}"
-            with contextlib.closing(sqlite3.connect(uri, uri=True)) as file:
-                try:
-                    _copy_small_tables(file, connection)
-                except sqlite3.OperationalError:
-                    if how != "mode=ro":
-                        raise
-                else:
-                    return
-
     def _check(self, connection: sqlite3.Connection) -> None:
-        version = _version_of(connection)
-        if version > VERSION:
-            raise StateError(
-                f"{self.path} was written by a newer smarty-gateway (layout {version}, this one knows "
-                f"{VERSION}): install that one again, or name another folder with --state"
-            )
+        version = version_of(connection)
+        refuse_newer(self.path, version, VERSION)
         ((sound,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
         with transaction(connection):
             if version == 0:
-                _create_tables(connection, _TABLES)
+                create_tables(connection, _TABLES)
             elif version == 1:
                 _upgrade_from_1(connection)
             if version < VERSION:
@@ -274,57 +161,21 @@ class StateFile:
                 connection.execute(f"PRAGMA user_version={VERSION}")
             dropped = _drop_bad_rows(connection)
             connection.execute("UPDATE service SET seconds = seconds")  # shows whether it can be written
+        if version == 1:
+            with contextlib.suppress(sqlite3.Error):  # without room for a copy the file never shrinks
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                connection.execute("VACUUM")
         if dropped:
             self.notices.append(
                 f"{dropped} damaged {'row was' if dropped == 1 else 'rows were'} dropped from the state file "
                 f"{self.path}; the rest of it is used"
             )
 
-    def _put_aside(self) -> None:
-        aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    def _replace_damaged(self) -> None:
         self.notices.append(
-            f"the state file was damaged and is now {aside}; frame counters start again, and telegrams that "
-            "waited in it for the broker are lost"
+            f"the state file was damaged and is now {self._put_aside()}; frame counters start again, and "
+            "telegrams that waited in it for the broker are lost"
         )
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write everything in the block, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-    connection.text_factory = _text
-    return connection
-
-
-def _text(data: bytes) -> str | bytes:
-    """Return text; what is not UTF-8 stays bytes, which no column of text may hold."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data
-
-
-def _version_of(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _create_tables(connection: sqlite3.Connection, tables: str) -> None:
-    for statement in filter(str.strip, tables.split(";")):
-        connection.execute(statement)
 
 
 def _copy_small_tables(file: sqlite3.Connection, connection: sqlite3.Connection) -> None:
@@ -338,7 +189,7 @@ def _copy_small_tables(file: sqlite3.Connection, connection: sqlite3.Connection)
             connection.execute(sql)
             if name != "undelivered":
                 _insert(connection, name, file.execute(f"SELECT * FROM {name}").fetchall())  # noqa: S608
-        connection.execute(f"PRAGMA user_version={_version_of(file)}")
+        connection.execute(f"PRAGMA user_version={version_of(file)}")
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: list[Row]) -> None:
@@ -356,7 +207,7 @@ def _upgrade_from_1(connection: sqlite3.Connection) -> None:
     old = ("counters", "resets", "undelivered", "published")
     for table in old:
         connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
-    _create_tables(connection, _TABLES)
+    create_tables(connection, _TABLES)
     connection.execute(
         "INSERT INTO counters SELECT title, fingerprint, max(counter), meter, source FROM counters_1 "
         "WHERE typeof(counter) = 'integer' GROUP BY title, fingerprint"
@@ -375,7 +226,7 @@ def _upgrade_from_2(connection: sqlite3.Connection) -> None:
     as any other may do; its key is found again when it sends. Entities may have another kind now, which Home
     Assistant cannot change, so all announcements are emptied, and made again by the next reading.
     """
-    _create_tables(connection, _TABLES_OF_3)
+    create_tables(connection, _TABLES_OF_3)
     connection.execute(
         "INSERT OR IGNORE INTO unnamed SELECT lower(hex(title)), meter, source, 1, 0.0 FROM counters "
         "WHERE meter IN (SELECT meter FROM published) AND meter NOT IN (SELECT name FROM holders)"

@@ -28,7 +28,8 @@ from typing import Final, Self
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
-from smarty_gateway.state.state_file import FILE_NAME, Row, StateBusyError, StateFile, good_rows, transaction
+from smarty_gateway.state.sqlite_file import StateBusyError, transaction
+from smarty_gateway.state.state_file import FILE_NAME, Row, StateFile, good_rows
 
 #: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.config import key_file, values
+from smarty_gateway.config import key_file, powers, values
 from smarty_gateway.config.gateway_file import read_config
 from smarty_gateway.config.key_file import read_key_file
 from smarty_gateway.config.other_words import WORDS
@@ -43,6 +43,13 @@ def faults(path: Path, text: str) -> list[str]:
         ("key", "keys.yaml"),
         ("guek", "keys.yaml"),
         ("dsmr_version", "found from its bytes"),
+        ("reference", "`reference_power: 7`"),
+        ("power_class", "`reference_power: 7`"),
+        ("level", "`reference_power: 7`"),
+        ("puissance_de_référence", "`reference_power: 7`"),
+        ("tarif", "`tariff: lu`"),
+        ("max_power", "`plausible_power: 250`"),
+        ("time_zone", "at the top of the file"),
     ],
 )
 def test_another_word_for_a_setting_of_a_meter_leads_to_it(tmp_path: Path, word: str, advice: str) -> None:
@@ -86,6 +93,9 @@ def test_another_word_for_a_setting_of_the_broker_leads_to_it(tmp_path: Path, wo
         ("password", "`password_file: mqtt.password`"),
         ("encryption_key", "keys.yaml"),
         ("log_level", "`run` with -v"),
+        ("tz", "`timezone: Europe/Luxembourg`"),
+        ("time_zone", "did you mean 'timezone'?"),
+        ("reference_power", "an entry of `meters:`"),
     ],
 )
 def test_another_word_at_the_top_leads_to_its_place(tmp_path: Path, word: str, advice: str) -> None:
@@ -145,7 +155,8 @@ def test_entries_without_the_word_keys_above_them_are_explained(tmp_path: Path, 
 
 def test_each_table_is_that_of_a_section_and_advises_only_keys_that_it_has() -> None:
     for section, words in WORDS.items():
-        kind = getattr(values, section, None) or getattr(key_file, section)
+        module = next(module for module in (values, powers, key_file) if hasattr(module, section))
+        kind = getattr(module, section)
         known = settings_of(kind)
         assert not set(words) & {re.sub("[ _-]", "", key) for key in known}, section
         for advice in words.values():

@@ -29,7 +29,12 @@ def test_every_row_has_a_meaning_and_one_of_values_and_keys_below() -> None:
 def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(
-        {"meters": "{}", "meters[].source": "meters: [{}]"}.get(key, f"{PORT}outputs: {{mqtt: {{}}}}")
+        {
+            "meters": "{}",
+            "meters[].source": "meters: [{}]",
+            "meters[].reference_power[].from": f"{LEVELS}[{{kw: 7}}]",
+            "meters[].reference_power[].kw": f"{LEVELS}[{{from: 2026-01-01}}]",
+        }.get(key, f"{PORT}outputs: {{mqtt: {{}}}}")
     )
     _, (error,) = read_config(path)
     name = key.rpartition(".")[2]
@@ -37,6 +42,7 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
 
 
 PORT = "meters: [{source: /dev/ttyS0}]\n"
+LEVELS = "meters:\n  - source: /dev/ttyS0\n    reference_power: "
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from smarty_gateway.outputs.mqtt.devices import MbusDevices
 from smarty_gateway.outputs.mqtt.outbox import Outbox
 from smarty_gateway.outputs.mqtt.retained import RetainedTopics
 from smarty_gateway.protocol.identities import Identities
-from smarty_gateway.state.state_file import FILE_NAME, VERSION, StateError
+from smarty_gateway.state.sqlite_file import StateError
+from smarty_gateway.state.state_file import FILE_NAME, VERSION
 from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker

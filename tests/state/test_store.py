@@ -18,14 +18,8 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
-from smarty_gateway.state.state_file import (
-    VERSION,
-    FolderLock,
-    StateBusyError,
-    StateError,
-    StateFile,
-    state_folder,
-)
+from smarty_gateway.state.sqlite_file import StateBusyError, StateError
+from smarty_gateway.state.state_file import VERSION, FolderLock, StateFile, state_folder
 from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
 from tests.support.commands import LIMIT, ROOT, environment
 
