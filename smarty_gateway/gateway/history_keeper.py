@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
@@ -265,7 +266,7 @@ class HistoryKeeper:
         self._flush()
 
     def _read_sums(self, course: _Course) -> None:
-        sums = self._sums_of(course)
+        sums = sums_in(self._file, course.name, self._zone, course.reference)
         with self._lock:
             if any(isinstance(change, SetBack) for change in course.changes):
                 return  # read again when that is written
@@ -273,27 +274,6 @@ class HistoryKeeper:
                 if isinstance(change, Boundary):
                     sums.add(change)
             course.sums = sums
-
-    def _sums_of(self, course: _Course) -> RunningSums:
-        """Return the sums up to the newest boundary that is stored."""
-        newest = self._file.newest(course.name)
-        connection = open_history(self._file.path.parent) if self._file.is_kept else None
-        if newest is None or connection is None:
-            return RunningSums(self._zone, course.reference, newest)
-        with closing(connection):
-            reader, end = HistoryReader(connection, self._zone), newest.end
-            day, month, year = (begin_of(by, end, self._zone) for by in (By.DAY, By.MONTH, By.YEAR))
-            has_reference = course.reference is not None
-            return RunningSums(
-                self._zone,
-                course.reference,
-                newest,
-                quarters=reader.rows(course.name, By.QUARTER, day, end, end, course.reference),
-                days=reader.rows(course.name, By.DAY, year, day, end, course.reference)
-                if has_reference
-                else (),
-                peak=next(iter(reader.peaks(course.name, month, end)), None),
-            )
 
     def _write(self) -> None:
         """Write what has become known in one transaction; what cannot be written is kept for later."""
@@ -335,3 +315,24 @@ class HistoryKeeper:
                 for event in () if course.tracker is None else course.tracker.finish():
                     self._note(course, event)
         self._write()
+
+
+def sums_in(file: HistoryFile, meter: str, zone: ZoneInfo, reference: ReferencePower | None) -> RunningSums:
+    """Return the sums of a meter up to its newest boundary that is stored."""
+    newest = file.newest(meter)
+    connection = open_history(file.path.parent) if file.is_kept else None
+    if newest is None or connection is None:
+        return RunningSums(zone, reference, newest)
+    with closing(connection):
+        reader, end = HistoryReader(connection, zone), newest.end
+        day, month, year = (begin_of(by, end, zone) for by in (By.DAY, By.MONTH, By.YEAR))
+        # Only the excess needs the days of a year, which take a while.
+        days = [] if reference is None else reader.rows(meter, By.DAY, year, day, end, reference)
+        return RunningSums(
+            zone,
+            reference,
+            newest,
+            quarters=reader.rows(meter, By.QUARTER, day, end, end, reference),
+            days=days,
+            peak=next(iter(reader.peaks(meter, month, end)), None),
+        )
