@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Protocol
 
+from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.meter import MeterTelegram
 
@@ -21,6 +22,7 @@ class Reading:
         is_configured: an entry of the configuration names its meter.
         object_id: what identifies its meter in discovery.
         is_first: it is the first of its meter in this run.
+        quarter: the running quarter hour; None where the meter has no history.
     """
 
     meter: str
@@ -30,6 +32,7 @@ class Reading:
     is_configured: bool = True
     object_id: str = ""
     is_first: bool = False
+    quarter: RunningQuarter | None = None
 
     @property
     def record(self) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def render(template: str, payload: Any, state: str = "unknown", attributes: Mapp
         attributes: likewise.
     """
     this = SimpleNamespace(state=state, attributes=dict(attributes))
-    return _template(template).render(value_json=payload, this=this)
+    return _template(template).render(value="{}", value_json=payload, this=this)
 
 
 @cache

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt import entities
 from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
 from smarty_gateway.outputs.mqtt.home_assistant import (
     Announcements,
@@ -132,6 +133,8 @@ class MeterTopics:
             self._devices.clear()
         self._newest = reading
         self._names |= dict.fromkeys(reading.telegram.decoded.fields)
+        if reading.quarter is not None:
+            self._names |= dict.fromkeys(entities.names_in(reading.quarter.as_object()))
         self._devices.take(reading.telegram.decoded.devices, now, _identity_of(reading))
         self._state_due = True
         self._pace.arrive(now)
@@ -231,6 +234,8 @@ class MeterTopics:
                 self._state_due, self._sent = False, now
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
+                if newest.quarter is not None:
+                    yield self._topics.of(self.meter, "quarter"), to_json_bytes(newest.quarter.as_object())
                 yield from self._mbus_states(newest)
             if now >= self._announce_from:
                 # Last: a broker may find them too long.
