@@ -438,7 +438,7 @@ def in_country(entity: Entity, header: str) -> Entity:
 
 
 def of_meter(names: Collection[str]) -> list[Entity]:
-    """Return the entities of a meter that has sent these fields, with those of `names_in` its quarter hours."""
+    """Return the entities of a meter that has sent these fields, `names_in` its quarter hours included."""
     known = set(names)
     has_peak = "peak_demand_month" in known
     if _LEVEL in known or (_ANY in known and has_peak):
