@@ -85,7 +85,6 @@ class Sample:
         time: of the meter, else of the arrival.
         registers: in the order of `REGISTERS`.
         others: the registers that few meters send, by their names in the JSON object.
-        step: the smallest step of the registers in Wh, as they are written in the telegram.
         power_import: in W; None if the meter does not send it.
         net_power: import less export in W; None if the meter sends neither.
         demand: mean power of the running quarter so far, times its share (1-0:1.4.0), in W.
@@ -96,7 +95,6 @@ class Sample:
     time: int
     registers: Registers
     others: Mapping[str, int] = field(default_factory=dict)
-    step: int = 1
     power_import: int | None = None
     net_power: int | None = None
     demand: int | None = None
