@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -88,12 +89,13 @@ def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     put_aside: Mapping[str, int] = MappingProxyType({}),
     note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
     unnamed: Sequence[str] = (),
+    has_history: bool = True,
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
     meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
     file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
-    config = load_config(file)
+    config = replace(load_config(file), history=has_history)
     assert config.outputs.mqtt is not None
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
