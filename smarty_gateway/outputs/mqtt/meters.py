@@ -125,8 +125,8 @@ class Meters:
             return is_announced or topic in (self._topics.status, self._topics.health)
         if device is not None:
             return True
-        if topic == self._topics.of(name, "quarter"):
-            return self._has_history
+        if topic == self._topics.of(name, "quarter") and not self._has_history:
+            return False
         return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
 
     def _device_of(self, topic: str) -> str | None:
