@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs.mqtt.output import MqttOutput
@@ -116,6 +117,22 @@ def reading_of(telegram: bytes, name: str = "house") -> Reading:
     event = stream.next_event()
     assert isinstance(event, MeterTelegram)
     return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC))
+
+
+class _FixedQuarter:
+    """A quarter hour with these values."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def as_object(self) -> dict[str, Any]:
+        return self._values
+
+
+def with_quarter(reading: Reading, values: Mapping[str, Any]) -> Reading:
+    """Return a reading with a running quarter hour of these values, which need not agree."""
+    quarter: Any = _FixedQuarter(values)
+    return replace(reading, quarter=quarter)
 
 
 def second_of(payload: bytes) -> int:

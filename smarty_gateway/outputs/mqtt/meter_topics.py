@@ -133,8 +133,6 @@ class MeterTopics:
             self._devices.clear()
         self._newest = reading
         self._names |= dict.fromkeys(reading.telegram.decoded.fields)
-        if reading.quarter is not None:
-            self._names |= dict.fromkeys(entities.names_in(reading.quarter.as_object()))
         self._devices.take(reading.telegram.decoded.devices, now, _identity_of(reading))
         self._state_due = True
         self._pace.arrive(now)
@@ -235,7 +233,9 @@ class MeterTopics:
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
                 if newest.quarter is not None:
-                    yield self._topics.of(self.meter, "quarter"), to_json_bytes(newest.quarter.as_object())
+                    quarter = newest.quarter.as_object()
+                    self._names |= dict.fromkeys(entities.names_in(quarter))
+                    yield self._topics.of(self.meter, "quarter"), to_json_bytes(quarter)
                 yield from self._mbus_states(newest)
             if now >= self._announce_from:
                 # Last: a broker may find them too long.

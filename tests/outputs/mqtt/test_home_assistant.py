@@ -4,14 +4,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
 from smarty_gateway.config.values import HomeAssistantConfig, Style
-from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.outputs.mqtt.entities import METER, NO_STATE, Topic, names_in
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
 from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
@@ -32,6 +30,7 @@ from tests.support.home_assistant_rules import (
     UNITS,
     render,
 )
+from tests.support.mqtt_runs import with_quarter
 from vectors.building_blocks import (
     HOUSE_KEY,
     belgium,
@@ -85,9 +84,8 @@ QUARTER: Final = {
 }  # fmt: skip
 
 
-def with_quarter(reading: Reading, *without: str) -> Reading:
-    values = {name: value for name, value in QUARTER.items() if name not in without}
-    return replace(reading, quarter=RunningQuarter(values))
+def in_quarter(reading: Reading, *without: str) -> Reading:
+    return with_quarter(reading, {name: value for name, value in QUARTER.items() if name not in without})
 
 
 def vector_readings() -> Iterator[tuple[str, Reading]]:
@@ -118,8 +116,8 @@ READINGS: Final = [
     ("belgium", one(belgium(0))),
     ("netherlands", one(netherlands(0))),
     ("netherlands-2.2", one(dutch_22())),
-    ("luxembourg-history", with_quarter(encrypted())),
-    ("belgium-history", with_quarter(one(belgium(0)), "reference_power")),
+    ("luxembourg-history", in_quarter(encrypted())),
+    ("belgium-history", in_quarter(one(belgium(0)), "reference_power")),
     *vector_readings(),
 ]
 
@@ -688,7 +686,7 @@ def quarter_entities(reading: Reading) -> dict[str, dict[str, Any]]:
 
 
 def test_every_value_of_a_quarter_hour_but_its_start_has_an_entity_with_an_id_that_stays() -> None:
-    found = quarter_entities(with_quarter(encrypted()))
+    found = quarter_entities(in_quarter(encrypted()))
     assert found.keys() == {f"quarter_{name}" for name in QUARTER.keys() - {"start"}}
     own_id = "smarty_SAG1030700012345"
     assert {component["unique_id"] for component in found.values()} == {f"{own_id}_{key}" for key in found}
@@ -699,13 +697,13 @@ def test_every_value_of_a_quarter_hour_but_its_start_has_an_entity_with_an_id_th
 def test_a_value_of_a_quarter_hour_that_is_missing_is_unknown_and_so_are_all_when_the_topic_is_emptied() -> (
     None
 ):
-    for component in quarter_entities(with_quarter(encrypted())).values():
+    for component in quarter_entities(in_quarter(encrypted())).values():
         assert render(component["val_tpl"], {"start": QUARTER["start"]}) == "None"
         assert render(component["val_tpl"], None, message="") == "None"
 
 
 def test_that_the_limit_will_be_exceeded_is_a_problem() -> None:
-    component = quarter_entities(with_quarter(encrypted()))["quarter_will_exceed"]
+    component = quarter_entities(in_quarter(encrypted()))["quarter_will_exceed"]
     assert (component["p"], component["dev_cla"]) == ("binary_sensor", "problem")
     assert render(component["val_tpl"], {"will_exceed": True}) == component["pl_on"]
     assert render(component["val_tpl"], {"will_exceed": False}) == component["pl_off"]
@@ -719,11 +717,11 @@ EXCESS: Final = {"excess_day", "excess_month", "excess_year"}
 @pytest.mark.parametrize(
     ("reading", "on"),
     [
-        (with_quarter(encrypted()), {*ALWAYS, *LIMITED, *EXCESS, "peak_month"}),
-        (with_quarter(encrypted(), "reference_power"), {*ALWAYS, "peak_month"}),
-        (with_quarter(one(belgium(0)), "reference_power"), {*ALWAYS, *LIMITED}),
-        (with_quarter(one(belgium(0))), {*ALWAYS, *LIMITED, *EXCESS}),
-        (with_quarter(one(netherlands(0)), "reference_power"), {*ALWAYS, "peak_month"}),
+        (in_quarter(encrypted()), {*ALWAYS, *LIMITED, *EXCESS, "peak_month"}),
+        (in_quarter(encrypted(), "reference_power"), {*ALWAYS, "peak_month"}),
+        (in_quarter(one(belgium(0)), "reference_power"), {*ALWAYS, *LIMITED}),
+        (in_quarter(one(belgium(0))), {*ALWAYS, *LIMITED, *EXCESS}),
+        (in_quarter(one(netherlands(0)), "reference_power"), {*ALWAYS, "peak_month"}),
         (encrypted(), set()),
     ],
     ids=[
@@ -739,10 +737,10 @@ def test_a_household_sees_of_the_quarter_hour_what_its_meter_can_know(reading: R
 def test_entities_of_the_quarter_hour_stay_while_values_come_and_go() -> None:
     meter = meter_topics()
     early = ("import", "mean_power", "forecast_power", "allowed_power", "will_exceed", "excess")
-    meter.take(with_quarter(luxembourg_with(ENERGY), *early), 0)
+    meter.take(in_quarter(luxembourg_with(ENERGY), *early), 0)
     first = configs(meter, 0)[TOPIC]["cmps"].keys()
     assert {f"quarter_{name}" for name in early} <= first
-    meter.take(with_quarter(luxembourg_with(ENERGY)), 1)
+    meter.take(in_quarter(luxembourg_with(ENERGY)), 1)
     meter.take(luxembourg_with(ENERGY), 2)
     assert configs(meter, 2) == {}
     meter.announce_again()
@@ -752,13 +750,13 @@ def test_entities_of_the_quarter_hour_stay_while_values_come_and_go() -> None:
 def test_an_announcement_grows_by_a_third_at_most_with_a_history() -> None:
     ((without, _), (with_it, _)) = (
         [len(json.dumps(payload)) for payload in announce(reading).values()]
-        for reading in (encrypted(), with_quarter(encrypted()))
+        for reading in (encrypted(), in_quarter(encrypted()))
     )
     assert with_it < 1.34 * without
 
 
 def test_domoticz_reads_the_quarter_hour() -> None:
-    for key, component in quarter_entities(with_quarter(encrypted())).items():
+    for key, component in quarter_entities(in_quarter(encrypted())).items():
         cleaned = re.sub("[{}']", "", component["val_tpl"]).split("|")[0].strip()
         assert cleaned == f"value_json.{key.removeprefix('quarter_')}"
 

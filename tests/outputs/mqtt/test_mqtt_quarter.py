@@ -3,17 +3,15 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.outputs.mqtt.output import MqttOutput
 from smarty_gateway.outputs.output import Reading
 from tests.support.brokers import Broker, Subscriber, retained
-from tests.support.mqtt_runs import mqtt_output, reading_of
+from tests.support.mqtt_runs import mqtt_output, reading_of, with_quarter
 from tests.support.running import wait_until
 from vectors.building_blocks import belgium, luxembourg
 
@@ -24,8 +22,8 @@ MORE: Final = "interval: 0, home_assistant: true"
 OTHER_METER: Final = luxembourg(2, name="SAG1030700012352")
 
 
-def with_quarter(telegram: bytes, name: str = "house", **values: float) -> Reading:
-    return replace(reading_of(telegram, name), quarter=RunningQuarter({"start": START, **values}))
+def quarter_of(telegram: bytes, name: str = "house", **values: float) -> Reading:
+    return with_quarter(reading_of(telegram, name), {"start": START, **values})
 
 
 @contextmanager
@@ -42,7 +40,7 @@ def sent(
 
 
 def test_a_quarter_hour_is_retained_and_sent_with_each_state(broker: Broker, tmp_path: Path) -> None:
-    readings = [with_quarter(belgium(second), mean_power=second + 0.5) for second in range(3)]
+    readings = [quarter_of(belgium(second), mean_power=second + 0.5) for second in range(3)]
     with Subscriber(broker) as listener:
         with sent(tmp_path, broker, *readings):
             listener.wait_for(QUARTER, lambda m: m.json["mean_power"] == 2.5)
@@ -56,7 +54,7 @@ def test_a_quarter_hour_is_retained_and_sent_with_each_state(broker: Broker, tmp
 def test_a_quarter_hour_of_which_nothing_is_known_is_sent_with_its_start(
     broker: Broker, tmp_path: Path
 ) -> None:
-    with sent(tmp_path, broker, with_quarter(belgium(1))):
+    with sent(tmp_path, broker, quarter_of(belgium(1))):
         assert json.loads(retained(broker)[QUARTER]) == {"start": START}
 
 
@@ -74,7 +72,7 @@ def test_a_new_meter_has_nothing_of_the_quarter_hour_of_the_old_one(
     more = f"interval: 0, home_assistant: {{style: {style}}}"
     with Subscriber(broker) as listener:
         with sent(
-            tmp_path, broker, with_quarter(luxembourg(1), mean_power=7), reading_of(OTHER_METER), more=more
+            tmp_path, broker, quarter_of(luxembourg(1), mean_power=7), reading_of(OTHER_METER), more=more
         ):
             listener.wait_for_payload(QUARTER, b"")
         announced = [m.topic for m in listener.messages if "SAG1030700012345/" in m.topic and not m.payload]
@@ -86,20 +84,20 @@ def test_a_new_meter_has_nothing_of_the_quarter_hour_of_the_old_one(
     assert QUARTER not in retained(broker)
 
 
-@pytest.mark.parametrize("readings", [[with_quarter(belgium(1))], [reading_of(belgium(1), "barn")]])
+@pytest.mark.parametrize("readings", [[quarter_of(belgium(1))], [reading_of(belgium(1), "barn")]])
 def test_a_meter_that_is_forgotten_leaves_no_quarter_hour(
     broker: Broker, tmp_path: Path, readings: list[Reading]
 ) -> None:
-    with sent(tmp_path, broker, with_quarter(luxembourg(1), "LIAR"), *readings) as output:
+    with sent(tmp_path, broker, quarter_of(luxembourg(1), "LIAR"), *readings) as output:
         assert "smarty/LIAR/quarter" in retained(broker)
         output.forget("LIAR")
         wait_until(lambda: "smarty/LIAR/quarter" not in retained(broker), "the end of its quarter hour")
 
 
 def test_a_quarter_hour_goes_with_the_former_name(broker: Broker, tmp_path: Path) -> None:
-    with sent(tmp_path, broker, with_quarter(belgium(1))):
+    with sent(tmp_path, broker, quarter_of(belgium(1))):
         pass
-    with sent(tmp_path, broker, with_quarter(belgium(2), "barn")):
+    with sent(tmp_path, broker, quarter_of(belgium(2), "barn")):
         pass
     held = retained(broker)
     assert "smarty/barn/quarter" in held
@@ -107,7 +105,7 @@ def test_a_quarter_hour_goes_with_the_former_name(broker: Broker, tmp_path: Path
 
 
 def test_quarter_hours_are_removed_when_the_history_is_switched_off(broker: Broker, tmp_path: Path) -> None:
-    with sent(tmp_path, broker, with_quarter(belgium(1))):
+    with sent(tmp_path, broker, quarter_of(belgium(1))):
         pass
     with sent(tmp_path, broker, reading_of(belgium(2)), has_history=False):
         pass
@@ -117,9 +115,9 @@ def test_quarter_hours_are_removed_when_the_history_is_switched_off(broker: Brok
 
 
 def test_a_start_keeps_the_quarter_hour_until_there_is_a_newer_one(broker: Broker, tmp_path: Path) -> None:
-    with sent(tmp_path, broker, with_quarter(belgium(1))):
+    with sent(tmp_path, broker, quarter_of(belgium(1))):
         pass
     with Subscriber(broker) as listener:
-        with sent(tmp_path, broker, with_quarter(belgium(2), mean_power=1.0)):
+        with sent(tmp_path, broker, quarter_of(belgium(2), mean_power=1.0)):
             listener.wait_for(QUARTER, lambda m: "mean_power" in m.json)
         assert all(message.payload for message in listener.of(QUARTER))
