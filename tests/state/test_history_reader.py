@@ -315,7 +315,9 @@ def test_damaged_texts_and_devices_do_no_harm(connection: sqlite3.Connection) ->
     )
     connection.execute("INSERT INTO devices VALUES (1, 1, 5, x'ff', CAST(x'ff' AS TEXT))")
     connection.execute("INSERT INTO device_values VALUES (?, 1, 'x', 'y')", (at("2026-05-17") // 900,))
-    connection.execute("INSERT INTO peaks VALUES (1, 202605, 'x', 'y'), (1, 'z', 7, 900)")
+    connection.execute(
+        "INSERT INTO peaks VALUES (1, 202605, 'x', 'y'), (1, 'z', 7, 900), (1, 202600, 7, 900)"
+    )
     connection.execute("INSERT INTO series VALUES (1, 1, CAST(x'ff41' AS TEXT))")
     reader = HistoryReader(connection, ZONE)
     assert reader.meters()[0].meter_id == "\ufffdA"
