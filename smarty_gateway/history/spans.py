@@ -17,7 +17,9 @@ from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, Row
 from smarty_gateway.history.sample import (
     EXPORT_TARIFFS,
+    EXPORT_TOTAL,
     IMPORT_TARIFFS,
+    IMPORT_TOTAL,
     QUARTER,
     REGISTERS,
     TARIFFS,
@@ -115,10 +117,24 @@ class DeviceRegister:
 
 
 def continues(before: Point, after: Point) -> bool:
-    """True if both are of one series, so that the growth between them is known."""
+    """True if both are of one series, so that the growth between them is known.
+
+    Tariffs beside a total may come and go.
+    """
+    old, new = before.registers, after.registers
     return before.series == after.series and all(
-        new is None if old is None else new is not None and old <= new
-        for old, new in zip(before.registers, after.registers, strict=True)
+        are_rising(old[tariffs], new[tariffs])
+        if old[total] is None and new[total] is None
+        else are_rising(old[total : total + 1], new[total : total + 1])
+        for total, tariffs in ((IMPORT_TOTAL, IMPORT_TARIFFS), (EXPORT_TOTAL, EXPORT_TARIFFS))
+    )
+
+
+def are_rising(old: Registers, new: Registers) -> bool:
+    """True if the same registers are known, and none falls."""
+    return all(
+        later is None if earlier is None else later is not None and earlier <= later
+        for earlier, later in zip(old, new, strict=True)
     )
 
 
@@ -240,4 +256,4 @@ def _excess(before: Point, after: Point, power: int | None) -> int | None:
 
 
 def _difference(old: int | None, new: int | None) -> int | None:
-    return None if old is None or new is None else new - old
+    return None if old is None or new is None or new < old else new - old

@@ -27,7 +27,7 @@ from smarty_gateway.history.spans import (
     DeviceRegister,
     Piece,
     Point,
-    continues,
+    are_rising,
     known_piece,
     pieces_of,
     rows_of,
@@ -194,7 +194,7 @@ class HistoryReader:
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""
-        if not continues(before, after):
+        if before.series != after.series or not are_rising(before.registers, after.registers):
             return None
         sent = (name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None)
         count, max_power, excess = self._connection.execute(
@@ -276,7 +276,7 @@ def _point_of(row: tuple[Any, ...]) -> Point | None:
 def _statement(sent: tuple[str, ...]) -> str:
     """Return the statement that sums complete quarter hours of a series that has these registers.
 
-    It counts only those that `continues` accepts, and all whose boundaries `_point_of` takes for known.
+    It counts only those whose boundaries `_point_of` takes for known, and between which each register rises.
     """
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"

@@ -284,17 +284,22 @@ def test_a_boundary_with_a_damaged_register_is_not_known(
     ] == [1, 94 / 96, 1]
 
 
-@pytest.mark.parametrize("column", ["max_power", "energy_import_tariff_3"])
-def test_a_boundary_with_a_text_or_a_register_of_another_series_is_not_taken_for_whole(
-    connection: sqlite3.Connection, column: str
-) -> None:
+def test_a_boundary_with_a_damaged_power_is_not_known(connection: sqlite3.Connection) -> None:
     store(connection, *steady("2026-05-17", "2026-05-20", 1000))
-    value = "much" if column == "max_power" else 5
     damaged = at("2026-05-18T12:00") // 900
-    connection.execute(f"UPDATE quarters SET {column} = ? WHERE end = ?", (value, damaged))  # noqa: S608
+    connection.execute("UPDATE quarters SET max_power = 'much' WHERE end = ?", (damaged,))
     found = HistoryReader(connection, ZONE).rows("house", By.DAY, None, None, LATER)
-    assert [row.covered for row in found if row.import_] == [1, 94 / 96, 1]
-    assert {row.max_power for row in found} == {4000}
+    assert [(row.covered, row.max_power) for row in found] == [(1, 4000), (94 / 96, 4000), (1, 4000)]
+
+
+def test_a_tariff_beside_a_total_may_be_known_for_a_part_of_a_day(connection: sqlite3.Connection) -> None:
+    rows = steady("2026-05-17", "2026-05-20", 1000)
+    for number in range(100, 105):
+        rows[number]["energy_import_tariff_3"] = number
+    store(connection, *rows)
+    found = HistoryReader(connection, ZONE).rows("house", By.DAY, None, None, LATER)
+    assert [(row.import_, row.covered) for row in found] == [(96_000, 1)] * 3
+    assert [row.tariffs for row in found] == [{}, {"import_t3": 4}, {}]
 
 
 @pytest.mark.parametrize("end", ["soon", b"\x00", 1.5, -7, 2**62], ids=str)
