@@ -12,6 +12,7 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.local_time import begin_of, end_of, local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, Row
@@ -36,8 +37,6 @@ TARIFF_PLACES: Final = {
     for direction, places in (("import", IMPORT_TARIFFS), ("export", EXPORT_TARIFFS))
     for tariff in TARIFFS
 }
-#: Seconds: an older value of an M-Bus device is not its value at a boundary.
-DEVICE_AGE: Final = 25 * 3600
 
 
 class Point(NamedTuple):
@@ -109,7 +108,7 @@ class DeviceRegister:
     def growth(self, first: int, last: int, seconds: int) -> int | None:
         """Return the growth between two boundaries of a row of this length; None if it is not known."""
         old, new = bisect_right(self.ends, first) - 1, bisect_right(self.ends, last) - 1
-        if old < 0 or self.dated[old] < first - DEVICE_AGE:
+        if old < 0 or self.dated[old] < first - VALID:
             old += 1
         if old >= new or not 0 < self.dated[new] - self.dated[old] <= 2 * seconds:
             return None

@@ -16,12 +16,12 @@ from itertools import groupby
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.local_time import begin_of, end_of, local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, Registers, export_of, import_of
 from smarty_gateway.history.spans import (
-    DEVICE_AGE,
     SUMMED,
     TARIFF_PLACES,
     DeviceRegister,
@@ -210,21 +210,21 @@ class HistoryReader:
         return known_piece(before, after, quarters, max_power, excess) if count == quarters else None
 
     def _devices(self, number: int | None, begin: int, end: int) -> list[DeviceRegister]:
-        earliest = begin - DEVICE_AGE // QUARTER
+        earliest = begin - VALID // QUARTER
         devices = self._connection.execute(
             "SELECT number, name, unit FROM devices WHERE meter = ? ORDER BY number", (number,)
         )
         found = []
         for device, column, unit in devices.fetchall():
             span = {"device": device, "begin": earliest, "end": end}
-            limits = {"quarter": QUARTER, "highest": HIGHEST, "age": DEVICE_AGE}
+            limits = {"quarter": QUARTER, "highest": HIGHEST, "age": VALID}
             values = self._connection.execute(_DEVICE_VALUES, span | limits).fetchall()
             if values:
                 found.append(DeviceRegister.from_values(str(column), str(unit), values))
         return found
 
     def _device_values(self, number: int | None, time: int) -> dict[str, DeviceEnergy]:
-        values = {"meter": number, "time": time, "quarter": QUARTER, "age": DEVICE_AGE}
+        values = {"meter": number, "time": time, "quarter": QUARTER, "age": VALID}
         rows = self._connection.execute(_DEVICES_AT, values)
         return {str(column): DeviceEnergy(value, str(unit)) for column, unit, value in rows}
 
