@@ -12,12 +12,15 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.local_time import begin_of, end_of, local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, Row
 from smarty_gateway.history.sample import (
     EXPORT_TARIFFS,
+    EXPORT_TOTAL,
     IMPORT_TARIFFS,
+    IMPORT_TOTAL,
     QUARTER,
     REGISTERS,
     TARIFFS,
@@ -34,8 +37,6 @@ TARIFF_PLACES: Final = {
     for direction, places in (("import", IMPORT_TARIFFS), ("export", EXPORT_TARIFFS))
     for tariff in TARIFFS
 }
-#: Seconds: an older value of an M-Bus device is not its value at a boundary.
-DEVICE_AGE: Final = 25 * 3600
 
 
 class Point(NamedTuple):
@@ -107,7 +108,7 @@ class DeviceRegister:
     def growth(self, first: int, last: int, seconds: int) -> int | None:
         """Return the growth between two boundaries of a row of this length; None if it is not known."""
         old, new = bisect_right(self.ends, first) - 1, bisect_right(self.ends, last) - 1
-        if old < 0 or self.dated[old] < first - DEVICE_AGE:
+        if old < 0 or self.dated[old] < first - VALID:
             old += 1
         if old >= new or not 0 < self.dated[new] - self.dated[old] <= 2 * seconds:
             return None
@@ -115,10 +116,24 @@ class DeviceRegister:
 
 
 def continues(before: Point, after: Point) -> bool:
-    """True if both are of one series, so that the growth between them is known."""
+    """True if both are of one series, so that the growth between them is known.
+
+    Tariffs beside a total may come and go.
+    """
+    old, new = before.registers, after.registers
     return before.series == after.series and all(
-        new is None if old is None else new is not None and old <= new
-        for old, new in zip(before.registers, after.registers, strict=True)
+        are_rising(old[tariffs], new[tariffs])
+        if old[total] is None and new[total] is None
+        else are_rising(old[total : total + 1], new[total : total + 1])
+        for total, tariffs in ((IMPORT_TOTAL, IMPORT_TARIFFS), (EXPORT_TOTAL, EXPORT_TARIFFS))
+    )
+
+
+def are_rising(old: Registers, new: Registers) -> bool:
+    """True if the same registers are known, and none falls."""
+    return all(
+        later is None if earlier is None else later is not None and earlier <= later
+        for earlier, later in zip(old, new, strict=True)
     )
 
 
@@ -172,7 +187,8 @@ def rows_of(
     start = end = 0
     for piece in pieces:
         if not start <= piece.start < end:
-            start, end = begin_of(by, piece.start, zone), end_of(by, piece.start, zone)
+            start = end if piece.start == end else begin_of(by, piece.start, zone)
+            end = end_of(by, start, zone)
         if piece.is_break or piece.end > end:
             alone.append(piece)
         else:
@@ -239,4 +255,4 @@ def _excess(before: Point, after: Point, power: int | None) -> int | None:
 
 
 def _difference(old: int | None, new: int | None) -> int | None:
-    return None if old is None or new is None else new - old
+    return None if old is None or new is None or new < old else new - old

@@ -11,21 +11,23 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from functools import cache
+from heapq import nlargest
+from itertools import groupby
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.local_time import begin_of, end_of, local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, Registers, export_of, import_of
 from smarty_gateway.history.spans import (
-    DEVICE_AGE,
     SUMMED,
     TARIFF_PLACES,
     DeviceRegister,
     Piece,
     Point,
-    continues,
+    are_rising,
     known_piece,
     pieces_of,
     rows_of,
@@ -113,15 +115,15 @@ class HistoryReader:
         """
         number = self._number(meter)
         begin, end = _quarters(first, last)
-        months: dict[int, list[Peak]] = {}
-        for piece in pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone):
-            if piece.quarters and piece.import_ is not None:
-                day = local_date(piece.start, self._zone)
-                month = 100 * day.year + day.month
-                months.setdefault(month, []).append(Peak(month, piece.start, 4 * piece.import_))
+        pieces = pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone)
+        peaks = (
+            Peak(self._month(piece.start), piece.start, 4 * piece.import_)
+            for piece in pieces
+            if piece.quarters and piece.import_ is not None
+        )
         highest = {
-            month: sorted(found, key=lambda peak: (-peak.power, peak.start))[:count]
-            for month, found in months.items()
+            month: nlargest(count, found, key=lambda peak: peak.power)
+            for month, found in groupby(peaks, key=lambda peak: peak.month)
         }
         highest |= self._peaks_of_meter(number, begin * QUARTER, end * QUARTER)
         return [peak for month in sorted(highest) for peak in highest[month]]
@@ -141,6 +143,10 @@ class HistoryReader:
     def _number(self, meter: str) -> int | None:
         row = self._connection.execute("SELECT number FROM meters WHERE name = ?", (meter,)).fetchone()
         return None if row is None else int(row[0])
+
+    def _month(self, time: int) -> int:
+        day = local_date(time, self._zone)
+        return 100 * day.year + day.month
 
     def _meter_id(self, number: int | None, series: int) -> str:
         found = self._connection.execute(
@@ -188,7 +194,7 @@ class HistoryReader:
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""
-        if not continues(before, after):
+        if before.series != after.series or not are_rising(before.registers, after.registers):
             return None
         sent = (name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None)
         count, max_power, excess = self._connection.execute(
@@ -204,30 +210,31 @@ class HistoryReader:
         return known_piece(before, after, quarters, max_power, excess) if count == quarters else None
 
     def _devices(self, number: int | None, begin: int, end: int) -> list[DeviceRegister]:
-        earliest = begin - DEVICE_AGE // QUARTER
+        earliest = begin - VALID // QUARTER
         devices = self._connection.execute(
             "SELECT number, name, unit FROM devices WHERE meter = ? ORDER BY number", (number,)
         )
         found = []
         for device, column, unit in devices.fetchall():
             span = {"device": device, "begin": earliest, "end": end}
-            limits = {"quarter": QUARTER, "highest": HIGHEST, "age": DEVICE_AGE}
+            limits = {"quarter": QUARTER, "highest": HIGHEST, "age": VALID}
             values = self._connection.execute(_DEVICE_VALUES, span | limits).fetchall()
             if values:
                 found.append(DeviceRegister.from_values(str(column), str(unit), values))
         return found
 
     def _device_values(self, number: int | None, time: int) -> dict[str, DeviceEnergy]:
-        values = {"meter": number, "time": time, "quarter": QUARTER, "age": DEVICE_AGE}
+        values = {"meter": number, "time": time, "quarter": QUARTER, "age": VALID}
         rows = self._connection.execute(_DEVICES_AT, values)
         return {str(column): DeviceEnergy(value, str(unit)) for column, unit, value in rows}
 
     def _register_values(self, number: int | None, point: Point) -> dict[str, int]:
-        *reactive, others = self._connection.execute(
+        row = self._connection.execute(
             f"SELECT {', '.join(REACTIVE.values())}, others FROM quarters "  # noqa: S608 - our own names
             "WHERE meter = ? AND end = ?",
             (number, point.end // QUARTER),
         ).fetchone()
+        *reactive, others = row or (None, None, None)  # the gateway may remove it meanwhile
         named = {
             "import": import_of(point.registers),
             "export": export_of(point.registers),
@@ -242,7 +249,9 @@ class HistoryReader:
         return {
             month: [Peak(month, ended - QUARTER, power, is_of_meter=True)]
             for month, power, ended in rows
-            if {type(month), type(power), type(ended)} == {int} and first < ended <= last
+            if {type(month), type(power), type(ended)} == {int}
+            and 1 <= month % 100 <= 12
+            and first < ended <= last
         }
 
 
@@ -267,7 +276,7 @@ def _point_of(row: tuple[Any, ...]) -> Point | None:
 def _statement(sent: tuple[str, ...]) -> str:
     """Return the statement that sums complete quarter hours of a series that has these registers.
 
-    It counts only those that `continues` accepts, and all whose boundaries `_point_of` takes for known.
+    It counts only those whose boundaries `_point_of` takes for known, and between which each register rises.
     """
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"

@@ -155,6 +155,18 @@ def test_import_is_the_sum_of_the_tariffs_where_there_is_no_total() -> None:
     assert row.tariffs == {"import_t1": 1000, "import_t2": 1, "export_t1": 0, "export_t2": 7}
 
 
+def test_a_tariff_that_comes_without_a_total_makes_a_break() -> None:
+    found = rows(
+        [
+            tariffs("2026-05-17T10:00", 100, None, 30, 40),
+            tariffs("2026-05-17T10:15", 200, 7000, 30, 40),
+            tariffs("2026-05-17T10:30", 300, 7000, 30, 40),
+        ],
+        By.QUARTER,
+    )
+    assert [row.import_ for row in found] == [None, 100]
+
+
 def test_a_meter_without_a_register_of_import_has_no_excess() -> None:
     (row,) = rows([point("2026-05-17T10:00", None, 5), point("2026-05-17T10:15", None, 9)], By.QUARTER)
     assert (row.import_, row.export, row.excess, row.complete) == (None, 4, 0, True)
