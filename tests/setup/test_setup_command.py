@@ -133,6 +133,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
     assert f"source: {dev / ADAPTER}\n" in text
     assert f"url: mqtt://gateway@127.0.0.1:{broker.port}\n" in text
     assert "name: cellar\n" in text
+    assert "reference_power: 7.0\n" in text
     assert "home_assistant: true\n" in text
     assert smarty_gateway("check", folder=home).returncode == 0
     with Running("run", "--format", "json", folder=home) as running:
@@ -593,6 +594,14 @@ def test_a_link_that_leads_to_itself_ends_it_in_plain_words(home: Path, option: 
     done = smarty_gateway("setup", "--port", "/dev/null", "--broker", "none", "--yes", option, home / "loop")
     assert done.returncode in (1, 2)
     assert b"bug" not in done.stderr
+
+
+@pytest.mark.parametrize("power", ["7000", "seven", "", "7\n8"])
+def test_a_reference_power_that_cannot_be_is_refused(home: Path, power: str) -> None:
+    options = ("--port", "/dev/null", "--broker", "none", "--yes", "--reference-power", power)
+    done = smarty_gateway("setup", *options, folder=home)
+    assert done.returncode != 0
+    assert files_in(home) == {}
 
 
 # Leaving
