@@ -1,5 +1,6 @@
 """Tariffs: what comes with the program and what a user writes, read and checked like gateway.yaml."""
 
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -8,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smarty_gateway.config.tariff_file import load_tariff, read_tariff
+from smarty_gateway.config.reference import rows
+from smarty_gateway.config.tariff_file import TariffFile, load_tariff, read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.yaml_file import UnusableFileError
-from smarty_gateway.history.tariffs import DAY, WEEK, EnergyPrice, Tariff
+from smarty_gateway.history.tariffs import DAY, WEEK, EnergyPrice, Reading, Tariff
+from tests.support.commands import ROOT
 
 PERIOD = "name: mine\nperiods:\n  - valid_from: 2026-01-01\n"
 SHIPPED = sorted(shipped_tariffs())
@@ -109,6 +112,19 @@ def test_prices_are_exact(tmp_path: Path) -> None:
     (period,) = read(tmp_path, f"{PERIOD}    volume: {{price: 0.1}}\n").periods
     assert period.volume is not None
     assert period.volume.price * 3 == Decimal("0.3")
+
+
+def test_the_example_of_the_page_is_a_tariff_and_the_page_names_each_key(tmp_path: Path) -> None:
+    page = (ROOT / "docs/tariffs.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(name: .*?)```", page, re.DOTALL)
+    (period,) = read(tmp_path, example).periods
+    assert [price.name for price in period.energy if price.is_band] == ["day", "night", "weekend"]
+    assert period.excess is not None
+    assert period.excess.reading is Reading.ADDED
+    for key in {row.path.rpartition(".")[2].removesuffix("[]") for row in rows(TariffFile)}:
+        assert f"{key}:" in page or f"`{key}`" in page, key
+    for name in SHIPPED:
+        assert f"| `{name}` |" in page
 
 
 @given(begin=st.integers(0, DAY), end=st.integers(0, DAY), day=st.integers(0, 6))
