@@ -48,7 +48,10 @@ def _level_warnings(meter: MeterConfig) -> Iterator[str]:
     if levels and watts not in [level.watts for level in levels]:
         name = meter.name or meter.id or "a meter"
         listed = ", ".join(f"{level.kilowatts:f}" for level in levels)
-        yield f"{name}: the reference power of {watts / 1000:g} kW is no level of {tariff.file}: {listed} kW"
+        yield (
+            f"{name}: the reference power of {watts / 1000:g} kW is not among the levels of the tariff "
+            f"{tariff.file} ({listed} kW); compare it with your bill"
+        )
 
 
 def _sources(config: Config) -> list[Address]:

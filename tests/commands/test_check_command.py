@@ -278,7 +278,10 @@ def test_a_reference_power_that_is_no_level_is_pointed_out(tmp_path: Path, power
     text = LEVELS.replace("    tariff: TARIFF\n", line).replace("POWER", power)
     (warning,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
     assert warning.startswith("house: the reference power of ")
-    assert warning.endswith(" kW is no level of lu: 3, 7, 12, 17, 27, 43, 70, 100, 150, 200 kW")
+    levels = "3, 7, 12, 17, 27, 43, 70, 100, 150, 200 kW"
+    assert warning.endswith(
+        f" kW is not among the levels of the tariff lu ({levels}); compare it with your bill"
+    )
 
 
 @pytest.mark.parametrize("power", ["43", "[{from: 2025-01-01, kw: 5}, {from: 2026-01-01, kw: 7}]"])

@@ -46,7 +46,11 @@ def test_energy_pays_the_sum_of_the_prices_that_apply(tmp_path: Path) -> None:
     )
     prices = tariff(tmp_path, *lines)
     monday, sunday = (local(2026, 3, day, 17) for day in (2, 1))
-    assert cost_of(prices, [(monday, 1000)], ZONE)["cost"] == Decimal("0.2190")
+    assert cost_of(prices, [(monday, 1000)], ZONE) == {
+        "band_evening": Decimal(1),
+        "cost_energy": Decimal("0.2190"),
+        "cost": Decimal("0.2190"),
+    }
     assert cost_of(prices, [(sunday, 1000), (monday - 900, 1000)], ZONE)["cost"] == Decimal("0.2380")
 
 
