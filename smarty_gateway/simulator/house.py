@@ -95,7 +95,7 @@ class House:
     def gap(self, day: date) -> range | None:
         """Return the quarter hours, from midnight on, of a time for which the gateway was away."""
         rng = self._drawn("gap", day)
-        if rng.randrange(25):
+        if rng.randrange(15):
             return None
         first = rng.randrange(96)
         return range(first, first + rng.randrange(1, 40))

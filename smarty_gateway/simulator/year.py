@@ -48,7 +48,7 @@ def boundaries(
     while (midnight := midnight_of(day, zone)) < span.stop:
         next_day = day + timedelta(days=1)
         quarters = (midnight_of(next_day, zone) - midnight) // QUARTER
-        if has_gaps and (gap := house.gap(day)) is not None:
+        if has_gaps and missing.stop <= midnight and (gap := house.gap(day)) is not None:
             missing = range(midnight + gap.start * QUARTER, midnight + gap.stop * QUARTER)
         drawn = house.day(day, midnight, quarters * _SLOTS)
         # Minutes after the change of the clock, at 2 or 3, are those of the changed clock.
