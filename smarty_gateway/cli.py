@@ -73,7 +73,9 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     # Only the wanted command is loaded: on a small computer the others take a second.
     parser, commands = _parser([first] if first in COMMANDS and first != "completion" else COMMANDS)
     if first in COMMANDS:
-        commands.choices[first].require_known_options(arguments[1:])
+        typed = commands.choices[first].with_default(arguments[1:])
+        commands.choices[first].require_known_options(typed)
+        arguments = [first, *typed]
     args, surplus = parser.parse_known_args(arguments)
     if surplus:
         commands.choices[first].error(f"one argument too many: {surplus[0]!r}")

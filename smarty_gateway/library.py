@@ -7,6 +7,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from io import FileIO
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,7 +17,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyMapping, KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.protocol.rejection import Reason, Rejection
-from smarty_gateway.sources.hexdump import InputDecoder
+from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.sources.parity import ParityFilter
 
 _CHUNK: Final = 65536
@@ -90,6 +91,8 @@ class InputReader(Iterator[MeterTelegram]):
         self.size = 0
         self._input_decoder = InputDecoder()
         self._parity = ParityFilter()
+        self._seconds: float | None = None
+        self._is_joined = False
         self._on_rejection = on_rejection
         self._on_bytes = on_bytes
         self._stream = MeterStream(keys)
@@ -106,6 +109,17 @@ class InputReader(Iterator[MeterTelegram]):
         return self._input_decoder.unreadable_lines
 
     @property
+    def arrived(self) -> datetime | None:
+        """When the end of the newest telegram arrived; None where the recording does not say."""
+        capture = self._input_decoder.capture
+        if capture is None or capture.began is None or self._seconds is None or self._is_joined:
+            return None
+        try:
+            return capture.began + timedelta(seconds=self._seconds)
+        except OverflowError:
+            return None
+
+    @property
     def is_hex_dump(self) -> bool:
         """True if the input is a hex dump; False too until its first lines have been read."""
         return bool(self._input_decoder.is_hex)
@@ -118,13 +132,20 @@ class InputReader(Iterator[MeterTelegram]):
             if not isinstance(chunk, bytes):
                 raise TypeError(f"the input yields bytes, not {type(chunk).__name__}")
             self.size += len(chunk)
-            if data := self._input_decoder.feed(chunk):  # the first lines of a hex dump wait for the rest
-                yield from self._receive(data)
-        if rest := self._input_decoder.finish():
-            yield from self._receive(rest)
+            # The first lines of a hex dump wait for the rest.
+            yield from self._receive_all(self._input_decoder.feed_timed(chunk))
+        yield from self._receive_all(self._input_decoder.finish_timed())
         yield from self._receive(b"")
         self._stream.receive_data(b"")
         yield from self._events()
+
+    def _receive_all(self, timed: Iterable[TimedBytes]) -> Iterator[MeterTelegram]:
+        for seconds, data in timed:
+            # Where times fall, another capture was appended, and only the first one says when it began.
+            if seconds is not None and self._seconds is not None and seconds < self._seconds:
+                self._is_joined = True
+            self._seconds = seconds
+            yield from self._receive(data)
 
     def _receive(self, data: bytes) -> Iterator[MeterTelegram]:
         if data := self._parity.strip(data):

@@ -57,7 +57,7 @@ PARTS = {
 PURE = {
     "abc", "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime",
     "csv", "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "itertools", "math", "operator",
-    "re", "struct", "types", "typing", "zoneinfo",
+    "re", "struct", "types", "typing", "unicodedata", "zoneinfo",
 }  # fmt: skip
 
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.
@@ -66,7 +66,7 @@ HEAVY = {
     "cairosvg": ("charts/",),
     "pygal": ("charts/",),
     "paho": ("outputs/mqtt/",),
-    "rich": ("outputs/", "gateway/wiring.py", "commands/decode.py", "commands/verify.py"),
+    "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
     "shtab": ("commands/completion.py",),
     "sqlite3": ("state/", "outputs/mqtt/", "gateway/state_keeper.py", "gateway/history_keeper.py"),

@@ -14,6 +14,7 @@ from typing import Final
 
 from smarty_gateway.commands.chosen import load_keys
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
+from smarty_gateway.commands.progress import with_progress
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.library import InputError, InputReader, chunks_of_file, open_input
@@ -25,8 +26,6 @@ from smarty_gateway.protocol.meter import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
 from smarty_gateway.protocol.window import Window
 
-#: A file is worth a progress bar from here on; it takes some seconds.
-_LARGE: Final = 10_000_000
 _PLAIN_WIDTH: Final = 120
 
 
@@ -139,9 +138,7 @@ def _open_input(name: str) -> Iterator[Iterator[bytes]]:
         with open_input(name) as file:
             chunks = chunks_of_file(file, name)
             # On a terminal where the readings themselves run by, a bar would only be in their way.
-            has_bar = sys.stderr.isatty() and not sys.stdout.isatty()
-            size = os.fstat(file.fileno()).st_size
-            yield _with_progress(chunks, name, size) if has_bar and size >= _LARGE else chunks
+            yield chunks if sys.stdout.isatty() else with_progress(chunks, os.fstat(file.fileno()).st_size)
         return
     if sys.stdin is None or sys.stdin.closed:
         raise InputError("standard input is closed; name a file")
@@ -149,18 +146,6 @@ def _open_input(name: str) -> Iterator[Iterator[bytes]]:
     if sys.stdin.isatty():
         say("reading from the terminal: paste a hex dump and end with Ctrl-D, or name a file")
     yield chunks_of_file(FileIO(sys.stdin.fileno(), closefd=False), name)
-
-
-def _with_progress(chunks: Iterator[bytes], name: str, size: int) -> Iterator[bytes]:
-    from rich.console import Console  # noqa: PLC0415 - only large files on a terminal need it
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=size)
-        for chunk in chunks:
-            yield chunk
-            progress.advance(task, len(chunk))
 
 
 def _nothing_found(size: int) -> str:

@@ -35,12 +35,14 @@ class Usage:
         good: what exit status 0 means.
         statuses: the others that the command can end with.
         wrong: what exit status 2 means.
+        default: the subcommand that need not be typed.
     """
 
     examples: Sequence[str]
     good: str
     statuses: Mapping[ExitStatus, str] = field(default_factory=dict)
     wrong: str = "wrong usage"
+    default: str | None = None
 
     def __str__(self) -> str:
         """Return the text."""
@@ -116,6 +118,23 @@ COMMANDS: Final = {
         {ExitStatus.REJECTED: "nothing came", **_FILES},
         _INPUT,
     ),
+    "history": Usage(
+        (
+            "history",
+            "history house --day 2026-10-25",
+            "history house --month 2026-10 --plot october.svg",
+            "history peaks",
+        ),
+        "something was printed, imported or exported, or no quarter hour differs",
+        {
+            ExitStatus.REJECTED: "there is no history yet, nothing was read, or `compare` found a\n"
+            "       difference",
+            **_STATE,
+            **_INTERRUPTED,
+        },
+        "wrong usage, no such meter or file, or an extra is missing",
+        default="show",
+    ),
     "simulate": Usage(
         ("simulate --link /tmp/p1 --write-keys dummy.yaml", "simulate --kind belgium --tcp 2001"),
         "its time is over, or a signal stopped it",
@@ -170,8 +189,26 @@ class Parser(argparse.ArgumentParser):
         """Return the help with its ending."""
         return f"{super().format_help()}{self.ending}"
 
-    def require_known_options(self, arguments: Iterable[str]) -> None:
+    def with_default(self, arguments: Sequence[str]) -> Sequence[str]:
+        """Return the arguments of this command, with the subcommand that was left out."""
+        default = self.ending.default if isinstance(self.ending, Usage) else None
+        typed = arguments[0] if arguments else ""
+        if default is None or typed in self._subcommands() or typed in self._option_string_actions:
+            return arguments
+        return [default, *arguments]
+
+    def _subcommands(self) -> "Mapping[str, Parser]":
+        if self._subparsers is None:
+            return {}
+        groups = self._subparsers._group_actions  # noqa: SLF001 - argparse has no public list
+        return {name: parser for group in groups for name, parser in dict(group.choices or {}).items()}
+
+    def require_known_options(self, arguments: Sequence[str]) -> None:
         """Raise WrongUsageError at an option that the command does not have; its value is not repeated."""
+        subcommands = self._subcommands()
+        if arguments and arguments[0] in subcommands:
+            subcommands[arguments[0]].require_known_options(arguments[1:])
+            return
         known = self._option_string_actions
         for word in arguments:
             name = word.partition("=")[0]

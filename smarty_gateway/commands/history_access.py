@@ -1,0 +1,178 @@
+"""Opens the history for reading, beside a running gateway too."""
+
+import argparse
+import difflib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smarty_gateway.commands.chosen import chosen_config
+from smarty_gateway.commands.history_range import Stretch
+from smarty_gateway.config.tariff_file import load_tariff
+from smarty_gateway.config.time_zone import zone_of
+from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
+from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.rows import By, HistoryMeter, Row
+from smarty_gateway.history.tariffs import Tariff
+from smarty_gateway.outputs.history_records import PricedLevel
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import topic_part
+from smarty_gateway.state.history_file import history_errors, open_history
+from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.state_file import state_folder
+
+#: More names than these are not listed in an error.
+_MOST_NAMES: Final = 20
+
+
+class NoHistoryError(GatewayError):
+    """There is nothing to show."""
+
+    exit_status = ExitStatus.REJECTED
+
+
+class NoSuchMeterError(GatewayError):
+    """The history knows no meter of this name."""
+
+
+class NoTariffError(GatewayError):
+    """There is nothing to compare with."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An open history.
+
+    Attributes:
+        reader: of its file.
+        config: None without a gateway.yaml.
+        zone: of days, months and years.
+        folder: the state folder.
+        now: the present time in UTC seconds.
+    """
+
+    reader: HistoryReader
+    config: Config | None
+    zone: ZoneInfo
+    folder: Path
+    now: int
+
+    def reference_of(self, meter: HistoryMeter) -> ReferencePower | None:
+        """Return the reference power of a meter."""
+        entry = self._entry_of(meter)
+        return None if entry is None else entry.reference_power
+
+    def _entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
+        """Return the entry of a meter in gateway.yaml."""
+        entries = () if self.config is None else self.config.meters
+        for entry in entries:
+            is_only = len(entries) == 1 and entry.name is entry.id is None
+            name = topic_part(entry.name or entry.id or "")
+            if is_only or name == meter.name or (entry.name is None and entry.id == meter.meter_id):
+                return entry
+        return None
+
+    def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
+        """Return the spans of a stretch, with the excess over the reference power of the meter."""
+        reference = self.reference_of(meter)
+        return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
+
+    def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
+        """Return what each level of the meter's tariff would have meant.
+
+        Raises:
+            NoTariffError: the configuration names no tariff with levels.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff = self.tariff_of(meter)
+        if tariff is None:
+            raise NoTariffError(
+                f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
+                "in gateway.yaml (docs/tariffs.md)"
+            )
+        begin, end = span_of_levels(self.now, self.zone)
+        rows = self.reader.rows(meter.name, By.QUARTER, begin, end, self.now)
+        quarters = [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
+        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        if not costs:
+            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
+        return [PricedLevel(tariff, cost) for cost in costs]
+
+    def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
+        """Return what a comparison of levels says in words, and where its prices are from."""
+        first, last = (
+            datetime.fromtimestamp(at, self.zone).date() for at in span_of_levels(self.now, self.zone)
+        )
+        costs = [priced.cost for priced in compared]
+        return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
+
+    def tariff_of(self, meter: HistoryMeter) -> Tariff | None:
+        """Return the tariff of a meter.
+
+        Raises:
+            UnusableFileError: its file cannot be used.
+        """
+        entry = self._entry_of(meter)
+        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
+
+    def extent(self, meter: HistoryMeter) -> str:
+        """Return which time the history of a meter covers."""
+        first, last = (datetime.fromtimestamp(at, self.zone) for at in (meter.first, meter.last))
+        return f"{meter.name} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
+
+    def chosen(self, name: str | None, subcommands: Iterable[str]) -> list[HistoryMeter]:
+        """Return the named meter, else all of them.
+
+        Raises:
+            NoHistoryError: there is none yet.
+            NoSuchMeterError: none has this name.
+        """
+        meters = self.reader.meters()
+        if not meters:
+            raise _no_history(self.folder)
+        found = [meter for meter in meters if name in (None, meter.name)]
+        if found:
+            return found
+        names = [meter.name for meter in meters]
+        close = difflib.get_close_matches(str(name), [*names, *subcommands], 1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        more = " …" if len(names) > _MOST_NAMES else ""
+        raise NoSuchMeterError(
+            f"the history in {self.folder} has no meter {name!r}; {meant}known are: "
+            f"{', '.join(names[:_MOST_NAMES])}{more}"
+        )
+
+
+@contextmanager
+def open_reader(args: argparse.Namespace) -> Iterator[History]:
+    """Open the history that the options name.
+
+    Raises:
+        NoHistoryError: there is none.
+        UnusableFileError: the configuration cannot be used.
+    """
+    config = chosen_config(args)
+    folder = state_folder(args.state or (None if config is None else config.state))
+    connection = open_history(folder)
+    if connection is None:
+        raise _no_history(folder)
+    zone = zone_of(config)
+    with closing(connection), history_errors(folder / FILE_NAME):
+        yield History(HistoryReader(connection, zone), config, zone, folder, int(time.time()))
+
+
+def _no_history(folder: Path) -> NoHistoryError:
+    return NoHistoryError(
+        f"there is no history in {folder} yet: is `smarty-gateway run` running with this state folder, or is "
+        "another one needed (--state DIR)? `smarty-gateway history import FILE` reads recordings"
+    )
