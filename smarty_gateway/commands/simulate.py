@@ -197,7 +197,7 @@ def _span(args: argparse.Namespace) -> Span:
         raise UsageError(f"--into writes a history and sends nothing; leave out {', '.join(given)}")
     if args.kind == MeterKind.NETHERLANDS:
         raise UsageError(
-            f"--kind {args.kind}: histories are those of {MeterKind.LUXEMBOURG}, {MeterKind.BELGIUM} or {_MIXED}"
+            f"--kind {args.kind}: there are histories of {', '.join(MIXED)} and {_MIXED}, none of this kind"
         )
     days = 365 if args.days is None else _whole("--days", args.days, 1, _MOST_DAYS)
     try:

@@ -35,7 +35,7 @@ def boundaries(
     """Yield the boundaries of a span of time, its end included.
 
     Args:
-        meter: its kind decides the registers.
+        meter: of Luxembourg, or of Belgium with two tariffs, gas and water.
         seed: another seed gives another house behind the same meter.
         zone: of days and tariffs, and of the clock in the house.
         span: in seconds since 1970, from 2020 on.
