@@ -121,13 +121,14 @@ def test_gas_and_water_are_dated_at_the_last_full_hour_and_change_only_there() -
             assert new.dated != old.dated or new.value == old.value
 
 
-def test_the_meter_s_own_peaks_are_the_highest_quarter_hours_of_the_months() -> None:
+@pytest.mark.parametrize("has_gaps", [False, True])
+def test_the_meter_s_own_peaks_are_the_highest_quarter_hours_of_the_months(*, has_gaps: bool) -> None:
     highest: dict[int, int] = {}
-    told: dict[int, int] = {}
     for before, after in pairwise(history(BELGIUM)):
         month = local(before).year * 100 + local(before).month
         highest[month] = max(highest.get(month, 0), grown(before, after)[0] * 4)
-        told |= {peak.month: peak.power for peak in after.peaks}
+    year = boundaries(BELGIUM, 0, ZONE, days(date(2020, 1, 1), date(2021, 1, 1)), has_gaps=has_gaps)
+    told = {peak.month: peak.power for boundary in year for peak in boundary.peaks}
     assert told.keys() == highest.keys()
     for month, power in told.items():
         assert abs(power - highest[month]) <= 4
