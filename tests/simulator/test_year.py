@@ -121,17 +121,25 @@ def test_gas_and_water_are_dated_at_the_last_full_hour_and_change_only_there() -
             assert new.dated != old.dated or new.value == old.value
 
 
-@pytest.mark.parametrize("has_gaps", [False, True])
-def test_the_meter_s_own_peaks_are_the_highest_quarter_hours_of_the_months(*, has_gaps: bool) -> None:
+def test_the_meter_s_own_peaks_are_the_highest_quarter_hours_of_the_months() -> None:
     highest: dict[int, int] = {}
     for before, after in pairwise(history(BELGIUM)):
         month = local(before).year * 100 + local(before).month
         highest[month] = max(highest.get(month, 0), grown(before, after)[0] * 4)
-    year = boundaries(BELGIUM, 0, ZONE, days(date(2020, 1, 1), date(2021, 1, 1)), has_gaps=has_gaps)
-    told = {peak.month: peak.power for boundary in year for peak in boundary.peaks}
+    told = {peak.month: peak.power for boundary in history(BELGIUM) for peak in boundary.peaks}
     assert told.keys() == highest.keys()
     for month, power in told.items():
         assert abs(power - highest[month]) <= 4
+
+
+def test_a_peak_in_a_gap_is_told_at_its_end() -> None:
+    december = days(date(2020, 12, 1), date(2021, 1, 1))
+    whole, gapped = (
+        list(boundaries(BELGIUM, 9, ZONE, december, has_gaps=has_gaps)) for has_gaps in (False, True)
+    )
+    peak = [peak for boundary in whole for peak in boundary.peaks][-1]
+    assert peak.ended not in [boundary.end for boundary in gapped], "this house has a gap then"
+    assert [peak for boundary in gapped for peak in boundary.peaks][-1] == peak
 
 
 def test_gaps_leave_boundaries_out_and_change_no_register() -> None:
