@@ -359,7 +359,9 @@ def _unplaced(meters: Sequence[_RecordedMeter]) -> str:
     more = " …" if len(meters) > _SHOWN else ""
     advice = "add --meter NAME"
     if len(meters) > 1:
-        advice = "write the `id` of each into gateway.yaml, or import the files of one at a time with --meter NAME"
+        advice = (
+            "write the `id` of each into gateway.yaml, or import the files of one at a time with --meter NAME"
+        )
     return f"neither gateway.yaml nor the history knows {found}{more}: {advice}"
 
 

@@ -195,6 +195,10 @@ def _span(args: argparse.Namespace) -> Span:
     }
     if given := [name for name, is_given in sending.items() if is_given]:
         raise UsageError(f"--into writes a history and sends nothing; leave out {', '.join(given)}")
+    if args.kind == MeterKind.NETHERLANDS:
+        raise UsageError(
+            f"--kind {args.kind}: there are histories of {', '.join(MIXED)} and {_MIXED}, none of this kind"
+        )
     days = 365 if args.days is None else _whole("--days", args.days, 1, _MOST_DAYS)
     try:
         until = None if args.until is None else date.fromisoformat(args.until)

@@ -83,10 +83,12 @@ class House:
         powers = [self._base + (70 if slot % 9 < 4 else 0) for slot in range(slots)]  # with the fridge
         loads = [*self._heating(rng, warmth, is_away=is_away)]
         if not is_away:
-            loads += [*_appliances(rng, is_weekend=day.weekday() >= 5), *self._charging(rng, day)]
+            loads += _appliances(rng, is_weekend=day.weekday() >= 5)
         for load in loads:
             _add(powers, load)
         powers = [power + power * (part - 128) // 1024 for power, part in zip(powers, noise, strict=True)]
+        for load in () if is_away else self._charging(rng, day):
+            _add(powers, load)  # a car draws the same all the time
         noon = (_midnight(day) - begin) // 60 + _NOON
         self._subtract_sun(powers, noon, season, clearness, noise)
         hours = slots // _HOUR
@@ -95,7 +97,7 @@ class House:
     def gap(self, day: date) -> range | None:
         """Return the quarter hours, from midnight on, of a time for which the gateway was away."""
         rng = self._drawn("gap", day)
-        if rng.randrange(25):
+        if rng.randrange(15):
             return None
         first = rng.randrange(96)
         return range(first, first + rng.randrange(1, 40))

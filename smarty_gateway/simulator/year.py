@@ -35,7 +35,7 @@ def boundaries(
     """Yield the boundaries of a span of time, its end included.
 
     Args:
-        meter: its kind decides the registers.
+        meter: of Luxembourg, or of Belgium with two tariffs, gas and water.
         seed: another seed gives another house behind the same meter.
         zone: of days and tariffs, and of the clock in the house.
         span: in seconds since 1970, from 2020 on.
@@ -44,11 +44,11 @@ def boundaries(
     house = House(f"{meter.kind} {meter.number} {seed}")
     registers = _Registers(meter)
     day, missing = BEGINNING.date(), range(0)
-    is_first = True
+    is_new_peak = True  # since the last boundary; the first one has it in any case
     while (midnight := midnight_of(day, zone)) < span.stop:
         next_day = day + timedelta(days=1)
         quarters = (midnight_of(next_day, zone) - midnight) // QUARTER
-        if has_gaps and (gap := house.gap(day)) is not None:
+        if has_gaps and missing.stop <= midnight and (gap := house.gap(day)) is not None:
             missing = range(midnight + gap.start * QUARTER, midnight + gap.stop * QUARTER)
         drawn = house.day(day, midnight, quarters * _SLOTS)
         # Minutes after the change of the clock, at 2 or 3, are those of the changed clock.
@@ -58,15 +58,15 @@ def boundaries(
             end = midnight + (quarter + 1) * QUARTER
             powers = drawn.powers[quarter * _SLOTS : (quarter + 1) * _SLOTS]
             is_by_day = first <= quarter < last and day.weekday() < 5
-            is_new_peak = registers.add(powers, day, end, is_by_day=is_by_day)
+            is_new_peak |= registers.add(powers, day, end, is_by_day=is_by_day)
             if end % _HOUR == 0:
                 hour = quarter // _QUARTERS_OF_AN_HOUR
                 registers.gas += drawn.gas[hour]
                 registers.water += drawn.water[hour]
             if span.start <= end <= span.stop and end not in missing:
                 was_up = end - QUARTER not in missing
-                yield registers.boundary(end, powers, was_up=was_up, with_peak=is_new_peak or is_first)
-                is_first = False
+                yield registers.boundary(end, powers, was_up=was_up, with_peak=is_new_peak)
+                is_new_peak = False
         day = next_day
 
 

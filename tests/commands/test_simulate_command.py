@@ -321,6 +321,7 @@ def wrong_history(folder: Path, *arguments: object) -> str:
         (("--write-keys", "x"), "leave out --write-keys"),
         (("--fault", "cut"), "leave out --fault"),
         (("--replay", "x"), "leave out --replay"),
+        (("--kind", "netherlands"), "histories of luxembourg, belgium and mixed"),
         (("--days", "0"), "--days 0: a whole number from 1"),
         (("--until", "tomorrow"), "--until tomorrow: a date such as"),
         (("--until", "2999-01-01"), "lies in the future"),
