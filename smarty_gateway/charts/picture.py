@@ -6,6 +6,7 @@ anything longer is energy in kWh.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,6 +96,8 @@ def to_svg(picture: Picture, words: Words = ENGLISH) -> str:
         from pygal.style import Style  # noqa: PLC0415
     except ImportError:
         raise PictureError(_NEEDS_EXTRA) from None
+    # pygal adds a finder of modules that has not worked since Python 3.4, and that Python warns about.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     sizes = dict.fromkeys(("label", "major_label", "legend", "title"), LAYOUT_SIZE)
     series = _series(picture)
     chart = Histogram(
