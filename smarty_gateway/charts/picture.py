@@ -63,8 +63,8 @@ class Picture:
         by: how long its spans are.
         zone: of its labels.
         level: the reference power in W, as a line; for quarter hours only.
-        previous: the spans of an earlier stretch, drawn behind.
-        previous_first: where that one begins.
+        previous: the spans of an earlier year, drawn behind.
+        previous_first: where that year begins.
         is_simulated: the title says so.
     """
 
@@ -148,6 +148,8 @@ def _title(picture: Picture, words: Words) -> str:
 def _legend(name: str, picture: Picture, words: Words) -> str:
     if name == "excess" and picture.level is not None:
         return f"{words.over} {picture.level / 1000:g} kW"
+    if name == "previous":
+        return str(datetime.fromtimestamp(picture.previous_first, picture.zone).year)
     return str(getattr(words, "import_" if name == "import" else name))
 
 

@@ -118,6 +118,7 @@ def test_a_year_stands_before_the_one_before() -> None:
     )  # fmt: skip
     svg = to_svg(picture)
     assert len(bars(svg, "previous")) == len(bars(svg, "import")) == 12
+    assert "2025" in texts(svg)
     assert [text for text in texts(svg) if text in Words().months] == list(Words().months)
     assert svg.index('class="previous"') < svg.index('class="import"')
 
