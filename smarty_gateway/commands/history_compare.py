@@ -53,7 +53,9 @@ def add_compare_parser(subparsers: Subparsers) -> None:
         help="the heading of the energies, or the number of their column; several are added up",
     )
     parser.add_argument(
-        "--unit", type=Unit, choices=list(Unit), help="of the energies; kW and W are means of a quarter hour"
+        "--unit",
+        choices=[unit.value for unit in Unit],
+        help="of the energies; kW and W are means of a quarter hour",
     )
     parser.add_argument(
         "--timezone",
@@ -90,7 +92,7 @@ def execute_compare(args: argparse.Namespace) -> ExitStatus:
         options = Options(
             zone=args.timezone or zone,
             columns=args.column,
-            unit=args.unit,
+            unit=None if args.unit is None else Unit(args.unit),
             is_zone_certain=args.timezone is not None,
             is_end=args.stamp == "end",
         )

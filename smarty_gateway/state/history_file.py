@@ -215,13 +215,22 @@ def open_history(folder: Path) -> sqlite3.Connection | None:
         StateError: it cannot be read. `history_errors` says the same of what is read later.
         StateBusyError: it is locked, which passes.
     """
-    path = folder.absolute() / FILE_NAME
+    return open_copy(folder.absolute() / FILE_NAME)
+
+
+def open_copy(path: Path) -> sqlite3.Connection | None:
+    """Open a copy of a history for reading, wherever it is; None if there is none in it.
+
+    Raises:
+        StateError: likewise.
+        StateBusyError: likewise.
+    """
     with history_errors(path):
         if not path.exists():
             return None
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
-        how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
-        connection = connect(f"{path.as_uri()}?{how}", is_uri=True)
+        how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+        connection = connect(f"{path.absolute().as_uri()}?{how}", is_uri=True)
         try:
             if require_ours(connection, path):
                 return connection
