@@ -16,11 +16,13 @@ LAYOUT_SIZE: Final = 19
 
 _LIGHT: Final = {
     "paper": "#ffffff", "ink": "#1f2933", "faint": "#d5dae0",
-    "import": "#2b6cb0", "excess": "#d64545", "export": "#2f9e66", "unknown": "#c3c8cf", "previous": "#bcd3ea",
+    "import": "#2b6cb0", "excess": "#d64545", "export": "#2f9e66",
+    "unknown": "#c3c8cf", "previous": "#bcd3ea",
 }  # fmt: skip
 _DARK: Final = {
     "paper": "#15181c", "ink": "#e4e7eb", "faint": "#3a4149",
-    "import": "#63a4e8", "excess": "#ff7b72", "export": "#57c98d", "unknown": "#565e68", "previous": "#34506d",
+    "import": "#63a4e8", "excess": "#ff7b72", "export": "#57c98d",
+    "unknown": "#565e68", "previous": "#34506d",
 }  # fmt: skip
 #: What is drawn, from the back to the front.
 SERIES: Final = ("unknown", "previous", "excess", "import", "export")

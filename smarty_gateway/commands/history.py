@@ -5,7 +5,6 @@ It reads beside a running gateway. Everything that is not the result goes to sta
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -19,8 +18,9 @@ from smarty_gateway.commands.history_range import add_range, stretch_of
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, RegisterReading, Row
+from smarty_gateway.history.rows import By, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.outputs.history_records import (
+    PricedLevel,
     Record,
     level_record,
     peak_record,
@@ -30,18 +30,18 @@ from smarty_gateway.outputs.history_records import (
 )
 from smarty_gateway.outputs.history_sheets import (
     Sheet,
+    Shown,
     sheet_of_levels,
     sheet_of_peaks,
     sheet_of_registers,
     sheet_of_rows,
 )
 
-Item = TypeVar("Item", Row, Peak, RegisterReading, LevelCost)
+Item = TypeVar("Item", Row, Peak, RegisterReading, PricedLevel)
 
 #: Days without any option.
 _SHOWN_DAYS: Final = 7
 _REGISTER_DAYS: Final = 31
-_PEAK_DAYS: Final = 366
 #: Of each month; a month has less than 3000 quarter hours.
 _MOST_PEAKS: Final = 2976
 
@@ -88,7 +88,7 @@ def _add_show(subcommands: Subparsers) -> None:
     )
     _add_shared_options(parser)
     add_range(parser)
-    parser.add_argument("--by", type=By, choices=list(By), metavar="SPAN", help=", ".join(By))
+    parser.add_argument("--by", choices=[span.value for span in By], metavar="SPAN", help=", ".join(By))
     add_plot(parser)
 
 
@@ -96,8 +96,8 @@ def _add_peaks(subcommands: Subparsers) -> None:
     parser = subcommands.add_parser(
         "peaks",
         help="the highest quarter hours of each month",
-        description="Prints the highest quarter hour of each month; without any option of the last 12 "
-        "months. Those that the meter itself has stored are marked.",
+        description="Prints the highest quarter hour of each month; without any option of this month "
+        "and the 11 before. Those that the meter itself has stored are marked.",
     )
     _add_shared_options(parser)
     add_range(parser)
@@ -132,25 +132,23 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 
 def _show(args: argparse.Namespace) -> ExitStatus:
-    now = int(time.time())
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, now, _SHOWN_DAYS)
-        by = args.by or stretch.by
+        stretch = stretch_of(args, history.zone, history.now, days=_SHOWN_DAYS)
         meters = history.chosen(args.meter, _EXECUTE)
         if args.plot is not None:
-            draw(args.plot, history, meters, stretch, by, now)
+            draw(args.plot, history, meters, stretch)
             return ExitStatus.GOOD
-        found = [(meter, history.rows(meter, by, stretch, now)) for meter in meters]
+        found = [(meter, history.rows(meter, stretch)) for meter in meters]
 
     def sheet(meter: HistoryMeter, rows: Sequence[Row], zone: ZoneInfo) -> Sheet:
-        return sheet_of_rows(meter, rows, by, stretch.title, zone, now)
+        return sheet_of_rows(meter, rows, Shown(stretch.title, stretch.by, zone, history.now))
 
     return _print(args, history, found, record_of, sheet)
 
 
 def _peaks(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, int(time.time()), _PEAK_DAYS)
+        stretch = stretch_of(args, history.zone, history.now)
         found = [
             (meter, history.reader.peaks(meter.name, stretch.first, stretch.last, args.count))
             for meter in history.chosen(args.meter, _EXECUTE)
@@ -160,7 +158,7 @@ def _peaks(args: argparse.Namespace) -> ExitStatus:
 
 def _registers(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
-        stretch = stretch_of(args, history.zone, int(time.time()), _REGISTER_DAYS)
+        stretch = stretch_of(args, history.zone, history.now, days=_REGISTER_DAYS)
         found = [
             (meter, history.reader.registers(meter.name, stretch.first, stretch.last))
             for meter in history.chosen(args.meter, _EXECUTE)
@@ -169,10 +167,16 @@ def _registers(args: argparse.Namespace) -> ExitStatus:
 
 
 def _levels(args: argparse.Namespace) -> ExitStatus:
-    now = int(time.time())
     with open_reader(args) as history:
-        found = [(meter, history.levels(meter, now)) for meter in history.chosen(args.meter, _EXECUTE)]
-    return _print(args, history, found, level_record, sheet_of_levels)
+        meters = history.chosen(args.meter, _EXECUTE)
+        # Without a tariff for any of them, the first one says so.
+        priced = [meter for meter in meters if history.tariff_of(meter) is not None] or meters[:1]
+        found = [(meter, history.levels(meter)) for meter in priced]
+
+    def sheet(meter: HistoryMeter, compared: Sequence[PricedLevel], _: ZoneInfo) -> Sheet:
+        return sheet_of_levels(meter, compared, history.notes(compared))
+
+    return _print(args, history, found, level_record, sheet)
 
 
 def _print(

@@ -2,21 +2,26 @@
 
 import argparse
 import difflib
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.history_range import Stretch
+from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.time_zone import zone_of
-from smarty_gateway.config.values import Config
+from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, RegisterReading, Row
+from smarty_gateway.history.rows import By, HistoryMeter, Row
+from smarty_gateway.history.tariffs import Tariff
+from smarty_gateway.outputs.history_records import PricedLevel
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.history_file import open_history
@@ -37,28 +42,10 @@ class NoSuchMeterError(GatewayError):
     """The history knows no meter of this name."""
 
 
-class Reader(Protocol):
-    """What the commands need of the history."""
+class NoTariffError(GatewayError):
+    """There is nothing to compare with."""
 
-    def meters(self) -> list[HistoryMeter]:
-        """Return the meters that have a history."""
-
-    def rows(
-        self,
-        meter: str,
-        by: By,
-        first: int | None,
-        last: int | None,
-        now: int,
-        reference: ReferencePower | None = None,
-    ) -> list[Row]:
-        """Return the spans of a stretch."""
-
-    def peaks(self, meter: str, first: int | None, last: int | None, count: int = 1) -> list[Peak]:
-        """Return the highest quarter hours of each month."""
-
-    def registers(self, meter: str, first: int | None, last: int | None) -> list[RegisterReading]:
-        """Return the registers at the beginning of each day."""
+    exit_status = ExitStatus.UNUSABLE_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +57,72 @@ class History:
         config: None without a gateway.yaml.
         zone: of days, months and years.
         folder: the state folder.
+        now: the present time in UTC seconds.
     """
 
-    reader: Reader
+    reader: HistoryReader
     config: Config | None
     zone: ZoneInfo
     folder: Path
+    now: int
 
     def reference_of(self, meter: HistoryMeter) -> ReferencePower | None:
         """Return the reference power of a meter."""
+        entry = self._entry_of(meter)
+        return None if entry is None else entry.reference_power
+
+    def _entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
+        """Return the entry of a meter in gateway.yaml."""
         entries = () if self.config is None else self.config.meters
         for entry in entries:
-            name = None if entry.name is None else topic_part(entry.name)
             is_only = len(entries) == 1 and entry.name is entry.id is None
-            if is_only or name == meter.name or (name is None and entry.id in (meter.name, meter.meter_id)):
-                return entry.reference_power
+            name = topic_part(entry.name or entry.id or "")
+            if is_only or name == meter.name or (entry.name is None and entry.id == meter.meter_id):
+                return entry
         return None
 
-    def rows(self, meter: HistoryMeter, by: By, stretch: Stretch, now: int) -> list[Row]:
+    def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
         reference = self.reference_of(meter)
-        return self.reader.rows(meter.name, by, stretch.first, stretch.last, now, reference)
+        return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
 
-    def levels(self, meter: HistoryMeter, now: int) -> list[LevelCost]:
-        """Return the comparison of levels."""
-        raise NotImplementedError
+    def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
+        """Return what each level of the meter's tariff would have meant.
+
+        Raises:
+            NoTariffError: the configuration names no tariff with levels.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff = self.tariff_of(meter)
+        if tariff is None:
+            raise NoTariffError(
+                f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
+                "in gateway.yaml (docs/tariffs.md)"
+            )
+        begin, end = span_of_levels(self.now, self.zone)
+        rows = self.reader.rows(meter.name, By.QUARTER, begin, end, self.now)
+        quarters = [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
+        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        if not costs:
+            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
+        return [PricedLevel(tariff, cost) for cost in costs]
+
+    def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
+        """Return what a comparison of levels says in words, and where its prices are from."""
+        first, last = (
+            datetime.fromtimestamp(at, self.zone).date() for at in span_of_levels(self.now, self.zone)
+        )
+        costs = [priced.cost for priced in compared]
+        return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
+
+    def tariff_of(self, meter: HistoryMeter) -> Tariff | None:
+        """Return the tariff of a meter.
+
+        Raises:
+            UnusableFileError: its file cannot be used.
+        """
+        entry = self._entry_of(meter)
+        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
 
     def extent(self, meter: HistoryMeter) -> str:
         """Return which time the history of a meter covers."""
@@ -139,7 +167,7 @@ def open_reader(args: argparse.Namespace) -> Iterator[History]:
         raise _no_history(folder)
     zone = zone_of(config)
     with closing(connection):
-        yield History(HistoryReader(connection, zone), config, zone, folder)
+        yield History(HistoryReader(connection, zone), config, zone, folder, int(time.time()))
 
 
 def _no_history(folder: Path) -> NoHistoryError:

@@ -12,10 +12,11 @@ from smarty_gateway.commands.history_access import History
 from smarty_gateway.commands.history_range import Stretch, year_stretch
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
-from smarty_gateway.history.rows import By, HistoryMeter, Row
+from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.protocol.errors import GatewayError
 
-_KINDS: Final = (".svg", ".png")
+_PNG: Final = ".png"
+_KINDS: Final = (".svg", _PNG)
 
 
 class UnwritableFileError(GatewayError):
@@ -39,9 +40,7 @@ def _picture_file(text: str) -> Path:
     return path
 
 
-def draw(
-    path: Path, history: History, meters: Sequence[HistoryMeter], stretch: Stretch, by: By, now: int
-) -> None:
+def draw(path: Path, history: History, meters: Sequence[HistoryMeter], stretch: Stretch) -> None:
     """Draw one meter.
 
     Raises:
@@ -52,9 +51,8 @@ def draw(
     if len(meters) > 1:
         names = ", ".join(meter.name for meter in meters)
         raise WrongUsageError(f"a picture shows one meter; name one of: {names}")
-    picture = _picture(history, meters[0], stretch, by, now)
-    svg = to_svg(picture)
-    data = to_png(svg) if path.suffix.lower() == ".png" else svg.encode()
+    svg = to_svg(_picture(history, meters[0], stretch))
+    data = to_png(svg) if path.suffix.lower() == _PNG else svg.encode()
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -62,17 +60,27 @@ def draw(
     say(f"{path} is written")
 
 
-def _picture(history: History, meter: HistoryMeter, stretch: Stretch, by: By, now: int) -> Picture:
-    rows = history.rows(meter, by, stretch, now)
+def _picture(history: History, meter: HistoryMeter, stretch: Stretch) -> Picture:
     first = meter.first if stretch.first is None else stretch.first
     picture = Picture(
-        title=f"{meter.name}, {stretch.title}",
-        rows=rows,
-        first=first,
-        last=min(stretch.last or meter.last, max(now, first)) if stretch.by is by else 0,
-        by=by,
-        zone=history.zone,
-        level=_level(history, meter, first) if by is By.QUARTER else None,
+        f"{meter.name}, {stretch.title}",
+        history.rows(meter, stretch),
+        first,
+        (meter.last if stretch.last is None else stretch.last),
+        stretch.by,
+        history.zone,
         is_simulated=meter.is_simulated,
     )
-    return picture
+    if stretch.by is By.QUARTER:
+        return replace(picture, level=_level(history, meter, first))
+    year = datetime.fromtimestamp(first, history.zone).year
+    if stretch != year_stretch(year, history.zone):
+        return picture
+    previous = year_stretch(year - 1, history.zone)
+    rows = history.rows(meter, previous)
+    return replace(picture, previous=rows, previous_first=previous.first or 0)
+
+
+def _level(history: History, meter: HistoryMeter, first: int) -> int | None:
+    reference = history.reference_of(meter)
+    return None if reference is None else reference.on(datetime.fromtimestamp(first, history.zone).date())

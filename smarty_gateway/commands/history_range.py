@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -13,7 +13,8 @@ from smarty_gateway.history.sample import QUARTER
 
 #: No meter of this kind is older, and no clock is later.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
-#: Hours and days: a stretch up to this long is shown by quarter, up to that long by day.
+_MONTHS: Final = 12
+#: A stretch up to this long is shown by quarter, up to that long by day.
 _BY_QUARTER: Final = timedelta(hours=25)
 _BY_DAY: Final = timedelta(days=62)
 
@@ -45,12 +46,17 @@ def add_range(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--to", dest="last", metavar="B", help="until here, which is not part of it")
 
 
-def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int) -> Stretch:
-    """Return what the options name; without any, the last days until today.
+def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None = None) -> Stretch:
+    """Return what the options name; without any, the last days, or this month and the 11 before.
 
     Raises:
-        WrongUsageError: they contradict each other, or one is no time.
+        WrongUsageError: they contradict each other, or one is not a time.
     """
+    stretch = _named_stretch(args, zone, now, days)
+    return replace(stretch, by=By(getattr(args, "by", None) or stretch.by))
+
+
+def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None) -> Stretch:
     today = datetime.fromtimestamp(now, zone).date()
     chosen = [name for name in ("day", "month", "year") if getattr(args, name) is not None]
     bounds = [name for name in ("first", "last") if getattr(args, name) is not None]
@@ -59,8 +65,7 @@ def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int) ->
     if bounds:
         return _between(args.first, args.last, zone, now)
     if not chosen:
-        begin, end = today - timedelta(days=days - 1), today + timedelta(days=1)
-        return Stretch(_midnight(begin, zone), _midnight(end, zone), By.DAY, f"the last {days} days")
+        return _recent(today, zone, days)
     if args.day is not None:
         begin = _day(args.day, today)
         return Stretch(
@@ -72,6 +77,15 @@ def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int) ->
         end = (begin + timedelta(days=31)).replace(day=1)
         return Stretch(_midnight(begin, zone), _midnight(end, zone), By.DAY, f"{begin:%Y-%m}")
     return year_stretch(_matching(r"(\d{4})", args.year, "--year", "a year such as 2026").year, zone)
+
+
+def _recent(today: date, zone: ZoneInfo, days: int | None) -> Stretch:
+    if days is None:
+        month = today.year * 12 + today.month - _MONTHS
+        begin, title = date(month // 12, month % 12 + 1, 1), f"the last {_MONTHS} months"
+    else:
+        begin, title = today - timedelta(days=days - 1), f"the last {days} days"
+    return Stretch(_midnight(begin, zone), _midnight(today + timedelta(days=1), zone), By.DAY, title)
 
 
 def year_stretch(year: int, zone: ZoneInfo) -> Stretch:
@@ -90,11 +104,13 @@ def _between(first: str | None, last: str | None, zone: ZoneInfo, now: int) -> S
     words = [f"from {first}"] if first else []
     words += [f"to {last}"] if last else []
     length = None if begin is None else timedelta(seconds=(now if end is None else end) - begin)
+    return Stretch(begin, end, _suiting(length), " ".join(words))
+
+
+def _suiting(length: timedelta | None) -> By:
     if length is None or length > _BY_DAY:
-        by = By.MONTH
-    else:
-        by = By.QUARTER if length <= _BY_QUARTER else By.DAY
-    return Stretch(begin, end, by, " ".join(words))
+        return By.MONTH
+    return By.QUARTER if length <= _BY_QUARTER else By.DAY
 
 
 def _day(text: str, today: date) -> date:

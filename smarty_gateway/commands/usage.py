@@ -198,7 +198,9 @@ class Parser(argparse.ArgumentParser):
         return [default, *arguments]
 
     def _subcommands(self) -> "Mapping[str, Parser]":
-        groups = [] if self._subparsers is None else self._subparsers._group_actions
+        if self._subparsers is None:
+            return {}
+        groups = self._subparsers._group_actions  # noqa: SLF001 - argparse has no public list
         return {name: parser for group in groups for name, parser in dict(group.choices or {}).items()}
 
     def require_known_options(self, arguments: Sequence[str]) -> None:

@@ -1,10 +1,10 @@
 """The level comparison: what each reference power of a tariff would have meant in the last 12 months."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -40,16 +40,10 @@ def compare_levels(
     """
     begins = _begins(now, zone)
     months: list[_Month] = [(tariff.on(_date(begin, zone)), []) for begin in begins[:-1]]
-    known = 0
-    ordered = sorted(quarters)
-    month = -1
-    for start, import_ in ordered:
-        if not begins[0] <= start < begins[-1]:
-            continue
-        while start >= begins[month + 1]:
-            month += 1
-        months[month][1].append(import_)
-        known += 1
+    for start, import_ in quarters:
+        if begins[0] <= start < begins[-1]:
+            months[bisect_right(begins, start) - 1][1].append(import_)
+    known = sum(len(imports) for _, imports in months)
     covered = known * QUARTER / (begins[-1] - begins[0])
     newest = months[-1][0]
     return _with_cheapest([_cost_of(level, months, covered) for level in (newest.levels if newest else ())])
@@ -57,25 +51,22 @@ def compare_levels(
 
 def verdict(costs: Sequence[LevelCost]) -> str:
     """Return in words which level would have been the cheapest, and how sure that is."""
-    if not costs:
-        return "The tariff has no levels."
-    readings = costs[0].costs
-    if not readings or any(one.costs.keys() != readings.keys() for one in costs):
-        return "Which level is the cheapest is not known: there are no prices for all 12 months."
-    best = {reading: _cheapest(costs, reading).kilowatts for reading in readings}
+    best = _best(costs)
+    if not best:
+        return "Which level is the cheapest is not known: no level has prices for all 12 months."
     if len(set(best.values())) == 1:
-        said = f"{next(iter(best.values())):g} kW would have been the cheapest"
+        said = f"{next(iter(best.values())):g} kW would have been the cheapest level"
     else:
         each = ", ".join(f"{power:g} kW if it is {_MEANING[reading]}" for reading, power in best.items())
-        said = f"The cheapest level depends on what the price for excess means: {each}"
+        said = f"Which level is the cheapest depends on what the price for excess means: {each}"
     if costs[0].covered < _ENOUGH:
-        return f"{said}, but only {costs[0].covered:.0%} of these months is known, and the rest adds excess."
+        return f"{said}; but only {costs[0].covered:.0%} of these months is known, and the rest adds excess."
     return f"{said}."
 
 
-_MEANING: Final = {
-    Reading.ADDED: "added to the volume price",
-    Reading.INSTEAD: "paid instead of the volume price",
+_MEANING: Final[Mapping[str, str]] = {
+    Reading.ADDED.value: "added to the volume price",
+    Reading.INSTEAD.value: "paid instead of the volume price",
 }
 
 
@@ -94,48 +85,46 @@ def _date(time: int, zone: ZoneInfo) -> date:
 
 
 def _cost_of(level: Level, months: Sequence[_Month], covered: float) -> LevelCost:
+    # In quarters of a Wh, which are whole.
     excesses = [
         sum(4 * one - level.watts for one in imports if 4 * one > level.watts) for _, imports in months
     ]
-    costs: dict[str, Fraction] = {}
-    readings = {
+    costs: dict[str, float] = {}
+    for reading in _readings(months):
+        parts = [
+            _monthly(period, level, Decimal(excess) / 4000, reading)
+            for (period, _), excess in zip(months, excesses, strict=True)
+        ]
+        if None not in parts:
+            costs[reading.value] = float(sum(part for part in parts if part is not None))
+    return LevelCost(float(level.kilowatts), sum(excesses) / 4, covered, costs)
+
+
+def _readings(months: Sequence[_Month]) -> list[Reading]:
+    found = {
         reading for period, _ in months if period and period.excess for reading in period.excess.readings
     }
-    for reading in (one for one in Reading if one in readings):
-        cost = Fraction()
-        for (period, _), excess in zip(months, excesses, strict=True):
-            monthly = _monthly(period, level, Decimal(excess) / 4000, reading)
-            if monthly is None:
-                break
-            cost += monthly
-        else:
-            costs[reading] = cost
-    return LevelCost(
-        float(level.kilowatts),
-        sum(excesses) / 4,
-        covered,
-        {name: float(cost) for name, cost in costs.items()},
-    )
+    return sorted(found)
 
 
-def _monthly(period: Period | None, level: Level, excess: Decimal, reading: Reading) -> Fraction | None:
+def _monthly(period: Period | None, level: Level, excess: Decimal, reading: Reading) -> Decimal | None:
     """Return what a level costs in a month with its excess in kWh; None where a price is not known."""
-    same = period and period.level_of(level.watts)
-    if period is None or period.excess is None or same is None or same.price is None:
+    if period is None or period.excess is None:
         return None
-    if reading not in period.excess.readings:
-        reading = period.excess.readings[0]  # in this period there is no doubt
-    net = same.price + excess * period.excess.surcharge(reading, period.volume)
-    return Fraction(net) * period.vat_factor
+    own = period.level_of(level.watts)
+    if own is None or own.price is None:
+        return None
+    surcharge = period.excess.surcharge(reading, period.volume)
+    return (own.price + excess * surcharge) * period.with_vat
 
 
-def _cheapest(costs: Sequence[LevelCost], reading: str) -> LevelCost:
-    return min(costs, key=lambda one: one.costs[reading])
+def _best(costs: Sequence[LevelCost]) -> dict[str, float]:
+    """Return the cheapest of the levels with prices, by reading."""
+    priced = [one for one in costs if one.costs]
+    readings = priced[0].costs if priced else ()
+    return {reading: min((one.costs[reading], one.kilowatts) for one in priced)[1] for reading in readings}
 
 
 def _with_cheapest(costs: list[LevelCost]) -> list[LevelCost]:
-    readings = costs[0].costs.keys() if costs else ()
-    if not readings or any(one.costs.keys() != readings for one in costs):
-        return costs
-    best = {_cheapest(costs, reading).kilowatts for reading in readings}
+    best = set(_best(costs).values())
     return [replace(one, is_cheapest=best == {one.kilowatts}) for one in costs]

@@ -124,8 +124,8 @@ class ExcessPrice(Figure):
         return tuple(Reading) if self.reading is None else (self.reading,)
 
     def surcharge(self, reading: Reading, volume: VolumePrice | None) -> Decimal:
-        """Return what a kWh of excess costs more than another."""
-        if reading is Reading.ADDED or volume is None:
+        """Return what a kWh of excess costs more than another; a reading that is known wins."""
+        if (self.reading or reading) is Reading.ADDED or volume is None:
             return self.price
         return self.price - volume.price
 
@@ -184,6 +184,16 @@ class Period:
                 yield name, one
         yield from (("prices of the levels", level) for level in self.levels)
         yield from ((f"fixed price {price.name}", price) for price in self.fixed)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True if the price for excess has two readings."""
+        return self.excess is not None and self.excess.reading is None
+
+    @property
+    def with_vat(self) -> Decimal:
+        """The factor from a price without VAT to one with it."""
+        return 1 + (self.vat.percent / 100 if self.vat is not None else Decimal())
 
     def level_of(self, watts: int) -> Level | None:
         """Return the level with this reference power; None if there is none."""

@@ -7,12 +7,14 @@ of its JSON objects. Times have the local offset, energies are kWh with three de
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import DeviceEnergy, LevelCost, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, TARIFFS
+from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.safe_text import printable
 
@@ -32,6 +34,14 @@ _NEARLY_ALL: Final = 0.9999
 COLUMNS: Final = (
     "meter", "start", "end", "import", "export", "mean_power", "max_power", "excess", "complete", "covered",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLevel:
+    """A level, and the tariff that has it: money is never shown without."""
+
+    tariff: Tariff
+    cost: LevelCost
 
 
 def record_of(meter: str, row: Row, zone: ZoneInfo) -> Record:
@@ -71,8 +81,9 @@ def register_record(meter: str, reading: RegisterReading, zone: ZoneInfo) -> Rec
     return head | registers | _of_devices(reading.devices)
 
 
-def level_record(meter: str, level: LevelCost, _: ZoneInfo) -> Record:
+def level_record(meter: str, priced: PricedLevel, _: ZoneInfo) -> Record:
     """Return a level of a tariff as it is printed; it has no time."""
+    level = priced.cost
     head = {
         "meter": meter,
         "level": level.kilowatts,
@@ -80,7 +91,8 @@ def level_record(meter: str, level: LevelCost, _: ZoneInfo) -> Record:
         "covered": share(level.covered),
     }
     costs = {f"{_COST}{reading}": round(cost, _CENTS) for reading, cost in level.costs.items()}
-    return head | costs | {"cheapest": int(level.is_cheapest)}
+    tariff = {"currency": priced.tariff.currency, "tariff": priced.tariff.file}
+    return head | costs | {"cheapest": int(level.is_cheapest)} | tariff
 
 
 def local_time(second: int, zone: ZoneInfo) -> str:

@@ -7,8 +7,8 @@ from itertools import groupby
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, LevelCost, Peak, RegisterReading, Row
-from smarty_gateway.outputs.history_records import mean_power, month_name
+from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
+from smarty_gateway.outputs.history_records import PricedLevel, mean_power, month_name
 
 _SHORT: Final = (By.QUARTER, By.HOUR)
 _LABELS: Final = {
@@ -20,7 +20,24 @@ _LABELS: Final = {
 }
 _KWH, _KW = "kWh", "kW"
 _SPREAD_UNKNOWN: Final = "the total is known, but not how it is spread"
-_UNKNOWN: Final = "unknown, because another meter is here since, or its register began anew"
+_UNKNOWN: Final = "unknown, a new meter or a register that began anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Which spans a table shows.
+
+    Attributes:
+        title: names the stretch.
+        by: how long they are.
+        zone: of their times.
+        now: tells which one is still running, in UTC seconds.
+    """
+
+    title: str
+    by: By
+    zone: ZoneInfo
+    now: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,7 @@ class Line:
         label: stands on the left.
         cells: one for each column; empty where not known.
         note: goes below it.
+        bar: None where a length would say nothing.
         is_heading: the label names what follows.
     """
 
@@ -67,12 +85,12 @@ class Sheet:
     columns: Sequence[Column]
     lines: Sequence[Line]
     is_simulated: bool = False
+    notes: Sequence[str] = ()
 
 
-def sheet_of_rows(
-    meter: HistoryMeter, rows: Sequence[Row], by: By, title: str, zone: ZoneInfo, now: int
-) -> Sheet:
+def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> Sheet:
     """Return the table of spans."""
+    by, zone = shown.by, shown.zone
     tariffs = dict.fromkeys(name for row in rows for name in row.tariffs)
     devices = _units(row.devices for row in rows)
     columns = [
@@ -91,14 +109,15 @@ def sheet_of_rows(
             _thousandth(row.import_),
             _thousandth(row.export),
             _thousandth(row.excess),
-            "" if row.complete else _percent(row.covered),
+            _percent(row.covered) if row.covered and not row.complete else "",
             _thousandth(mean_power(row)),
             _thousandth(row.max_power),
             *(_thousandth(row.tariffs.get(name)) for name in tariffs),
             *_device_cells(row.devices, devices),
         )
-        bar = Bar(row.import_ or 0, row.excess or 0, row.export or 0)
-        return Line(_label(row.start, by, zone), cells, _note(row, zone, now), bar)
+        is_spread = row.complete or row.covered
+        bar = Bar(row.import_ or 0, row.excess or 0, row.export or 0) if is_spread else None
+        return Line(_label(row.start, by, zone), cells, _note(row, zone, shown.now), bar)
 
     lines: list[Line] = []
     for day, members in groupby(rows, key=lambda row: _local(row.start, zone).date()):
@@ -108,9 +127,8 @@ def sheet_of_rows(
         sums = (_sum(row.import_ for row in rows), _sum(row.export for row in rows))
         total = (*sums, _sum(row.excess for row in rows))
         lines.append(Line("total", [*map(_thousandth, total), *[""] * (len(columns) - len(total))]))
-    return Sheet(
-        _title(meter, title), Column("from" if by in _SHORT else by), columns, lines, meter.is_simulated
-    )
+    label = Column("from" if by in _SHORT else by)
+    return Sheet(_title(meter, shown.title), label, columns, lines, meter.is_simulated)
 
 
 def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
@@ -121,7 +139,7 @@ def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -
             (
                 _thousandth(peak.power),
                 _time(peak.start, zone),
-                "the meter" if peak.is_of_meter else "computed",
+                "meter" if peak.is_of_meter else "",
             ),
             bar=Bar(peak.power),
         )
@@ -131,29 +149,28 @@ def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -
     return Sheet(_title(meter, "highest quarter hours"), Column("month"), columns, lines, meter.is_simulated)
 
 
-def sheet_of_levels(meter: HistoryMeter, levels: Sequence[LevelCost], _: ZoneInfo) -> Sheet:
-    """Return the table of levels; it has no times."""
-    readings = dict.fromkeys(reading for level in levels for reading in level.costs)
+def sheet_of_levels(meter: HistoryMeter, compared: Sequence[PricedLevel], notes: Sequence[str]) -> Sheet:
+    """Return the table of levels; the notes say what money says nothing without."""
+    readings = dict.fromkeys(reading for priced in compared for reading in priced.cost.costs)
     columns = [
         Column("excess", _KWH),
-        *(Column(reading.replace("_", " ")) for reading in readings),
+        *(Column(reading.replace("_", " "), compared[0].tariff.currency) for reading in readings),
         Column("covered", "%"),
     ]
     lines = [
         Line(
-            f"{level.kilowatts:g} kW",
+            f"{cost.kilowatts:g} kW",
             (
-                _thousandth(level.excess),
-                *(f"{level.costs[reading]:.2f}" if reading in level.costs else "" for reading in readings),
-                _percent(level.covered),
+                _thousandth(cost.excess),
+                *(f"{cost.costs[reading]:.2f}" if reading in cost.costs else "" for reading in readings),
+                _percent(cost.covered),
             ),
-            "the cheapest" if level.is_cheapest else "",
+            "the cheapest" if cost.is_cheapest else "",
         )
-        for level in levels
+        for cost in (priced.cost for priced in compared)
     ]
-    return Sheet(
-        _title(meter, "levels over the last 12 months"), Column("level"), columns, lines, meter.is_simulated
-    )
+    title = _title(meter, "levels over the last 12 months")
+    return Sheet(title, Column("level"), columns, lines, meter.is_simulated, notes)
 
 
 def sheet_of_registers(meter: HistoryMeter, readings: Sequence[RegisterReading], zone: ZoneInfo) -> Sheet:
@@ -185,24 +202,30 @@ def _title(meter: HistoryMeter, text: str) -> str:
 
 
 def _label(second: int, by: By, zone: ZoneInfo) -> str:
-    """Return the label of a span, with its offset in the hour that occurs twice."""
+    """Return the label of a span."""
     local = _local(second, zone)
-    is_repeated = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
-    offset = f" {local.isoformat()[-6:]}" if by in _SHORT and is_repeated else ""
-    return f"{local:{_LABELS[by]}}{offset}"
+    return f"{local:{_LABELS[by]}}{_offset(local) if by in _SHORT else ''}"
 
 
 def _note(row: Row, zone: ZoneInfo, now: int) -> str:
     """Return what is special about a span."""
+    stretch = f"from {_time(row.start, zone)} until {_time(row.end, zone)}"
     if row.import_ is row.export is None:
-        return f"until {_time(row.end, zone)}: {_UNKNOWN}"
-    if row.complete or row.covered:
-        return f"still running, until {_time(row.end, zone)}" if row.end > now else ""
-    return f"gap until {_time(row.end, zone)}: {_SPREAD_UNKNOWN}"
+        return f"{stretch}: {_UNKNOWN}"
+    if row.end > now:
+        return f"still running, until {_time(row.end, zone)}"
+    return "" if row.complete or row.covered else f"gap {stretch}: {_SPREAD_UNKNOWN}"
 
 
 def _time(second: int, zone: ZoneInfo) -> str:
-    return _local(second, zone).isoformat(" ", "minutes")
+    local = _local(second, zone)
+    return f"{local:%Y-%m-%d %H:%M}{_offset(local)}"
+
+
+def _offset(local: datetime) -> str:
+    """Return the offset of a time in the hour that occurs twice, which is not clear without."""
+    is_repeated = local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset()
+    return f" {local.isoformat()[-6:]}" if is_repeated else ""
 
 
 def _local(second: int, zone: ZoneInfo) -> datetime:

@@ -1,7 +1,7 @@
 """Prints tables of the history so that they fit the terminal.
 
-Values, units and times are never cut: where not all columns fit, those on the right give way, and a line below
-names them. What is left of the width is for bars.
+Values, units and times are never cut: where not all columns fit, those on the right give way, and a line
+below names them. What is left of the width is for bars.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from smarty_gateway.outputs.history_sheets import Bar, Line, Sheet
+from smarty_gateway.outputs.history_sheets import Bar, Sheet
 from smarty_gateway.outputs.table import PipeConsole, flow
 from smarty_gateway.safe_text import printable
 
@@ -63,6 +63,8 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         drawn.rstrip()
         yield drawn
         yield from _folded(line.note, width)
+    for note in sheet.notes:
+        yield from _folded(note, width)
     if dropped:
         names = ", ".join(sheet.columns[at].name for at in dropped)
         yield from _folded(f"too narrow for: {names}", width)

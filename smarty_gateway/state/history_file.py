@@ -36,7 +36,7 @@ from smarty_gateway.state.sqlite_file import (
 )
 
 #: Bytes. A larger file is checked as a whole only after an unclean stop: that takes a Raspberry Pi seconds.
-_CHECKED_ALWAYS: Final = 20_000_000
+_CHECKED_ALWAYS: Final = 10_000_000
 #: Bytes. A larger file is not copied into memory where the disk cannot be written.
 _COPIED_MAX: Final = 100_000_000
 #: Imported boundaries in one transaction, so that a running gateway waits for a moment only.
@@ -209,28 +209,29 @@ def _last_of_each_end(boundaries: Iterable[Boundary]) -> Iterator[Boundary]:
 
 
 def open_history(folder: Path) -> sqlite3.Connection | None:
-    """Open the history for reading; None if there is none yet.
+    """Open the history in a state folder for reading; None if there is none yet.
 
     Raises:
         StateError: it cannot be read. `history_errors` says the same of what is read later.
         StateBusyError: it is locked, which passes.
     """
-    return open_copy(folder.absolute() / FILE_NAME)
+    return open_copy(folder / FILE_NAME)
 
 
-def open_copy(path: Path) -> sqlite3.Connection | None:
-    """Open a copy of a history for reading, wherever it is; None if there is none in it.
+def open_copy(file: Path) -> sqlite3.Connection | None:
+    """Open a history for reading, such as a backup; None if the file is missing or empty.
 
     Raises:
-        StateError: likewise.
-        StateBusyError: likewise.
+        StateError: it cannot be read, or is no history.
+        StateBusyError: it is locked, which passes.
     """
+    path = file.absolute()
     with history_errors(path):
         if not path.exists():
             return None
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-        connection = connect(f"{path.absolute().as_uri()}?{how}", is_uri=True)
+        connection = connect(f"{path.as_uri()}?{how}", is_uri=True)
         try:
             if require_ours(connection, path):
                 return connection
