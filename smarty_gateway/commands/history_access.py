@@ -24,8 +24,9 @@ from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.outputs.history_records import PricedLevel
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import topic_part
-from smarty_gateway.state.history_file import open_history
+from smarty_gateway.state.history_file import history_errors, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
 from smarty_gateway.state.state_file import state_folder
 
 #: More names than these are not listed in an error.
@@ -166,7 +167,7 @@ def open_reader(args: argparse.Namespace) -> Iterator[History]:
     if connection is None:
         raise _no_history(folder)
     zone = zone_of(config)
-    with closing(connection):
+    with closing(connection), history_errors(folder / FILE_NAME):
         yield History(HistoryReader(connection, zone), config, zone, folder, int(time.time()))
 
 

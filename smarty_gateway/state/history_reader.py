@@ -49,8 +49,9 @@ _DEVICE_VALUES: Final = (
     "AND dated BETWEEN end * :quarter - :age AND end * :quarter ORDER BY end"
 )
 _DEVICES_AT: Final = (
-    "SELECT name, unit, value FROM devices JOIN device_values ON device = number WHERE meter = :meter "
-    "AND end = (SELECT max(end) FROM device_values WHERE device = number AND end <= :time / :quarter) "
+    "SELECT name, unit, value FROM devices JOIN device_values AS at ON at.device = number "
+    "WHERE meter = :meter AND at.end = ("
+    "SELECT max(end) FROM device_values WHERE device = number AND end <= :time / :quarter) "
     "AND typeof(value) = 'integer' AND dated BETWEEN :time - :age AND :time ORDER BY dated"
 )
 
@@ -271,7 +272,7 @@ def _statement(sent: tuple[str, ...]) -> str:
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
     others = [f"after.{name} IS NULL" for name in SUMMED if name not in sent]
-    numbers = [f"typeof(after.{name}) = 'integer'" for name in ("series", *sent)]
+    numbers = [f"typeof(after.{name}) = 'integer'" for name in sent]
     rising = [f"after.{name} >= before.{name}" for name in sent]
     conditions = " AND ".join([*numbers, *rising, *others])
     return (

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Iterator
 from importlib import import_module
 
 import pytest
@@ -34,6 +35,16 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     return parser
 
 
+def options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the options of a command and its subcommands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for subcommand in action.choices.values():
+                yield from options_of(subcommand)
+        elif action.dest != "help":
+            yield from action.option_strings
+
+
 def test_every_command_has_a_section_and_no_other() -> None:
     assert set(re.findall(r"^### ([a-z-]+)", section("Commands"), re.MULTILINE)) == set(COMMANDS)
 
@@ -41,7 +52,7 @@ def test_every_command_has_a_section_and_no_other() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_described_with_the_options_it_has(command: str) -> None:
     actions = [action for action in parser_of(command)._actions if action.dest != "help"]
-    options = {name for action in actions for name in action.option_strings}
+    options = set(options_of(parser_of(command)))
     text = section(rf"{command}[^\n]*", 3)
     assert set(re.findall(r"(?<=`)--?[a-z][a-z-]*", text)) == options
     arguments = [action for action in actions if not action.option_strings]

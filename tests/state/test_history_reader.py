@@ -1,0 +1,379 @@
+"""The reader of history.sqlite3: what is stored comes back as rows, whichever way they are summed.
+
+history/spans.py defines the rows (tests/history/test_spans.py). Here a plain walk over all stored rows, with
+that definition, is the measure for the reader, which asks SQLite for whole days.
+"""
+
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading
+from smarty_gateway.history.sample import REGISTERS
+from smarty_gateway.history.spans import SUMMED, DeviceRegister, Point, pieces_of, rows_of
+from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import TABLES
+
+ZONE = ZoneInfo("Europe/Luxembourg")
+#: Long after all that is stored.
+LATER = 4_000_000_000
+THREE_KW = ReferencePower(((None, 3000),))
+#: What a meter sends: totals, or tariffs of which one is not sent; or import only.
+SENT = [
+    ("energy_import", "energy_export"),
+    ("energy_import_tariff_1", "energy_import_tariff_2", "energy_export_tariff_1", "energy_export_tariff_2"),
+    ("energy_import", "energy_import_tariff_1", "energy_import_tariff_2"),
+    ("energy_export",),
+]
+Stored = dict[str, Any]
+
+
+def at(text: str, zone: ZoneInfo = ZONE) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp())
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(new_file()) as connection:
+        yield connection
+
+
+def new_file() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    connection.execute("INSERT INTO meters VALUES (1, 'house', 0), (2, 'garage', 1)")
+    return connection
+
+
+def store(connection: sqlite3.Connection, *rows: Stored, meter: int = 1) -> None:
+    """Store boundaries; their `end` is in quarter hours, and what a row lacks is not known."""
+    columns = ("end", "meter", "series", "max_power", *REGISTERS, "others")
+    places = ", ".join(f":{column}" for column in columns)
+    empty = {**dict.fromkeys(columns), "meter": meter, "series": 1}
+    connection.executemany(
+        f"INSERT OR REPLACE INTO quarters ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - our own names
+        ({**empty, **row} for row in rows),
+    )
+
+
+def store_device(
+    connection: sqlite3.Connection, number: int, *values: tuple[int, int], meter: int = 1
+) -> None:
+    """Store the values of a gas meter, each dated when it became known, in seconds."""
+    connection.execute("INSERT INTO devices VALUES (?, ?, ?, 'gas', 'm³')", (number, meter, f"gas {number}"))
+    connection.executemany(
+        "INSERT INTO device_values VALUES (?, ?, ?, ?)",
+        ((-(-dated // 900), number, value, dated) for dated, value in values),
+    )
+
+
+def steady(first: str, last: str, watt_hours: int, *, register: int = 0, series: int = 1) -> list[Stored]:
+    """Return boundaries without a gap; every quarter hour draws the same."""
+    ends = range(at(first) // 900, at(last) // 900 + 1)
+    return [
+        {
+            "end": end,
+            "series": series,
+            "max_power": 4 * watt_hours,
+            "energy_import": register + number * watt_hours,
+            "energy_export": 0,
+        }
+        for number, end in enumerate(ends)
+    ]
+
+
+def walk(connection: sqlite3.Connection, first: int | None, last: int | None) -> list[Point]:
+    """Return all known boundaries of the first meter in a range, by the plainest way."""
+    found = []
+    for row in connection.execute(
+        f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters WHERE meter = 1 ORDER BY end"  # noqa: S608
+    ):
+        end, series, max_power, *registers = row
+        is_known = any(register is not None for register in registers) and series is not None
+        if is_known and not any(isinstance(value, str | bytes | float) for value in row):
+            found.append(Point(end * 900, series, max_power, tuple(registers)))
+    return [
+        point
+        for point in found
+        if (first is None or point.end >= first) and (last is None or point.end <= last)
+    ]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[sqlite3.Connection, ZoneInfo, int, int]:
+    """Draw a file with a few days around a change of time, of the year or of nothing, and their range."""
+    zone = draw(st.sampled_from([ZONE, ZoneInfo("Atlantic/Azores"), ZoneInfo("UTC")]))
+    begin = at(draw(st.sampled_from(["2026-03-27", "2026-10-23", "2025-12-30", "2026-06-02"])), zone) // 900
+    begin += draw(st.sampled_from([0, 0, -1, 1, 50]))
+    count = draw(st.integers(150, 450) | st.integers(1, 150))
+    noise = random.Random(draw(st.integers(0, 1000)))
+    sent = draw(st.sampled_from(SENT))
+    registers = dict.fromkeys(sent, 10_000)
+    rows: list[Stored] = []
+    for number in range(count):
+        for name in sent:
+            registers[name] += noise.choice((0, 7, 749, 750, 751, 3000))
+        power = noise.choice((None, -500, 4000))
+        rows.append({"end": begin + number, "series": 5, "max_power": power, **registers})
+    for change, place, length in draw(
+        st.lists(
+            st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, count - 1), st.integers(1, 120)),
+            max_size=4,
+        )
+    ):
+        CHANGES[change](rows, place, length)
+    connection = new_file()
+    store(connection, *rows)
+    store(connection, *rows[::2], meter=2)
+    gas = [
+        (900 * (begin + place), place // 2) for place in range(0, count, draw(st.sampled_from([1, 4, 60])))
+    ]
+    store_device(connection, 1, *gas[: len(gas) // 2])
+    store_device(connection, 2, *gas[len(gas) // 3 :])
+    return connection, zone, 900 * begin, 900 * (begin + count)
+
+
+def _remove(rows: list[Stored], place: int, length: int) -> None:
+    del rows[place : place + length]
+
+
+def _begin_series(rows: list[Stored], place: int, length: int) -> None:
+    for row in rows[place:]:
+        row["series"] = length
+
+
+def _forget(*names: str) -> Callable[[list[Stored], int, int], None]:
+    def forget(rows: list[Stored], place: int, length: int) -> None:
+        for row in rows[place : place + length]:
+            row.update({name: None for name in names if name in row})
+
+    return forget
+
+
+def _damage(value: object) -> Callable[[list[Stored], int, int], None]:
+    def damage(rows: list[Stored], place: int, length: int) -> None:
+        for row in rows[place : place + length % 3]:
+            names = [name for name in row if name != "end"]
+            row[names[length % len(names)]] = value
+
+    return damage
+
+
+def _fall(rows: list[Stored], place: int, length: int) -> None:
+    for row in rows[place : place + 1]:
+        name = sorted(set(row) & set(REGISTERS))[length % 2 - 1]
+        row[name] = 0 if row[name] is None else length
+
+
+CHANGES = {
+    "rows are missing": _remove,
+    "a series begins": _begin_series,
+    "import is not known": _forget("energy_import", "energy_import_tariff_1"),
+    "export is not known": _forget("energy_export"),
+    "nothing is known": _forget(*REGISTERS),
+    "a text": _damage("7 kWh"),
+    "bytes": _damage(b"\xff"),
+    "half a Wh": _damage(20000.5),
+    "a register falls": _fall,
+}
+REFERENCES = [
+    None,
+    THREE_KW,
+    ReferencePower(((date(2026, 3, 29), 3000), (date(2026, 3, 30), 28))),
+    ReferencePower(((None, 2996), (date(2026, 1, 1), 12000), (date(2026, 10, 25), 3000))),
+]
+
+
+@given(
+    history=histories(),
+    by=st.sampled_from([By.DAY, By.DAY, By.MONTH, By.YEAR, By.HOUR, By.QUARTER]),
+    reference=st.sampled_from(REFERENCES),
+    cut=st.tuples(st.integers(-20_000, 200_000), st.integers(-20_000, 200_000)),
+    is_cut=st.booleans(),
+)
+def test_the_rows_are_those_of_a_walk_over_all_boundaries(
+    history: tuple[sqlite3.Connection, ZoneInfo, int, int],
+    by: By,
+    reference: ReferencePower | None,
+    cut: tuple[int, int],
+    is_cut: bool,  # noqa: FBT001 - drawn
+) -> None:
+    connection, zone, begin, end = history
+    first, last = (begin + cut[0], end - cut[1]) if is_cut else (None, None)
+    now = end - abs(cut[0])
+    with closing(connection):
+        points = walk(connection, first, last)
+        devices = [
+            DeviceRegister.from_values(
+                "gas",
+                "m³",
+                connection.execute(
+                    "SELECT end * 900, value, dated FROM device_values WHERE device = ? ORDER BY end",
+                    (number,),
+                ).fetchall(),
+            )
+            for number in (1, 2)
+        ]
+        expected = rows_of(pieces_of(points, reference or ReferencePower(()), zone), by, now, zone, devices)
+        assert HistoryReader(connection, zone).rows("house", by, first, last, now, reference) == expected
+
+
+def test_a_meter_without_a_history_has_no_rows(connection: sqlite3.Connection) -> None:
+    assert HistoryReader(connection, ZONE).rows("house", By.DAY, None, None, LATER) == []
+    assert HistoryReader(connection, ZONE).rows("nobody", By.DAY, None, None, LATER) == []
+
+
+def test_only_what_is_inside_the_range_counts(connection: sqlite3.Connection) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-22", 1000))
+    connection.execute("DELETE FROM quarters WHERE end BETWEEN ? AND ?", crossing("2026-05-18"))
+    reader = HistoryReader(connection, ZONE)
+    (row,) = reader.rows("house", By.DAY, at("2026-05-18"), at("2026-05-19"), LATER)
+    assert (row.start, row.import_) == (at("2026-05-18"), 92_000)
+    first, gap, second = reader.rows("house", By.DAY, at("2026-05-17"), at("2026-05-19"), LATER)
+    assert (first.import_, gap.import_, second.import_) == (92_000, 8_000, 92_000)
+
+
+def crossing(midnight: str) -> tuple[int, int]:
+    """Return the first and last of seven boundaries around a midnight, in quarter hours."""
+    return at(midnight) // 900 - 3, at(midnight) // 900 + 3
+
+
+def test_a_year_has_the_growth_of_its_days(connection: sqlite3.Connection) -> None:
+    store(connection, *steady("2024-01-01", "2026-01-01", 1000))
+    found = HistoryReader(connection, ZONE).rows("house", By.YEAR, None, None, LATER, THREE_KW)
+    assert [(row.import_, row.excess, row.complete) for row in found] == [
+        (96_000 * days, 24_000 * days, True) for days in (366, 365)
+    ]
+
+
+@pytest.mark.parametrize("value", ["7 kWh", b"\xff\xfe", 2.5, -1, 2**62], ids=str)
+@pytest.mark.parametrize("column", ["energy_import", "energy_export"])
+def test_a_boundary_with_a_damaged_register_is_not_known(
+    connection: sqlite3.Connection, column: str, value: object
+) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-20", 1000))
+    damaged = at("2026-05-18T12:00") // 900
+    connection.execute(f"UPDATE quarters SET {column} = ? WHERE end = ?", (value, damaged))  # noqa: S608
+    for by in By:
+        found = HistoryReader(connection, ZONE).rows("house", by, None, None, LATER, THREE_KW)
+        assert sum(row.import_ or 0 for row in found) == 288_000
+        assert sum(row.excess or 0 for row in found) == 286 * 250
+    assert [
+        row.covered for row in HistoryReader(connection, ZONE).rows("house", By.DAY, None, None, LATER)
+    ] == [1, 94 / 96, 1]
+
+
+@pytest.mark.parametrize("end", ["soon", b"\x00", 1.5, -7, 2**62], ids=str)
+def test_a_boundary_with_a_damaged_time_is_not_known(connection: sqlite3.Connection, end: object) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-18", 1), {"end": end, "energy_import": 5})
+    reader = HistoryReader(connection, ZONE)
+    assert [row.start for row in reader.rows("house", By.DAY, None, None, LATER)] == [at("2026-05-17")]
+    assert reader.registers("house", None, None)[-1].at == at("2026-05-18")
+    assert [peak.power for peak in reader.peaks("house", None, None)] == [4]
+    assert reader.meters()[0].first == at("2026-05-17")
+
+
+def test_damaged_texts_and_devices_do_no_harm(connection: sqlite3.Connection) -> None:
+    store(
+        connection,
+        *steady("2026-05-17", "2026-05-19", 1),
+        {"end": at("2026-05-17") // 900, "others": "[" * 9999},
+    )
+    connection.execute("INSERT INTO devices VALUES (1, 1, 5, x'ff', CAST(x'ff' AS TEXT))")
+    connection.execute("INSERT INTO device_values VALUES (?, 1, 'x', 'y')", (at("2026-05-17") // 900,))
+    connection.execute("INSERT INTO peaks VALUES (1, 202605, 'x', 'y'), (1, 'z', 7, 900)")
+    connection.execute("INSERT INTO series VALUES (1, 1, CAST(x'ff41' AS TEXT))")
+    reader = HistoryReader(connection, ZONE)
+    assert reader.meters()[0].meter_id == "\ufffdA"
+    assert len(reader.rows("house", By.DAY, None, None, LATER)) == 2
+    assert [peak.power for peak in reader.peaks("house", None, None)] == [4]
+    assert len(reader.registers("house", None, None)) == 2
+
+
+def test_meters_are_those_that_have_a_history(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO series VALUES (2, 1, 'OLD'), (2, 2, 'NEW')")
+    store(connection, *steady("2026-05-17", "2026-05-18", 1, series=2), meter=2)
+    assert HistoryReader(connection, ZONE).meters() == [
+        HistoryMeter("garage", at("2026-05-17"), at("2026-05-18"), "NEW", is_simulated=True)
+    ]
+
+
+def test_peaks_are_the_highest_complete_quarters_of_each_local_month(connection: sqlite3.Connection) -> None:
+    rows = steady("2026-04-30T23:00", "2026-05-01T01:00", 500)
+    rows[4]["energy_import"] += 300  # the last quarter of April
+    for row in rows[5:]:
+        row["energy_import"] += 300
+    for row in rows[7:]:
+        row["energy_import"] += 9000  # across a missing boundary
+    del rows[6]
+    store(connection, *rows)
+    reader = HistoryReader(connection, ZONE)
+    assert reader.peaks("house", None, None) == [
+        Peak(202604, at("2026-04-30T23:45"), 3200),
+        Peak(202605, at("2026-05-01T00:00"), 2000),
+    ]
+    assert [peak.start for peak in reader.peaks("house", None, at("2026-05-01"), 2)] == [
+        at("2026-04-30T23:45"),
+        at("2026-04-30T23:00"),
+    ]
+
+
+def test_the_peak_that_the_meter_says_stands_instead_of_ours(connection: sqlite3.Connection) -> None:
+    store(connection, *steady("2026-04-30", "2026-05-02", 500))
+    connection.execute(
+        "INSERT INTO peaks VALUES (1, 202603, 4321, ?), (1, 202604, 2500, ?)",
+        (at("2026-03-07T18:15"), at("2026-05-01")),
+    )
+    reader = HistoryReader(connection, ZONE)
+    march, april, *may = reader.peaks("house", None, None, 3)
+    assert march == Peak(202603, at("2026-03-07T18:00"), 4321, is_of_meter=True)
+    assert april == Peak(202604, at("2026-04-30T23:45"), 2500, is_of_meter=True)
+    assert [peak.month for peak in may] == [202605] * 3
+    assert reader.peaks("house", at("2026-04-01"), at("2026-05-01")) == [april]
+
+
+def test_the_registers_stand_at_each_midnight_where_they_are_known(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO series VALUES (1, 1, 'METER')")
+    midnight = at("2026-05-18")
+    store(
+        connection,
+        {"end": at("2026-05-17") // 900 + 1, "energy_import": 1},
+        {
+            "end": midnight // 900,
+            "energy_import_tariff_1": 700,
+            "energy_import_tariff_2": 77,
+            "energy_export": 5,
+            "reactive_energy_export": 3,
+            "others": '{"apparent_energy": 12, "text": "no"}',
+        },
+        {"end": midnight // 900 + 96, "energy_import": 9},
+    )
+    store_device(connection, 1, (midnight - 3600, 4200))
+    reader = HistoryReader(connection, ZONE)
+    found = reader.registers("house", None, at("2026-05-19"))
+    assert found == [
+        RegisterReading(
+            midnight,
+            "METER",
+            {
+                "import": 777,
+                "import_t1": 700,
+                "import_t2": 77,
+                "export": 5,
+                "reactive_export": 3,
+                "apparent_energy": 12,
+            },
+            {"gas": DeviceEnergy(4200, "m³")},
+        )
+    ]
+    later = reader.registers("house", None, None)[-1]
+    assert (later.at, later.devices) == (at("2026-05-19"), {"gas": DeviceEnergy(4200, "m³")})
