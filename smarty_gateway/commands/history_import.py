@@ -7,7 +7,7 @@ what the gateway has read since says nothing about it.
 import argparse
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -200,21 +200,24 @@ class _Reading:
     def _first_time(self, path: Path) -> int | None:
         """Return the time at which a recording begins; None for one without any telegram to import."""
         rejected: Counter[Reason] = Counter()
-        for _, sample in self._samples(path, rejected):
-            return sample.time
+        with closing(self._samples(path, rejected)) as samples:
+            for _, sample in samples:
+                return sample.time
         self.rejected += rejected
         self._noise.append(path)
         return None
 
-    def _samples(self, path: Path, rejected: Counter[Reason]) -> Iterator[tuple[MeterTelegram, Sample]]:
+    def _samples(
+        self, path: Path, rejected: Counter[Reason]
+    ) -> Generator[tuple[MeterTelegram, Sample], None, None]:
         newest: dict[str, datetime] = {}
-        with open_input(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            reader = InputReader(
-                with_progress(chunks_of_file(file, str(path)), size, path.name),
-                self._keys,
-                lambda rejection: rejected.update([rejection.reason]),
-            )
+        with (
+            open_input(path) as file,
+            closing(
+                with_progress(chunks_of_file(file, str(path)), os.fstat(file.fileno()).st_size, path.name)
+            ) as chunks,
+        ):
+            reader = InputReader(chunks, self._keys, lambda rejection: rejected.update([rejection.reason]))
             for telegram in reader:
                 arrived = reader.arrived
                 if arrived is None and "timestamp" not in telegram.decoded.fields:

@@ -77,8 +77,10 @@ def test_equal_quarters_end_with_0_and_a_summary(encoding: str) -> None:
     lines = [*fluvius(), "Prélèvement"]
     output, errors = run(write(lines, encoding), "--format", "table")
     assert "house: 100 quarter hours compared" in output
-    assert "equal 100, different 0" in output
-    assert "missing here 0, missing in the file 0" in output
+    counts = dict(line.strip().rsplit(maxsplit=1) for line in output.splitlines() if line.endswith("0"))
+    assert counts["equal"] == "100"
+    assert {counts[name] for name in ("different", "missing here", "missing in the file")} == {"0"}
+    assert all(len(line) <= 40 for line in output.splitlines())
     assert "1 rows of operator.csv cannot be read" in errors
 
 
@@ -110,7 +112,7 @@ def test_csv_has_the_same_names() -> None:
     output, errors = run(write(lines), "--format", "csv", status=1)
     assert output.splitlines()[0] == "meter,start,end,direction,ours,operator,difference"
     assert output.splitlines()[1].endswith(",import,0.1,0.2,-0.1")
-    assert "different 1" in errors
+    assert "  different                     1\n" in errors
 
 
 def test_two_watt_hours_are_no_difference_and_three_are() -> None:
