@@ -7,7 +7,7 @@ what the gateway has read since says nothing about it.
 import argparse
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -77,8 +77,9 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     """
     config = chosen_config(args)
     keys = load_keys_from(args.keys or (None if config is None else config.keys))
-    copies = [path for path in args.files if _is_copy(path)]
-    recordings = [path for path in args.files if path not in copies]
+    is_copy = {path: _is_copy(path) for path in args.files}
+    copies = [_copied(path) for path in is_copy if is_copy[path]]
+    recordings = [path for path in is_copy if not is_copy[path]]
     reading = _Reading(keys, zone_of(config), () if config is None else config.meters)
     reading.read(recordings)
     reading.report()
@@ -90,8 +91,10 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         if not history.is_kept:
             raise StateError("; ".join(history.notices))
-        for path in copies:
-            _restore(path, history)
+        for copied in (copied for copy in copies for copied in copy):
+            if copied.is_simulated:
+                history.mark_simulated(copied.name)
+            _fill(history, copied.name, str(copied.path), [copied.boundaries])
         for meter, name in names:
             _fill(history, name, meter.meter_id, meter.runs)
         for notice in history.notices:
@@ -197,21 +200,24 @@ class _Reading:
     def _first_time(self, path: Path) -> int | None:
         """Return the time at which a recording begins; None for one without any telegram to import."""
         rejected: Counter[Reason] = Counter()
-        for _, sample in self._samples(path, rejected):
-            return sample.time
+        with closing(self._samples(path, rejected)) as samples:
+            for _, sample in samples:
+                return sample.time
         self.rejected += rejected
         self._noise.append(path)
         return None
 
-    def _samples(self, path: Path, rejected: Counter[Reason]) -> Iterator[tuple[MeterTelegram, Sample]]:
+    def _samples(
+        self, path: Path, rejected: Counter[Reason]
+    ) -> Generator[tuple[MeterTelegram, Sample], None, None]:
         newest: dict[str, datetime] = {}
-        with open_input(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            reader = InputReader(
-                with_progress(chunks_of_file(file, str(path)), size, path.name),
-                self._keys,
-                lambda rejection: rejected.update([rejection.reason]),
-            )
+        with (
+            open_input(path) as file,
+            closing(
+                with_progress(chunks_of_file(file, str(path)), os.fstat(file.fileno()).st_size, path.name)
+            ) as chunks,
+        ):
+            reader = InputReader(chunks, self._keys, lambda rejection: rejected.update([rejection.reason]))
             for telegram in reader:
                 arrived = reader.arrived
                 if arrived is None and "timestamp" not in telegram.decoded.fields:
@@ -359,7 +365,9 @@ def _unplaced(meters: Sequence[_RecordedMeter]) -> str:
     more = " …" if len(meters) > _SHOWN else ""
     advice = "add --meter NAME"
     if len(meters) > 1:
-        advice = "write the `id` of each into gateway.yaml, or import the files of one at a time with --meter NAME"
+        advice = (
+            "write the `id` of each into gateway.yaml, or import the files of one at a time with --meter NAME"
+        )
     return f"neither gateway.yaml nor the history knows {found}{more}: {advice}"
 
 
@@ -380,17 +388,32 @@ def _fill(history: HistoryFile, name: str, meter_id: str, runs: Iterable[Mapping
     )
 
 
-def _restore(path: Path, history: HistoryFile) -> None:
-    """Add what a copy of a history holds, meter by meter.
+@dataclass(frozen=True, slots=True)
+class _CopiedMeter:
+    """A meter in a copy of a history."""
+
+    path: Path
+    name: str
+    is_simulated: bool
+    boundaries: Mapping[int, Boundary]
+
+
+def _copied(path: Path) -> list[_CopiedMeter]:
+    """Return the meters of a copy.
 
     Raises:
         InputError: it is no history that can be read.
     """
-    copy = open_copy(path)
-    if copy is None:
-        raise InputError(f"{path} holds no history")
-    with closing(copy), history_errors(path):
-        for _, name, is_simulated in select(copy, "meters"):
-            if is_simulated:
-                history.mark_simulated(name)
-            _fill(history, name, str(path), [{found.end: found for found in boundaries_of(copy, name)}])
+    try:
+        copy = open_copy(path)
+        if copy is None:
+            raise InputError(f"{path} holds no history")
+        with closing(copy), history_errors(path):
+            return [
+                _CopiedMeter(
+                    path, name, bool(is_simulated), {found.end: found for found in boundaries_of(copy, name)}
+                )
+                for _, name, is_simulated in select(copy, "meters")
+            ]
+    except StateError as error:  # its advice is for the gateway's own file
+        raise InputError(str(error).partition(";")[0]) from None
