@@ -79,9 +79,10 @@ def read_tariff(path: Path) -> tuple[Tariff | None, list[UnusableFileError]]:
 
 
 def _check_sources(file: YamlFile, root: Section[Any]) -> None:
-    ids = [one.values.get("id") for one in root.values.get("sources", ())]
-    for one in root.values.get("sources", ()):
-        if ids.count(one.values.get("id")) > 1:
+    with_id = [one for one in root.values.get("sources", ()) if "id" in one.values]
+    ids = [one.values["id"] for one in with_id]
+    for one in with_id:
+        if ids.count(one.values["id"]) > 1:
             file.note(one.nodes["id"], "two sources have this id; give each another one")
     for one in _sections(root):
         if "source" in one.values and one.values["source"] not in ids:

@@ -30,6 +30,7 @@ ADAPTER = "serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
 KEY_QUESTION = f"Key of {HOUSE}:"
 PORT_QUESTION = "Which port"
 NAME_QUESTION = "Name of the meter [house]:"
+POWER_QUESTION = "Reference power in kW [not known]:"
 BROKER_QUESTION = "Broker ["
 WRITE_QUESTION = "Write it? [Y/n]:"
 
@@ -111,6 +112,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
         user.answer(KEY_QUESTION, KEY)
         user.wait_for("The key is right")
         user.answer(NAME_QUESTION, "cellar")
+        user.answer(POWER_QUESTION, "7,0 kW")
         user.answer(BROKER_QUESTION, f"127.0.0.1:{broker.port}")
         user.answer("User name at the broker:", "gateway")
         user.answer("Password of gateway:", PASSWORD)
@@ -245,6 +247,7 @@ def test_a_telegram_that_needs_no_key_proves_no_key(home: Path, tmp_path: Path) 
         user.answer(KEY_QUESTION, KEY)
         user.wait_for("The key is right")
         user.answer(NAME_QUESTION, "")
+        user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for(f"The first reading: Meter {HOUSE} Security authenticated")
@@ -599,6 +602,7 @@ QUESTIONS = (
     (PORT_QUESTION, "1"),
     (KEY_QUESTION, KEY),
     (NAME_QUESTION, ""),
+    (POWER_QUESTION, ""),
     (BROKER_QUESTION, "BROKER"),
     ("User name at the broker:", "gateway"),
     ("Password of gateway:", PASSWORD),
@@ -621,7 +625,7 @@ def test_it_can_be_left_at_each_question_and_only_what_is_proven_is_written(
         assert user.echoes
         assert "`smarty-gateway setup` goes on from there" in user.text
         assert "Traceback" not in user.text
-    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 5)
+    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 6)
     assert list(files_in(home)) == sorted(written)
     if KEY_FILE in written:
         assert smarty_gateway("check", "--keys", home / KEY_FILE).returncode == 0
@@ -797,6 +801,7 @@ def test_it_needs_no_escape_sequence_and_fits_the_terminal(
         user.answer(PORT_QUESTION, "1")
         user.answer(KEY_QUESTION, KEY)
         user.answer(NAME_QUESTION, "")
+        user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("systemd.md")
