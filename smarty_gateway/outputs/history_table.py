@@ -51,7 +51,7 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         (sheet.label.name, [column.name for column in columns]),
         (sheet.label.unit, [column.unit for column in columns]),
     ):
-        yield Text(_row(name, label, cells, widths), "bold dim")
+        yield Text(_row(name, label, cells, widths).rstrip(), "bold dim")
     for line in sheet.lines:
         if line.is_heading:
             yield from flow([Text(printable(line.label), "bold")], width)

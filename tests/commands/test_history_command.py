@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -259,3 +261,14 @@ def test_a_missing_cairo_is_answered_with_its_package(folder: Path, monkeypatch:
     done = history(folder, "--year", "2026", "--plot", "a.png")
     assert done.returncode == 2
     assert b"sudo apt install libcairo2" in done.stderr
+
+
+def test_a_terminal_gets_a_table(folder: Path) -> None:
+    terminal, its_end = pty.openpty()
+    with open(terminal, "rb", buffering=0) as shown:  # noqa: PTH123 - no path
+        subprocess.run(
+            [sys.executable, "-m", "smarty_gateway", "history", "--state", "state", "--month", "2026-10"],
+            cwd=folder, env={**environment(), "COLUMNS": "80"}, stdout=its_end, check=True, timeout=LIMIT,
+        )  # fmt: skip
+        os.close(its_end)
+        assert b"house, 2026-10" in shown.read(4096)
