@@ -16,7 +16,7 @@ import pytest
 
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
-from tests.support.histories import ZONE, boundaries, second_of, write_history
+from tests.support.written_history import ZONE, boundaries, second_of, write_history
 
 COLUMNS = "meter,start,end,import,export,mean_power,max_power,excess,complete,covered"
 AUTUMN = second_of("2026-10-25")

@@ -1,51 +1,36 @@
-"""Histories to print: what a gateway would have written, as files."""
+"""Boundaries of a meter that draws 100 Wh and delivers 50 Wh in each quarter hour."""
 
-from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Mapping
 
 from smarty_gateway.history.boundary import Boundary
-from smarty_gateway.history.sample import QUARTER, REGISTERS, DeviceValue
-from smarty_gateway.state.history_file import HistoryFile
+from smarty_gateway.history.sample import QUARTER, REGISTERS, DeviceValue, Registers
 
-ZONE = ZoneInfo("Europe/Luxembourg")
-
-
-def second_of(text: str) -> int:
-    """Return the UTC second of a local time, such as 2026-10-25."""
-    return int(datetime.fromisoformat(text).replace(tzinfo=ZONE).timestamp())
+#: Quarter hours since 1970, in 2024.
+FIRST = 1_900_000
 
 
-def boundaries(
-    begin: int, quarters: int, *, energy: int = 100, export: int = 0, series: int = 1
-) -> Iterator[Boundary]:
-    """Yield the boundaries of quarter hours that have the same energies, with gas in each of them."""
-    for number in range(quarters + 1):
-        end = begin + number * QUARTER
-        known = {
-            "energy_import": 5_000_000 * series + energy * number,
-            "energy_export": 2_000_000 * series + export * number,
-        }
-        gas = DeviceValue("GFLO2133031470", "gas", "m³", 435_000 + 10 * number, end)
-        yield Boundary(
-            end,
-            f"SAG{series}",
-            series,
-            tuple(known.get(name) for name in REGISTERS),
-            max_power=4 * energy,
-            min_power=0,
-            telegrams=90,
-            devices=(gas,),
-        )
+def registers(**known: int) -> Registers:
+    return tuple(known.get(name) for name in REGISTERS)
 
 
-def write_history(
-    folder: Path, meter: str, changes: Iterator[Boundary] | list[Boundary], *, is_simulated: bool = False
-) -> None:
-    """Add the history of a meter to a state folder."""
-    file = HistoryFile(folder)
-    file.write({meter: list(changes)})
-    if is_simulated:
-        file.mark_simulated(meter)
-    file.close()
+def boundary(  # noqa: PLR0913 - each test changes another one
+    quarter: int,
+    meter_id: str = "SAG1030700012345",
+    series: int = 1,
+    *,
+    wh: int | None = None,
+    devices: Iterable[DeviceValue] = (),
+    others: Mapping[str, int] | None = None,
+) -> Boundary:
+    """Return the boundary of a quarter hour, counted from `FIRST`."""
+    imported = 1000 + quarter * 100 if wh is None else wh
+    return Boundary(
+        (FIRST + quarter) * QUARTER, meter_id, series,
+        registers(energy_import=imported, energy_export=quarter * 50), others or {}, 4000, -500, 90,
+        tuple(devices),
+    )  # fmt: skip
+
+
+def gas(quarter: int, litres: int, device: str = "G1", column: str = "gas") -> DeviceValue:
+    """Return a value of a gas meter that is dated at a boundary."""
+    return DeviceValue(device, column, "m³", litres, (FIRST + quarter) * QUARTER)
