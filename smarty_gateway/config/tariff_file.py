@@ -161,8 +161,10 @@ def _currency(text: str) -> str:
 
 
 def _read_days(file: YamlFile, node: yaml.Node, name: str) -> tuple[int, ...]:
-    names: Any = list_of(choice(_WEEKDAYS), "day", "mon", most=7).read(file, node, name)
-    return tuple(sorted({_WEEKDAYS.index(one) for one in names}))
+    if not isinstance(node, yaml.SequenceNode) or not 0 < len(node.value) <= len(_WEEKDAYS):
+        file.fail(node, f"{name} is {_DAYS.description}, such as [mon, tue]")
+    days = [_WEEKDAY.read(file, each, "a day") for each in node.value]
+    return tuple(index for index, day in enumerate(_WEEKDAYS) if day in days)
 
 
 def _entries(kind: type[T], one: str, example: str) -> Form[tuple[T, ...]]:
@@ -173,6 +175,7 @@ _PRICE: Final = _decimal("a price", -1_000_000, 1_000_000)
 _TIME: Final = parsed("a time of the day such as 07:00", _time)
 _TEXT: Final = parsed("a text", str, may_be_hex=True)
 _NAME: Final = parsed("a name such as off_peak", _name)
+_WEEKDAY: Final = choice(_WEEKDAYS)
 _DAYS: Final[Form[tuple[int, ...]]] = Form(f"a list of {', '.join(_WEEKDAYS)}", _read_days)
 
 

@@ -188,8 +188,8 @@ class Steps:
             return None
         if given is None:
             self._terminal.say(
-                "In Luxembourg, what a quarter hour draws over the reference power costs extra. Your bill names "
-                "that power in kW. With it, the history shows the excess."
+                "In Luxembourg, what a quarter hour draws over the reference power costs extra. Your bill "
+                "names that power in kW. With it, the history shows the excess."
             )
         question, option = "Reference power in kW", "--reference-power"
         return self._terminal.ask_for(question, option, parse_power, given, UNKNOWN_POWER)

@@ -133,6 +133,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
     assert f"source: {dev / ADAPTER}\n" in text
     assert f"url: mqtt://gateway@127.0.0.1:{broker.port}\n" in text
     assert "name: cellar\n" in text
+    assert "reference_power: 7.0\n" in text
     assert "home_assistant: true\n" in text
     assert smarty_gateway("check", folder=home).returncode == 0
     with Running("run", "--format", "json", folder=home) as running:
@@ -228,6 +229,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_accepted(home: Path, dev: Path
         assert files_in(home) == {}
         user.type(KEY)
         user.wait_for("The key is right")
+        user.answer(POWER_QUESTION, "")
         user.answer(WRITE_QUESTION, "")
         assert user.wait() == 0
     assert list(files_in(home)) == [GATEWAY_FILE, KEY_FILE]
@@ -286,6 +288,9 @@ def test_setup_without_the_key_goes_on_when_it_is_there(home: Path, dev: Path) -
     with TypingUser("setup", "--dev", dev, "--broker", "none", "--name", "house", folder=home) as user:
         user.answer(PORT_QUESTION, "1")
         user.answer(KEY_QUESTION, "")
+        user.answer(POWER_QUESTION, "7000")
+        user.wait_for("reference_power is a number of kW from 1 to 1000.")
+        user.answer(POWER_QUESTION, "12")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("The key is missing")
         assert user.wait() == 1
@@ -593,6 +598,24 @@ def test_a_link_that_leads_to_itself_ends_it_in_plain_words(home: Path, option: 
     done = smarty_gateway("setup", "--port", "/dev/null", "--broker", "none", "--yes", option, home / "loop")
     assert done.returncode in (1, 2)
     assert b"bug" not in done.stderr
+
+
+@pytest.mark.parametrize(("options", "lines"), [(("--reference-power", "12"), 1), ((), 0)])
+def test_a_script_may_say_the_reference_power(
+    home: Path, dev: Path, tmp_path: Path, options: tuple[str, ...], lines: int
+) -> None:
+    port = ("--port", dev / ADAPTER, "--key-file", key_file(tmp_path), "--broker", "none", "--yes")
+    done = smarty_gateway("setup", *port, *options, folder=home)
+    assert done.returncode == 0
+    assert (home / GATEWAY_FILE).read_text("utf-8").count("    reference_power: 12\n") == lines
+
+
+@pytest.mark.parametrize("power", ["7000", "seven", "", "7\n8"])
+def test_a_reference_power_that_cannot_be_is_refused(home: Path, power: str) -> None:
+    options = ("--port", "/dev/null", "--broker", "none", "--yes", "--reference-power", power)
+    done = smarty_gateway("setup", *options, folder=home)
+    assert done.returncode != 0
+    assert files_in(home) == {}
 
 
 # Leaving
