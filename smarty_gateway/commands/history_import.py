@@ -20,8 +20,9 @@ from smarty_gateway.commands.chosen import chosen_config, load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.progress import with_progress
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.time_zone import zone_of
-from smarty_gateway.config.values import MeterConfig
+from smarty_gateway.config.values import MeterConfig, checked_name
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.boundary import Boundary, Notice, SetBack
 from smarty_gateway.history.quarters import QuarterTracker
@@ -61,9 +62,21 @@ def add_import_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="in any order")
     parser.add_argument(
-        "--meter", metavar="NAME", help="where a meter goes that neither gateway.yaml nor the history knows"
+        "--meter",
+        type=_meter_name,
+        metavar="NAME",
+        help="where a meter goes that neither gateway.yaml nor the history knows",
     )
     add_shared(parser, "--keys", "--config", "--state")
+
+
+def _meter_name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a meter needs a name, such as house")
+    try:
+        return topic_part(checked_name(text))
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def execute_import(args: argparse.Namespace) -> ExitStatus:
@@ -314,11 +327,12 @@ def _names_of(
     """
     placed = {meter.meter_id: _name_of(meter, known, entries) for meter in recorded}
     left = [meter for meter in recorded if placed[meter.meter_id] is None]
-    if wanted is not None and not left:
-        say(f"--meter is not needed: {', '.join(sorted({str(name) for name in placed.values()}))} is known")
+    for meter_id, name in placed.items():
+        if wanted is not None and name not in (None, wanted):
+            say(f"{meter_id} goes to {name}, as gateway.yaml or the history says, and not to {wanted}")
     if len(left) == 1:
         other = None if len(recorded) > 1 else _only_name_without_history(left[0], known, entries)
-        placed[left[0].meter_id] = topic_part(wanted) if wanted is not None else other
+        placed[left[0].meter_id] = other if wanted is None else wanted
     unknown = [meter for meter in left if placed[meter.meter_id] is None]
     if unknown and len(unknown) == len(recorded):
         raise UnplacedMeterError(_unplaced(unknown))

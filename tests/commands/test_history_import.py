@@ -180,6 +180,14 @@ def test_a_meter_goes_to_the_name_that_has_its_series() -> None:
     later = record("b.bin", sent(LUXEMBOURG, 1800, 16))
     assert "old_house" in run(later)[0]
     assert ends("old_house") == [0, 1, 2, 3]
+    assert "goes to old_house" in run(later, "--meter", "house")[1]
+    assert not stored("house")
+
+
+@pytest.mark.parametrize("name", ["", " ", "status", "Health"])
+def test_a_name_that_no_meter_can_have_is_refused(name: str) -> None:
+    run(record("a.bin", sent(LUXEMBOURG, 0, 1)), "--meter", name, status=2)
+    assert not Path("state").exists()
 
 
 def test_the_only_name_without_history_takes_the_only_meter() -> None:
