@@ -6,10 +6,10 @@ what the gateway has read since says nothing about it.
 
 import argparse
 import os
+import stat
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +41,8 @@ from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import state_folder
 
 _SQLITE: Final = b"SQLite format 3\0"
+#: Lines about one meter.
+_NOTICES_MAX: Final = 20
 #: Meters in one import; in a message.
 _METERS_MAX: Final = 1000
 _SHOWN: Final = 5
@@ -100,11 +102,15 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     if not copies and not recorded:
         return ExitStatus.REJECTED
     folder = state_folder(args.state or (None if config is None else config.state))
-    names = _names_of(recorded, _known_in(folder), () if config is None else config.meters, args.meter)
+    known = _known_in(folder)
+    names = _names_of(recorded, known, () if config is None else config.meters, args.meter)
+    restored = [copied for copy in copies for copied in copy if known.may_take(copied)]
+    if not names and not restored:
+        return ExitStatus.REJECTED
     with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         if not history.is_kept:
             raise StateError("; ".join(history.notices))
-        for copied in (copied for copy in copies for copied in copy):
+        for copied in restored:
             if copied.is_simulated:
                 history.mark_simulated(copied.name)
             _fill(history, copied.name, str(copied.path), [copied.boundaries])
@@ -121,8 +127,10 @@ def _is_copy(path: Path) -> bool:
     Raises:
         InputError: it cannot be read again and again, as a file can.
     """
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise InputError(f"{path} is no file; record a port with capture first")
+    with suppress(OSError):  # which opening it reports
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise InputError(f"{path} is no file; record a port with smarty-gateway capture first")
     with open_input(path) as file:
         return file.read(len(_SQLITE)) == _SQLITE
 
@@ -140,6 +148,8 @@ class _RecordedMeter:
         is_plaintext: at least a part of its telegrams.
         runs: its boundaries by their ends. A recording that begins before the one in front of it has ended
             is a run of its own.
+        newest: the time of the newest telegram.
+        notices: the number of lines about it.
     """
 
     meter_id: str
@@ -148,13 +158,16 @@ class _RecordedMeter:
     runs: list[dict[int, Boundary]] = field(default_factory=list)
     tracker: QuarterTracker | None = None
     newest: int | None = None
+    notices: int = 0
 
     def take(self, events: Iterable[Boundary | SetBack | Notice]) -> None:
         """Keep what the tracker has found out."""
         run = self.runs[-1]
         for event in events:
             if isinstance(event, Notice):
-                say(f"{self.meter_id}: {event.text}")
+                self.notices += 1
+                if self.notices <= _NOTICES_MAX:
+                    say(f"{self.meter_id}: {event.text}")
             elif isinstance(event, SetBack):
                 for end in [end for end in run if end > event.after]:
                     del run[end]
@@ -163,7 +176,7 @@ class _RecordedMeter:
                 run[event.end] = event if before is None else replace(event, peaks=before.peaks + event.peaks)
 
     def finish(self) -> None:
-        """End a run."""
+        """End a run of telegrams."""
         if self.tracker is not None:
             self.take(self.tracker.finish())
             self.tracker = None
@@ -206,6 +219,9 @@ class _Reading:
                 f"{meter_id} sends no time, so its telegrams are left out; record it with smarty-gateway "
                 "capture, which notes when they arrive"
             )
+        for meter in self.meters.values():
+            if meter.notices > _NOTICES_MAX:
+                say(f"{meter.meter_id}: and {meter.notices - _NOTICES_MAX} such lines more")
         if self.rejected:
             reasons = ", ".join(f"{reason.value} {count}" for reason, count in sorted(self.rejected.items()))
             say(f"rejected: {self.rejected.total()} ({reasons})")
@@ -295,12 +311,22 @@ class _Known:
     """The meters of the history.
 
     Attributes:
-        names: of them.
+        names: of them, and whether they are simulated.
         by_id: their names by the meter_id of each of their series, in the form of `fold`.
     """
 
-    names: AbstractSet[str] = frozenset()
+    names: Mapping[str, bool] = field(default_factory=dict)
     by_id: Mapping[str, str] = field(default_factory=dict)
+
+    def may_take(self, copied: "_CopiedMeter") -> bool:
+        """True, else with a line, unless what is simulated would get among what was measured."""
+        if self.names.get(copied.name, copied.is_simulated) == copied.is_simulated:
+            return True
+        say(
+            f"{copied.name} of {copied.path}: left out, because only one of it and the meter of this name in "
+            "the history is simulated"
+        )
+        return False
 
 
 def _known_in(folder: Path) -> _Known:
@@ -308,13 +334,14 @@ def _known_in(folder: Path) -> _Known:
     if connection is None:
         return _Known()
     with closing(connection), history_errors(folder):
-        names = {number: name for number, name, _ in select(connection, "meters")}
+        meters = list(select(connection, "meters"))
+        numbers = {number: name for number, name, _ in meters}
         by_id = {
-            fold(meter_id): names[number]
+            fold(meter_id): numbers[number]
             for number, _, meter_id in select(connection, "series")
-            if number in names
+            if number in numbers
         }
-    return _Known(frozenset(names.values()), by_id)
+    return _Known({name: bool(is_simulated) for _, name, is_simulated in meters}, by_id)
 
 
 def _names_of(
@@ -355,7 +382,7 @@ def _only_name_without_history(
     meter: _RecordedMeter, known: _Known, entries: Iterable[MeterConfig]
 ) -> str | None:
     """Return the configured name that has no history, if that leaves no choice."""
-    names = {_topic_of(entry, meter) for entry in entries if entry.id is None} - known.names
+    names = {_topic_of(entry, meter) for entry in entries if entry.id is None} - known.names.keys()
     return names.pop() if len(names) == 1 else None
 
 
