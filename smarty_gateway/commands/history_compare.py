@@ -24,8 +24,8 @@ from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.safe_text import printable
 
-#: Bytes. Ten years of quarter hours with four registers each, as Fluvius writes them.
-_LARGEST: Final = 200_000_000
+#: Bytes. Seven years of quarter hours with two registers each, as Fluvius writes them.
+_LARGEST: Final = 64_000_000
 #: Seconds by which the times of a file may be off.
 _MARGIN: Final = 7200
 _WIDE: Final = 74

@@ -158,11 +158,12 @@ _HEADINGS: Final = {
     heading: role
     for role, headings in {
         _Role.START: "start, startedat, started at, start time utc, begin, from, von, van, de, timestamp, "
-        "datetime, date time, date et heure, datum tijd, horodatage, zeitstempel",
+        "datetime, date time, date heure, date et heure, datum tijd, datum zeit, datum uhrzeit, "
+        "horodatage, zeitstempel",
         _Role.START_DATE: "van datum, de date, du date, von datum, from date, start date, date de debut, "
         "begindatum, date, datum",
         _Role.START_TIME: "van tijdstip, van tijd, de heure, du heure, von uhrzeit, from time, start time, "
-        "heure de debut, begintijd, time, tijd, tijdstip, heure, uhrzeit",
+        "heure de debut, begintijd, time, tijd, tijdstip, heure, zeit, uhrzeit",
         _Role.END: "end, endedat, ended at, to, until, tot, bis",
         _Role.END_DATE: "tot datum, a date, au date, jusqu au date, jusqu a date, bis datum, to date, "
         "end date, date de fin, einddatum",

@@ -7,6 +7,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.sample import REGISTERS
@@ -180,3 +182,19 @@ def test_of_two_meters_one_must_be_named() -> None:
         history.write({"barn": boundaries("1SAG1100000002")})
     assert "--meter" in run(write(fluvius()), status=2)[1]
     run(write(fluvius()), "--meter", "barn")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    data=st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=60).map(lambda tail: "\n".join(fluvius(0, 3)).encode() + b"\n" + tail),
+    )
+)
+def test_whatever_bytes_are_in_a_file_there_is_a_result_or_one_line(data: bytes) -> None:
+    Path("operator.csv").write_bytes(data)
+    done = smarty_gateway("history", "compare", "operator.csv", "--state", "state")
+    assert done.returncode in (0, 1, 2)
+    assert b"bug" not in done.stderr
+    assert done.returncode != 2 or done.stderr.count(b"\n") == 1
+    assert not set(done.stderr + done.stdout) & (set(range(32)) - {10})

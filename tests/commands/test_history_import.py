@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def test_a_copy_of_the_history_is_restored_by_names() -> None:
     assert b"simulated" in shown.stdout + shown.stderr
 
 
+def test_a_simulated_meter_is_not_restored_among_measured_values() -> None:
+    path = record("a.bin", sent(LUXEMBOURG, 0, 16))
+    run(path, "--meter", "house")
+    with closing(HistoryFile(Path("other"))) as history:
+        history.write({"house": [replace(boundary, meter_id="X") for boundary in stored("house")]})
+        history.mark_simulated("house")
+        history.copy_to(Path("simulated.sqlite"))
+    before = stored("house")
+    assert "house" in run("simulated.sqlite", status=1)[1]
+    assert stored("house") == before
+    shown = smarty_gateway("history", "house", "--state", "state", "--day", "2026-03-01", "--format", "table")
+    assert b"simulated" not in shown.stdout + shown.stderr
+
+
 # Names
 
 
@@ -180,6 +195,14 @@ def test_a_meter_goes_to_the_name_that_has_its_series() -> None:
     later = record("b.bin", sent(LUXEMBOURG, 1800, 16))
     assert "old_house" in run(later)[0]
     assert ends("old_house") == [0, 1, 2, 3]
+    assert "goes to old_house" in run(later, "--meter", "house")[1]
+    assert not stored("house")
+
+
+@pytest.mark.parametrize("name", ["", " ", "status", "Health"])
+def test_a_name_that_no_meter_can_have_is_refused(name: str) -> None:
+    run(record("a.bin", sent(LUXEMBOURG, 0, 1)), "--meter", name, status=2)
+    assert not Path("state").exists()
 
 
 def test_the_only_name_without_history_takes_the_only_meter() -> None:
@@ -208,7 +231,7 @@ def test_an_unknown_meter_beside_a_known_one_is_left_out_with_a_line() -> None:
 
 def test_plaintext_does_not_get_the_name_of_a_meter_that_must_encrypt() -> None:
     configure(f"id: {BELGIUM.meter_id}, name: house, encrypted: true")
-    _, errors = run(record("a.bin", sent(BELGIUM, 0, 1)))
+    _, errors = run(record("a.bin", sent(BELGIUM, 0, 1)), status=1)
     assert "encrypted: true" in errors
     assert not stored("house")
 
@@ -253,6 +276,15 @@ WITHOUT_CLOCK = b"/ABC5 meter\r\n\r\n1-0:1.8.1({:010.3f}*kWh)\r\n1-0:2.8.1(00000
 def clockless(second: int) -> bytes:
     energy = 100 + second / 1000
     return WITHOUT_CLOCK.replace(b"{:010.3f}", f"{energy:010.3f}".encode())
+
+
+def test_a_recording_that_contradicts_itself_all_the_time_does_not_flood_the_terminal() -> None:
+    chunks = [
+        (float(second), clockless(second + 500_000 * (second // 30 % 2))) for second in range(0, 3000, 10)
+    ]
+    _, errors = run(capture("a.capture", chunks), "--meter", "old")
+    assert 20 < len(errors.splitlines()) < 25
+    assert "such lines more" in errors
 
 
 def test_a_meter_without_a_clock_needs_a_capture() -> None:
