@@ -136,7 +136,13 @@ def commands_of(page: str) -> Iterator[list[str]]:
         # `[--format text|json]` stands for an option with two values.
         for words in commands_in(re.sub(r"[\[\]]|(?<=\w)\|\w+", "", span.replace("\n", " "))):
             # A name alone is no command to type, but what the sentence is about.
-            yield words if words[1:] or words[0] not in COMMANDS else [*words, "--help"]
+            yield [*words, "--help"] if is_name(words) else words
+
+
+def is_name(words: list[str]) -> bool:
+    """True for the name of a command or of a subcommand."""
+    usage = COMMANDS.get(words[0])
+    return usage is not None and len(words) <= 1 + (usage.default is not None)
 
 
 TYPED = [
