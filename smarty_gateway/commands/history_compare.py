@@ -24,11 +24,11 @@ from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.safe_text import printable
 
-#: Bytes. Ten years of quarter hours with four registers each, as Fluvius writes them.
-_LARGEST: Final = 200_000_000
+#: Bytes. Seven years of quarter hours with two registers each, as Fluvius writes them.
+_LARGEST: Final = 64_000_000
 #: Seconds by which the times of a file may be off.
 _MARGIN: Final = 7200
-_WIDE: Final = 68
+_WIDE: Final = 74
 #: Meters in a message.
 _SHOWN: Final = 20
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -53,7 +53,9 @@ def add_compare_parser(subparsers: Subparsers) -> None:
         help="the heading of the energies, or the number of their column; several are added up",
     )
     parser.add_argument(
-        "--unit", type=Unit, choices=list(Unit), help="of the energies; kW and W are means of a quarter hour"
+        "--unit",
+        choices=[unit.value for unit in Unit],
+        help="of the energies; kW and W are means of a quarter hour",
     )
     parser.add_argument(
         "--timezone",
@@ -90,7 +92,7 @@ def execute_compare(args: argparse.Namespace) -> ExitStatus:
         options = Options(
             zone=args.timezone or zone,
             columns=args.column,
-            unit=args.unit,
+            unit=None if args.unit is None else Unit(args.unit),
             is_zone_certain=args.timezone is not None,
             is_end=args.stamp == "end",
         )
@@ -189,21 +191,21 @@ def _records(meter: str, comparison: Comparison, zone: ZoneInfo) -> Iterator[dic
 
 
 def _print_table(records: Iterable[dict[str, Any]]) -> None:
-    is_wide = shutil.get_terminal_size().columns >= _WIDE
-    between = "  " if is_wide else "\n  "
-    headings = f"{'quarter hour':<25}  direction{between}{'ours':>8}  {'operator':>8}  {'difference':>10}"
-    print(headings)
+    between = "  " if shutil.get_terminal_size().columns >= _WIDE else "\n"
+    print(
+        f"{'quarter hour':<25}  direction{between}{'ours kWh':>10}  {'operator kWh':>12}  {'difference':>10}"
+    )
     for record in records:
         print(
-            f"{record['start']:<25}  {record['direction']:<9}{between}{record['ours']:>8.3f}"
-            f"  {record['operator']:>8.3f}  {record['difference'] * 1000:>+7.4g} Wh"
+            f"{record['start']:<25}  {record['direction']:<9}{between}{record['ours']:>10.3f}"
+            f"  {record['operator']:>12.3f}  {record['difference'] * 1000:>+7.6g} Wh"
         )
 
 
 def _summary(
     meter: HistoryMeter, comparison: Comparison, zone: ZoneInfo, period: tuple[int, int]
 ) -> Iterator[str]:
-    """Yield the lines below the rows that differ."""
+    """Yield the lines below the rows that differ; each fits into 40 columns."""
     if not comparison.compared:
         yield (
             f"nothing to compare: the file goes from {_iso(period[0], zone)} to {_iso(period[1], zone)}, the "
@@ -213,18 +215,22 @@ def _summary(
         yield f"{meter.name} is simulated: nobody has measured it"
     different = len(comparison.different)
     yield f"{meter.name}: {len(comparison.compared)} quarter hours compared"
-    yield f"  equal {len(comparison.compared) - different}, different {different}"
-    yield f"  missing here {comparison.missing_here}, missing in the file {comparison.missing_there}"
-    if comparison.estimated:
-        yield f"  estimated by the operator and left out {comparison.estimated}"
+    yield f"  {'equal':<20}{len(comparison.compared) - different:>11}"
+    yield f"  {'different':<20}{different:>11}"
+    yield f"  {'missing here':<20}{comparison.missing_here:>11}"
+    yield f"  {'missing in the file':<20}{comparison.missing_there:>11}"
+    yield f"  {'estimated, left out':<20}{comparison.estimated:>11}"
     for flow in Flow:
         pairs = comparison.of(flow)
-        if pairs:
-            worst = max(pairs, key=lambda start: abs(pairs[start].difference))
-            ours = sum(pair.ours for pair in pairs.values()) / 1000
-            theirs = sum(pair.theirs for pair in pairs.values()) / 1000
-            yield f"  {flow.value} {ours:.3f} kWh here, {theirs:.3f} kWh there,"
-            yield f"    largest difference {pairs[worst].difference:+g} Wh at {_iso(worst, zone)}"
+        if not pairs:
+            continue
+        ours, theirs = sum(pair.ours for pair in pairs.values()), sum(pair.theirs for pair in pairs.values())
+        yield f"  {flow.value + ' here':<20}{ours / 1000:>11.3f} kWh"
+        yield f"  {flow.value + ' in the file':<20}{theirs / 1000:>11.3f} kWh"
+        worst = max(pairs, key=lambda start: abs(pairs[start].difference))
+        if pairs[worst].difference:
+            yield f"  {'largest difference':<20}{pairs[worst].difference.normalize():>+11f} Wh"
+            yield f"    at {_iso(worst, zone)}"
 
 
 def _advice(shift: int) -> str:

@@ -6,10 +6,10 @@ what the gateway has read since says nothing about it.
 
 import argparse
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import closing
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ from smarty_gateway.commands.chosen import chosen_config, load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.progress import with_progress
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.time_zone import zone_of
-from smarty_gateway.config.values import MeterConfig
+from smarty_gateway.config.values import MeterConfig, checked_name
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.boundary import Boundary, Notice, SetBack
 from smarty_gateway.history.quarters import QuarterTracker
@@ -40,6 +41,8 @@ from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import state_folder
 
 _SQLITE: Final = b"SQLite format 3\0"
+#: Lines about one meter.
+_NOTICES_MAX: Final = 20
 #: Meters in one import; in a message.
 _METERS_MAX: Final = 1000
 _SHOWN: Final = 5
@@ -61,9 +64,21 @@ def add_import_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="in any order")
     parser.add_argument(
-        "--meter", metavar="NAME", help="where a meter goes that neither gateway.yaml nor the history knows"
+        "--meter",
+        type=_meter_name,
+        metavar="NAME",
+        help="where a meter goes that neither gateway.yaml nor the history knows",
     )
     add_shared(parser, "--keys", "--config", "--state")
+
+
+def _meter_name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a meter needs a name, such as house")
+    try:
+        return topic_part(checked_name(text))
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def execute_import(args: argparse.Namespace) -> ExitStatus:
@@ -77,8 +92,9 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     """
     config = chosen_config(args)
     keys = load_keys_from(args.keys or (None if config is None else config.keys))
-    copies = [path for path in args.files if _is_copy(path)]
-    recordings = [path for path in args.files if path not in copies]
+    is_copy = {path: _is_copy(path) for path in args.files}
+    copies = [_copied(path) for path in is_copy if is_copy[path]]
+    recordings = [path for path in is_copy if not is_copy[path]]
     reading = _Reading(keys, zone_of(config), () if config is None else config.meters)
     reading.read(recordings)
     reading.report()
@@ -86,12 +102,18 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     if not copies and not recorded:
         return ExitStatus.REJECTED
     folder = state_folder(args.state or (None if config is None else config.state))
-    names = _names_of(recorded, _known_in(folder), () if config is None else config.meters, args.meter)
+    known = _known_in(folder)
+    names = _names_of(recorded, known, () if config is None else config.meters, args.meter)
+    restored = [copied for copy in copies for copied in copy if known.may_take(copied)]
+    if not names and not restored:
+        return ExitStatus.REJECTED
     with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         if not history.is_kept:
             raise StateError("; ".join(history.notices))
-        for path in copies:
-            _restore(path, history)
+        for copied in restored:
+            if copied.is_simulated:
+                history.mark_simulated(copied.name)
+            _fill(history, copied.name, str(copied.path), [copied.boundaries])
         for meter, name in names:
             _fill(history, name, meter.meter_id, meter.runs)
         for notice in history.notices:
@@ -105,8 +127,10 @@ def _is_copy(path: Path) -> bool:
     Raises:
         InputError: it cannot be read again and again, as a file can.
     """
-    if path.exists() and not path.is_dir() and not path.is_file():
-        raise InputError(f"{path} is no file; record a port with capture first")
+    with suppress(OSError):  # which opening it reports
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise InputError(f"{path} is no file; record a port with smarty-gateway capture first")
     with open_input(path) as file:
         return file.read(len(_SQLITE)) == _SQLITE
 
@@ -124,6 +148,8 @@ class _RecordedMeter:
         is_plaintext: at least a part of its telegrams.
         runs: its boundaries by their ends. A recording that begins before the one in front of it has ended
             is a run of its own.
+        newest: the time of the newest telegram.
+        notices: the number of lines about it.
     """
 
     meter_id: str
@@ -132,13 +158,16 @@ class _RecordedMeter:
     runs: list[dict[int, Boundary]] = field(default_factory=list)
     tracker: QuarterTracker | None = None
     newest: int | None = None
+    notices: int = 0
 
     def take(self, events: Iterable[Boundary | SetBack | Notice]) -> None:
         """Keep what the tracker has found out."""
         run = self.runs[-1]
         for event in events:
             if isinstance(event, Notice):
-                say(f"{self.meter_id}: {event.text}")
+                self.notices += 1
+                if self.notices <= _NOTICES_MAX:
+                    say(f"{self.meter_id}: {event.text}")
             elif isinstance(event, SetBack):
                 for end in [end for end in run if end > event.after]:
                     del run[end]
@@ -147,7 +176,7 @@ class _RecordedMeter:
                 run[event.end] = event if before is None else replace(event, peaks=before.peaks + event.peaks)
 
     def finish(self) -> None:
-        """End a run."""
+        """End a run of telegrams."""
         if self.tracker is not None:
             self.take(self.tracker.finish())
             self.tracker = None
@@ -190,6 +219,9 @@ class _Reading:
                 f"{meter_id} sends no time, so its telegrams are left out; record it with smarty-gateway "
                 "capture, which notes when they arrive"
             )
+        for meter in self.meters.values():
+            if meter.notices > _NOTICES_MAX:
+                say(f"{meter.meter_id}: and {meter.notices - _NOTICES_MAX} such lines more")
         if self.rejected:
             reasons = ", ".join(f"{reason.value} {count}" for reason, count in sorted(self.rejected.items()))
             say(f"rejected: {self.rejected.total()} ({reasons})")
@@ -197,21 +229,24 @@ class _Reading:
     def _first_time(self, path: Path) -> int | None:
         """Return the time at which a recording begins; None for one without any telegram to import."""
         rejected: Counter[Reason] = Counter()
-        for _, sample in self._samples(path, rejected):
-            return sample.time
+        with closing(self._samples(path, rejected)) as samples:
+            for _, sample in samples:
+                return sample.time
         self.rejected += rejected
         self._noise.append(path)
         return None
 
-    def _samples(self, path: Path, rejected: Counter[Reason]) -> Iterator[tuple[MeterTelegram, Sample]]:
+    def _samples(
+        self, path: Path, rejected: Counter[Reason]
+    ) -> Generator[tuple[MeterTelegram, Sample], None, None]:
         newest: dict[str, datetime] = {}
-        with open_input(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            reader = InputReader(
-                with_progress(chunks_of_file(file, str(path)), size, path.name),
-                self._keys,
-                lambda rejection: rejected.update([rejection.reason]),
-            )
+        with (
+            open_input(path) as file,
+            closing(
+                with_progress(chunks_of_file(file, str(path)), os.fstat(file.fileno()).st_size, path.name)
+            ) as chunks,
+        ):
+            reader = InputReader(chunks, self._keys, lambda rejection: rejected.update([rejection.reason]))
             for telegram in reader:
                 arrived = reader.arrived
                 if arrived is None and "timestamp" not in telegram.decoded.fields:
@@ -276,12 +311,22 @@ class _Known:
     """The meters of the history.
 
     Attributes:
-        names: of them.
+        names: of them, and whether they are simulated.
         by_id: their names by the meter_id of each of their series, in the form of `fold`.
     """
 
-    names: AbstractSet[str] = frozenset()
+    names: Mapping[str, bool] = field(default_factory=dict)
     by_id: Mapping[str, str] = field(default_factory=dict)
+
+    def may_take(self, copied: "_CopiedMeter") -> bool:
+        """True, else with a line, unless what is simulated would get among what was measured."""
+        if self.names.get(copied.name, copied.is_simulated) == copied.is_simulated:
+            return True
+        say(
+            f"{copied.name} of {copied.path}: left out, because only one of it and the meter of this name in "
+            "the history is simulated"
+        )
+        return False
 
 
 def _known_in(folder: Path) -> _Known:
@@ -289,13 +334,14 @@ def _known_in(folder: Path) -> _Known:
     if connection is None:
         return _Known()
     with closing(connection), history_errors(folder):
-        names = {number: name for number, name, _ in select(connection, "meters")}
+        meters = list(select(connection, "meters"))
+        numbers = {number: name for number, name, _ in meters}
         by_id = {
-            fold(meter_id): names[number]
+            fold(meter_id): numbers[number]
             for number, _, meter_id in select(connection, "series")
-            if number in names
+            if number in numbers
         }
-    return _Known(frozenset(names.values()), by_id)
+    return _Known({name: bool(is_simulated) for _, name, is_simulated in meters}, by_id)
 
 
 def _names_of(
@@ -308,11 +354,12 @@ def _names_of(
     """
     placed = {meter.meter_id: _name_of(meter, known, entries) for meter in recorded}
     left = [meter for meter in recorded if placed[meter.meter_id] is None]
-    if wanted is not None and not left:
-        say(f"--meter is not needed: {', '.join(sorted({str(name) for name in placed.values()}))} is known")
+    for meter_id, name in placed.items():
+        if wanted is not None and name not in (None, wanted):
+            say(f"{meter_id} goes to {name}, as gateway.yaml or the history says, and not to {wanted}")
     if len(left) == 1:
         other = None if len(recorded) > 1 else _only_name_without_history(left[0], known, entries)
-        placed[left[0].meter_id] = topic_part(wanted) if wanted is not None else other
+        placed[left[0].meter_id] = other if wanted is None else wanted
     unknown = [meter for meter in left if placed[meter.meter_id] is None]
     if unknown and len(unknown) == len(recorded):
         raise UnplacedMeterError(_unplaced(unknown))
@@ -335,7 +382,7 @@ def _only_name_without_history(
     meter: _RecordedMeter, known: _Known, entries: Iterable[MeterConfig]
 ) -> str | None:
     """Return the configured name that has no history, if that leaves no choice."""
-    names = {_topic_of(entry, meter) for entry in entries if entry.id is None} - known.names
+    names = {_topic_of(entry, meter) for entry in entries if entry.id is None} - known.names.keys()
     return names.pop() if len(names) == 1 else None
 
 
@@ -382,17 +429,32 @@ def _fill(history: HistoryFile, name: str, meter_id: str, runs: Iterable[Mapping
     )
 
 
-def _restore(path: Path, history: HistoryFile) -> None:
-    """Add what a copy of a history holds, meter by meter.
+@dataclass(frozen=True, slots=True)
+class _CopiedMeter:
+    """A meter in a copy of a history."""
+
+    path: Path
+    name: str
+    is_simulated: bool
+    boundaries: Mapping[int, Boundary]
+
+
+def _copied(path: Path) -> list[_CopiedMeter]:
+    """Return the meters of a copy.
 
     Raises:
         InputError: it is no history that can be read.
     """
-    copy = open_copy(path)
-    if copy is None:
-        raise InputError(f"{path} holds no history")
-    with closing(copy), history_errors(path):
-        for _, name, is_simulated in select(copy, "meters"):
-            if is_simulated:
-                history.mark_simulated(name)
-            _fill(history, name, str(path), [{found.end: found for found in boundaries_of(copy, name)}])
+    try:
+        copy = open_copy(path)
+        if copy is None:
+            raise InputError(f"{path} holds no history")
+        with closing(copy), history_errors(path):
+            return [
+                _CopiedMeter(
+                    path, name, bool(is_simulated), {found.end: found for found in boundaries_of(copy, name)}
+                )
+                for _, name, is_simulated in select(copy, "meters")
+            ]
+    except StateError as error:  # its advice is for the gateway's own file
+        raise InputError(str(error).partition(";")[0]) from None

@@ -1,14 +1,14 @@
 """A progress bar on standard error, where that is a terminal."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 #: Bytes. A file is worth a bar from here on; it takes some seconds.
 _LARGE: Final = 10_000_000
 
 
-def with_progress(chunks: Iterator[bytes], size: int, title: str = "") -> Iterator[bytes]:
+def with_progress(chunks: Iterator[bytes], size: int, title: str = "") -> Generator[bytes, None, None]:
     """Yield the chunks of a file, and show how much of it was read."""
     if size < _LARGE or not sys.stderr.isatty():
         yield from chunks

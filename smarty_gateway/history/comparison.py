@@ -93,21 +93,21 @@ def period_of(theirs: OperatorQuarters) -> tuple[int, int]:
 
 
 def better_shift(theirs: OperatorQuarters, ours: Iterable[Row]) -> int | None:
-    """Return by how many seconds the file's times are off, if most quarters are equal only then."""
+    """Return by how many seconds the file's times are off, if many more quarters are equal then."""
     rows = list(ours)
     plain = compare(theirs, rows)
-    if len(plain.different) * 2 <= len(plain.compared):
+    if len(plain.different) * 4 <= len(plain.compared):
         return None
-    for shift in _SHIFTS:
-        moved = OperatorQuarters({start + shift: found for start, found in theirs.quarters.items()})
-        shifted = compare(moved, rows)
-        if len(shifted.compared) * 2 >= len(plain.compared) and not _mostly_differs(shifted):
-            return shift
-    return None
+    different = {shift: _different_at(shift, theirs, rows, len(plain.compared)) for shift in _SHIFTS}
+    best = min(different, key=different.__getitem__)
+    return best if different[best] * 2 <= len(plain.different) else None
 
 
-def _mostly_differs(comparison: Comparison) -> bool:
-    return len(comparison.different) * 10 >= len(comparison.compared)
+def _different_at(shift: int, theirs: OperatorQuarters, rows: Iterable[Row], compared: int) -> int:
+    """Return how many quarters differ if the file's times are moved; all of them, if few are left."""
+    moved = OperatorQuarters({start + shift: found for start, found in theirs.quarters.items()})
+    shifted = compare(moved, rows)
+    return len(shifted.different) if len(shifted.compared) * 2 >= compared else compared
 
 
 def _pairs(row: Row, energies: Mapping[Flow, Decimal]) -> Iterator[tuple[Flow, Pair]]:

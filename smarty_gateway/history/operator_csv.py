@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from itertools import chain, islice, pairwise
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -157,11 +158,12 @@ _HEADINGS: Final = {
     heading: role
     for role, headings in {
         _Role.START: "start, startedat, started at, start time utc, begin, from, von, van, de, timestamp, "
-        "datetime, date time, date et heure, datum tijd, horodatage, zeitstempel",
+        "datetime, date time, date heure, date et heure, datum tijd, datum zeit, datum uhrzeit, "
+        "horodatage, zeitstempel",
         _Role.START_DATE: "van datum, de date, du date, von datum, from date, start date, date de debut, "
         "begindatum, date, datum",
         _Role.START_TIME: "van tijdstip, van tijd, de heure, du heure, von uhrzeit, from time, start time, "
-        "heure de debut, begintijd, time, tijd, tijdstip, heure, uhrzeit",
+        "heure de debut, begintijd, time, tijd, tijdstip, heure, zeit, uhrzeit",
         _Role.END: "end, endedat, ended at, to, until, tot, bis",
         _Role.END_DATE: "tot datum, a date, au date, jusqu au date, jusqu a date, bis datum, to date, "
         "end date, date de fin, einddatum",
@@ -188,12 +190,14 @@ _ESTIMATED: Final = ("geschat", "estim", "geschatzt", "ersatz")
 _HEADING_UNIT: Final = re.compile(r"(?<![a-z])(mwh|kwh|wh|kw|w)(?![a-z])", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)
 def _folded(text: str) -> str:
     """Return a heading without accents, capitals and punctuation."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return " ".join(re.findall(r"\w+", plain.casefold().replace("_", " ")))
 
 
+@lru_cache(maxsize=256)
 def _flow_of(text: str) -> Flow | None:
     """Return the direction that a register or a heading names; None for another quantity."""
     if match := _OBIS.search(text):
@@ -359,6 +363,7 @@ class _Stamp:
     has_time: bool
 
 
+@lru_cache(maxsize=16)  # rows of one quarter hour follow each other
 def _parse_stamp(text: str) -> _Stamp | None:
     match = _STAMP.fullmatch(text.strip())
     if match is None:
@@ -390,11 +395,14 @@ def _seconds(moment: datetime) -> int:
     return int(moment.timestamp())
 
 
-def _moments(local: datetime, zone: tzinfo) -> list[int]:
+@lru_cache(maxsize=16)
+def _moments(local: datetime, zone: tzinfo) -> Sequence[int]:
     """Return the seconds of a local time: two in the hour that is repeated, none in the one left out."""
     found = {_seconds(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1)}
-    return sorted(
-        second for second in found if datetime.fromtimestamp(second, zone).replace(tzinfo=None) == local
+    return tuple(
+        second
+        for second in sorted(found)
+        if datetime.fromtimestamp(second, zone).replace(tzinfo=None) == local
     )
 
 
@@ -525,7 +533,7 @@ class _Reading:
             OperatorFileError: it stands within one.
         """
         if stamp.offset is None:
-            seconds = _moments(stamp.local, self._zone)
+            seconds = list(_moments(stamp.local, self._zone))
         else:
             seconds = [_seconds(stamp.local.replace(tzinfo=UTC) - stamp.offset)]
         if any(second % QUARTER for second in seconds):
