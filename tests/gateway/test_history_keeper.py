@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import history_keeper
+from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.history_keeper import HistoryKeeper
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.state_keeper import StateKeeper
+from smarty_gateway.gateway.wiring import build_gateway
 from smarty_gateway.history.boundary import Boundary, Change
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, Row
@@ -26,6 +31,9 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import StateError
+from smarty_gateway.state.store import Store
 from tests.support.commands import LIMIT
 from tests.support.running import wait_until
 from tests.support.streams import meter_key
@@ -395,3 +403,39 @@ def test_of_each_rival_only_what_the_history_needs_is_held(tmp_path: Path) -> No
     assert max(after - before for before, after in pairwise(times)) <= 11
     keeper.start()
     keeper.stop(10)
+
+
+def gateway_of(folder: Path, *, history: bool = True) -> Gateway:
+    with Store(folder) as store:
+        return build_gateway(replace(config(), history=history), KeysInForce(None), "json", store)
+
+
+def test_the_history_lies_beside_the_state(tmp_path: Path) -> None:
+    gateway_of(tmp_path)
+    assert (tmp_path / FILE_NAME).exists()
+
+
+def test_without_history_there_is_no_file(tmp_path: Path) -> None:
+    gateway_of(tmp_path, history=False)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_a_history_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
+    with closing(HistoryFile(tmp_path)) as file:
+        file.connection.execute("ALTER TABLE peaks ADD COLUMN more")
+        file.connection.execute("PRAGMA user_version=99")
+    with pytest.raises(StateError, match="newer"):
+        gateway_of(tmp_path)
+
+
+def test_a_history_that_fails_ends_the_gateway_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(HistoryKeeper, "_finish", fail)
+    monkeypatch.setattr(HistoryKeeper, "_seconds_to_wait", fail)
+    assert gateway_of(tmp_path).run() is ExitStatus.REJECTED
+    assert "the history failed: " in caplog.text
+    assert "a fault of ours" in caplog.text
