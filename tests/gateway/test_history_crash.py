@@ -77,8 +77,6 @@ class Days:
             for name in _METERS:
                 gateway.wait_for_port(str(self._folder / name))
             begin = self.now
-            if self.downs:
-                self.downs[-1] = (self.downs[-1][0], begin)
             for count in range(1, self._chance.randint(2, 2 * QUARTER // _PERIOD)):
                 self.send()
                 gateway.wait_for_readings(2 * count)
@@ -91,8 +89,9 @@ class Days:
             time.sleep(self._chance.random() / 50)  # a moment of the gateway's own
             gateway.send(signal.SIGKILL)
             gateway.wait()
-            self.downs.append((self.now, self.now))
+        killed = self.now
         self.now += _PERIOD * self._chance.choice((1, 3, 6, 20, 100, 300))
+        self.downs.append((killed, self.now))
 
     def _wait_for(self, boundary: int) -> None:
         wait_until(lambda: len(self.stored(boundary)) == len(_METERS), "a transaction")
