@@ -711,6 +711,19 @@ def test_that_the_limit_will_be_exceeded_is_a_problem() -> None:
     assert render(component["val_tpl"], {"will_exceed": False}) == component["pl_off"] == "false"
 
 
+def test_the_page_about_wallboxes_names_entities_that_are_there_and_on() -> None:
+    page = (ROOT / "docs/wallbox.md").read_text("utf-8")
+    meter, *_ = announce(in_quarter(encrypted())).values()
+    there = {
+        f"{component['p']}.house_{component['name'].lower().replace(' ', '_')}"
+        for component in meter["cmps"].values()
+        if component.get("en", True)
+    }
+    named = set(re.findall(r"\b(?:binary_)?sensor\.house_\w+", page))
+    assert len(named) == 4
+    assert named <= there
+
+
 ALWAYS: Final = {"mean_power", "forecast_power"}
 LIMITED: Final = {"allowed_power", "will_exceed"}
 EXCESS: Final = {"excess_day", "excess_month", "excess_year"}
