@@ -63,7 +63,13 @@ DEFAULT_PRECISION: Final = {
 }  # fmt: skip
 
 
-def render(template: str, payload: Any, state: str = "unknown", attributes: Mapping[str, Any] = {}) -> str:  # noqa: ANN401 - any JSON
+def render(
+    template: str,
+    payload: Any,  # noqa: ANN401 - any JSON
+    state: str = "unknown",
+    attributes: Mapping[str, Any] = {},
+    message: str = "{…}",
+) -> str:
     """Render as Home Assistant does, only less patient with what is not there.
 
     Args:
@@ -71,9 +77,11 @@ def render(template: str, payload: Any, state: str = "unknown", attributes: Mapp
         payload: the parsed JSON.
         state: of the entity before.
         attributes: likewise.
+        message: the text that was parsed; an empty one is no JSON.
     """
     this = SimpleNamespace(state=state, attributes=dict(attributes))
-    return _template(template).render(value_json=payload, this=this)
+    known = {"value_json": payload} if message else {}
+    return _template(template).render(value=message, this=this, **known)
 
 
 @cache

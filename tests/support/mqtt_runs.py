@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs.mqtt.output import MqttOutput
@@ -88,12 +90,13 @@ def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     put_aside: Mapping[str, int] = MappingProxyType({}),
     note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
     unnamed: Sequence[str] = (),
+    has_history: bool = True,
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
     meters = ", ".join(f"{{name: {name}, source: {folder}/{name}}}" for name in names or ("house",))
     file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
-    config = load_config(file)
+    config = replace(load_config(file), history=has_history)
     assert config.outputs.mqtt is not None
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
@@ -114,6 +117,22 @@ def reading_of(telegram: bytes, name: str = "house") -> Reading:
     event = stream.next_event()
     assert isinstance(event, MeterTelegram)
     return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC))
+
+
+class _FixedQuarter:
+    """A quarter hour with these values."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def as_object(self) -> dict[str, Any]:
+        return self._values
+
+
+def with_quarter(reading: Reading, values: Mapping[str, Any]) -> Reading:
+    """Return a reading with a running quarter hour of these values, which need not agree."""
+    quarter: Any = _FixedQuarter(values)
+    return replace(reading, quarter=quarter)
 
 
 def second_of(payload: bytes) -> int:

@@ -36,6 +36,7 @@ class Topic(Enum):
     """What an entity reads: a topic below that of its meter or M-Bus device, or the gateway."""
 
     STATE = "state"
+    QUARTER = "quarter"
     HEALTH = "health"
     STATUS = "status"
     AVAILABILITY = "availability"
@@ -70,7 +71,7 @@ class Entity:
         template: makes the state from the payload.
         meaning: in words, for the documentation.
         platform: `sensor` or `binary_sensor`.
-        on_off: the payloads of a binary sensor that is read without a template.
+        on_off: what a binary sensor shows as on and off, unless that is `ON` and `OFF`.
         attributes: the template of its attributes; "" for the payload as it is, None for no attributes.
         needs: the fields that a meter must have sent, if it is not the one of its key.
     """
@@ -112,6 +113,7 @@ TEXT: Final = Sort(icon="mdi:information-outline")
 MESSAGE: Final = Sort(icon="mdi:message-text-outline")
 COUNTER: Final = Sort(icon="mdi:counter")
 PROBLEM: Final = Sort("problem")
+SHARE: Final = Sort(None, "measurement", 2, "mdi:percent-outline")
 #: DLMS, class 70 (disconnect control): the control state.
 SWITCH: Final = Sort(
     "enum",
@@ -148,6 +150,16 @@ def words_template_of(key: str, words: Mapping[int, str]) -> str:
     """Return the template of a number that stands for a word; one without a word is unknown."""
     table = ",".join(f"{number}:'{word}'" for number, word in words.items())
     return f"{{{{ {{{table}}}[value_json.{key}|d(-1)]|d('None')}}}}"
+
+
+def quarter_template_of(name: str) -> str:
+    """Return the template of a value of the running quarter hour; its topic may be emptied under it."""
+    return f"{{{{value_json.{name}|d('None')if value else None}}}}"
+
+
+def yes_no_template_of(name: str) -> str:
+    """Return the same for a value that is true or false: as in JSON, which is what Domoticz compares."""
+    return f"{{{{value_json.{name}|tojson if '{name}' in (value_json|d({{}})) else None}}}}"
 
 
 def _template(name: str, sort: Sort) -> str:
@@ -198,7 +210,41 @@ def _fields(*rows: tuple[str, Sort, Place]) -> Iterator[Entity]:
         )
 
 
+def _of_quarter(*rows: tuple[str, Sort, Place, str | None, str, str]) -> Iterator[Entity]:
+    """Return the rows of values of the running quarter hour.
+
+    Its energies begin at 0 again with each quarter hour, day, month or year, as `total_increasing` allows.
+    """
+    for name, sort, place, unit, needs, meaning in rows:
+        key, is_binary = f"quarter_{name}", sort is PROBLEM
+        yield Entity(
+            key,
+            label_of(key),
+            sort,
+            place,
+            yes_no_template_of(name) if is_binary else quarter_template_of(name),
+            meaning,
+            unit,
+            platform="binary_sensor" if is_binary else "sensor",
+            topic=Topic.QUARTER,
+            on_off=("true", "false") if is_binary else None,
+            needs=(needs,),
+        )
+
+
 _MAIN, _MORE, _DIAGNOSTIC, _DETAIL = Place
+
+#: What entities of the running quarter hour need: any, a reference power, any limit to keep to, and a meter
+#: that does not send the month's peak itself.
+_ANY: Final = "quarter_start"
+_LEVEL: Final = "quarter_reference_power"
+_LIMIT: Final = "quarter_limit"
+_OWN_PEAK: Final = "quarter_peak"
+
+_KEEP_WITHIN: Final = (
+    "for the rest of this quarter hour within the limit: the reference power, in Flanders the month's peak, "
+    "at least 2.5 kW"
+)
 
 _PEAK: Final = "(value_json.peak_demand_month|d({}))"
 _MONTHS: Final = "value_json.get('peak_demand_history',[])|sort(attribute='period_end')"
@@ -362,6 +408,23 @@ METER: Final = (
         "Mean of the last twelve monthly peaks, or of as many as there are; its attributes are the months",
         "kW", attributes=f"{{{{{{'months':{_MONTHS}|list}}|tojson}}}}", needs=("peak_demand_history",),
     ),
+    *_of_quarter(
+        ("mean_power", POWER, _MAIN, "kW", _ANY, "Mean power from the grid since this quarter hour began"),
+        ("forecast_power", POWER, _MAIN, "kW", _ANY, "Mean power of this quarter hour if all goes on as now"),
+        ("allowed_power", POWER, _MAIN, "kW", _LIMIT, f"What may be drawn from the grid {_KEEP_WITHIN}"),
+        ("will_exceed", PROBLEM, _MAIN, None, _LIMIT, "A problem while the forecast is above this limit"),
+        ("import", ENERGY, _MORE, "kWh", _ANY, "Energy from the grid since this quarter hour began"),
+        ("excess", ENERGY, _MORE, "kWh", _LEVEL, "Energy beyond the reference power in this quarter hour"),
+        ("excess_day", ENERGY, _MAIN, "kWh", _LEVEL, "Energy beyond the reference power today"),
+        ("excess_month", ENERGY, _MAIN, "kWh", _LEVEL, "Energy beyond the reference power this month"),
+        ("excess_year", ENERGY, _MAIN, "kWh", _LEVEL, "Energy beyond the reference power this year"),
+        ("peak_month", POWER, _MAIN, "kW", _OWN_PEAK, "The highest quarter hour of this month"),
+        ("peak_month_time", TIME, _DETAIL, None, _OWN_PEAK, "When this month's highest quarter hour was"),
+        ("import_day", ENERGY, _MORE, "kWh", _ANY, "Energy from the grid today"),
+        ("export_day", ENERGY, _MORE, "kWh", _ANY, "Energy to the grid today"),
+        ("covered_day", SHARE, _DETAIL, None, _ANY, "The share of today whose quarter hours are known"),
+        ("reference_power", SET_POWER, _DETAIL, "kW", _LEVEL, "The reference power, as configured"),
+    ),
 )  # fmt: skip
 
 #: Fluvius' header, which all Belgian meters have. e-MUCS P1 1.7.1, table 4: the numbers mean the opposite in
@@ -380,8 +443,22 @@ def in_country(entity: Entity, header: str) -> Entity:
 
 
 def of_meter(names: Collection[str]) -> list[Entity]:
-    """Return the entities of a meter that has sent these fields."""
-    return [entity for entity in METER if all(name in names for name in entity.needs or (entity.key,))]
+    """Return the entities of a meter that has sent these fields, `names_in` its quarter hours included."""
+    known = set(names)
+    has_peak = "peak_demand_month" in known
+    if _LEVEL in known or (_ANY in known and has_peak):
+        known.add(_LIMIT)
+    if _ANY in known and not has_peak:
+        known.add(_OWN_PEAK)
+    return [entity for entity in METER if known.issuperset(entity.needs or (entity.key,))]
+
+
+def names_in(quarter: Mapping[str, object]) -> list[str]:
+    """Return which entities a quarter hour can ever have, by names for `of_meter`.
+
+    Its other values come and go, as those of the first seconds do, and their entities must stay.
+    """
+    return [f"quarter_{name}" for name in ("start", "reference_power") if name in quarter]
 
 
 #: What the health of a meter has. It is there while the meter is not, so it depends on the gateway only.

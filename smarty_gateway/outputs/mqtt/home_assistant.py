@@ -206,7 +206,7 @@ class Discovery:
         if entity.attributes:
             component["json_attr_tpl"] = entity.attributes
         optional = {
-            "exp_aft": self._expire_after if entity.topic is Topic.STATE and sort.state_class else None,
+            "exp_aft": self._expire_after if _expires(entity) else None,
             "dev_cla": sort.device_class,
             "stat_cla": sort.state_class,
             "unit_of_meas": entity.unit,
@@ -302,6 +302,13 @@ def discovery_id_of(reading: Reading, mbus_device: Mapping[str, Any] | None = No
         return f"smarty_{own}"
     key = device_name(mbus_device)
     return f"smarty_{object_id(key if mbus_device.get('id') else f'{own}_{key}')}"
+
+
+def _expires(entity: Entity) -> bool:
+    """True if an old value must not be shown: what is measured, and all of the running quarter hour."""
+    return entity.topic is Topic.QUARTER or (
+        entity.topic is Topic.STATE and entity.sort.state_class is not None
+    )
 
 
 def _known(device: Mapping[str, object]) -> dict[str, Any]:

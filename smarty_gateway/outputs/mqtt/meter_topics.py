@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt import entities
 from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
 from smarty_gateway.outputs.mqtt.home_assistant import (
     Announcements,
@@ -231,6 +232,10 @@ class MeterTopics:
                 self._state_due, self._sent = False, now
                 self._pace.note_sent()
                 yield self._topics.of(self.meter, "state"), newest.json
+                if newest.quarter is not None:
+                    quarter = newest.quarter.as_object()
+                    self._names |= dict.fromkeys(entities.names_in(quarter))
+                    yield self._topics.of(self.meter, "quarter"), to_json_bytes(quarter)
                 yield from self._mbus_states(newest)
             if now >= self._announce_from:
                 # Last: a broker may find them too long.

@@ -62,6 +62,7 @@ class Meters:
         self._swap_until = float("-inf")
         self._later: deque[tuple[float, list[str], Rank]] = deque()  # when to empty what is retired
         self._interval, self._values = mqtt.interval, mqtt.values
+        self._has_history = config.history
         self._store = store
         self._saved_devices = store.devices()
         self._devices: dict[str, list[PublishedDevice]] = {}  # of an earlier run, by meter
@@ -124,6 +125,8 @@ class Meters:
             return is_announced or topic in (self._topics.status, self._topics.health)
         if device is not None:
             return True
+        if topic == self._topics.of(name, "quarter") and not self._has_history:
+            return False
         return self._topics.is_of(name, topic) or (self._values and self._topics.is_value_of(name, topic))
 
     def _device_of(self, topic: str) -> str | None:
@@ -406,11 +409,19 @@ class Meters:
             elif device is None and topic.startswith(beginning) and topic not in here:
                 left.append(topic)
         if left:
-            if self._values:  # the new one may not send all of them
-                left += [t for t in self.retained.of(meter.meter) if self._topics.is_value_of(meter.meter, t)]
+            left += self._of_telegrams(meter.meter)  # the new one may not send all of them
             self.retained.retire(left)
             # A place in the queue from before would let them overtake.
             for topic in (*left, self._topics.of(meter.meter, "state")):
                 sender.discard(topic)
             self._empty_in_order(sender, left, self._rank(meter, Rank.FIRST), now)
             meter.hold(self._swap(now))
+
+    def _of_telegrams(self, meter: str) -> list[str]:
+        """Return the topics of a meter that not every telegram brings: its quarter hour and single values."""
+        quarter = self._topics.of(meter, "quarter")
+        return [
+            topic
+            for topic in self.retained.of(meter)
+            if topic == quarter or (self._values and self._topics.is_value_of(meter, topic))
+        ]

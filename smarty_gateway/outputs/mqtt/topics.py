@@ -7,7 +7,7 @@ from typing import Final
 from smarty_gateway.safe_text import topic_part
 
 #: What is retained of each meter, beside its M-Bus devices and single values.
-_LEVELS: Final = frozenset({"availability", "state", "health"})
+_LEVELS: Final = frozenset({"availability", "state", "quarter", "health"})
 
 
 @dataclass(frozen=True, slots=True)

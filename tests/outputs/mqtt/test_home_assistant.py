@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from smarty_gateway.config.values import HomeAssistantConfig, Style
-from smarty_gateway.outputs.mqtt.entities import METER, NO_STATE
+from smarty_gateway.outputs.mqtt.entities import METER, NO_STATE, Topic, names_in
 from smarty_gateway.outputs.mqtt.home_assistant import Discovery
 from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
 from smarty_gateway.outputs.mqtt.topics import Topics
@@ -30,6 +30,7 @@ from tests.support.home_assistant_rules import (
     UNITS,
     render,
 )
+from tests.support.mqtt_runs import with_quarter
 from vectors.building_blocks import (
     HOUSE_KEY,
     belgium,
@@ -75,6 +76,18 @@ def encrypted(second: int = 0) -> Reading:
     return readings_of(frame(luxembourg(second)), keys, "house")[0]
 
 
+QUARTER: Final = {
+    "start": "2026-01-30T10:15:00+01:00", "import": 0.7, "mean_power": 6.0, "forecast_power": 5.2,
+    "allowed_power": 4.1, "reference_power": 5.0, "excess": 0.05, "excess_day": 0.41225, "excess_month": 3.5,
+    "excess_year": 3.5, "peak_month": 8.2, "peak_month_time": "2026-01-12T18:45:00+01:00", "import_day": 7.9,
+    "export_day": 0.0, "covered_day": 0.975, "will_exceed": True,
+}  # fmt: skip
+
+
+def in_quarter(reading: Reading, *without: str) -> Reading:
+    return with_quarter(reading, {name: value for name, value in QUARTER.items() if name not in without})
+
+
 def vector_readings() -> Iterator[tuple[str, Reading]]:
     """Return every telegram of vectors/decoded.json."""
     for case in json.loads((ROOT / "vectors/decoded.json").read_text("utf-8"))["cases"]:
@@ -103,6 +116,8 @@ READINGS: Final = [
     ("belgium", one(belgium(0))),
     ("netherlands", one(netherlands(0))),
     ("netherlands-2.2", one(dutch_22())),
+    ("luxembourg-history", in_quarter(encrypted())),
+    ("belgium-history", in_quarter(one(belgium(0)), "reference_power")),
     *vector_readings(),
 ]
 
@@ -112,7 +127,9 @@ def announce(
 ) -> dict[str, dict[str, Any]]:
     discovery = Discovery(HomeAssistantConfig(prefix, style), Topics("smarty"), 120)
     readings = reading.telegram.decoded
-    found = discovery.devices(reading, readings.fields, readings.devices.items())
+    quarter = {} if reading.quarter is None else reading.quarter.as_object()
+    names = [*readings.fields, *names_in(quarter)]
+    found = discovery.devices(reading, names, readings.devices.items())
     return {topic: json.loads(payload) for device in found for topic, payload in discovery.messages(device)}
 
 
@@ -324,7 +341,7 @@ def test_gas_that_is_dated_without_a_zone_has_a_value_but_no_time() -> None:
 def test_templates_yield_the_value_and_none_where_the_field_is_missing() -> None:
     for name, key, component, state in sensors():
         if "stat_t" in component:
-            continue  # the health of a meter, which is always whole
+            continue  # the health of a meter, which is always whole, or a quarter hour, see below
         assert render(component["val_tpl"], {}) == "None"
         field = key.removesuffix("_timestamp") if key.startswith("peak_demand") else key
         value = state.get(field)
@@ -580,7 +597,8 @@ def test_a_meter_that_is_named_as_an_entity_begins_is_told_apart(meter: str) -> 
 def test_what_is_measured_expires_but_for_what_is_read_once_a_day() -> None:
     for _, payload, key, component in COMPONENTS:
         is_state = "stat_t" not in component and "/mbus/" not in payload["stat_t"]
-        expires = is_state and "stat_cla" in component
+        is_quarter = component.get("stat_t", "").endswith("/quarter")
+        expires = is_quarter or (is_state and "stat_cla" in component)
         assert component.get("exp_aft") == (120 if expires else None), key
 
 
@@ -653,6 +671,109 @@ def test_the_energy_dashboard_finds_import_export_gas_and_power(reading: Reading
         assert (cmps[key]["dev_cla"], cmps[key]["stat_cla"]) == ("power", "measurement")
     gas = next(p["cmps"]["value"] for p in found if p["dev"]["name"] == "house gas")
     assert (gas["dev_cla"], gas["unit_of_meas"], gas["stat_cla"]) == ("gas", "m³", "total_increasing")
+
+
+# The running quarter hour
+
+
+def quarter_entities(reading: Reading) -> dict[str, dict[str, Any]]:
+    meter, *_ = announce(reading).values()
+    return {
+        key: component
+        for key, component in meter["cmps"].items()
+        if component.get("stat_t") == f"smarty/{reading.meter}/{Topic.QUARTER.value}"
+    }
+
+
+def test_every_value_of_a_quarter_hour_but_its_start_has_an_entity_with_an_id_that_stays() -> None:
+    found = quarter_entities(in_quarter(encrypted()))
+    assert found.keys() == {f"quarter_{name}" for name in QUARTER.keys() - {"start"}}
+    own_id = "smarty_SAG1030700012345"
+    assert {component["unique_id"] for component in found.values()} == {f"{own_id}_{key}" for key in found}
+    for key, component in found.items():
+        value = QUARTER[key.removeprefix("quarter_")]
+        assert render(component["val_tpl"], QUARTER) == ("true" if value is True else str(value))
+
+
+def test_a_value_of_a_quarter_hour_that_is_missing_is_unknown_and_so_are_all_when_the_topic_is_emptied() -> (
+    None
+):
+    for component in quarter_entities(in_quarter(encrypted())).values():
+        assert render(component["val_tpl"], {"start": QUARTER["start"]}) == "None"
+        assert render(component["val_tpl"], None, message="") == "None"
+
+
+def test_that_the_limit_will_be_exceeded_is_a_problem() -> None:
+    component = quarter_entities(in_quarter(encrypted()))["quarter_will_exceed"]
+    assert (component["p"], component["dev_cla"]) == ("binary_sensor", "problem")
+    # Domoticz compares them with the text of the value in JSON.
+    assert render(component["val_tpl"], {"will_exceed": True}) == component["pl_on"] == "true"
+    assert render(component["val_tpl"], {"will_exceed": False}) == component["pl_off"] == "false"
+
+
+def test_the_page_about_wallboxes_names_entities_that_are_there_and_on() -> None:
+    page = (ROOT / "docs/wallbox.md").read_text("utf-8")
+    meter, *_ = announce(in_quarter(encrypted())).values()
+    there = {
+        f"{component['p']}.house_{component['name'].lower().replace(' ', '_')}"
+        for component in meter["cmps"].values()
+        if component.get("en", True)
+    }
+    named = set(re.findall(r"\b(?:binary_)?sensor\.house_\w+", page))
+    assert len(named) == 4
+    assert named <= there
+
+
+ALWAYS: Final = {"mean_power", "forecast_power"}
+LIMITED: Final = {"allowed_power", "will_exceed"}
+EXCESS: Final = {"excess_day", "excess_month", "excess_year"}
+
+
+@pytest.mark.parametrize(
+    ("reading", "on"),
+    [
+        (in_quarter(encrypted()), {*ALWAYS, *LIMITED, *EXCESS, "peak_month"}),
+        (in_quarter(encrypted(), "reference_power"), {*ALWAYS, "peak_month"}),
+        (in_quarter(one(belgium(0)), "reference_power"), {*ALWAYS, *LIMITED}),
+        (in_quarter(one(belgium(0))), {*ALWAYS, *LIMITED, *EXCESS}),
+        (in_quarter(one(netherlands(0)), "reference_power"), {*ALWAYS, "peak_month"}),
+        (encrypted(), set()),
+    ],
+    ids=[
+        "Luxembourg", "without a reference power", "Belgium, whose meter sends the peak itself",
+        "Belgium with a reference power", "Netherlands", "no history",
+    ],
+)  # fmt: skip
+def test_a_household_sees_of_the_quarter_hour_what_its_meter_can_know(reading: Reading, on: set[str]) -> None:
+    found = {key for key, component in quarter_entities(reading).items() if component.get("en", True)}
+    assert found == {f"quarter_{name}" for name in on}
+
+
+def test_entities_of_the_quarter_hour_stay_while_values_come_and_go() -> None:
+    meter = meter_topics()
+    early = ("import", "mean_power", "forecast_power", "allowed_power", "will_exceed", "excess")
+    meter.take(in_quarter(luxembourg_with(ENERGY), *early), 0)
+    first = configs(meter, 0)[TOPIC]["cmps"].keys()
+    assert {f"quarter_{name}" for name in early} <= first
+    meter.take(in_quarter(luxembourg_with(ENERGY)), 1)
+    meter.take(luxembourg_with(ENERGY), 2)
+    assert configs(meter, 2) == {}
+    meter.announce_again()
+    assert configs(meter, 3)[TOPIC]["cmps"].keys() == first
+
+
+def test_an_announcement_grows_by_a_third_at_most_with_a_history() -> None:
+    ((without, _), (with_it, _)) = (
+        [len(json.dumps(payload)) for payload in announce(reading).values()]
+        for reading in (encrypted(), in_quarter(encrypted()))
+    )
+    assert with_it < 1.34 * without
+
+
+def test_domoticz_reads_the_quarter_hour() -> None:
+    for key, component in quarter_entities(in_quarter(encrypted())).items():
+        cleaned = re.sub("[{}']", "", component["val_tpl"]).split("|")[0].strip()
+        assert cleaned == f"value_json.{key.removeprefix('quarter_')}"
 
 
 # Entities come and stay
