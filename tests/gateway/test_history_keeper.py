@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -439,3 +440,44 @@ def test_a_history_that_fails_ends_the_gateway_with_the_reason(
     assert gateway_of(tmp_path).run() is ExitStatus.REJECTED
     assert "the history failed: " in caplog.text
     assert "a fault of ours" in caplog.text
+
+
+def test_the_sums_have_what_is_not_written_yet(tmp_path: Path) -> None:
+    file = WatchedFile(tmp_path)
+    file.gate.clear()
+    with running(keeper_of(file, entry(reference_power=ReferencePower(((None, 1000),))))) as keeper:
+        meter, later = house(), BEGIN + 4 * QUARTER + 30 * SECOND
+        hear_quarters(keeper, meter, 5)
+        file.gate.set()
+        shown: dict[str, object] = {}
+
+        def has_sums() -> bool:
+            quarter = keeper.add(meter, at(later, 3010), later)
+            shown.update({} if quarter is None else quarter.as_object())
+            return "excess_day" in shown
+
+        wait_until(has_sums, "the sums")
+        assert file.written == []
+    assert (shown["excess_day"], shown["import_day"]) == (1.0, 2.01)
+
+
+def test_the_counters_are_written_once_each_quarter_of_an_hour_together_with_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    commits: set[object] = set()
+    with Store(tmp_path) as store, closing(sqlite3.connect(store.path)) as other:
+        keeper = keeper_of(HistoryFile(tmp_path))
+        state = StateKeeper(config(), store, keeper)
+        for counter in range(4 * 90):
+            now += 10
+            stream = MeterStream(KeyRing({}, [meter_key()]), state.identities, source="tcp://127.0.0.1:1")
+            stream.receive_data(frame(text(BEGIN, 1), counter=counter + 1), now)
+            stream.next_event()
+            state.tick(now)
+            if counter % 90 == (88 if counter < 180 else 89):  # now sooner and now later
+                keeper.save_counters()
+            commits.update(other.execute("PRAGMA data_version"))
+    # The file as it was, the counter soon after the start, and four quarter hours.
+    assert len(commits) == 6
