@@ -35,6 +35,7 @@ from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.sqlite_file import StateBusyError, StateError
 
 _log = logging.getLogger(__name__)
 
@@ -106,8 +107,15 @@ class HistoryKeeper:
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._fault = Condition(_log.error)
-        for notice in file.notices:
-            _log.error("%s", notice)
+        self._unreadable = Condition(_log.error)
+        self._noticed = 0
+        self._log_notices()
+
+    def _log_notices(self) -> None:
+        """Log what the file has to say since the last call."""
+        for notice in self._file.notices[self._noticed :]:
+            self._noticed += 1
+            _log.error("%s", printable(notice))
 
     # What readers call
 
@@ -248,18 +256,18 @@ class HistoryKeeper:
                 self._unread.append(course)
             else:
                 self._read_sums(course)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StateError, StateBusyError) as error:
             self._read_at = time.monotonic() + _AGAIN_AFTER
-            self._fault.begin(
-                until_it_works(f"the history {self._file.path} cannot be read: {error}"), "read"
-            )
+            self._unreadable.begin(until_it_works(f"the history {self._file.path} cannot be read: {error}"))
             return
+        self._unreadable.end("the history can be read again")
         self._unread.popleft()
 
     def _open(self, course: _Course) -> None:
-        newest, devices = self._file.newest(course.name), self._file.newest_devices(course.name)
+        file, name = self._file, course.name
+        stored = file.newest(name), file.newest_devices(name), file.newest_series(name)
         with self._lock:
-            course.tracker = QuarterTracker(course.plausible_power, newest, devices)
+            course.tracker = QuarterTracker(course.plausible_power, *stored)
             waiting, course.waiting = course.waiting, []
             for sample in waiting:
                 self._count(course, sample)
@@ -292,6 +300,7 @@ class HistoryKeeper:
             self._put_back(courses, taken)
             return
         self._fault.end("the history is saved again")
+        self._log_notices()
         self._unread.extend(
             c for c in courses if any(isinstance(change, SetBack) for change in taken[c.name])
         )
@@ -301,13 +310,15 @@ class HistoryKeeper:
         with self._lock:
             most = max(_KEPT_LEAST, _KEPT_MAX // len(self._courses))
             for course in courses:
-                course.changes = (taken[course.name] + course.changes)[-most:]
+                changes = taken[course.name] + course.changes
+                older = (change for change in changes[:-most] if isinstance(change, SetBack))
+                course.changes = [*older, *changes[-most:]]
             self._write_at = time.monotonic() + _AGAIN_AFTER
 
     def _finish(self) -> None:
         """Write all that is known, also of meters that were heard for the first time a moment ago."""
         with suppress(sqlite3.Error):
-            for course in self._unread:
+            for course in list(self._unread):
                 if course.tracker is None:
                     self._open(course)
         with self._lock:

@@ -29,15 +29,15 @@ class Totals(NamedTuple):
     """What the running day, month and year have brought, in Wh.
 
     Attributes:
-        excess_day: over complete quarters, as for month and year.
+        excess_day: over complete quarters, as for month and year; None before its first known boundary.
         import_day: from the first known boundary of the day to the newest telegram.
         covered_day: the share of the quarters of the day so far that are complete.
         peak: the highest complete quarter of the month.
     """
 
-    excess_day: float
-    excess_month: float
-    excess_year: float
+    excess_day: float | None
+    excess_month: float | None
+    excess_year: float | None
     import_day: int | None
     export_day: int | None
     covered_day: float
@@ -238,8 +238,12 @@ class RunningSums:
 
     def at(self, sample: Sample, series: int) -> Totals:
         """Return the sums up to a telegram of a series."""
-        self._roll(sample.time - sample.time % QUARTER)
-        last, (day, month, year) = self.last, self._spans
+        start = sample.time - sample.time % QUARTER
+        self._roll(start)
+        last, day = self.last, self._spans[0]
+        excess_day, excess_month, excess_year = (
+            span.excess if last is not None and last.end >= span.begin else None for span in self._spans
+        )
         imported = exported = None
         if last is not None and last.end >= day.begin:
             more = _growth(last.registers, sample.registers) if last.series == series else (0, 0)
@@ -247,16 +251,8 @@ class RunningSums:
                 None if growth is None else before + growth
                 for before, growth in zip((self._imported, self._exported), more, strict=True)
             )
-        passed = sample.time - sample.time % QUARTER - day.begin
-        return Totals(
-            day.excess,
-            month.excess,
-            year.excess,
-            imported,
-            exported,
-            self._complete / passed if passed else 1.0,
-            self._peak,
-        )
+        covered = self._complete / (start - day.begin) if start > day.begin else 1.0
+        return Totals(excess_day, excess_month, excess_year, imported, exported, covered, self._peak)
 
 
 def running_quarter(

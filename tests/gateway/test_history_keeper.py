@@ -3,8 +3,10 @@
 import itertools
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +16,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway import history_keeper
+from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.history_keeper import HistoryKeeper
+from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.state_keeper import StateKeeper
+from smarty_gateway.gateway.wiring import build_gateway
 from smarty_gateway.history.boundary import Boundary, Change
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, Row
@@ -26,6 +32,9 @@ from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import StateError
+from smarty_gateway.state.store import Store
 from tests.support.commands import LIMIT
 from tests.support.running import wait_until
 from tests.support.streams import meter_key
@@ -395,3 +404,80 @@ def test_of_each_rival_only_what_the_history_needs_is_held(tmp_path: Path) -> No
     assert max(after - before for before, after in pairwise(times)) <= 11
     keeper.start()
     keeper.stop(10)
+
+
+def gateway_of(folder: Path, *, history: bool = True) -> Gateway:
+    with Store(folder) as store:
+        return build_gateway(replace(config(), history=history), KeysInForce(None), "json", store)
+
+
+def test_the_history_lies_beside_the_state(tmp_path: Path) -> None:
+    gateway_of(tmp_path)
+    assert (tmp_path / FILE_NAME).exists()
+
+
+def test_without_history_there_is_no_file(tmp_path: Path) -> None:
+    gateway_of(tmp_path, history=False)
+    assert not (tmp_path / FILE_NAME).exists()
+
+
+def test_a_history_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
+    with closing(HistoryFile(tmp_path)) as file:
+        file.connection.execute("ALTER TABLE peaks ADD COLUMN more")
+        file.connection.execute("PRAGMA user_version=99")
+    with pytest.raises(StateError, match="newer"):
+        gateway_of(tmp_path)
+
+
+def test_a_history_that_fails_ends_the_gateway_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(HistoryKeeper, "_finish", fail)
+    monkeypatch.setattr(HistoryKeeper, "_seconds_to_wait", fail)
+    assert gateway_of(tmp_path).run() is ExitStatus.REJECTED
+    assert "the history failed: " in caplog.text
+    assert "a fault of ours" in caplog.text
+
+
+def test_the_sums_have_what_is_not_written_yet(tmp_path: Path) -> None:
+    file = WatchedFile(tmp_path)
+    file.gate.clear()
+    with running(keeper_of(file, entry(reference_power=ReferencePower(((None, 1000),))))) as keeper:
+        meter, later = house(), BEGIN + 4 * QUARTER + 30 * SECOND
+        hear_quarters(keeper, meter, 5)
+        file.gate.set()
+        shown: dict[str, object] = {}
+
+        def has_sums() -> bool:
+            quarter = keeper.add(meter, at(later, 3010), later)
+            shown.update({} if quarter is None else quarter.as_object())
+            return "excess_day" in shown
+
+        wait_until(has_sums, "the sums")
+        assert file.written == []
+    assert (shown["excess_day"], shown["import_day"]) == (1.0, 2.01)
+
+
+def test_the_counters_are_written_once_each_quarter_of_an_hour_together_with_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    commits: set[object] = set()
+    with Store(tmp_path) as store, closing(sqlite3.connect(store.path)) as other:
+        keeper = keeper_of(HistoryFile(tmp_path))
+        state = StateKeeper(config(), store, keeper)
+        for counter in range(4 * 90):
+            now += 10
+            stream = MeterStream(KeyRing({}, [meter_key()]), state.identities, source="tcp://127.0.0.1:1")
+            stream.receive_data(frame(text(BEGIN, 1), counter=counter + 1), now)
+            stream.next_event()
+            state.tick(now)
+            if counter % 90 == (88 if counter < 180 else 89):  # now sooner and now later
+                keeper.save_counters()
+            commits.update(other.execute("PRAGMA data_version"))
+    # The file as it was, the counter soon after the start, and four quarter hours.
+    assert len(commits) == 6

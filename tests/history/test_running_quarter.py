@@ -175,7 +175,8 @@ def test_the_sums_of_a_day_begin_with_its_first_known_boundary() -> None:
 def test_a_day_in_which_no_boundary_is_known_has_no_import() -> None:
     sums = sums_after(boundary(at("2026-11-23T23:00:00"), 1000))
     found = sums.at(sample(at("2026-11-24T00:10:00"), 1500), 1)
-    assert (found.import_day, found.covered_day) == (None, 1.0)
+    assert (found.import_day, found.excess_day, found.covered_day) == (None, None, 1.0)
+    assert found.excess_month == 0
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,11 @@ def quarter_template_of(name: str) -> str:
     return f"{{{{value_json.{name}|d('None')if value else None}}}}"
 
 
+def yes_no_template_of(name: str) -> str:
+    """Return the same for a value that is true or false: as in JSON, which is what Domoticz compares."""
+    return f"{{{{value_json.{name}|tojson if '{name}' in (value_json|d({{}})) else None}}}}"
+
+
 def _template(name: str, sort: Sort) -> str:
     if sort.words:
         return words_template_of(name, sort.words)
@@ -217,12 +222,12 @@ def _of_quarter(*rows: tuple[str, Sort, Place, str | None, str, str]) -> Iterato
             label_of(key),
             sort,
             place,
-            quarter_template_of(name),
+            yes_no_template_of(name) if is_binary else quarter_template_of(name),
             meaning,
             unit,
             platform="binary_sensor" if is_binary else "sensor",
             topic=Topic.QUARTER,
-            on_off=("True", "False") if is_binary else None,
+            on_off=("true", "false") if is_binary else None,
             needs=(needs,),
         )
 

@@ -691,7 +691,8 @@ def test_every_value_of_a_quarter_hour_but_its_start_has_an_entity_with_an_id_th
     own_id = "smarty_SAG1030700012345"
     assert {component["unique_id"] for component in found.values()} == {f"{own_id}_{key}" for key in found}
     for key, component in found.items():
-        assert render(component["val_tpl"], QUARTER) == str(QUARTER[key.removeprefix("quarter_")])
+        value = QUARTER[key.removeprefix("quarter_")]
+        assert render(component["val_tpl"], QUARTER) == ("true" if value is True else str(value))
 
 
 def test_a_value_of_a_quarter_hour_that_is_missing_is_unknown_and_so_are_all_when_the_topic_is_emptied() -> (
@@ -705,8 +706,22 @@ def test_a_value_of_a_quarter_hour_that_is_missing_is_unknown_and_so_are_all_whe
 def test_that_the_limit_will_be_exceeded_is_a_problem() -> None:
     component = quarter_entities(in_quarter(encrypted()))["quarter_will_exceed"]
     assert (component["p"], component["dev_cla"]) == ("binary_sensor", "problem")
-    assert render(component["val_tpl"], {"will_exceed": True}) == component["pl_on"]
-    assert render(component["val_tpl"], {"will_exceed": False}) == component["pl_off"]
+    # Domoticz compares them with the text of the value in JSON.
+    assert render(component["val_tpl"], {"will_exceed": True}) == component["pl_on"] == "true"
+    assert render(component["val_tpl"], {"will_exceed": False}) == component["pl_off"] == "false"
+
+
+def test_the_page_about_wallboxes_names_entities_that_are_there_and_on() -> None:
+    page = (ROOT / "docs/wallbox.md").read_text("utf-8")
+    meter, *_ = announce(in_quarter(encrypted())).values()
+    there = {
+        f"{component['p']}.house_{component['name'].lower().replace(' ', '_')}"
+        for component in meter["cmps"].values()
+        if component.get("en", True)
+    }
+    named = set(re.findall(r"\b(?:binary_)?sensor\.house_\w+", page))
+    assert len(named) == 4
+    assert named <= there
 
 
 ALWAYS: Final = {"mean_power", "forecast_power"}

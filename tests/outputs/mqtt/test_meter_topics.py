@@ -15,7 +15,7 @@ from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
-from tests.support.mqtt_runs import CONFIG, GAS_CONFIG, second_of
+from tests.support.mqtt_runs import CONFIG, GAS_CONFIG, second_of, with_quarter
 from vectors.building_blocks import belgium, netherlands
 
 
@@ -213,6 +213,20 @@ def test_states_come_before_announcements_and_both_again_when_home_assistant_sta
     assert names.index("smarty/house/mbus/7FLO2119000001") < names.index(CONFIG) < names.index(GAS_CONFIG)
 
 
+def test_quarter_hours_go_out_with_the_states_and_are_held_back_with_them() -> None:
+    meter = topics(interval=10)
+    for second in range(25):
+        meter.take(with_quarter(reading(second), {"start": "…", "import": second}), second)
+        sent = list(meter.due(second))
+        states = [json.loads(payload) for name, payload in sent if name.endswith("/state")]
+        quarters = [json.loads(payload)["import"] for name, payload in sent if name.endswith("/quarter")]
+        assert quarters == [second] * len(states)
+    meter.hold(30)
+    meter.take(with_quarter(reading(40), {"start": "…", "import": 40}), 30)
+    assert due(meter, 30.5, "quarter") == []
+    assert len(due(meter, 31, "quarter")) == 1
+
+
 def test_an_mbus_reading_is_sent_when_it_changes() -> None:
     meter = topics(interval=0)
     meter.take(reading(0), 0)
@@ -251,6 +265,7 @@ def test_what_is_sent_again_in_time_expires_and_the_rest_stays() -> None:
     for second in range(0, 3000, 1000):
         meter.take(reading(), second)
     assert meter.expiry_of("smarty/house/state") == 3000  # as long as the meter counts as there
+    assert meter.expiry_of("smarty/house/quarter") == 3000
     assert meter.expiry_of("smarty/house/power_import") == 3000
     assert meter.expiry_of("smarty/house/health") == 180
     for topic in ("smarty/house/availability", "smarty/house/mbus/7FLO2119000001", CONFIG):
