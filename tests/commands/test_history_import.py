@@ -117,6 +117,12 @@ def test_every_form_of_a_recording_gives_the_same(form: str) -> None:
         assert other.newest("plain") == first.newest("plain")
 
 
+def test_what_the_meter_says_of_its_peaks_is_kept_although_a_boundary_comes_again() -> None:
+    run(record("a.bin", sent(BELGIUM, 0, 17, step=10)), "--meter", "barn")
+    assert stored("barn")[-1].peaks
+    assert stored("barn")[0].devices
+
+
 def test_files_are_one_stream_in_the_order_of_their_times() -> None:
     configure("name: house")
     later, earlier = record("1.bin", sent(LUXEMBOURG, 920, 30)), record("2.bin", sent(LUXEMBOURG, 0, 15))
@@ -299,9 +305,11 @@ def test_a_meter_without_a_clock_needs_a_capture() -> None:
 def test_times_of_joined_captures_are_not_believed_behind_the_first() -> None:
     chunks = [(float(second), clockless(second)) for second in range(0, 1000, 10)]
     path = capture("a.capture", chunks)
-    path.write_bytes(path.read_bytes() * 2)
+    later = capture("b.capture", [(second, clockless(int(second) + 5000)) for second, _ in chunks])
+    path.write_bytes(path.read_bytes() + later.read_bytes())
     run(path, "--meter", "old")
     assert ends("old") == [0, 1]
+    assert [boundary.registers[1] for boundary in stored("old")] == [100_010, 100_910]
 
 
 def test_a_clock_that_is_set_back_in_a_recording_removes_what_lay_behind_it() -> None:

@@ -173,7 +173,7 @@ def test_reactive_energy_and_power_are_left_out() -> None:
     start = seconds("2026-06-30T22:00+00:00")
     lines = [HEADINGS, fluvius_row(start, "Afname Actief", "0,100")]
     lines += [fluvius_row(start, name, "9,000") for name in ("Afname Reactief", "Afname Capacitief")]
-    lines.append(fluvius_row(start, "Afname Actief", "0,400").replace("kWh", "kW"))
+    lines.append(fluvius_row(start, "Afname Actief", "0,900").replace("kWh", "kW"))
     lines.append(fluvius_row(start, "Productie Actief", "5,000"))
     assert read(lines).quarters == {start: {Flow.IMPORT: 100}}
 
