@@ -237,6 +237,7 @@ def test_a_stop_while_the_gateway_still_loads_is_a_good_end(
         ("decode", SAMPLE, "--keys", SAMPLE_KEYS),
         ("verify", ROOT / "vectors/refused.json"),
         ("capture", SAMPLE, "a.capture"),
+        ("history", "--state", "state"),
         ("simulate", "--link", "p1", "--seconds", "0"),
         ("reset-counter", "nobody", "--state", "state"),
         ("forget", "nobody", "--state", "state"),

@@ -1,17 +1,16 @@
 """The recipes in docs/ and deploy/ are true of the program."""
 
-import argparse
 import os
 import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from smarty_gateway import cli
 from smarty_gateway.commands.usage import COMMANDS
 from smarty_gateway.config.reference import rows
 from tests.support.brokers import MOSQUITTO, Broker, Subscriber, needs_mosquitto
@@ -137,7 +136,13 @@ def commands_of(page: str) -> Iterator[list[str]]:
         # `[--format text|json]` stands for an option with two values.
         for words in commands_in(re.sub(r"[\[\]]|(?<=\w)\|\w+", "", span.replace("\n", " "))):
             # A name alone is no command to type, but what the sentence is about.
-            yield words if words[1:] or words[0] not in COMMANDS else [*words, "--help"]
+            yield [*words, "--help"] if is_name(words) else words
+
+
+def is_name(words: list[str]) -> bool:
+    """True for the name of a command or of a subcommand."""
+    usage = COMMANDS.get(words[0])
+    return usage is not None and len(words) <= 1 + (usage.default is not None)
 
 
 TYPED = [
@@ -145,35 +150,22 @@ TYPED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line, with all commands."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--version", action="store_true")
-    commands = parser.add_subparsers()
-    for name in COMMANDS:
-        import_module(f"smarty_gateway.commands.{name.replace('-', '_')}").add_parser(commands)
-    return parser
-
-
 @pytest.mark.parametrize("words", TYPED)
-def test_every_command_that_is_shown_has_the_options_it_is_shown_with(
-    words: list[str], parser: argparse.ArgumentParser
-) -> None:
+def test_every_command_that_is_shown_has_the_options_it_is_shown_with(words: list[str]) -> None:
     try:
-        parser.parse_args(words)
+        cli._parsed(words)
     except SystemExit as end:
-        assert end.code == 0  # noqa: PT017 - `--help` ends like this
+        assert end.code == 0  # noqa: PT017 - `--help` and `--version` end like this
 
 
 def test_the_recipes_show_as_many_commands_as_are_parsed() -> None:
     assert len(TYPED) >= 30
 
 
-def test_the_unit_starts_the_gateway_with_options_that_it_has(parser: argparse.ArgumentParser) -> None:
+def test_the_unit_starts_the_gateway_with_options_that_it_has() -> None:
     (line,) = re.findall(r"^ExecStart=(.*)$", UNIT, re.MULTILINE)
     (words,) = commands_in(line)
-    assert str(parser.parse_args(words).config) == "/etc/smarty-gateway/gateway.yaml"
+    assert str(cli._parsed(words).config) == "/etc/smarty-gateway/gateway.yaml"
 
 
 def test_the_unit_keeps_no_serial_port_away() -> None:

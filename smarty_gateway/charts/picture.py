@@ -6,6 +6,7 @@ anything longer is energy in kWh.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,8 +63,8 @@ class Picture:
         by: how long its spans are.
         zone: of its labels.
         level: the reference power in W, as a line; for quarter hours only.
-        previous: the spans of an earlier stretch, drawn behind.
-        previous_first: where that one begins.
+        previous: the spans of an earlier year, drawn behind.
+        previous_first: where that year begins.
         is_simulated: the title says so.
     """
 
@@ -95,6 +96,8 @@ def to_svg(picture: Picture, words: Words = ENGLISH) -> str:
         from pygal.style import Style  # noqa: PLC0415
     except ImportError:
         raise PictureError(_NEEDS_EXTRA) from None
+    # pygal adds a finder of modules that has not worked since Python 3.4, and that Python warns about.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
     sizes = dict.fromkeys(("label", "major_label", "legend", "title"), LAYOUT_SIZE)
     series = _series(picture)
     chart = Histogram(
@@ -145,6 +148,8 @@ def _title(picture: Picture, words: Words) -> str:
 def _legend(name: str, picture: Picture, words: Words) -> str:
     if name == "excess" and picture.level is not None:
         return f"{words.over} {picture.level / 1000:g} kW"
+    if name == "previous":
+        return str(datetime.fromtimestamp(picture.previous_first, picture.zone).year)
     return str(getattr(words, "import_" if name == "import" else name))
 
 

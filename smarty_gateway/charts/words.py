@@ -11,7 +11,6 @@ class Words:
         over: names the excess together with the reference power, which follows.
         unknown: names the time of which nothing is known, or not how the energy is spread over it.
         simulated: stands in the title of a meter that nobody has measured.
-        previous: names what is drawn behind, for comparison.
         weekdays: from Monday.
         months: from January.
     """
@@ -22,7 +21,6 @@ class Words:
     over: str = "over"
     unknown: str = "unknown"
     simulated: str = "simulated"
-    previous: str = "year before"
     weekdays: tuple[str, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     months: tuple[str, ...] = (
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",

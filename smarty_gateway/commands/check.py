@@ -17,6 +17,7 @@ from smarty_gateway.config.key_file import (
     key_file_problem,
     read_key_file,
 )
+from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, Config
 from smarty_gateway.config.warnings import missing_ports, warnings
 from smarty_gateway.config.yaml_file import UnusableFileError
@@ -60,6 +61,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             "smarty-gateway check --config FILE --keys FILE"
         )
     all_good = config_path is None or _check_config(config_path, config, errors)
+    for tariff in dict.fromkeys(meter.tariff for meter in config.meters if meter.tariff) if config else ():
+        all_good &= _check_tariff(tariff)
     if key_path is not None:
         all_good &= _check_keys(key_path)
     elif config and any(meter.encrypted for meter in config.meters):
@@ -80,6 +83,13 @@ def _check_config(path: Path, config: Config | None, errors: list[UnusableFileEr
     if missing:
         return _report(path, errors, f"valid, {meters}, but {_missing(len(missing))}")
     return _report(path, errors, f"good, {meters}")
+
+
+def _check_tariff(path: Path) -> bool:
+    tariff, errors = read_tariff(path)
+    if tariff is not None and not errors and tariff.file != str(path):
+        return True  # it comes with the program
+    return _report(path, errors, f"good, {_count(len(tariff.periods) if tariff else 0, 'period')} of prices")
 
 
 def _check_keys(path: Path) -> bool:

@@ -1,18 +1,24 @@
 """`forget`: removes what is stored of a meter, and its retained messages from the broker."""
 
 import argparse
+import shlex
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from smarty_gateway.commands.chosen import chosen_config, require_kept
 from smarty_gateway.commands.options import Subparsers, add_shared
+from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.values import TAKEN_NAMES, Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, topic_part
+from smarty_gateway.state.history_file import HistoryFile, history_errors, meters_in
+from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FolderLock, state_folder
 from smarty_gateway.state.store import Store
 
@@ -34,10 +40,13 @@ def add_parser(commands: Subparsers) -> None:
         help="remove a meter's stored state and its retained messages",
         description="Removes a meter's identities and waiting telegrams from the state folder and its "
         "retained messages from the broker, so that it disappears from Home Assistant and another meter can "
-        "have its name. Its frame counters stay, or its old frames could be replayed. Stop the gateway "
-        "first: it would publish the meter again.",
+        "have its name. Its frame counters stay, or its old frames could be replayed, and so does its "
+        "history. Stop the gateway first: it would publish the meter again.",
     )
     parser.add_argument("meter", type=_name, help="its name, as in its topics")
+    parser.add_argument(
+        "--history", action="store_true", help="remove its quarter hours too; only a backup brings them back"
+    )
     add_shared(parser, "--config", "--state", "--mqtt", "--mqtt-password-file")
 
 
@@ -69,16 +78,38 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             store.forget_meter(args.meter, beginning)
             for beginning in _beginnings(args.meter, config, published)
         )
-    if not topics and not waiting and args.meter not in names:
+        removed = _forget_history(folder, args.meter) if args.history else 0
+        with_history = meters_in(folder)
+    if not topics and not waiting and not removed and args.meter not in names:
+        if args.meter in with_history:
+            raise NothingStoredError(
+                f"only a history is stored of a meter named {args.meter}; to remove it, add --history"
+            )
         # Nobody owns what will be emptied, and a taken name what the gateway says of itself.
-        known = names | set(published.values()) - {"", *TAKEN_NAMES}
+        known = names | with_history | set(published.values()) - {"", *TAKEN_NAMES}
         others = f"; known are: {', '.join(map(repr, sorted(known)))}" if known else ""
         raise NothingStoredError(f"nothing is stored of a meter named {args.meter}{others}")
     print(
         f"{printable(args.meter)} is forgotten; {len(topics)} retained messages were removed from the "
         f"broker, and {waiting} waiting telegrams from the state folder"
     )
+    if removed:
+        print(f"{removed} quarter hours were removed from its history")
+    elif args.meter in with_history:
+        option = shlex.quote(printable(args.meter))
+        print(f"its history stays; to remove it: smarty-gateway forget {option} --history")
     return ExitStatus.GOOD
+
+
+def _forget_history(folder: Path, meter: str) -> int:
+    if not (folder / FILE_NAME).exists():
+        return 0
+    with closing(HistoryFile(folder)) as history, history_errors(history.path):
+        if not history.is_kept:
+            raise StateError("; ".join(history.notices))
+        for notice in history.notices:
+            say(notice)
+        return history.forget(meter)
 
 
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:

@@ -167,7 +167,7 @@ def open_reader(args: argparse.Namespace) -> Iterator[History]:
     if connection is None:
         raise _no_history(folder)
     zone = zone_of(config)
-    with closing(connection), history_errors(folder / FILE_NAME):
+    with history_errors(folder / FILE_NAME), closing(connection):
         yield History(HistoryReader(connection, zone), config, zone, folder, int(time.time()))
 
 

@@ -103,8 +103,9 @@ def _between(first: str | None, last: str | None, zone: ZoneInfo, now: int) -> S
         )
     words = [f"from {first}"] if first else []
     words += [f"to {last}"] if last else []
+    title = " ".join(words).replace("T", " ")
     length = None if begin is None else timedelta(seconds=(now if end is None else end) - begin)
-    return Stretch(begin, end, _suiting(length), " ".join(words))
+    return Stretch(begin, end, _suiting(length), title)
 
 
 def _suiting(length: timedelta | None) -> By:

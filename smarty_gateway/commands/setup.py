@@ -36,6 +36,7 @@ def add_parser(commands: Subparsers) -> None:
     add = parser.add_argument
     add("--port", metavar="SOURCE", help="where the meter is: a port, tcp://host:port or rfc2217://host:port")
     add("--name", help=f"the meter's name in topics and in Home Assistant (default {NAME})")
+    add("--reference-power", metavar="KW", help="Luxembourg: the reference power on the bill, in kW")
     add(
         "--key-file",
         type=Path,
@@ -82,7 +83,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     from smarty_gateway.setup.steps import Steps  # noqa: PLC0415 - loads paho-mqtt
 
     options = vars(args)
-    for name in ("port", "name", "broker", "user", "ca_file"):
+    for name in ("port", "name", "reference_power", "broker", "user", "ca_file"):
         if not str(options[name]).isprintable():  # nor is what is no UTF-8
             raise WrongUsageError(f"--{name.replace('_', '-')}: there are invisible characters in it")
     options["existing"] = options["existing"] and Existing(options["existing"])

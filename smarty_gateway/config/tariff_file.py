@@ -79,9 +79,10 @@ def read_tariff(path: Path) -> tuple[Tariff | None, list[UnusableFileError]]:
 
 
 def _check_sources(file: YamlFile, root: Section[Any]) -> None:
-    ids = [one.values.get("id") for one in root.values.get("sources", ())]
-    for one in root.values.get("sources", ()):
-        if ids.count(one.values.get("id")) > 1:
+    with_id = [one for one in root.values.get("sources", ()) if "id" in one.values]
+    ids = [one.values["id"] for one in with_id]
+    for one in with_id:
+        if ids.count(one.values["id"]) > 1:
             file.note(one.nodes["id"], "two sources have this id; give each another one")
     for one in _sections(root):
         if "source" in one.values and one.values["source"] not in ids:
@@ -160,8 +161,10 @@ def _currency(text: str) -> str:
 
 
 def _read_days(file: YamlFile, node: yaml.Node, name: str) -> tuple[int, ...]:
-    names: Any = list_of(choice(_WEEKDAYS), "day", "mon", most=7).read(file, node, name)
-    return tuple(sorted({_WEEKDAYS.index(one) for one in names}))
+    if not isinstance(node, yaml.SequenceNode) or not 0 < len(node.value) <= len(_WEEKDAYS):
+        file.fail(node, f"{name} is {_DAYS.description}, such as [mon, tue]")
+    days = [_WEEKDAY.read(file, each, "a day") for each in node.value]
+    return tuple(index for index, day in enumerate(_WEEKDAYS) if day in days)
 
 
 def _entries(kind: type[T], one: str, example: str) -> Form[tuple[T, ...]]:
@@ -172,6 +175,7 @@ _PRICE: Final = _decimal("a price", -1_000_000, 1_000_000)
 _TIME: Final = parsed("a time of the day such as 07:00", _time)
 _TEXT: Final = parsed("a text", str, may_be_hex=True)
 _NAME: Final = parsed("a name such as off_peak", _name)
+_WEEKDAY: Final = choice(_WEEKDAYS)
 _DAYS: Final[Form[tuple[int, ...]]] = Form(f"a list of {', '.join(_WEEKDAYS)}", _read_days)
 
 

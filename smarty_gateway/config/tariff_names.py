@@ -18,7 +18,7 @@ _WHAT: Final = "the name of a tariff, or the path of a file"
 @cache
 def shipped_tariffs() -> dict[str, Path]:
     """Return the files that come with this program by the names of their tariffs."""
-    return {file.stem: file for file in sorted(_FOLDER.glob("*.yaml"))}
+    return {file.stem: file for file in sorted(_FOLDER.glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def tariff_name(file: Path) -> str:

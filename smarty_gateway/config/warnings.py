@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smarty_gateway.config.key_file import permission_problem
-from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.config.tariff_file import read_tariff
+from smarty_gateway.config.tariff_names import shipped_tariffs
+from smarty_gateway.config.values import Config, MeterConfig, MqttConfig
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.ports import lasting_name, ports_instead
 
@@ -19,6 +21,8 @@ def warnings(config: Config) -> list[str]:
         for source in _sources(config)
         if re.match(r"tty(USB|ACM)", source.path.name)
     ]
+    for meter in config.meters:
+        found += _level_warnings(meter)
     mqtt = config.outputs.mqtt
     return found if mqtt is None else [*found, *_broker_warnings(mqtt)]
 
@@ -30,6 +34,21 @@ def missing_ports(config: Config) -> list[str]:
         for source in _sources(config)
         if source.kind is Kind.SERIAL and not _exists(source.path)
     ]
+
+
+def _level_warnings(meter: MeterConfig) -> Iterator[str]:
+    """Yield a line if the newest reference power is none of those that one can have."""
+    reference = meter.reference_power
+    path = meter.tariff or shipped_tariffs()["lu"]
+    tariff, errors = (None, []) if reference is None else read_tariff(path)
+    if reference is None or tariff is None or errors:
+        return  # `check` reports the faults of a tariff
+    watts = reference.levels[-1][1]
+    levels = tariff.periods[-1].levels
+    if levels and watts not in [level.watts for level in levels]:
+        name = meter.name or meter.id or "a meter"
+        listed = ", ".join(f"{level.kilowatts:f}" for level in levels)
+        yield f"{name}: the reference power of {watts / 1000:g} kW is no level of {tariff.file}: {listed} kW"
 
 
 def _sources(config: Config) -> list[Address]:

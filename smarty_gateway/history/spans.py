@@ -172,7 +172,8 @@ def rows_of(
     start = end = 0
     for piece in pieces:
         if not start <= piece.start < end:
-            start, end = begin_of(by, piece.start, zone), end_of(by, piece.start, zone)
+            start = end if piece.start == end else begin_of(by, piece.start, zone)
+            end = end_of(by, start, zone)
         if piece.is_break or piece.end > end:
             alone.append(piece)
         else:

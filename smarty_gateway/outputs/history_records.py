@@ -6,7 +6,7 @@ of its JSON objects. Times have the local offset, energies are kWh with three de
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -135,13 +135,17 @@ def to_lines(form: str, records: list[Record]) -> Iterator[str]:
     if form == "json":
         yield from map(to_json, records)
     elif records:
-        names = _columns(records)
-        yield _csv_line(names)
-        for record in records:
-            yield _csv_line(_cell(name, record.get(name)) for name in names)
+        yield from csv_lines(columns_of(records), records)
 
 
-def _columns(records: list[Record]) -> list[str]:
+def csv_lines(names: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
+    """Yield the head and one line for each record."""
+    yield _csv_line(names)
+    for record in records:
+        yield _csv_line(_cell(name, record.get(name)) for name in names)
+
+
+def columns_of(records: Iterable[Record]) -> list[str]:
     """Return the names of all records: those of every meter, then tariffs, then devices with their units."""
     names = {name: None for record in records for name in record}
 

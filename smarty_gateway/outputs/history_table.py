@@ -51,7 +51,7 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         (sheet.label.name, [column.name for column in columns]),
         (sheet.label.unit, [column.unit for column in columns]),
     ):
-        yield Text(_row(name, label, cells, widths), "bold dim")
+        yield Text(_row(name, label, cells, widths).rstrip(), "bold dim")
     for line in sheet.lines:
         if line.is_heading:
             yield from flow([Text(printable(line.label), "bold")], width)
@@ -71,7 +71,7 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
 
 
 def _title(sheet: Sheet, width: int) -> Iterator[Text]:
-    pieces = [Text(printable(sheet.title), "bold")]
+    pieces = [Text(line, "bold") for line in _wrapped(printable(sheet.title), width)]
     if sheet.is_simulated:
         pieces.append(Text(SIMULATED, "bold yellow"))
     yield from flow(pieces, width)
@@ -126,6 +126,9 @@ def _drawn(bar: Bar, scale: float, strokes: Sequence[str]) -> Text:
 
 def _folded(note: str, width: int) -> Iterator[Text]:
     """Yield a note in as many lines as it takes, between words."""
-    if note:
-        lines = textwrap.wrap(note, max(width - len(_GAP), 1))
-        yield from (Text(f"{_GAP}{line}", "dim") for line in lines)
+    for line in _wrapped(printable(note), width - len(_GAP)):
+        yield Text(_GAP + line, "dim")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_on_hyphens=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = "house"  #: of the meter, by default
+UNKNOWN_POWER: Final = "not known"  #: what stands for no reference power
 GATEWAY_FILE: Final = "gateway.yaml"
 KEY_FILE: Final = "keys.yaml"
 PASSWORD_FILE: Final = "mqtt.password"  # noqa: S105 - the name of a file
@@ -28,6 +29,7 @@ class Answers:
     seconds: float
     port: str | None = None
     name: str | None = None
+    reference_power: str | None = None
     key_file: Path | None = None
     broker: str | None = None
     user: str | None = None

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from smarty_gateway.config.gateway_file import read_config
 from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE
+from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE, UNKNOWN_POWER
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
 #: Here the systemd unit expects the files, and hands the secrets over (docs/systemd.md).
@@ -88,10 +88,32 @@ def _write(path: Path, data: bytes, mode: int, check: Callable[[Path], object]) 
             draft.unlink()
 
 
-def meter_lines(name: str, source: str, line: LineSettings) -> list[str]:
-    """Return the lines of a meter in gateway.yaml; `run` does not try all settings of a serial port."""
+def meter_lines(name: str, source: str, line: LineSettings, power: str | None = None) -> list[str]:
+    """Return the lines of a meter in gateway.yaml; `run` does not try all settings of a serial port.
+
+    Args:
+        name: of the meter.
+        source: of the meter.
+        line: the settings with which it was found.
+        power: the reference power in kW; None where it is not known.
+    """
     lines = [f"name: {_scalar(name)}", f"source: {_scalar(source)}"]
-    return lines if line == DSMR4_LINE else [*lines, f"speed: {line.speed}", f"framing: {line.framing}"]
+    if line != DSMR4_LINE:
+        lines += [f"speed: {line.speed}", f"framing: {line.framing}"]
+    return lines if power is None else [*lines, f"reference_power: {power}"]
+
+
+def parse_power(text: str) -> str | None:
+    """Return a reference power as it stands in gateway.yaml; None if it is not known.
+
+    Raises:
+        FileError: it is no such power.
+    """
+    power = text.lower().removesuffix("kw").strip().replace(",", ".")
+    if power == UNKNOWN_POWER:
+        return None
+    config_of(f"meters: [{{source: /dev/null, reference_power: {json.dumps(power)}}}]")
+    return power
 
 
 def gateway_text(meter: list[str], broker: MqttConfig | None, *, needs_keys: bool, is_service: bool) -> str:

@@ -16,7 +16,15 @@ from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, NAME, PASSWORD_FILE, Answers, Existing
+from smarty_gateway.setup.answers import (
+    GATEWAY_FILE,
+    KEY_FILE,
+    NAME,
+    PASSWORD_FILE,
+    UNKNOWN_POWER,
+    Answers,
+    Existing,
+)
 from smarty_gateway.setup.broker import try_broker
 from smarty_gateway.setup.broker_choice import BrokerChoice
 from smarty_gateway.setup.files import (
@@ -26,6 +34,7 @@ from smarty_gateway.setup.files import (
     gateway_text,
     keep_backup,
     meter_lines,
+    parse_power,
     write_public,
 )
 from smarty_gateway.setup.keys import KeyStep
@@ -146,9 +155,10 @@ class Steps:
         path, terminal = self._path, self._terminal
         needs_keys = has_keys or listener.title is not None
         broker: MqttConfig | None = None
+        power: str | None = None
 
         def text_of(name: str) -> str:
-            meter = meter_lines(name, listener.address.text, listener.line)
+            meter = meter_lines(name, listener.address.text, listener.line, power)
             if present is not None:
                 return self._extended(present, meter, needs_keys=needs_keys)
             return gateway_text(meter, broker, needs_keys=needs_keys, is_service=self._is_service)
@@ -158,6 +168,7 @@ class Steps:
             return name
 
         name = terminal.ask_for("Name of the meter", "--name", parse, self._answers.name, NAME)
+        power = self._reference_power(listener)
         broker = None if brokers is None else brokers.choose()
         text = text_of(name)
         terminal.say(f"{path} will be:\n")
@@ -169,6 +180,19 @@ class Steps:
             terminal.say(f"The old file is now {keep_backup(path)}")
         write_public(path, text, load_config)
         terminal.say(f"Written: {path}")
+
+    def _reference_power(self, listener: Listener) -> str | None:
+        """Return the reference power in kW; None where it is not known, or the meter is not in Luxembourg."""
+        given = self._answers.reference_power
+        if listener.title is None and given is None:
+            return None
+        if given is None:
+            self._terminal.say(
+                "In Luxembourg, what a quarter hour draws over the reference power costs extra. Your bill "
+                "names that power in kW. With it, the history shows the excess."
+            )
+        question, option = "Reference power in kW", "--reference-power"
+        return self._terminal.ask_for(question, option, parse_power, given, UNKNOWN_POWER)
 
     def _extended(self, present: Config, lines: list[str], *, needs_keys: bool) -> str:
         """Return the text of gateway.yaml with another meter."""

@@ -22,7 +22,7 @@ from smarty_gateway.state.history_repair import (
     require_ours,
     save,
 )
-from smarty_gateway.state.history_rows import MeterRows, number_of
+from smarty_gateway.state.history_rows import MeterRows, number_of, select
 from smarty_gateway.state.history_schema import FILE_NAME, TABLES, VERSION
 from smarty_gateway.state.history_writer import Filled, MeterWriter
 from smarty_gateway.state.sqlite_file import (
@@ -226,9 +226,12 @@ def open_copy(file: Path) -> sqlite3.Connection | None:
         StateBusyError: it is locked, which passes.
     """
     path = file.absolute()
-    with history_errors(path):
+    try:
         if not path.exists():
             return None
+    except OSError as error:
+        raise StateError(f"the {_NOUN} {path} cannot be read: {error.strerror}") from None
+    with history_errors(path):
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
         connection = connect(f"{path.as_uri()}?{how}", is_uri=True)
@@ -242,12 +245,22 @@ def open_copy(file: Path) -> sqlite3.Connection | None:
     return None
 
 
+def meters_in(folder: Path) -> set[str]:
+    """Return the names of the meters that have a history; none if it cannot be read."""
+    with contextlib.suppress(StateError, StateBusyError):
+        connection = open_history(folder)
+        if connection is not None:
+            with contextlib.closing(connection), history_errors(folder / FILE_NAME):
+                return {name for _, name, _ in select(connection, "meters")}
+    return set()
+
+
 @contextlib.contextmanager
 def history_errors(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite into those that commands print.
 
     Raises:
-        StateError: the file cannot be read.
+        StateError: the file cannot be read or written.
         StateBusyError: it is locked, which passes.
     """
     try:
@@ -256,9 +269,22 @@ def history_errors(path: Path) -> Iterator[None]:
         if "locked" in str(error):
             raise StateBusyError(error, _NOUN) from None
         advice = "; start the gateway, which saves what can be read" if is_damage(error) else ""
-        raise StateError(f"the {_NOUN} {path} cannot be read: {error}{advice}") from None
-    except OSError as error:
-        raise StateError(f"the {_NOUN} {path} cannot be read: {error.strerror}") from None
+        raise StateError(f"the {_NOUN} {path} cannot be used: {error}{advice}") from None
+
+
+def export_history(folder: Path, path: Path) -> None:
+    """Write the history in a state folder into a new file, beside a running gateway.
+
+    Raises:
+        OSError: it cannot be written, or is there already.
+        StateError: the history is missing or damaged, or the disk is full.
+        StateBusyError: it is locked, which passes.
+    """
+    connection = open_history(folder)
+    if connection is None:
+        raise StateError(f"there is no history in {folder}")
+    with contextlib.closing(connection), history_errors(folder / FILE_NAME):
+        copy_history(connection, path)
 
 
 def copy_history(connection: sqlite3.Connection, path: Path) -> None:

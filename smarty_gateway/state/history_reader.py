@@ -11,6 +11,8 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from functools import cache
+from heapq import nlargest
+from itertools import groupby
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -113,15 +115,15 @@ class HistoryReader:
         """
         number = self._number(meter)
         begin, end = _quarters(first, last)
-        months: dict[int, list[Peak]] = {}
-        for piece in pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone):
-            if piece.quarters and piece.import_ is not None:
-                day = local_date(piece.start, self._zone)
-                month = 100 * day.year + day.month
-                months.setdefault(month, []).append(Peak(month, piece.start, 4 * piece.import_))
+        pieces = pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone)
+        peaks = (
+            Peak(self._month(piece.start), piece.start, 4 * piece.import_)
+            for piece in pieces
+            if piece.quarters and piece.import_ is not None
+        )
         highest = {
-            month: sorted(found, key=lambda peak: (-peak.power, peak.start))[:count]
-            for month, found in months.items()
+            month: nlargest(count, found, key=lambda peak: peak.power)
+            for month, found in groupby(peaks, key=lambda peak: peak.month)
         }
         highest |= self._peaks_of_meter(number, begin * QUARTER, end * QUARTER)
         return [peak for month in sorted(highest) for peak in highest[month]]
@@ -141,6 +143,10 @@ class HistoryReader:
     def _number(self, meter: str) -> int | None:
         row = self._connection.execute("SELECT number FROM meters WHERE name = ?", (meter,)).fetchone()
         return None if row is None else int(row[0])
+
+    def _month(self, time: int) -> int:
+        day = local_date(time, self._zone)
+        return 100 * day.year + day.month
 
     def _meter_id(self, number: int | None, series: int) -> str:
         found = self._connection.execute(
@@ -223,11 +229,12 @@ class HistoryReader:
         return {str(column): DeviceEnergy(value, str(unit)) for column, unit, value in rows}
 
     def _register_values(self, number: int | None, point: Point) -> dict[str, int]:
-        *reactive, others = self._connection.execute(
+        row = self._connection.execute(
             f"SELECT {', '.join(REACTIVE.values())}, others FROM quarters "  # noqa: S608 - our own names
             "WHERE meter = ? AND end = ?",
             (number, point.end // QUARTER),
         ).fetchone()
+        *reactive, others = row or (None, None, None)  # the gateway may remove it meanwhile
         named = {
             "import": import_of(point.registers),
             "export": export_of(point.registers),
@@ -242,7 +249,9 @@ class HistoryReader:
         return {
             month: [Peak(month, ended - QUARTER, power, is_of_meter=True)]
             for month, power, ended in rows
-            if {type(month), type(power), type(ended)} == {int} and first < ended <= last
+            if {type(month), type(power), type(ended)} == {int}
+            and 1 <= month % 100 <= 12
+            and first < ended <= last
         }
 
 

@@ -60,6 +60,7 @@ class MeterWriter:
         self._number = self._meter_number(meter)
         self._rows = MeterRows(connection, self._number)
         self._imported = (0, 0)  # the newest boundary of an import that is stored, and its series there
+        self._is_first = False  # nothing older was stored before this import
 
     def _meter_number(self, meter: str) -> int:
         number = number_of(self._connection, meter)
@@ -168,17 +169,25 @@ class MeterWriter:
             place = bisect_left(stored, boundary.end, key=_end_of)
             before = stored[place - 1] if place else None
             after = stored[place] if place < len(stored) else None
+            is_first = before is None or (self._is_first and self._is_imported(before))
             if after is not None and after.end == boundary.end:
                 filled.present += 1
-            elif (series := self._series_of(boundary, before, after)) is None:
-                filled.left_out += 1
-                continue
+                is_first = False
             else:
+                series = self._series_of(boundary, before, after)
+                is_open = (is_first or after is None) and not _are_of_one_series(before, after)
+                if series is None and is_open:
+                    # No other series has this number: those of a running gateway count on from the highest
+                    # one, and each begins at a later boundary.
+                    series = boundary.end // QUARTER
+                if series is None:
+                    filled.left_out += 1
+                    continue
                 filled.added += 1
                 added = replace(boundary, series=series)
                 stored.insert(place, added)
                 self._add(added, after)
-            self._imported = (boundary.end, boundary.series)
+            self._imported, self._is_first = (boundary.end, boundary.series), is_first
 
     def _around(self, first: int, last: int) -> list[Boundary]:
         """Return what is stored from the boundary before a time to the boundary after another."""
@@ -189,20 +198,18 @@ class MeterWriter:
         ]
 
     def _series_of(self, boundary: Boundary, before: Boundary | None, after: Boundary | None) -> int | None:
-        """Return the stored series that a boundary belongs to, or a new one; None if it contradicts both."""
-        follows = before is not None and _can_follow(before, boundary)
-        if before is not None and self._imported[0] == before.end and self._imported[1] != boundary.series:
-            follows = False  # the recording itself says that a series begins between them
-        leads = after is not None and _can_follow(boundary, after)
-        if before is not None and after is not None and (before.series == after.series or not follows):
-            return after.series if leads and (follows or before.series != after.series) else None
-        if before is not None and follows:
-            return before.series
-        if after is not None and leads:
-            return after.series
-        # No other series has this number: those of a running gateway count on from the highest one, and each
-        # begins at a later boundary.
-        return boundary.end // QUARTER
+        """Return the stored series that a boundary belongs to; None if it fits no neighbour."""
+        # Where the recording begins a series, the registers may fit all the same.
+        begins = before is not None and self._is_imported(before) and self._imported[1] != boundary.series
+        fitting = []
+        if before is not None and not begins and _can_follow(before, boundary):
+            fitting.append(before.series)
+        if after is not None and _can_follow(boundary, after):
+            fitting.append(after.series)
+        return fitting[0] if len(fitting) > _are_of_one_series(before, after) else None
+
+    def _is_imported(self, before: Boundary) -> bool:
+        return self._imported[0] == before.end
 
     def _add(self, boundary: Boundary, after: Boundary | None) -> None:
         self._put_quarter(boundary)
@@ -226,6 +233,10 @@ class MeterWriter:
 
 def _end_of(boundary: Boundary) -> int:
     return boundary.end
+
+
+def _are_of_one_series(before: Boundary | None, after: Boundary | None) -> bool:
+    return before is not None and after is not None and before.series == after.series
 
 
 def _can_follow(before: Boundary, after: Boundary) -> bool:

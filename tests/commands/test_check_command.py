@@ -261,3 +261,38 @@ def test_a_port_with_an_impossible_name_is_only_missing() -> None:
     (message,) = missing_ports(config)
     assert "is not there" in message
     assert warnings(config) == []
+
+
+LEVELS = """\
+meters:
+  - source: /dev/null
+    name: house
+    reference_power: POWER
+    tariff: TARIFF
+"""
+
+
+@pytest.mark.parametrize("power", ["5", "43.5", "[{from: 2025-01-01, kw: 7}, {from: 2026-01-01, kw: 5}]"])
+@pytest.mark.parametrize("line", ["    tariff: lu\n", ""])
+def test_a_reference_power_that_is_no_level_is_pointed_out(tmp_path: Path, power: str, line: str) -> None:
+    text = LEVELS.replace("    tariff: TARIFF\n", line).replace("POWER", power)
+    (warning,) = warnings(load_config(write(tmp_path / "gateway.yaml", text)))
+    assert warning.startswith("house: the reference power of ")
+    assert warning.endswith(" kW is no level of lu: 3, 7, 12, 17, 27, 43, 70, 100, 150, 200 kW")
+
+
+@pytest.mark.parametrize("power", ["43", "[{from: 2025-01-01, kw: 5}, {from: 2026-01-01, kw: 7}]"])
+def test_a_level_of_the_tariff_is_not_pointed_out(tmp_path: Path, power: str) -> None:
+    text = LEVELS.replace("TARIFF", "lu").replace("POWER", power)
+    assert warnings(load_config(write(tmp_path / "gateway.yaml", text))) == []
+
+
+def test_a_tariff_of_the_users_own_is_checked_once_with_all_its_faults(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", LEVELS.replace("TARIFF", "./mine.yaml").replace("POWER", "7"))
+    own = write(tmp_path / "mine.yaml", "name: mine\nperiods:\n  - {valid_form: 2026-01-01, vat: {}}\n")
+    status, out, errors = check(tmp_path)
+    assert (status, out) == (78, "gateway.yaml: good, 1 meter\n")
+    assert [line.partition(": ")[0] for line in errors if "mine.yaml" in line] == [f"{own}:3"] * 3
+    own.write_text("name: mine\nperiods: [{valid_from: 2026-01-01, levels: [{kw: 7}]}]\n")
+    status, out, _ = check(tmp_path)
+    assert (status, out) == (0, f"gateway.yaml: good, 1 meter\n{own}: good, 1 period of prices\n")

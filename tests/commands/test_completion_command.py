@@ -35,6 +35,8 @@ def script(shell: str, folder: Path) -> Path:
         (("decode", "--keys", "key"), ["keys.yaml"]),
         (("doctor", "mon"), ["monday.capture"]),
         (("run", "--state", "sta"), ["state"]),
+        (("history", "pe"), ["peaks"]),
+        (("history", "show", "--mon"), ["--month"]),
     ],
     ids=str,
 )

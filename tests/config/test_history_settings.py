@@ -11,6 +11,7 @@ from smarty_gateway.config.tariff_names import shipped_tariffs, tariff_name
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 
+SHIPPED = ["be-flanders", "be-wallonia", "be-wallonia-impact", "lu"]
 METER = "meters:\n  - source: /dev/ttyS0\n"
 
 
@@ -129,7 +130,7 @@ def test_a_plausible_power_below_the_reference_power_is_refused(tmp_path: Path, 
 # The tariff
 
 
-@pytest.mark.parametrize("name", ["be-flanders", "be-wallonia", "lu"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_tariff_that_comes_with_the_program_has_a_name(tmp_path: Path, name: str) -> None:
     found = meter(tmp_path, f"tariff: {name}").tariff
     assert found == shipped_tariffs()[name]
@@ -146,7 +147,9 @@ def test_a_tariff_with_a_dot_or_a_slash_is_a_file_beside_gateway_yaml(tmp_path: 
 
 def test_an_unknown_tariff_is_refused_with_the_names_that_there_are(tmp_path: Path) -> None:
     unlike = fault(tmp_path, f"{METER}    tariff: sudstroum\n")
-    assert unlike.startswith("3: there is no tariff of this name; there are be-flanders, be-wallonia, lu.")
+    assert unlike.startswith(
+        f"3: there is no tariff of this name; there are {', '.join(SHIPPED)}. A file has"
+    )
     alike = fault(tmp_path, f"{METER}    tariff: Flanders\n")
     assert alike.startswith("3: there is no tariff of this name; did you mean be-flanders?")
 

@@ -30,6 +30,7 @@ ADAPTER = "serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
 KEY_QUESTION = f"Key of {HOUSE}:"
 PORT_QUESTION = "Which port"
 NAME_QUESTION = "Name of the meter [house]:"
+POWER_QUESTION = "Reference power in kW [not known]:"
 BROKER_QUESTION = "Broker ["
 WRITE_QUESTION = "Write it? [Y/n]:"
 
@@ -111,6 +112,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
         user.answer(KEY_QUESTION, KEY)
         user.wait_for("The key is right")
         user.answer(NAME_QUESTION, "cellar")
+        user.answer(POWER_QUESTION, "7,0 kW")
         user.answer(BROKER_QUESTION, f"127.0.0.1:{broker.port}")
         user.answer("User name at the broker:", "gateway")
         user.answer("Password of gateway:", PASSWORD)
@@ -131,6 +133,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
     assert f"source: {dev / ADAPTER}\n" in text
     assert f"url: mqtt://gateway@127.0.0.1:{broker.port}\n" in text
     assert "name: cellar\n" in text
+    assert "reference_power: 7.0\n" in text
     assert "home_assistant: true\n" in text
     assert smarty_gateway("check", folder=home).returncode == 0
     with Running("run", "--format", "json", folder=home) as running:
@@ -226,6 +229,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_accepted(home: Path, dev: Path
         assert files_in(home) == {}
         user.type(KEY)
         user.wait_for("The key is right")
+        user.answer(POWER_QUESTION, "")
         user.answer(WRITE_QUESTION, "")
         assert user.wait() == 0
     assert list(files_in(home)) == [GATEWAY_FILE, KEY_FILE]
@@ -245,6 +249,7 @@ def test_a_telegram_that_needs_no_key_proves_no_key(home: Path, tmp_path: Path) 
         user.answer(KEY_QUESTION, KEY)
         user.wait_for("The key is right")
         user.answer(NAME_QUESTION, "")
+        user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for(f"The first reading: Meter {HOUSE} Security authenticated")
@@ -283,6 +288,9 @@ def test_setup_without_the_key_goes_on_when_it_is_there(home: Path, dev: Path) -
     with TypingUser("setup", "--dev", dev, "--broker", "none", "--name", "house", folder=home) as user:
         user.answer(PORT_QUESTION, "1")
         user.answer(KEY_QUESTION, "")
+        user.answer(POWER_QUESTION, "7000")
+        user.wait_for("reference_power is a number of kW from 1 to 1000.")
+        user.answer(POWER_QUESTION, "12")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("The key is missing")
         assert user.wait() == 1
@@ -592,6 +600,24 @@ def test_a_link_that_leads_to_itself_ends_it_in_plain_words(home: Path, option: 
     assert b"bug" not in done.stderr
 
 
+@pytest.mark.parametrize(("options", "lines"), [(("--reference-power", "12"), 1), ((), 0)])
+def test_a_script_may_say_the_reference_power(
+    home: Path, dev: Path, tmp_path: Path, options: tuple[str, ...], lines: int
+) -> None:
+    port = ("--port", dev / ADAPTER, "--key-file", key_file(tmp_path), "--broker", "none", "--yes")
+    done = smarty_gateway("setup", *port, *options, folder=home)
+    assert done.returncode == 0
+    assert (home / GATEWAY_FILE).read_text("utf-8").count("    reference_power: 12\n") == lines
+
+
+@pytest.mark.parametrize("power", ["7000", "seven", "", "7\n8"])
+def test_a_reference_power_that_cannot_be_is_refused(home: Path, power: str) -> None:
+    options = ("--port", "/dev/null", "--broker", "none", "--yes", "--reference-power", power)
+    done = smarty_gateway("setup", *options, folder=home)
+    assert done.returncode != 0
+    assert files_in(home) == {}
+
+
 # Leaving
 
 #: Each question with the answer that leads to the next.
@@ -599,6 +625,7 @@ QUESTIONS = (
     (PORT_QUESTION, "1"),
     (KEY_QUESTION, KEY),
     (NAME_QUESTION, ""),
+    (POWER_QUESTION, ""),
     (BROKER_QUESTION, "BROKER"),
     ("User name at the broker:", "gateway"),
     ("Password of gateway:", PASSWORD),
@@ -621,7 +648,7 @@ def test_it_can_be_left_at_each_question_and_only_what_is_proven_is_written(
         assert user.echoes
         assert "`smarty-gateway setup` goes on from there" in user.text
         assert "Traceback" not in user.text
-    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 5)
+    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 6)
     assert list(files_in(home)) == sorted(written)
     if KEY_FILE in written:
         assert smarty_gateway("check", "--keys", home / KEY_FILE).returncode == 0
@@ -797,6 +824,7 @@ def test_it_needs_no_escape_sequence_and_fits_the_terminal(
         user.answer(PORT_QUESTION, "1")
         user.answer(KEY_QUESTION, KEY)
         user.answer(NAME_QUESTION, "")
+        user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("systemd.md")
