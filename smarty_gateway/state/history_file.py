@@ -192,7 +192,7 @@ class HistoryFile(SqliteFile):
             if self.path.exists() and self._size <= _COPIED_MAX:
                 self._copy_unwritable(lambda file: file.backup(connection))
             self._check(connection)
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeDecodeError):  # of a damaged name in the file
             connection.close()
             connection = connect(":memory:")
             self._check(connection)
@@ -265,8 +265,8 @@ def history_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as error:
-        if "locked" in str(error):
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # of a damaged name in the file
+        if isinstance(error, sqlite3.Error) and "locked" in str(error):
             raise StateBusyError(error, _NOUN) from None
         advice = "; start the gateway, which saves what can be read" if is_damage(error) else ""
         raise StateError(f"the {_NOUN} {path} cannot be used: {error}{advice}") from None

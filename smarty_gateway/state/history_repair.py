@@ -108,7 +108,7 @@ def _checkpoint(path: Path) -> bool:
     try:
         with contextlib.closing(connect(str(path))) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # of a damaged name in the file
         return False
     return True
 

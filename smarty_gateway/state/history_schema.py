@@ -43,6 +43,10 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 KEYS: Final[Mapping[str, int]] = {
     "meters": 1, "series": 2, "devices": 1, "device_values": 2, "peaks": 2, "quarters": 2,
 }  # fmt: skip
+_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "meters": ("name",), "series": ("meter_id",), "devices": ("device", "name", "unit"),
+    "device_values": (), "peaks": (), "quarters": ("others",),
+}  # fmt: skip
 #: Tables without which all others say nothing. They are small, and stored twice: once more as an index.
 NAMES: Final = ("meters", "series", "devices")
 
@@ -72,13 +76,14 @@ def _number(value: int | str | None) -> int:
 
 def is_good(table: str, row: Sequence[object]) -> bool:
     """True for a row, with its checksum, as it was written."""
-    *values, found = row
-    sound = [value for value in values if value is None or isinstance(value, int | str)]
-    return (
-        len(sound) == len(values) == len(COLUMNS[table])
-        and isinstance(found, int)
-        and found == checksum(table, sound)
-    )
+    *values, found = row or (None,)
+    names = COLUMNS[table]
+    sound = [
+        value
+        for name, value in zip(names, values, strict=False)
+        if value is None or isinstance(value, str if name in _TEXTS[table] else int)
+    ]
+    return len(sound) == len(values) == len(names) and found == checksum(table, sound)
 
 
 def _sum_of(table: str) -> str:

@@ -118,9 +118,26 @@ def test_every_form_of_a_recording_gives_the_same(form: str) -> None:
 
 
 def test_what_the_meter_says_of_its_peaks_is_kept_although_a_boundary_comes_again() -> None:
-    run(record("a.bin", sent(BELGIUM, 0, 17, step=10)), "--meter", "barn")
-    assert stored("barn")[-1].peaks
-    assert stored("barn")[0].devices
+    local = BEGAN + timedelta(hours=1)
+
+    def at(second: int) -> bytes:
+        # The gas meter is read at the boundary, and half a minute later its value is here.
+        read_at = local + timedelta(seconds=10 if second >= 40 else -890)
+        return telegram(
+            "ABC5\\meter",
+            f"0-0:1.0.0({local + timedelta(seconds=second):%y%m%d%H%M%S}W)",
+            f"0-0:96.1.1({hex_text('1SAG1100000009')})",
+            f"1-0:1.8.0({100 + second / 1000:010.3f}*kWh)",
+            f"1-0:1.6.0({local - timedelta(hours=1):%y%m%d%H%M%S}W)(02.500*kW)",
+            "0-1:24.1.0(003)",
+            f"0-1:96.1.1({hex_text('GAS0000000001')})",
+            f"0-1:24.2.3({read_at:%y%m%d%H%M%S}W)({5 if second >= 40 else 4:09.3f}*m3)",
+        )
+
+    Path("a.bin").write_bytes(b"".join(at(second) for second in range(0, 1000, 10)))
+    run("a.bin", "--meter", "barn")
+    assert [device.value for device in stored("barn")[0].devices] == [5000]
+    assert [peak.power for peak in stored("barn")[-1].peaks] == [2500]
 
 
 def test_files_are_one_stream_in_the_order_of_their_times() -> None:

@@ -22,7 +22,16 @@ from typing import Final
 
 from tests.fuzz.folder import FOLDER
 
-DOORS: Final = ("stream", "key_file", "config_file", "hex_dump", "capture", "state_file", "broker")
+DOORS: Final = (
+    "stream",
+    "key_file",
+    "config_file",
+    "hex_dump",
+    "capture",
+    "state_file",
+    "history_file",
+    "broker",
+)
 _SIZES: Final = (20, 60, 200, 600)
 _LONGEST: Final = 600
 

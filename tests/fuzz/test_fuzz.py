@@ -21,7 +21,7 @@ from tests.support.commands import ROOT
 #: These take some seconds each.
 EXAMPLES = {
     "stream": 1500, "key_file": 2000, "config_file": 1500, "hex_dump": 2500, "capture": 1200,
-    "state_file": 800,
+    "state_file": 800, "history_file": 300,
     "broker": 2000,
 }  # fmt: skip
 INPUTS = st.binary(max_size=60) | st.binary(min_size=60, max_size=600)
@@ -60,6 +60,7 @@ def test_no_input_through_a_door_breaks_a_promise(door: str, share: int) -> None
         ("hex_dump", "smarty_gateway.sources.hexdump._swapped", bytes),
         ("capture", "smarty_gateway.capture.redact_telegram._kind_of", lambda _: _Kind.KEPT),
         ("capture", "smarty_gateway.sources.capture_format._LINE_MAX", 1 << 30),
+        ("history_file", "smarty_gateway.state.history_rows.is_good", lambda *_: True),
     ],
 )
 def test_a_promise_that_is_broken_on_purpose_is_noticed(
