@@ -14,16 +14,19 @@ from smarty_gateway.commands.history_compare import add_compare_parser, execute_
 from smarty_gateway.commands.history_export import add_export_parser, execute_export
 from smarty_gateway.commands.history_import import add_import_parser, execute_import
 from smarty_gateway.commands.history_picture import add_plot, draw
-from smarty_gateway.commands.history_range import add_range, stretch_of
+from smarty_gateway.commands.history_range import Stretch, add_range, stretch_of
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.outputs.history_records import (
     PricedLevel,
+    PricedRow,
     Record,
     level_record,
     peak_record,
+    priced_record,
     record_of,
     register_record,
     to_lines,
@@ -31,13 +34,14 @@ from smarty_gateway.outputs.history_records import (
 from smarty_gateway.outputs.history_sheets import (
     Sheet,
     Shown,
+    sheet_of_costs,
     sheet_of_levels,
     sheet_of_peaks,
     sheet_of_registers,
     sheet_of_rows,
 )
 
-Item = TypeVar("Item", Row, Peak, RegisterReading, PricedLevel)
+Item = TypeVar("Item", Row, PricedRow, Peak, RegisterReading, PricedLevel)
 
 #: Days without any option.
 _SHOWN_DAYS: Final = 7
@@ -89,6 +93,11 @@ def _add_show(subcommands: Subparsers) -> None:
     _add_shared_options(parser)
     add_range(parser)
     parser.add_argument("--by", choices=[span.value for span in By], metavar="SPAN", help=", ".join(By))
+    parser.add_argument(
+        "--cost",
+        action="store_true",
+        help="what each day, month or year costs with the tariff of the meter in gateway.yaml",
+    )
     add_plot(parser)
 
 
@@ -138,12 +147,30 @@ def _show(args: argparse.Namespace) -> ExitStatus:
         if args.plot is not None:
             draw(args.plot, history, meters, stretch)
             return ExitStatus.GOOD
+        if args.cost:
+            return _show_costs(args, history, meters, stretch)
         found = [(meter, history.rows(meter, stretch)) for meter in meters]
 
     def sheet(meter: HistoryMeter, rows: Sequence[Row], zone: ZoneInfo) -> Sheet:
         return sheet_of_rows(meter, rows, Shown(stretch.title, stretch.by, zone, history.now))
 
     return _print(args, history, found, record_of, sheet)
+
+
+def _show_costs(
+    args: argparse.Namespace, history: History, meters: Sequence[HistoryMeter], stretch: Stretch
+) -> ExitStatus:
+    if stretch.by in (By.QUARTER, By.HOUR):
+        raise WrongUsageError("--cost counts whole days: add --by day, month or year")
+    # Without a tariff for any of them, the first one says so.
+    priced = [meter for meter in meters if history.tariff_of(meter) is not None] or meters[:1]
+    found = [(meter, history.priced(meter, stretch)) for meter in priced]
+
+    def sheet(meter: HistoryMeter, rows: Sequence[PricedRow], zone: ZoneInfo) -> Sheet:
+        shown = Shown(stretch.title, stretch.by, zone, history.now)
+        return sheet_of_costs(meter, rows, shown, history.cost_notes(rows))
+
+    return _print(args, history, found, priced_record, sheet)
 
 
 def _peaks(args: argparse.Namespace) -> ExitStatus:
@@ -153,7 +180,11 @@ def _peaks(args: argparse.Namespace) -> ExitStatus:
             (meter, history.reader.peaks(meter.name, stretch.first, stretch.last, args.count))
             for meter in history.chosen(args.meter, _EXECUTE)
         ]
-    return _print(args, history, found, peak_record, sheet_of_peaks)
+
+    def sheet(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
+        return sheet_of_peaks(meter, peaks, zone, history.peak_notes(meter, peaks))
+
+    return _print(args, history, found, peak_record, sheet)
 
 
 def _registers(args: argparse.Namespace) -> ExitStatus:

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.history.costs import cost_of
 from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, Row
+from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
 from smarty_gateway.history.tariffs import Tariff
-from smarty_gateway.outputs.history_records import PricedLevel
+from smarty_gateway.outputs.history_records import PricedLevel, PricedRow
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.history_file import history_errors, open_history
@@ -94,19 +96,63 @@ class History:
             NoTariffError: the configuration names no tariff with levels.
             UnusableFileError: the file of the tariff cannot be used.
         """
+        tariff = self._needed_tariff(meter)
+        quarters = self._quarters(meter, *span_of_levels(self.now, self.zone))
+        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        if not costs:
+            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
+        return [PricedLevel(tariff, cost) for cost in costs]
+
+    def priced(self, meter: HistoryMeter, stretch: Stretch) -> list[PricedRow]:
+        """Return the spans of a stretch with their costs.
+
+        Raises:
+            NoTariffError: the configuration names no tariff.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff, reference = self._needed_tariff(meter), self.reference_of(meter)
+        quarters = self._quarters(meter, stretch.first, stretch.last)
+        found = []
+        for row in self.rows(meter, stretch):
+            begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
+            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
+        return found
+
+    def cost_notes(self, priced: Sequence[PricedRow]) -> list[str]:
+        """Return where the prices of spans are from."""
+        first, last = (
+            datetime.fromtimestamp(at, self.zone).date()
+            for at in (priced[0].row.start, priced[-1].row.end - 1)
+        )
+        return priced[0].tariff.notes(first, last)
+
+    def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
+        """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
+        tariff = self.tariff_of(meter)
+        period = None if tariff is None else tariff.on(datetime.fromtimestamp(self.now, self.zone).date())
+        if tariff is None or period is None or period.capacity is None:
+            return []
+        months: dict[int, float] = {}
+        for peak in peaks:
+            months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
+        billed = period.capacity.billed(list(months.values()))
+        paid = f"Tariff {tariff.file}: {billed:.3f} kW are paid for, the mean of the months above"
+        least = f"each of which counts as at least {period.capacity.minimum} kW"
+        return [f"{paid} (at most {period.capacity.months}), {least}."]
+
+    def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
+        """Return beginning and import of the complete quarter hours of a time."""
+        rows = self.reader.rows(meter.name, By.QUARTER, first, last, self.now)
+        return [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
+
+    def _needed_tariff(self, meter: HistoryMeter) -> Tariff:
         tariff = self.tariff_of(meter)
         if tariff is None:
             raise NoTariffError(
                 f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
                 "in gateway.yaml (docs/tariffs.md)"
             )
-        begin, end = span_of_levels(self.now, self.zone)
-        rows = self.reader.rows(meter.name, By.QUARTER, begin, end, self.now)
-        quarters = [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
-        costs = compare_levels(tariff, quarters, self.now, self.zone)
-        if not costs:
-            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
-        return [PricedLevel(tariff, cost) for cost in costs]
+        return tariff
 
     def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
         """Return what a comparison of levels says in words, and where its prices are from."""
@@ -140,7 +186,7 @@ class History:
         meters = self.reader.meters()
         if not meters:
             raise _no_history(self.folder)
-        found = [meter for meter in meters if name in (None, meter.name)]
+        found = [meter for meter in meters if name is None or meter.name in {name, topic_part(name)}]
         if found:
             return found
         names = [meter.name for meter in meters]

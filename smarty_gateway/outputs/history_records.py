@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -22,7 +23,8 @@ Record = dict[str, Any]
 
 _EXACT: Final = 3
 _CENTS: Final = 2
-_COST: Final = "cost_"
+_COST: Final = "cost"
+_MONEY: Final = (_COST, "band_", "currency", "tariff")
 #: Numbers that need not have three decimals.
 _PLAIN: Final = ("covered", "level")
 _TARIFFS: Final = tuple(f"{way}_t{tariff}" for way in ("import", "export") for tariff in TARIFFS)
@@ -44,6 +46,15 @@ class PricedLevel:
     cost: LevelCost
 
 
+@dataclass(frozen=True, slots=True)
+class PricedRow:
+    """A span, what it costs (see history/costs.py), and the tariff that says so."""
+
+    tariff: Tariff
+    row: Row
+    costs: Mapping[str, Decimal]
+
+
 def record_of(meter: str, row: Row, zone: ZoneInfo) -> Record:
     """Return a span as it is printed."""
     values = (
@@ -60,6 +71,13 @@ def record_of(meter: str, row: Row, zone: ZoneInfo) -> Record:
     )
     tariffs = {name: thousandth(energy) for name, energy in row.tariffs.items()}
     return dict(zip(COLUMNS, values, strict=True)) | tariffs | _of_devices(row.devices)
+
+
+def priced_record(meter: str, priced: PricedRow, zone: ZoneInfo) -> Record:
+    """Return a span with its costs as it is printed."""
+    costs = {name: float(amount) for name, amount in priced.costs.items()}
+    tariff = {"currency": priced.tariff.currency, "tariff": priced.tariff.file}
+    return record_of(meter, priced.row, zone) | costs | tariff
 
 
 def peak_record(meter: str, peak: Peak, zone: ZoneInfo) -> Record:
@@ -90,7 +108,7 @@ def level_record(meter: str, priced: PricedLevel, _: ZoneInfo) -> Record:
         "excess": thousandth(level.excess),
         "covered": share(level.covered),
     }
-    costs = {f"{_COST}{reading}": round(cost, _CENTS) for reading, cost in level.costs.items()}
+    costs = {f"{_COST}_{reading}": round(cost, _CENTS) for reading, cost in level.costs.items()}
     tariff = {"currency": priced.tariff.currency, "tariff": priced.tariff.file}
     return head | costs | {"cheapest": int(level.is_cheapest)} | tariff
 
@@ -146,13 +164,19 @@ def csv_lines(names: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
 
 
 def columns_of(records: Iterable[Record]) -> list[str]:
-    """Return the names of all records: those of every meter, then tariffs, then devices with their units."""
+    """Return the names of all records: those of every meter, tariffs, devices with their units, money."""
     names = {name: None for record in records for name in record}
 
-    def place(name: str) -> tuple[bool, int, str]:
+    def place(name: str) -> tuple[bool, bool, int, str]:
         device = name.removesuffix("_unit")
         is_device = f"{device}_unit" in names
-        return is_device, _TARIFFS.index(name) if name in _TARIFFS else -1, device if is_device else ""
+        is_money = name.startswith(_MONEY)
+        return (
+            is_money,
+            is_device,
+            _TARIFFS.index(name) if name in _TARIFFS else -1,
+            device if is_device else "",
+        )
 
     return sorted(names, key=place)
 

@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
-from smarty_gateway.outputs.history_records import PricedLevel, mean_power, month_name
+from smarty_gateway.outputs.history_records import PricedLevel, PricedRow, mean_power, month_name
 
 _SHORT: Final = (By.QUARTER, By.HOUR)
 _LABELS: Final = {
@@ -131,7 +131,47 @@ def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> She
     return Sheet(_title(meter, shown.title), label, columns, lines, meter.is_simulated)
 
 
-def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
+def sheet_of_costs(
+    meter: HistoryMeter, priced: Sequence[PricedRow], shown: Shown, notes: Sequence[str]
+) -> Sheet:
+    """Return the table of what spans cost; the notes say what money says nothing without."""
+    names = dict.fromkeys(name for one in priced for name in one.costs)
+    ordered = sorted(names, key=lambda name: (name.startswith("band_"), not _is_total(name)))
+    currency = priced[0].tariff.currency
+    columns = [
+        Column("import", _KWH),
+        *(Column(name.replace("_", " "), _KWH if name.startswith("band_") else currency) for name in ordered),
+    ]
+    lines = [
+        Line(
+            _label(one.row.start, shown.by, shown.zone),
+            (_thousandth(one.row.import_), *(_amount(one, name) for name in ordered)),
+            _note(one.row, shown.zone, shown.now),
+        )
+        for one in priced
+    ]
+    bound = ["≥: not all quarter hours are known, so it costs at least this"]
+    is_bound = any(one.costs and not one.row.complete for one in priced)
+    title = _title(meter, f"{shown.title}, costs")
+    all_notes = [*(bound if is_bound else ()), *notes]
+    return Sheet(title, Column(shown.by), columns, lines, meter.is_simulated, all_notes)
+
+
+def _is_total(name: str) -> bool:
+    return name in {"cost", "cost_added", "cost_instead"}
+
+
+def _amount(priced: PricedRow, name: str) -> str:
+    """Return an amount with a mark where it is a lower bound."""
+    if name not in priced.costs:
+        return ""
+    digits = 3 if name.startswith("band_") else 2
+    return f"{'' if priced.row.complete else '≥ '}{priced.costs[name]:.{digits}f}"
+
+
+def sheet_of_peaks(
+    meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo, notes: Sequence[str] = ()
+) -> Sheet:
     """Return the table of high quarter hours."""
     lines = [
         Line(
@@ -146,7 +186,8 @@ def sheet_of_peaks(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -
         for peak in peaks
     ]
     columns = (Column("mean", _KW), Column("quarter from"), Column("by"))
-    return Sheet(_title(meter, "highest quarter hours"), Column("month"), columns, lines, meter.is_simulated)
+    title = _title(meter, "highest quarter hours")
+    return Sheet(title, Column("month"), columns, lines, meter.is_simulated, notes)
 
 
 def sheet_of_levels(meter: HistoryMeter, compared: Sequence[PricedLevel], notes: Sequence[str]) -> Sheet:

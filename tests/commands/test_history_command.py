@@ -14,6 +14,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.outputs.history_records import COLUMNS
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
 from tests.support.written_history import ZONE, boundaries, second_of, write_history
@@ -187,6 +189,43 @@ def test_levels_name_the_tariff_and_come_with_every_reading_of_a_doubtful_price(
     assert {"cost_added", "cost_instead"} <= rows[0].keys()
     table = history(folder, "levels", "--format", "table").stdout.decode()
     assert "Tariff lu: Luxembourg" in table
+
+
+def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff(folder: Path) -> None:
+    lines = history(folder, "--cost", "--by", "month", "--format", "csv").stdout.decode().splitlines()
+    names = lines[0].split(",")
+    assert names[:10] == list(COLUMNS)
+    assert names[-2:] == ["currency", "tariff"]
+    assert {"cost_added", "cost_instead", "cost_fixed", "cost_volume"} <= set(names[10:])
+    assert all(line.endswith(",EUR,lu") for line in lines[1:])
+
+
+def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_from(folder: Path) -> None:
+    table = history(folder, "--cost", "--by", "month", "--format", "table").stdout.decode()
+    assert "≥ " in table
+    assert "Tariff lu: Luxembourg" in table
+    assert "Doubtful: excess price" in table
+
+
+def test_costs_of_a_quarter_hour_are_refused(folder: Path) -> None:
+    done = history(folder, "--cost", "--day", "2026-10-25")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"add --by day, month or year" in done.stderr
+
+
+def test_in_flanders_the_peaks_say_which_power_is_paid_for(folder: Path) -> None:
+    tariff = "meters: [{name: house, source: /dev/ttyS0, tariff: be-flanders}]\n"
+    (folder / "gateway.yaml").write_text(tariff, "utf-8")
+    table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
+    assert "kW are paid for, the mean of the months above (at most 12)" in table
+
+
+def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
+    assert history(folder, "house ").returncode == 2
+    file = HistoryFile(folder / "state")
+    file.write({"my_house": [Boundary(1_800_000_000, "SAG1", 1, (5, *[None] * 11))]})
+    file.close()
+    assert history(folder, "registers", "my house").returncode == 1  # it is known, and has no day yet
 
 
 def test_levels_without_a_tariff_say_where_to_name_one(folder: Path) -> None:
