@@ -35,7 +35,7 @@ def require_ours(connection: sqlite3.Connection, path: Path) -> int:
     found = connection.execute("SELECT type, sql FROM sqlite_master").fetchall()
     # Other tables may stand beside ours, but nothing that acts.
     is_ours = wanted <= {" ".join(str(sql).split()) for _, sql in found} and "trigger" not in dict(found)
-    if version and not is_ours:
+    if version >= VERSION and not is_ours:
         refuse_newer(path, version, VERSION)
         raise sqlite3.DatabaseError("its tables are not those of a history")
     return version

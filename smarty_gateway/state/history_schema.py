@@ -103,8 +103,9 @@ _REGISTERS: Final = "\n    ".join(
 _END: Final = f"end INTEGER NOT NULL CHECK (end BETWEEN {_END_MIN} AND {_END_MAX})"
 _POWER: Final = f"BETWEEN -{_POWER_MAX} AND {_POWER_MAX}"
 _SECONDS: Final = f"BETWEEN {_END_MIN * QUARTER} AND {_END_MAX * QUARTER}"
-#: `end` counts quarter hours since 1970. A row of `device_values` holds until the next one of its device: it
-#: is written only where the value or its date has changed. `others` is a JSON object.
+#: A file whose tables differ from these is damaged: a change needs a new `VERSION`, and an upgrade in
+#: `history_file`. `end` counts quarter hours since 1970. A row of `device_values` holds until the next one of
+#: its device: it is written only where the value or its date has changed. `others` is a JSON object.
 TABLES: Final = f"""
 CREATE TABLE meters (
     number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL UNIQUE, is_simulated INTEGER NOT NULL,
