@@ -241,6 +241,7 @@ class QuarterTracker:
         self.start, self.sample, self._suspect = None, None, None
         self._quarter = _Quarter()
         self._devices.set_back(first)
+        self._peaks.clear()  # what is stored of them may go, and the meter may still send it
         self._known_until, self._time = first, first
         if self._progress is not None:
             # How much time has really passed is not known.

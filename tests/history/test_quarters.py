@@ -445,6 +445,19 @@ def test_a_peak_of_the_meter_comes_with_the_next_boundary_and_only_if_it_has_cha
     assert [b.peaks for b in kept.boundaries.values()] == [(peak,), (), ()]
 
 
+def test_a_peak_that_goes_with_a_clock_that_is_set_back_comes_again() -> None:
+    peak = MeterPeak(202610, 5000, NOON + 2700)
+    back = [replace(s, time=s.time - 3600) for s in steady(3710, 5500, 3710)]
+    tracker, held = QuarterTracker(PLAUSIBLE), None
+    for one in [*steady(10, 3700), *back]:
+        for event in tracker.add(replace(one, peaks=(peak,))):
+            if isinstance(event, Boundary) and event.peaks:
+                held = event.peaks
+            elif isinstance(event, SetBack):
+                held = None
+    assert held == (peak,)
+
+
 # What is running
 
 
