@@ -109,11 +109,10 @@ def walk(connection: sqlite3.Connection, first: int | None, last: int | None) ->
         is_known = any(register is not None for register in registers) and series is not None
         if is_known and not any(isinstance(value, str | bytes | float) for value in row):
             found.append(Point(end * 900, series, max_power, tuple(registers)))
-    return [
-        point
-        for point in found
-        if (first is None or point.end >= first) and (last is None or point.end <= last)
-    ]
+    found = [point for point in found if first is None or point.end >= first]
+    inside = [point for point in found if last is None or point.end <= last]
+    goes_on = inside and last is not None and inside[-1].end + 900 <= last  # a gap begins in the range
+    return found[: len(inside) + 1] if goes_on else inside
 
 
 @st.composite
@@ -239,7 +238,8 @@ def test_the_rows_are_those_of_a_walk_over_all_boundaries(
             )
             for number in (1, 2)
         ]
-        expected = rows_of(pieces_of(points, reference or ReferencePower(()), zone), by, now, zone, devices)
+        pieces = pieces_of(points, reference or ReferencePower(()), zone)
+        expected = rows_of(pieces, by, now, zone, devices, last)
         assert HistoryReader(connection, zone).rows("house", by, first, last, now, reference) == expected
 
 
@@ -253,13 +253,30 @@ def test_only_what_is_inside_the_range_counts(connection: sqlite3.Connection) ->
     connection.execute("DELETE FROM quarters WHERE end BETWEEN ? AND ?", crossing("2026-05-18"))
     reader = HistoryReader(connection, ZONE)
     (row,) = reader.rows("house", By.DAY, at("2026-05-18"), at("2026-05-19"), LATER)
-    assert (row.start, row.import_) == (at("2026-05-18"), 92_000)
+    assert (row.start, row.import_) == (at("2026-05-18"), 92_000)  # the gap has begun the day before
     (row,) = reader.rows("house", By.DAY, at("2026-05-20T06:00"), at("2026-05-20T18:00"), LATER)
     assert (row.start, row.import_, row.covered) == (at("2026-05-20"), 48_000, 0.5)
     *_, row = reader.rows("house", By.DAY, at("2026-05-19"), at("2026-05-21T18:00"), LATER)
     assert (row.start, row.import_, row.covered) == (at("2026-05-21"), 72_000, 0.75)
     first, gap, second = reader.rows("house", By.DAY, at("2026-05-17"), at("2026-05-19"), LATER)
     assert (first.import_, gap.import_, second.import_) == (92_000, 8_000, 92_000)
+
+
+@pytest.mark.parametrize("by", [By.QUARTER, By.HOUR, By.DAY, By.MONTH, By.YEAR])
+def test_a_gap_stands_in_the_range_in_which_it_begins(connection: sqlite3.Connection, by: By) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-20", 1000))
+    connection.execute("DELETE FROM quarters WHERE end BETWEEN ? AND ?", crossing("2026-05-18"))
+    reader = HistoryReader(connection, ZONE)
+    store_device(connection, 1, *((at("2026-05-17") + 900 * number, number) for number in range(200)))
+    limits = [at(f"2026-05-{day}") for day in (17, 18, 19, 20)]
+    days = [reader.rows("house", by, limits[day], limits[day + 1], LATER) for day in range(3)]
+    gap = days[0][-1]
+    assert (gap.start, gap.end) == (at("2026-05-17T23:00"), at("2026-05-18T01:00"))
+    assert (gap.import_, gap.complete, gap.covered) == (8_000, False, 0)
+    assert gap.devices == {"gas": DeviceEnergy(8, "m³")}
+    assert sum(row.import_ or 0 for day in days for row in day) == 288_000
+    inside = reader.rows("house", by, at("2026-05-17T23:15"), at("2026-05-18T00:45"), LATER)
+    assert inside == []
 
 
 def crossing(midnight: str) -> tuple[int, int]:
