@@ -31,6 +31,7 @@ from smarty_gateway.history.sample import (
 
 #: The registers that sums are made of come first in `REGISTERS`.
 SUMMED: Final = REGISTERS[: EXPORT_TARIFFS.stop]
+_NO_TARIFF: Final = (None,) * len(TARIFFS)
 #: The places of the tariffs among them, by their names in a row.
 TARIFF_PLACES: Final = {
     f"{direction}_t{tariff}": places.start + tariff - 1
@@ -118,15 +119,19 @@ class DeviceRegister:
 def continues(before: Point, after: Point) -> bool:
     """True if both are of one series, so that the growth between them is known.
 
-    Tariffs beside a total may come and go.
+    Tariffs beside a total may come and go; export may come in addition to import.
     """
-    old, new = before.registers, after.registers
     return before.series == after.series and all(
-        are_rising(old[tariffs], new[tariffs])
-        if old[total] is None and new[total] is None
-        else are_rising(old[total : total + 1], new[total : total + 1])
+        _continues(before.registers, after.registers, total, tariffs)
         for total, tariffs in ((IMPORT_TOTAL, IMPORT_TARIFFS), (EXPORT_TOTAL, EXPORT_TARIFFS))
     )
+
+
+def _continues(old: Registers, new: Registers, total: int, tariffs: slice) -> bool:
+    if old[total] is not None or new[total] is not None:
+        is_new = old[total] is None and old[tariffs] == _NO_TARIFF
+        return is_new or are_rising(old[total : total + 1], new[total : total + 1])
+    return old[tariffs] == _NO_TARIFF or are_rising(old[tariffs], new[tariffs])
 
 
 def are_rising(old: Registers, new: Registers) -> bool:

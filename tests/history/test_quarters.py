@@ -356,6 +356,16 @@ def test_after_an_hour_without_a_register_a_new_series_begins() -> None:
     assert (kept.imports, kept.series) == ({60: 3600, 75: 4500}, [1 + 1, 2])
 
 
+def test_export_that_comes_in_addition_begins_no_new_series() -> None:
+    old = [sample(NOON + at, 5000, None) for at in range(0, 1000, 10)]
+    new = [sample(NOON + at, 5000, 70) for at in range(1000, 6400, 10)]
+    kept = kept_of([*old, *new])
+    assert (set(kept.series), kept.notices) == ({1}, [])
+    assert [export_of(b.registers) for b in kept.boundaries.values()] == [None] * 6 + [70] * 2
+    again = QuarterTracker(PLAUSIBLE, kept.newest)
+    assert kept_of([replace(s, time=s.time + 5400) for s in new], again).series == [1] * 6
+
+
 def test_a_total_that_comes_later_does_not_take_the_place_of_the_tariffs() -> None:
     old = [Sample("SAG1", NOON + at, registers(None, None, at, 50)) for at in range(0, 1000, 10)]
     new = [Sample("SAG1", NOON + at, registers(9999, None, at, 50)) for at in range(1000, 9100, 10)]

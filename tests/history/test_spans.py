@@ -31,6 +31,10 @@ def point(
     return Point(end, series, power, (import_, *(None,) * 4, export, *(None,) * 4))
 
 
+def replaced_export(one: Point, export: int | None) -> Point:
+    return one._replace(registers=(*one.registers[:5], export, *one.registers[6:]))
+
+
 def tariffs(time: str, *registers: int | None) -> Point:
     """Return a boundary of a meter that sends two tariffs of import and of export, and no totals."""
     first, second, third, fourth = registers
@@ -165,6 +169,16 @@ def test_a_tariff_that_comes_without_a_total_makes_a_break() -> None:
         By.QUARTER,
     )
     assert [row.import_ for row in found] == [None, 100]
+
+
+@pytest.mark.parametrize("by", [By.QUARTER, By.DAY])
+def test_export_that_comes_in_addition_costs_no_import(by: By) -> None:
+    old = [replaced_export(one, None) for one in steady("2026-05-17", "2026-05-17T12:00", 1000)]
+    new = steady("2026-05-17T12:15", "2026-05-18", 1000, register=49_000)
+    found = rows([*old, *new], by)
+    assert all(row.complete for row in found)
+    assert sum(row.import_ or 0 for row in found) == 96_000
+    assert {row.export for row in found} == ({None, 0} if by is By.QUARTER else {0})
 
 
 def test_a_meter_without_a_register_of_import_has_no_excess() -> None:
