@@ -9,7 +9,7 @@ What is in the file is data: a boundary with a value of a wrong type is not know
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from heapq import nlargest
 from itertools import groupby, islice
@@ -40,10 +40,11 @@ HIGHEST: Final = 10**15
 NO_REFERENCE: Final = ReferencePower(())
 #: The registers that no sum needs, by their names in a reading of the registers.
 REACTIVE: Final = {"reactive_import": "reactive_energy_import", "reactive_export": "reactive_energy_export"}
-_POINTS: Final = (
-    f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters "  # noqa: S608 - our own names
-    "WHERE meter = ? AND end BETWEEN ? AND ? ORDER BY end"
+_ALL_POINTS: Final = (
+    f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters WHERE meter = ?"  # noqa: S608 - ours
 )
+_POINTS: Final = f"{_ALL_POINTS} AND end BETWEEN ? AND ? ORDER BY end"
+_POINTS_AT: Final = f"{_ALL_POINTS} AND end IN (SELECT value FROM json_each(?))"
 _DEVICE_VALUES: Final = (
     "SELECT end * :quarter, value, dated FROM device_values "
     "WHERE device = :device AND end BETWEEN :begin AND :end AND typeof(end) = 'integer' "
@@ -134,8 +135,10 @@ class HistoryReader:
         number = self._number(meter)
         begin, end = _quarters(first, last)
         found = []
-        for day, _ in self._days(number, begin, end):
-            point = self._point_at(number, day) if begin * QUARTER <= day < end * QUARTER else None
+        days = [day for day, _ in self._days(number, begin, end) if begin * QUARTER <= day < end * QUARTER]
+        points = self._points_at(number, days)
+        for day in days:
+            point = points.get(day)
             if point is not None:
                 values, devices = self._register_values(number, point), self._device_values(number, day)
                 found.append(RegisterReading(day, self._meter_id(number, point.series), values, devices))
@@ -159,9 +162,9 @@ class HistoryReader:
         rows = self._connection.execute(f"{_POINTS} {order}", (number, begin, end))
         return (point for row in rows if (point := _point_of(row)) is not None)
 
-    def _point_at(self, number: int | None, time: int) -> Point | None:
-        end = time // QUARTER
-        return next(self._points(number, end, end), None)
+    def _points_at(self, number: int | None, times: Iterable[int]) -> dict[int, Point]:
+        rows = self._connection.execute(_POINTS_AT, (number, json.dumps([time // QUARTER for time in times])))
+        return {point.end: point for row in rows if (point := _point_of(row)) is not None}
 
     def _days(self, number: int | None, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the beginning and end of each local day from the first boundary to the newest."""
@@ -179,11 +182,14 @@ class HistoryReader:
         self, number: int | None, by: By, begin: int, end: int, reference: ReferencePower
     ) -> Iterator[Piece]:
         newest: Point | None = None
-        for day, following in self._days(number, begin, end):
-            if by not in {By.QUARTER, By.HOUR} and newest is not None and newest.end == day:
+        days = list(self._days(number, begin, end))
+        is_by_day = by not in {By.QUARTER, By.HOUR}
+        midnights = self._points_at(number, (day for _, day in days)) if is_by_day else {}
+        for day, following in days:
+            after = midnights.get(following) if following <= end * QUARTER else None
+            if after is not None and newest is not None and newest.end == day:
                 power = reference.on(local_date(day, self._zone))
-                after = self._point_at(number, following) if following <= end * QUARTER else None
-                piece = None if after is None else self._whole_day(number, newest, after, power)
+                piece = self._whole_day(number, newest, after, power)
                 if piece is not None:
                     yield piece
                     newest = after
@@ -284,10 +290,10 @@ def _statement(sent: tuple[str, ...]) -> str:
     """
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
-    others = [f"after.{name} IS NULL" for name in SUMMED if name not in sent]
+    others = ", ".join(["NULL", "NULL", *(f"after.{name}" for name in SUMMED if name not in sent)])
     numbers = [f"typeof(after.{name}) = 'integer'" for name in sent]
     rising = [f"after.{name} >= before.{name}" for name in sent]
-    conditions = " AND ".join([*numbers, *rising, *others])
+    conditions = " AND ".join([*numbers, *rising, f"coalesce({others}) IS NULL"])
     return (
         "SELECT count(*), max(after.max_power), "  # noqa: S608 - our own names
         f"sum(max(0, 4 * ({growth}) - :power)) "
