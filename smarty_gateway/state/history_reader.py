@@ -4,7 +4,7 @@ history/spans.py defines what a row is, from single boundaries. For days, months
 (175,000 boundaries in five years), so SQLite itself looks at the quarter hours of each day: where a whole day
 has nothing but complete ones, its growth is the difference of the registers at its ends.
 
-What is in the file is data: a boundary with a value of a wrong type is not known.
+What is in the file is data: a boundary that is not as it was written is not known.
 """
 
 import json
@@ -32,6 +32,7 @@ from smarty_gateway.history.spans import (
     pieces_of,
     rows_of,
 )
+from smarty_gateway.state.history_schema import crc32, good_quarter, sum_of
 
 #: Quarter hours since 1970, in the year 2198: what is dated later is damaged.
 LATEST: Final = 8_000_000
@@ -40,16 +41,18 @@ HIGHEST: Final = 10**15
 NO_REFERENCE: Final = ReferencePower(())
 #: The registers that no sum needs, by their names in a reading of the registers.
 REACTIVE: Final = {"reactive_import": "reactive_energy_import", "reactive_export": "reactive_energy_export"}
-_ALL_POINTS: Final = (
-    f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters WHERE meter = ?"  # noqa: S608 - ours
+_POINTS: Final = (
+    f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters "  # noqa: S608 - our own names
+    f"WHERE meter = ? AND end {{}} AND {good_quarter()} ORDER BY end"
 )
-_POINTS: Final = f"{_ALL_POINTS} AND end BETWEEN ? AND ? ORDER BY end"
-_POINTS_AT: Final = f"{_ALL_POINTS} AND end IN (SELECT value FROM json_each(?))"
+_BETWEEN: Final = _POINTS.format("BETWEEN ? AND ?")
+_AT: Final = _POINTS.format("IN (SELECT value FROM json_each(?))")
 _DEVICE_VALUES: Final = (
-    "SELECT end * :quarter, value, dated FROM device_values "
+    "SELECT end * :quarter, value, dated FROM device_values "  # noqa: S608 - our own names
     "WHERE device = :device AND end BETWEEN :begin AND :end AND typeof(end) = 'integer' "
     "AND typeof(value) = 'integer' AND value BETWEEN 0 AND :highest AND typeof(dated) = 'integer' "
-    "AND dated BETWEEN end * :quarter - :age AND end * :quarter ORDER BY end"
+    f"AND dated BETWEEN end * :quarter - :age AND end * :quarter AND checksum = {sum_of('device_values')} "
+    "ORDER BY end"
 )
 _DEVICES_AT: Final = (
     "SELECT name, unit, value FROM devices JOIN device_values AS at ON at.device = number "
@@ -71,6 +74,7 @@ class HistoryReader:
         self._connection = connection
         # A damaged text is shown damaged; by default it would raise an error.
         self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        self._connection.create_function("crc32", 1, _crc32_of, deterministic=True)
         self._zone = zone
 
     def meters(self) -> list[HistoryMeter]:
@@ -159,11 +163,11 @@ class HistoryReader:
         return str(found[0]) if found else ""
 
     def _points(self, number: int | None, begin: int, end: int, order: str = "ASC") -> Iterator[Point]:
-        rows = self._connection.execute(f"{_POINTS} {order}", (number, begin, end))
+        rows = self._connection.execute(f"{_BETWEEN} {order}", (number, begin, end))
         return (point for row in rows if (point := _point_of(row)) is not None)
 
     def _points_at(self, number: int | None, times: Iterable[int]) -> dict[int, Point]:
-        rows = self._connection.execute(_POINTS_AT, (number, json.dumps([time // QUARTER for time in times])))
+        rows = self._connection.execute(_AT, (number, json.dumps([time // QUARTER for time in times])))
         return {point.end: point for row in rows if (point := _point_of(row)) is not None}
 
     def _days(self, number: int | None, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -286,22 +290,24 @@ def _point_of(row: tuple[Any, ...]) -> Point | None:
 def _statement(sent: tuple[str, ...]) -> str:
     """Return the statement that sums complete quarter hours of a series that has these registers.
 
-    It counts only those whose boundaries `_point_of` takes for known, and between which each register rises.
+    It counts only those whose boundaries are good, and between which each register rises.
     """
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
-    others = ", ".join(["NULL", "NULL", *(f"after.{name}" for name in SUMMED if name not in sent)])
-    numbers = [f"typeof(after.{name}) = 'integer'" for name in sent]
     rising = [f"after.{name} >= before.{name}" for name in sent]
-    conditions = " AND ".join([*numbers, *rising, f"coalesce({others}) IS NULL"])
+    known = {"end", "meter", "series", "telegrams", *sent}
+    conditions = " AND ".join([*rising, good_quarter("after", known, set(SUMMED).difference(sent))])
     return (
         "SELECT count(*), max(after.max_power), "  # noqa: S608 - our own names
         f"sum(max(0, 4 * ({growth}) - :power)) "
         "FROM quarters AS before CROSS JOIN quarters AS after "
         "ON after.end = before.end + 1 AND after.meter = before.meter AND after.series = before.series "
-        f"WHERE before.meter = :meter AND before.end >= :begin AND before.end < :end AND {conditions} "
-        "AND (after.max_power IS NULL OR typeof(after.max_power) = 'integer')"
+        f"WHERE before.meter = :meter AND before.end >= :begin AND before.end < :end AND {conditions}"
     )
+
+
+def _crc32_of(others: object) -> int | None:
+    return crc32(others) if isinstance(others, str) else None
 
 
 def _object_of(others: object) -> dict[str, Any]:
