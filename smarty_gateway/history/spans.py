@@ -156,9 +156,11 @@ def known_piece(
         max_power=max_power,
         excess=excess,
         tariffs={
-            name: difference
+            name: later - earlier
             for name, place in TARIFF_PLACES.items()
-            if (difference := _difference(before.registers[place], after.registers[place])) is not None
+            if (earlier := before.registers[place]) is not None
+            and (later := after.registers[place]) is not None
+            and earlier <= later
         },
     )
 

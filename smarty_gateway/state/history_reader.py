@@ -27,7 +27,6 @@ from smarty_gateway.history.spans import (
     DeviceRegister,
     Piece,
     Point,
-    are_rising,
     known_piece,
     pieces_of,
     rows_of,
@@ -208,9 +207,7 @@ class HistoryReader:
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""
-        if before.series != after.series or not are_rising(before.registers, after.registers):
-            return None
-        sent = (name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None)
+        sent = [name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None]
         count, max_power, excess = self._connection.execute(
             _statement(tuple(sent)),
             {

@@ -310,6 +310,33 @@ def test_a_boundary_with_a_damaged_register_is_not_known(
     ] == [1, 94 / 96, 1]
 
 
+@pytest.mark.parametrize(
+    "others", [None, '{"apparent_energy_import":12}'], ids=["numbers only", "with a text"]
+)
+@pytest.mark.parametrize("column", ["energy_import", "max_power", "series", "telegrams"])
+def test_a_boundary_with_a_flipped_bit_is_not_known(
+    connection: sqlite3.Connection, column: str, others: str | None
+) -> None:
+    store(connection, *({**row, "others": others} for row in steady("2026-05-17", "2026-05-20", 1000)))
+    damaged = at("2026-05-18T12:00") // 900
+    connection.execute(f"UPDATE quarters SET {column} = {column} + 1 WHERE end = ?", (damaged,))  # noqa: S608
+    for by in By:
+        found = HistoryReader(connection, ZONE).rows("house", by, None, None, LATER, THREE_KW)
+        assert sum(row.import_ or 0 for row in found) == 288_000
+        assert sum(row.excess or 0 for row in found) == 286 * 250
+        assert max(row.max_power or 0 for row in found) == 4000
+
+
+def test_a_value_of_a_device_with_a_flipped_bit_is_not_known(connection: sqlite3.Connection) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-20", 1000))
+    store_device(connection, 1, *((at("2026-05-17") + 3600 * hour, hour) for hour in range(73)))
+    damaged = at("2026-05-18T12:00") // 900
+    connection.execute("UPDATE device_values SET value = value + 64 WHERE end = ?", (damaged,))
+    for by in (By.DAY, By.MONTH):
+        found = HistoryReader(connection, ZONE).rows("house", by, None, None, LATER)
+        assert sum(row.devices["gas"].amount for row in found) == 72
+
+
 def test_a_boundary_with_a_damaged_power_is_not_known(connection: sqlite3.Connection) -> None:
     store(connection, *steady("2026-05-17", "2026-05-20", 1000))
     damaged = at("2026-05-18T12:00") // 900
