@@ -1,6 +1,7 @@
 """Where the spans of the history begin and end: days, months and years are local time."""
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import By
@@ -42,6 +43,7 @@ def _first_day(by: By, day: date) -> date:
     return day.replace(month=1, day=1) if by is By.YEAR else day
 
 
+@lru_cache(maxsize=4096)
 def _midnight(day: date, zone: ZoneInfo) -> int:
     # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats
     # the hour after midnight (Azores, in autumn), the first of the two.
