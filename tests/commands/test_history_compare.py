@@ -155,6 +155,7 @@ def test_control_characters_of_a_file_reach_no_terminal(form: str) -> None:
         (["start;value", "2026-10-25 00:00;1"], [], "--unit"),
         (["start;value", "2026-10-25 00:00;1"], ["--column", "volume"], "no column 'volume'"),
         (["start;value", "2026-10-25 00:00;1"], ["--timezone", "Mars"], "time zone"),
+        (["start;value", "2026-10-25 00:00;1"], ["--timezone", "Luxemburg"], "mean Europe/Luxembourg"),
         (["start;value", "2026-10-25 00:00;1"], ["--unit", "kVA"], "kWh"),
         (["start;value", "2026-10-25 00:00;1"], ["--meter", "barn"], "'house'|house"),
     ],
