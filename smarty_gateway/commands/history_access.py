@@ -76,14 +76,7 @@ class History:
         return None if entry is None else entry.reference_power
 
     def _entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
-        """Return the entry of a meter in gateway.yaml."""
-        entries = () if self.config is None else self.config.meters
-        for entry in entries:
-            is_only = len(entries) == 1 and entry.name is entry.id is None
-            name = topic_part(entry.name or entry.id or "")
-            if is_only or name == meter.name or (entry.name is None and entry.id == meter.meter_id):
-                return entry
-        return None
+        return None if self.config is None else self.config.entry_of(meter.name, meter.meter_id)
 
     def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
