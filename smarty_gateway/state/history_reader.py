@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from heapq import nlargest
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -99,14 +99,15 @@ class HistoryReader:
             meter: its name.
             by: how long the spans are.
             first: in seconds; what begins before it does not count. None for all there is.
-            last: what ends after it does not count, likewise.
+            last: what ends after it does not count, likewise; a gap belongs to the range in which it begins.
             now: decides which span is still running.
             reference: for the excess.
         """
         number = self._number(meter)
         begin, end = _quarters(first, last)
-        pieces = self._pieces(number, by, begin, end, reference or NO_REFERENCE)
-        return rows_of(pieces, by, now, self._zone, self._devices(number, begin, end))
+        pieces = list(self._pieces(number, by, begin, end, reference or NO_REFERENCE))
+        final = max(end, pieces[-1].end // QUARTER) if pieces else end
+        return rows_of(pieces, by, now, self._zone, self._devices(number, begin, final), end * QUARTER)
 
     def peaks(self, meter: str, first: int | None, last: int | None, count: int = 1) -> list[Peak]:
         """Return the highest complete quarters of each local month, the highest of a month first.
@@ -187,6 +188,9 @@ class HistoryReader:
             points = list(self._points(number, start, min(end, following // QUARTER)))
             yield from pieces_of([newest, *points] if newest else points, reference, self._zone)
             newest = points[-1] if points else newest
+        if newest is not None and newest.end < end * QUARTER:
+            gap = [newest, *islice(self._points(number, end + 1, LATEST), 1)]
+            yield from pieces_of(gap, reference, self._zone)
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""

@@ -92,6 +92,14 @@ def test_a_gap_is_a_band_as_wide_as_it_was_long() -> None:
     assert len(bars(svg, "import")) == 92
 
 
+def test_a_gap_that_goes_on_behind_the_picture_ends_with_it() -> None:
+    rows = list(AUTUMN.rows)
+    gap = Row(rows[96].start, AUTUMN.last + 90_000, 7200, 0, 93_600, None, None, complete=False, covered=0.0)
+    svg = to_svg(replace(AUTUMN, rows=[*rows[:96], gap]))
+    (band, _), bar = bars(svg, "unknown"), bars(svg, "import")[0]
+    assert float(band.get("width", "")) == pytest.approx(4 * float(bar.get("width", "")) / 0.86, rel=0.01)
+
+
 def test_a_simulated_meter_is_marked_in_the_title() -> None:
     assert "house, 2026-10-25 (simulated)" in texts(to_svg(replace(AUTUMN, is_simulated=True)))
 
