@@ -1,6 +1,7 @@
 """Where the spans of the history begin and end: days, months and years are local time."""
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import By
@@ -41,6 +42,7 @@ def month_of(day: date) -> int:
     return day.year * 100 + day.month
 
 
+@lru_cache(maxsize=4096)
 def midnight_of(day: date, zone: ZoneInfo) -> int:
     """Return when a local day begins."""
     # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats

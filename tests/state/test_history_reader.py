@@ -27,12 +27,13 @@ ZONE = ZoneInfo("Europe/Luxembourg")
 #: Long after all that is stored.
 LATER = 4_000_000_000
 THREE_KW = ReferencePower(((None, 3000),))
-#: What a meter sends: totals, or tariffs of which one is not sent; or import only.
+#: What a meter sends: totals, or tariffs of which some are not sent; export only; all there is.
 SENT = [
     ("energy_import", "energy_export"),
     ("energy_import_tariff_1", "energy_import_tariff_2", "energy_export_tariff_1", "energy_export_tariff_2"),
     ("energy_import", "energy_import_tariff_1", "energy_import_tariff_2"),
     ("energy_export",),
+    SUMMED,
 ]
 Stored = dict[str, Any]
 
