@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -78,10 +79,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             store.forget_meter(args.meter, beginning)
             for beginning in _beginnings(args.meter, config, published)
         )
-        removed = _forget_history(folder, args.meter) if args.history else 0
+        is_shared = _is_spelled_otherwise(args.meter, names.union(published.values()))
+        stored = args.meter if is_shared else topic_part(args.meter)
+        removed = _forget_history(folder, stored) if args.history else 0
         with_history = meters_in(folder)
     if not topics and not waiting and not removed and args.meter not in names:
-        if args.meter in with_history:
+        if stored in with_history:
             raise NothingStoredError(
                 f"only a history is stored of a meter named {args.meter}; to remove it, add --history"
             )
@@ -95,7 +98,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     )
     if removed:
         print(f"{removed} quarter hours were removed from its history")
-    elif args.meter in with_history:
+    elif stored in with_history:
         option = shlex.quote(printable(args.meter))
         print(f"its history stays; to remove it: smarty-gateway forget {option} --history")
     return ExitStatus.GOOD
@@ -112,10 +115,15 @@ def _forget_history(folder: Path, meter: str) -> int:
         return history.forget(meter)
 
 
+def _is_spelled_otherwise(name: str, owners: Iterable[str]) -> bool:
+    """True if another meter has the same topics and the same history: its name differs in spelling only."""
+    return any(owner != name and topic_part(owner) == topic_part(name) for owner in owners)
+
+
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
     """Return what the topics of a meter begin with, or may have begun with."""
     own = f"/{topic_part(name)}/"
-    if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
+    if _is_spelled_otherwise(name, published.values()):
         return [f"\0{name}"]  # no topic begins so: these belong to a meter whose name differs in spelling
     roots = {"smarty" if config is None or config.outputs.mqtt is None else config.outputs.mqtt.topic}
     roots |= {

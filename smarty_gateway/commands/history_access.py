@@ -20,6 +20,7 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.costs import cost_of
 from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
+from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
 from smarty_gateway.history.tariffs import Tariff
@@ -75,14 +76,7 @@ class History:
         return None if entry is None else entry.reference_power
 
     def _entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
-        """Return the entry of a meter in gateway.yaml."""
-        entries = () if self.config is None else self.config.meters
-        for entry in entries:
-            is_only = len(entries) == 1 and entry.name is entry.id is None
-            name = topic_part(entry.name or entry.id or "")
-            if is_only or name == meter.name or (entry.name is None and entry.id == meter.meter_id):
-                return entry
-        return None
+        return None if self.config is None else self.config.entry_of(meter.name, meter.meter_id)
 
     def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
@@ -120,16 +114,13 @@ class History:
 
     def cost_notes(self, priced: Sequence[PricedRow]) -> list[str]:
         """Return where the prices of spans are from."""
-        first, last = (
-            datetime.fromtimestamp(at, self.zone).date()
-            for at in (priced[0].row.start, priced[-1].row.end - 1)
-        )
+        first, last = (local_date(at, self.zone) for at in (priced[0].row.start, priced[-1].row.end - 1))
         return priced[0].tariff.notes(first, last)
 
     def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
         tariff = self.tariff_of(meter)
-        period = None if tariff is None else tariff.on(datetime.fromtimestamp(self.now, self.zone).date())
+        period = None if tariff is None else tariff.on(local_date(self.now, self.zone))
         if tariff is None or period is None or period.capacity is None:
             return []
         months: dict[int, float] = {}
@@ -156,9 +147,7 @@ class History:
 
     def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
         """Return what a comparison of levels says in words, and where its prices are from."""
-        first, last = (
-            datetime.fromtimestamp(at, self.zone).date() for at in span_of_levels(self.now, self.zone)
-        )
+        first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
         costs = [priced.cost for priced in compared]
         return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
 

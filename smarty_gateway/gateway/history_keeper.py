@@ -93,7 +93,7 @@ class HistoryKeeper:
     ) -> None:
         self.save_counters: Callable[[], None] = lambda: None
         self.failure: str | None = None
-        self._entries = config.meters
+        self._config = config
         self._zone = zone_of(config)
         self._file = file
         self._clock_is_right = clock_is_right
@@ -163,7 +163,7 @@ class HistoryKeeper:
         return quarter
 
     def _begin(self, meter: str, meter_id: str) -> _Course:
-        entry = self._entry_of(meter, meter_id)
+        entry = self._config.entry_of(meter, meter_id)
         course = self._courses[meter] = _Course(
             topic_part(meter),
             MeterConfig(()).plausible_watts if entry is None else entry.plausible_watts,
@@ -172,14 +172,6 @@ class HistoryKeeper:
         self._unread.append(course)
         self._wake.set()
         return course
-
-    def _entry_of(self, meter: str, meter_id: str) -> MeterConfig | None:
-        """Return the entry of a meter: by name or id, else the only one if it has neither."""
-        for entry in self._entries:
-            if meter == (entry.name or entry.id) or (entry.name is None and entry.id == meter_id):
-                return entry
-        only = self._entries[0] if len(self._entries) == 1 else None
-        return only if only is not None and only.name is only.id is None else None
 
     def _count(self, course: _Course, sample: Sample) -> None:
         if course.tracker is None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.devices import VALID
-from smarty_gateway.history.local_time import begin_of, end_of, local_date
+from smarty_gateway.history.local_time import begin_of, end_of, local_date, month_of
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, Registers, export_of, import_of
@@ -122,7 +122,7 @@ class HistoryReader:
         begin, end = _quarters(first, last)
         pieces = pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone)
         peaks = (
-            Peak(self._month(piece.start), piece.start, 4 * piece.import_)
+            Peak(month_of(local_date(piece.start, self._zone)), piece.start, 4 * piece.import_)
             for piece in pieces
             if piece.quarters and piece.import_ is not None
         )
@@ -150,10 +150,6 @@ class HistoryReader:
     def _number(self, meter: str) -> int | None:
         row = self._connection.execute("SELECT number FROM meters WHERE name = ?", (meter,)).fetchone()
         return None if row is None else int(row[0])
-
-    def _month(self, time: int) -> int:
-        day = local_date(time, self._zone)
-        return 100 * day.year + day.month
 
     def _meter_id(self, number: int | None, series: int) -> str:
         found = self._connection.execute(

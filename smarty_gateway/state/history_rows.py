@@ -10,11 +10,10 @@ from operator import itemgetter
 from typing import Final
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.sample import QUARTER, DeviceValue, MeterPeak
 from smarty_gateway.state.history_schema import COLUMNS, KEYS, Row, checksum, is_good
 
-#: Seconds. An older value of a device is not its value at a boundary.
-_DEVICE_AGE_MAX: Final = 25 * 3600
 #: Of the JSON object in `others`: all that a meter can send fits, and a row into a page of the file.
 OTHERS_MAX: Final = 700
 SELECT: Final = {
@@ -109,7 +108,7 @@ class MeterRows:
         found = next(self.boundaries("ORDER BY end DESC LIMIT 1"), None)
         if found is None:
             return None
-        devices = (value for value in self.newest_devices() if found.end - value.dated <= _DEVICE_AGE_MAX)
+        devices = (value for value in self.newest_devices() if found.end - value.dated <= VALID)
         return replace(found, devices=tuple(devices))
 
     def newest_devices(self) -> list[DeviceValue]:

@@ -11,7 +11,7 @@ import pytest
 from smarty_gateway.charts.picture import Picture, PictureError, to_png, to_svg
 from smarty_gateway.charts.words import Words
 from smarty_gateway.history.rows import By, Row
-from tests.support.written_history import ZONE, second_of
+from tests.support.histories import ZONE, second_of
 
 NS: Final = "{http://www.w3.org/2000/svg}"
 
