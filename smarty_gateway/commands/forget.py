@@ -10,7 +10,6 @@ from typing import Final
 
 from smarty_gateway.commands.chosen import chosen_config, require_kept
 from smarty_gateway.commands.options import Subparsers, add_shared
-from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.values import TAKEN_NAMES, Config
 from smarty_gateway.exit_status import ExitStatus
@@ -19,7 +18,6 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile, history_errors, meters_in
 from smarty_gateway.state.history_schema import FILE_NAME
-from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FolderLock, state_folder
 from smarty_gateway.state.store import Store
 
@@ -107,11 +105,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 def _forget_history(folder: Path, meter: str) -> int:
     if not (folder / FILE_NAME).exists():
         return 0
-    with closing(HistoryFile(folder)) as history, history_errors(history.path):
-        if not history.is_kept:
-            raise StateError("; ".join(history.notices))
-        for notice in history.notices:
-            say(notice)
+    with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         return history.forget(meter)
 
 

@@ -82,8 +82,6 @@ def write_histories(folder: Path, meters: Sequence[SimulatedMeter], seed: int, s
             )
         # A gateway may use the folder: only it may replace a damaged file.
         with contextlib.closing(HistoryFile(folder, repairs=False)) as history:
-            if not history.is_kept:
-                raise SimulatedHistoryError(" ".join(history.notices))
             for name, meter in zip(names, meters, strict=True):
                 found = boundaries(meter, seed, _ZONE, seconds, has_gaps=span.has_gaps)
                 count = _replace(history, name, found)

@@ -33,7 +33,6 @@ from smarty_gateway.sources.address import parse_address
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
-from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.store import Store
 from tests.support.commands import LIMIT
 from tests.support.running import wait_until
@@ -421,12 +420,16 @@ def test_without_history_there_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / FILE_NAME).exists()
 
 
-def test_a_history_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
+def test_a_history_of_a_newer_version_keeps_no_meter_from_being_read_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(HistoryFile(tmp_path)) as file:
         file.connection.execute("ALTER TABLE peaks ADD COLUMN more")
         file.connection.execute("PRAGMA user_version=99")
-    with pytest.raises(StateError, match="newer"):
-        gateway_of(tmp_path)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    gateway_of(tmp_path)
+    assert caplog.text.count("newer smarty-gateway") == 1
+    assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_a_history_that_fails_ends_the_gateway_with_the_reason(
