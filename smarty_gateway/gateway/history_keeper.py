@@ -155,10 +155,9 @@ class HistoryKeeper:
                         f"{printable(meter.name)}: its clock is more than a day off the gateway's, which is "
                         "synchronised; the history dates its readings by the gateway's clock"
                     )
-                self._count(course, dated)
-            quarter = None
-            if course.tracker is not None:
-                quarter = running_quarter(course.tracker, self._zone, course.reference, course.sums)
+                sample = dated
+                self._count(course, sample)
+            quarter = running_quarter(sample, course.tracker, self._zone, course.reference, course.sums)
         self._flush()
         return quarter
 

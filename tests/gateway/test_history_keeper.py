@@ -208,6 +208,17 @@ def test_a_reader_waits_for_no_disk_and_nothing_that_came_meanwhile_is_lost(tmp_
     assert energies(tmp_path) == [500, 500, 500]
 
 
+def test_the_first_telegram_has_a_running_quarter_before_what_is_stored_was_read(tmp_path: Path) -> None:
+    # Without it Home Assistant would lose these entities at each start.
+    file = WatchedFile(tmp_path)
+    file.gate.clear()
+    with running(keeper_of(file, entry(reference_power=LEVEL))) as keeper:
+        quarter = keeper.add(house(), at(BEGIN, 1000), BEGIN)
+        file.gate.set()
+    assert quarter is not None
+    assert quarter.as_object() == {"start": "2026-11-24T13:00:00+01:00", "reference_power": 7.0}
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_full_disk_is_said_once_and_what_it_delays_is_written_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
