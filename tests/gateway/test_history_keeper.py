@@ -119,6 +119,7 @@ class WatchedFile(HistoryFile):
     Attributes:
         written: the meters of each transaction.
         error: what writing fails with.
+        damaged: the meter whose rows cannot be read.
         gate: reading waits for it.
     """
 
@@ -126,12 +127,15 @@ class WatchedFile(HistoryFile):
         super().__init__(folder)
         self.written: list[list[str]] = []
         self.error: sqlite3.Error | None = None
+        self.damaged: str | None = None
         self.gate = threading.Event()
         self.gate.set()
 
     def newest(self, meter: str) -> Boundary | None:
         """Wait for the gate."""
         assert self.gate.wait(LIMIT)
+        if meter == self.damaged:
+            raise sqlite3.DatabaseError("database disk image is malformed")
         return super().newest(meter)
 
     def write(self, changes: Mapping[str, Sequence[Change]]) -> None:
@@ -235,6 +239,17 @@ def test_a_full_disk_is_said_once_and_what_it_delays_is_written_later(
         wait_until(lambda: "is saved again" in caplog.text, "the good news")
     assert energies(tmp_path) == [1, 1]
     assert caplog.text.count("disk is full") == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_meter_whose_rows_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
+    file = WatchedFile(tmp_path)
+    file.damaged = "house"
+    with running(keeper_of(file, entry("house"), entry("barn", "tcp://127.0.0.1:2"))) as keeper:
+        hear_quarters(keeper, house("house"), 2)
+        hear_quarters(keeper, house("barn"), 3)
+        wait_until(lambda: file.written, "a transaction")
+    assert energies(tmp_path, "barn") == [500, 500]
 
 
 @pytest.mark.usefixtures("quick")
