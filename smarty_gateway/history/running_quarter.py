@@ -256,22 +256,29 @@ class RunningSums:
 
 
 def running_quarter(
-    tracker: QuarterTracker, zone: ZoneInfo, reference: ReferencePower | None, sums: RunningSums | None
+    newest: Sample | None,
+    tracker: QuarterTracker | None,
+    zone: ZoneInfo,
+    reference: ReferencePower | None,
+    sums: RunningSums | None,
 ) -> RunningQuarter | None:
     """Return the running quarter of a meter; None before its first telegram.
 
     Args:
-        tracker: of the meter.
+        newest: its telegram; the newest one that counts takes its place, if there is one.
+        tracker: of the meter; None while it is not known what is stored.
         zone: of its days.
         reference: its reference power, if there is one.
         sums: of the meter; None while they are not known.
     """
-    sample = tracker.sample
+    counted = None if tracker is None else tracker.sample
+    sample = newest if counted is None else counted
     if sample is None:
         return None
     start = sample.time - sample.time % QUARTER
     day = local_date(start, zone)
-    totals = None if sums is None else sums.at(sample, tracker.series)
+    # What does not count may have any time, and sums never go back.
+    totals = None if tracker is None or counted is None or sums is None else sums.at(counted, tracker.series)
     month = month_of(day)
     peak = next((_as_peak(found) for found in sample.peaks if found.month == month), None)
     if peak is None and totals is not None:
@@ -280,15 +287,15 @@ def running_quarter(
     limit = power
     if limit is None and sample.peaks:
         limit = max(FLEMISH_MINIMUM_PEAK, 0 if peak is None else peak.power)
+    begin = None if tracker is None else tracker.running
     return RunningQuarter(
-        zone, start, sample.time - start, _energy(tracker, sample), sample.power_import, power, limit, peak,
+        zone, start, sample.time - start, _energy(begin, sample), sample.power_import, power, limit, peak,
         totals,
     )  # fmt: skip
 
 
-def _energy(tracker: QuarterTracker, sample: Sample) -> float | None:
-    """Return what the quarter has imported so far in Wh."""
-    begin = tracker.running
+def _energy(begin: Registers | None, sample: Sample) -> float | None:
+    """Return what the quarter has imported since its beginning in Wh."""
     imported = None if begin is None else _growth(begin, sample.registers)[0]
     if imported is None and sample.demand is not None:
         return sample.demand * QUARTER / _HOUR

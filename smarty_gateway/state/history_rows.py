@@ -113,18 +113,23 @@ class MeterRows:
 
     def newest_devices(self) -> list[DeviceValue]:
         """Return the newest value of each device, also of those that are gone."""
-        newest = "SELECT max(end) FROM device_values AS later WHERE later.device = device_values.device"
-        return [value for _, value in self.device_values(f"AND end = ({newest})")]
+        found = []
+        for number, *_ in self._select("devices"):
+            newest = self.device_values("AND device = ? ORDER BY end DESC LIMIT 1", number)
+            found += [value for _, value in newest]
+        return found
 
     def newest_series(self) -> int:
         """Return the highest number of a series; 0 before the first."""
         return max((row[1] for row in self._select("series")), default=0)
 
-    def device_values(self, rest: str) -> Iterator[tuple[int, DeviceValue]]:
+    def device_values(self, rest: str, *values: object) -> Iterator[tuple[int, DeviceValue]]:
         """Yield values of devices with the boundary from which on they hold."""
         devices = {number: names for number, _, *names in self._select("devices")}
         where = f"WHERE device IN (SELECT number FROM devices WHERE meter = ?) {rest}"  # noqa: S608 - ours
-        for device, end, value, dated in select(self._connection, "device_values", where, self._number):
+        for device, end, value, dated in select(
+            self._connection, "device_values", where, self._number, *values
+        ):
             if device in devices:
                 name, column, unit = devices[device]
                 yield end * QUARTER, DeviceValue(name, column, unit, value, dated)
