@@ -191,7 +191,7 @@ def test_levels_name_the_tariff_and_come_with_every_reading_of_a_doubtful_price(
 
 
 def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff(folder: Path) -> None:
-    lines = history(folder, "--cost", "--by", "month", "--format", "csv").stdout.decode().splitlines()
+    lines = history(folder, "--cost", "--year", "2026", "--format", "csv").stdout.decode().splitlines()
     names = lines[0].split(",")
     assert names[:10] == COLUMNS.split(",")
     assert names[-2:] == ["currency", "tariff"]
@@ -200,7 +200,7 @@ def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff
 
 
 def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_from(folder: Path) -> None:
-    table = history(folder, "--cost", "--by", "month", "--format", "table").stdout.decode()
+    table = history(folder, "--cost", "--year", "2026", "--format", "table").stdout.decode()
     assert "≥ " in table
     assert "Tariff lu: Luxembourg" in table
     assert "Doubtful: excess price" in table

@@ -63,6 +63,7 @@ def test_topics_payloads_qos_and_retention_are_those_of_the_contract(broker: Bro
             "smarty/health",
             "smarty/house/availability",
             "smarty/house/state",
+            "smarty/house/quarter",
             "smarty/house/health",
             "smarty/house/mbus/7FLO2119000001",
             "smarty/house/mbus/8SAG1234567890",
