@@ -18,7 +18,7 @@ from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.history.costs import cost_of
+from smarty_gateway.history.costs import cost_of, left_out
 from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
@@ -118,13 +118,14 @@ class History:
             found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
         return found
 
-    def cost_notes(self, priced: Sequence[PricedRow]) -> list[str]:
-        """Return where the prices of spans are from."""
+    def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[str]:
+        """Return what the costs of spans lack, and where their prices are from."""
         first, last = (
             datetime.fromtimestamp(at, self.zone).date()
             for at in (priced[0].row.start, priced[-1].row.end - 1)
         )
-        return priced[0].tariff.notes(first, last)
+        tariff = priced[0].tariff
+        return [*left_out(tariff, self.reference_of(meter), first, last), *tariff.notes(first, last)]
 
     def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
