@@ -130,16 +130,11 @@ class History:
     def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
         tariff = self.tariff_of(meter)
-        period = None if tariff is None else tariff.on(datetime.fromtimestamp(self.now, self.zone).date())
-        if tariff is None or period is None or period.capacity is None:
-            return []
         months: dict[int, float] = {}
         for peak in peaks:
             months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
-        billed = period.capacity.billed(list(months.values()))
-        paid = f"Tariff {tariff.file}: {billed:.3f} kW are paid for, the mean of the months above"
-        least = f"each of which counts as at least {period.capacity.minimum} kW"
-        return [f"{paid} (at most {period.capacity.months}), {least}."]
+        today = datetime.fromtimestamp(self.now, self.zone).date()
+        return [] if tariff is None else tariff.peak_notes(today, list(months.values()))
 
     def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
         """Return beginning and import of the complete quarter hours of a time."""
