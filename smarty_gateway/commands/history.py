@@ -168,7 +168,7 @@ def _show_costs(
 
     def sheet(meter: HistoryMeter, rows: Sequence[PricedRow], zone: ZoneInfo) -> Sheet:
         shown = Shown(stretch.title, stretch.by, zone, history.now)
-        return sheet_of_costs(meter, rows, shown, history.cost_notes(rows))
+        return sheet_of_costs(meter, rows, shown, history.cost_notes(meter, rows))
 
     return _print(args, history, found, priced_record, sheet)
 

@@ -18,7 +18,7 @@ from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.history.costs import cost_of
+from smarty_gateway.history.costs import cost_of, left_out
 from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
 from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.reference_power import ReferencePower
@@ -112,24 +112,20 @@ class History:
             found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
         return found
 
-    def cost_notes(self, priced: Sequence[PricedRow]) -> list[str]:
-        """Return where the prices of spans are from."""
+    def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[str]:
+        """Return what the costs of spans lack, and where their prices are from."""
         first, last = (local_date(at, self.zone) for at in (priced[0].row.start, priced[-1].row.end - 1))
-        return priced[0].tariff.notes(first, last)
+        tariff = priced[0].tariff
+        return [*left_out(tariff, self.reference_of(meter), first, last), *tariff.notes(first, last)]
 
     def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
         tariff = self.tariff_of(meter)
-        period = None if tariff is None else tariff.on(local_date(self.now, self.zone))
-        if tariff is None or period is None or period.capacity is None:
-            return []
         months: dict[int, float] = {}
         for peak in peaks:
             months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
-        billed = period.capacity.billed(list(months.values()))
-        paid = f"Tariff {tariff.file}: {billed:.3f} kW are paid for, the mean of the months above"
-        least = f"each of which counts as at least {period.capacity.minimum} kW"
-        return [f"{paid} (at most {period.capacity.months}), {least}."]
+        today = local_date(self.now, self.zone)
+        return [] if tariff is None else tariff.peak_notes(today, list(months.values()))
 
     def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
         """Return beginning and import of the complete quarter hours of a time."""

@@ -51,6 +51,27 @@ def cost_of(
     return _columns(list(bills.values()), is_excess_known=reference is not None)
 
 
+def left_out(tariff: Tariff, reference: ReferencePower | None, first: date, last: date) -> list[str]:
+    """Return in words what the costs of a span lack because of the reference power, if anything."""
+    begins = [] if reference is None else [begin for begin, _ in reference.levels if begin is not None]
+    changes = [*begins, *(period.valid_from for period in tariff.periods)]
+    found: dict[str, None] = {}
+    for day in sorted({first, *(change for change in changes if first < change <= last)}):
+        period = tariff.on(day)
+        if period is None or not (period.levels or period.excess):
+            continue
+        watts = None if reference is None else reference.on(day)
+        level = None if watts is None else period.level_of(watts)
+        if watts is None:
+            found[
+                "Without a reference power these costs have no excess and no price of a level: add "
+                "`reference_power: 7`, in kW as on the bill, to the meter in gateway.yaml."
+            ] = None
+        elif period.levels and (level is None or level.price is None):
+            found[f"The tariff has no price for a level of {watts / 1000:g} kW: these costs lack it."] = None
+    return list(found)
+
+
 @dataclass(slots=True)
 class _Bill:
     """What was drawn in one period.

@@ -55,6 +55,8 @@ def verdict(costs: Sequence[LevelCost]) -> str:
     best = _best(costs)
     if not best:
         return "Which level is the cheapest is not known: no level has prices for all 12 months."
+    if not costs[0].covered:
+        return "Which level is the cheapest is not known: nothing of these 12 months was measured."
     if len(set(best.values())) == 1:
         said = f"{next(iter(best.values())):g} kW would have been the cheapest level"
     else:
@@ -123,4 +125,4 @@ def _best(costs: Sequence[LevelCost]) -> dict[str, float]:
 
 def _with_cheapest(costs: list[LevelCost]) -> list[LevelCost]:
     best = set(_best(costs).values())
-    return [replace(one, is_cheapest=best == {one.kilowatts}) for one in costs]
+    return [replace(one, is_cheapest=best == {one.kilowatts} and one.covered >= _ENOUGH) for one in costs]

@@ -115,7 +115,7 @@ class LevelCost:
         covered: the share of these months in complete quarters.
         costs: by reading of a doubtful price (see the tariff file), in the tariff's currency; empty without
             prices.
-        is_cheapest: under every reading.
+        is_cheapest: under every reading, with too little missing to change that.
     """
 
     kilowatts: float

@@ -239,6 +239,29 @@ class Tariff:
             *(f"Doubtful: {', '.join(names)}: {doubt}." for doubt, names in doubts.items()),
         ]
 
+    def peak_notes(self, day: date, peaks: Sequence[float]) -> list[str]:
+        """Return which power is paid for on a day, and what it costs, where peaks count (Flanders).
+
+        Args:
+            day: its prices are taken.
+            peaks: of the months in W, in order.
+        """
+        period = self.on(day)
+        capacity = None if period is None else period.capacity
+        billed = None if capacity is None else capacity.billed(peaks)
+        if period is None or capacity is None or billed is None:
+            return []
+        mean = f"the mean of the months above (at most {capacity.months})"
+        least = f"each of which counts as at least {capacity.minimum} kW"
+        notes = [f"Tariff {self.file}: {billed:.3f} kW are paid for, {mean}, {least}."]
+        if capacity.price is not None:
+            price = f"{capacity.price} {self.currency} per kW and year"
+            cost = f"{billed * capacity.price * period.with_vat:.2f} {self.currency} a year"
+            notes.append(f"At {price} that is {cost}{'' if period.vat is None else ', with VAT'}.")
+        if capacity.doubt is not None:
+            notes.append(f"Doubtful: capacity price: {capacity.doubt}.")
+        return notes
+
     def _checked(self, periods: Iterable[Period]) -> str:
         used = {figure.source for period in periods for _, figure in period.figures}
         days = [source.checked for source in self.sources if source.id in used]

@@ -189,7 +189,8 @@ class Steps:
         if given is None:
             self._terminal.say(
                 "In Luxembourg, what a quarter hour draws over the reference power costs extra. Your bill "
-                "names that power in kW. With it, the history shows the excess."
+                "names that power (puissance de référence, Referenzleistung): 3, 7, 12 kW or more. Without "
+                "it no excess is shown; you can add it later as `reference_power: 7` in gateway.yaml."
             )
         question, option = "Reference power in kW", "--reference-power"
         return self._terminal.ask_for(question, option, parse_power, given, UNKNOWN_POWER)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
-from smarty_gateway.history.costs import cost_of
+from smarty_gateway.history.costs import cost_of, left_out
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.tariffs import Tariff
 
@@ -152,3 +152,26 @@ def test_a_span_costs_what_its_definition_says(imports: list[int]) -> None:
     for reading, surcharge in (("added", Decimal("0.0765")), ("instead", Decimal("0.0255"))):
         net = kwh * Decimal("0.0510") + fixed + excess * surcharge
         assert abs(found[f"cost_{reading}"] - net * Decimal("1.08")) <= Decimal("0.00005")
+
+
+def test_costs_without_a_reference_power_say_what_they_lack() -> None:
+    (note,) = left_out(LU, None, date(2026, 1, 1), date(2026, 12, 31))
+    assert "no excess and no price of a level: add `reference_power: 7`" in note
+    later = ReferencePower(((date(2026, 3, 1), 7000),))
+    assert left_out(LU, later, date(2026, 1, 1), date(2026, 12, 31)) == [note]
+    assert left_out(LU, later, date(2026, 3, 1), date(2026, 12, 31)) == []
+
+
+def test_costs_of_a_power_that_is_no_level_say_so() -> None:
+    changed = ReferencePower(((None, 7000), (date(2026, 3, 1), 5000)))
+    first, last = date(2026, 2, 1), date(2026, 2, 28)
+    assert left_out(LU, changed, first, last) == []
+    assert left_out(LU, changed, first, date(2026, 3, 1)) == [
+        "The tariff has no price for a level of 5 kW: these costs lack it."
+    ]
+
+
+def test_costs_lack_nothing_where_a_tariff_has_no_levels_or_no_prices_at_all() -> None:
+    flanders = load_tariff(shipped_tariffs()["be-flanders"])
+    assert left_out(flanders, None, date(2026, 1, 1), date(2026, 12, 31)) == []
+    assert left_out(LU, None, date(2024, 1, 1), date(2024, 12, 31)) == []

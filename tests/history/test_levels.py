@@ -136,6 +136,18 @@ def test_the_verdict_says_that_months_are_missing(prices: Tariff) -> None:
     assert verdict(costs).endswith("; but only 50% of these months is known, and the rest adds excess.")
 
 
+def test_no_level_is_called_the_cheapest_while_months_are_missing(prices: Tariff) -> None:
+    assert not any(one.is_cheapest for one in compare_levels(prices, constant(100)[900:], NOW, ZONE))
+
+
+def test_nothing_is_said_of_levels_where_nothing_was_measured(prices: Tariff) -> None:
+    costs = compare_levels(prices, [], NOW, ZONE)
+    assert not any(one.is_cheapest for one in costs)
+    assert verdict(costs) == (
+        "Which level is the cheapest is not known: nothing of these 12 months was measured."
+    )
+
+
 def test_without_prices_there_is_excess_and_no_verdict(tmp_path: Path) -> None:
     text = "name: x\nperiods: [{valid_from: 2025-01-01, excess: {price: 1}, levels: [{kw: 3}]}]"
     (only,) = costs = compare_levels(tariff(tmp_path, text), constant(800), NOW, ZONE)

@@ -79,6 +79,19 @@ def test_a_month_peak_in_flanders_is_at_least_two_and_a_half_kilowatts() -> None
     assert period.capacity.billed([]) is None
 
 
+def test_peaks_say_which_power_is_paid_for_and_what_it_costs(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    prices = "capacity: {price: 50.5, minimum: 2.5}, vat: {percent: 6}"
+    path.write_text(f"name: mine\nperiods: [{{valid_from: 2026-01-01, {prices}}}]", "utf-8")
+    paid, cost = load_tariff(path).peak_notes(date(2026, 11, 1), [2000, 4500])
+    assert paid.startswith(f"Tariff {path}: 3.500 kW are paid for, the mean of the months above (at most 12)")
+    assert cost == "At 50.5 EUR per kW and year that is 187.36 EUR a year, with VAT."
+    assert load_tariff(path).peak_notes(date(2025, 11, 1), [2000, 4500]) == []
+    paid, doubt = load_tariff(shipped_tariffs()["be-flanders"]).peak_notes(date(2026, 11, 1), [4500])
+    assert "4.500 kW are paid for" in paid
+    assert "write yours into a copy" in doubt
+
+
 @pytest.mark.parametrize("name", ["be-wallonia", "be-wallonia-impact"])
 def test_the_bands_of_wallonia_cover_each_quarter_hour_of_the_week_once(name: str) -> None:
     (period,) = load_tariff(shipped_tariffs()[name]).periods
