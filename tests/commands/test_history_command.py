@@ -20,6 +20,7 @@ from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_ga
 from tests.support.written_history import ZONE, boundaries, second_of, write_history
 
 COLUMNS = "meter,start,end,import,export,mean_power,max_power,excess,complete,covered"
+COSTS = ("--cost", "--month", "2026-10", "--by", "month")
 AUTUMN = second_of("2026-10-25")
 CONFIG = "meters: [{name: house, source: /dev/ttyS0, reference_power: 3, tariff: lu}]\n"
 
@@ -202,7 +203,7 @@ def test_levels_name_the_tariff_and_come_with_every_reading_of_a_doubtful_price(
 
 
 def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff(folder: Path) -> None:
-    lines = history(folder, "--cost", "--month", "2026-10", "--by", "month", "--format", "csv").stdout.decode().splitlines()
+    lines = history(folder, *COSTS, "--format", "csv").stdout.decode().splitlines()
     names = lines[0].split(",")
     assert names[:10] == COLUMNS.split(",")
     assert names[-2:] == ["currency", "tariff"]
@@ -211,7 +212,7 @@ def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff
 
 
 def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_from(folder: Path) -> None:
-    table = history(folder, "--cost", "--month", "2026-10", "--by", "month", "--format", "table").stdout.decode()
+    table = history(folder, *COSTS, "--format", "table").stdout.decode()
     assert "≥ " in table
     assert "Tariff lu: Luxembourg" in table
     assert "Doubtful: excess price" in table
