@@ -54,10 +54,15 @@ _DEVICE_VALUES: Final = (
     "ORDER BY end"
 )
 _DEVICES_AT: Final = (
-    "SELECT name, unit, value FROM devices JOIN device_values AS at ON at.device = number "
+    "SELECT name, unit, value FROM devices JOIN "  # noqa: S608 - our own names
+    f"(SELECT * FROM device_values WHERE checksum = {sum_of('device_values')}) AS at ON at.device = number "
     "WHERE meter = :meter AND at.end = ("
     "SELECT max(end) FROM device_values WHERE device = number AND end <= :time / :quarter) "
     "AND typeof(value) = 'integer' AND dated BETWEEN :time - :age AND :time ORDER BY dated"
+)
+_PEAKS: Final = (
+    "SELECT month, power, ended FROM peaks "  # noqa: S608 - our own names
+    f"WHERE meter = ? AND checksum = {sum_of('peaks')}"
 )
 
 
@@ -252,7 +257,7 @@ class HistoryReader:
         return {name: value for name, value in named.items() if type(value) is int}
 
     def _peaks_of_meter(self, number: int | None, first: int, last: int) -> dict[int, list[Peak]]:
-        rows = self._connection.execute("SELECT month, power, ended FROM peaks WHERE meter = ?", (number,))
+        rows = self._connection.execute(_PEAKS, (number,))
         return {
             month: [Peak(month, ended - QUARTER, power, is_of_meter=True)]
             for month, power, ended in rows

@@ -20,6 +20,7 @@ from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_ga
 from tests.support.histories import ZONE, boundaries, second_of, write_history
 
 COLUMNS = "meter,start,end,import,export,mean_power,max_power,excess,complete,covered"
+COSTS = ("--cost", "--month", "2026-10", "--by", "month")
 AUTUMN = second_of("2026-10-25")
 CONFIG = "meters: [{name: house, source: /dev/ttyS0, reference_power: 3, tariff: lu}]\n"
 
@@ -54,6 +55,17 @@ def test_a_day_is_shown_by_quarter_hour_with_its_gap_as_one_row(folder: Path) ->
     (gap,) = [row for row in rows if not row["complete"]]
     assert (gap["start"], gap["end"]) == ("2026-10-25T12:00:00+01:00", "2026-10-25T14:00:00+01:00")
     assert (gap["import"], gap["excess"], gap["covered"]) == (6.4, None, 0)
+
+
+def test_a_gap_over_midnight_is_shown_with_the_day_in_which_it_begins(tmp_path: Path) -> None:
+    days = list(boundaries(AUTUMN - 86_400, 196))
+    write_history(tmp_path / "state", "house", days[:90] + days[110:])
+    *_, gap = printed(tmp_path, "house", "--day", "2026-10-24")
+    assert (gap["start"], gap["end"]) == ("2026-10-24T22:15:00+02:00", "2026-10-25T02:30:00+01:00")
+    assert (gap["import"], gap["gas"], gap["complete"]) == (2.1, 0.21, 0)
+    (day, again) = printed(tmp_path, "house", "--day", "2026-10-24", "--by", "day")
+    assert (day["import"], again) == (8.9, gap)
+    assert printed(tmp_path, "house", "--day", "2026-10-25")[0]["start"] == gap["end"]
 
 
 def test_the_repeated_hour_is_told_apart_by_its_offset(folder: Path) -> None:
@@ -191,7 +203,7 @@ def test_levels_name_the_tariff_and_come_with_every_reading_of_a_doubtful_price(
 
 
 def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff(folder: Path) -> None:
-    lines = history(folder, "--cost", "--year", "2026", "--format", "csv").stdout.decode().splitlines()
+    lines = history(folder, *COSTS, "--format", "csv").stdout.decode().splitlines()
     names = lines[0].split(",")
     assert names[:10] == COLUMNS.split(",")
     assert names[-2:] == ["currency", "tariff"]
@@ -200,7 +212,7 @@ def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff
 
 
 def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_from(folder: Path) -> None:
-    table = history(folder, "--cost", "--year", "2026", "--format", "table").stdout.decode()
+    table = history(folder, *COSTS, "--format", "table").stdout.decode()
     assert "≥ " in table
     assert "Tariff lu: Luxembourg" in table
     assert "Doubtful: excess price" in table

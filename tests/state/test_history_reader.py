@@ -421,6 +421,8 @@ def test_the_peak_that_the_meter_says_stands_instead_of_ours(connection: sqlite3
     assert april == Peak(202604, at("2026-04-30T23:45"), 2500, is_of_meter=True)
     assert [peak.month for peak in may] == [202605] * 3
     assert reader.peaks("house", at("2026-04-01"), at("2026-05-01")) == [april]
+    connection.execute("UPDATE peaks SET power = power + 64 WHERE month = 202604")  # a flipped bit
+    assert not any(peak.is_of_meter for peak in reader.peaks("house", at("2026-04-01"), at("2026-05-01")))
 
 
 def test_the_registers_stand_at_each_midnight_where_they_are_known(connection: sqlite3.Connection) -> None:
@@ -459,3 +461,5 @@ def test_the_registers_stand_at_each_midnight_where_they_are_known(connection: s
     ]
     later = reader.registers("house", None, None)[-1]
     assert (later.at, later.devices) == (at("2026-05-19"), {"gas": DeviceEnergy(4200, "m³")})
+    connection.execute("UPDATE device_values SET value = value + 64")  # a flipped bit
+    assert [reading.devices for reading in reader.registers("house", None, None)] == [{}, {}]
