@@ -9,6 +9,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -39,6 +40,7 @@ from smarty_gateway.state.history_file import HistoryFile, history_errors, open_
 from smarty_gateway.state.history_rows import boundaries_of, select
 from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import state_folder
+from smarty_gateway.state.store import holders_in
 
 _SQLITE: Final = b"SQLite format 3\0"
 #: Lines about one meter.
@@ -311,10 +313,12 @@ class _Known:
     Attributes:
         names: of them, and whether they are simulated.
         by_id: their names by the meter_id of each of their series, in the form of `fold`.
+        authenticated: the names under which the gateway has read encrypted frames that verified.
     """
 
     names: Mapping[str, bool] = field(default_factory=dict)
     by_id: Mapping[str, str] = field(default_factory=dict)
+    authenticated: AbstractSet[str] = frozenset()
 
     def may_take(self, copied: "_CopiedMeter") -> bool:
         """True, else with a line, unless what is simulated would get among what was measured."""
@@ -328,9 +332,11 @@ class _Known:
 
 
 def _known_in(folder: Path) -> _Known:
+    holders = holders_in(folder).items()
+    authenticated = {topic_part(name) for name, holder in holders if holder.is_authenticated}
     connection = open_history(folder)
     if connection is None:
-        return _Known()
+        return _Known(authenticated=authenticated)
     with closing(connection), history_errors(folder):
         meters = list(select(connection, "meters"))
         numbers = {number: name for number, name, _ in meters}
@@ -339,7 +345,7 @@ def _known_in(folder: Path) -> _Known:
             for number, _, meter_id in select(connection, "series")
             if number in numbers
         }
-    return _Known({name: bool(is_simulated) for _, name, is_simulated in meters}, by_id)
+    return _Known({name: bool(is_simulated) for _, name, is_simulated in meters}, by_id, authenticated)
 
 
 def _names_of(
@@ -366,7 +372,7 @@ def _names_of(
     return [
         (meter, name)
         for meter in recorded
-        if (name := placed[meter.meter_id]) is not None and not _is_refused(meter, name, entries)
+        if (name := placed[meter.meter_id]) is not None and not _is_refused(meter, name, known, entries)
     ]
 
 
@@ -389,11 +395,12 @@ def _topic_of(entry: MeterConfig, meter: _RecordedMeter) -> str:
     return topic_part(entry.name or entry.id or meter.meter_id)
 
 
-def _is_refused(meter: _RecordedMeter, name: str, entries: Iterable[MeterConfig]) -> bool:
-    """True, with a line, for plaintext under a name whose meter must encrypt."""
+def _is_refused(meter: _RecordedMeter, name: str, known: _Known, entries: Iterable[MeterConfig]) -> bool:
+    """True, with a line, for plaintext under a name whose meter encrypts."""
     must_encrypt = any(entry.encrypted and _topic_of(entry, meter) == name for entry in entries)
-    if must_encrypt and meter.is_plaintext:
-        say(f"{meter.meter_id}: left out, because plaintext was recorded and {name} is `encrypted: true`")
+    if meter.is_plaintext and (must_encrypt or name in known.authenticated):
+        why = "is `encrypted: true`" if must_encrypt else "sends encrypted frames"
+        say(f"{meter.meter_id}: left out, because plaintext was recorded and {name} {why}")
         return True
     return False
 

@@ -21,6 +21,7 @@ from smarty_gateway.simulator.year import boundaries
 from smarty_gateway.state.history_file import HistoryFile, history_errors, open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import StateError
 
 _NAME: Final = "simulated-house"
 _ZONE: Final = ZoneInfo("Europe/Luxembourg")
@@ -81,7 +82,11 @@ def write_histories(folder: Path, meters: Sequence[SimulatedMeter], seed: int, s
                 f"{folder} has a measured history of {min(taken)}; name another folder, or another --number"
             )
         # A gateway may use the folder: only it may replace a damaged file.
-        with contextlib.closing(HistoryFile(folder, repairs=False)) as history:
+        try:
+            file = HistoryFile(folder, repairs=False)
+        except StateError as error:
+            raise SimulatedHistoryError(str(error).replace("--state", "--into")) from None
+        with contextlib.closing(file) as history:
             for name, meter in zip(names, meters, strict=True):
                 found = boundaries(meter, seed, _ZONE, seconds, has_gaps=span.has_gaps)
                 count = _replace(history, name, found)

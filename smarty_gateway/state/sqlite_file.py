@@ -224,7 +224,7 @@ def refuse_newer(path: Path, version: int, known: int) -> None:
     if version > known:
         raise StateError(
             f"{path} was written by a newer smarty-gateway (layout {version}, this one knows "
-            f"{known}): install that one again, or name another folder with --state"
+            f"{known}); install that one again, or name another folder with --state"
         )
 
 

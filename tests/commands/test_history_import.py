@@ -15,6 +15,7 @@ from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.sources.capture_format import CaptureWriter
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_rows import boundaries_of
+from smarty_gateway.state.store import Holder, Store
 from tests.support.commands import smarty_gateway
 from vectors.building_blocks import hex_text, telegram
 
@@ -257,6 +258,15 @@ def test_plaintext_does_not_get_the_name_of_a_meter_that_must_encrypt() -> None:
     _, errors = run(record("a.bin", sent(BELGIUM, 0, 1)), status=1)
     assert "encrypted: true" in errors
     assert not stored("house")
+
+
+def test_plaintext_does_not_get_the_name_under_which_the_gateway_reads_encrypted_frames() -> None:
+    with Store(Path("state")) as store:
+        store.write_owners({}, {"my/house": Holder(BELGIUM.meter_id, is_authenticated=True)}, [])
+    configure(f"id: {BELGIUM.meter_id}, name: my/house")
+    output, errors = run(record("a.bin", sent(BELGIUM, 0, 1)), status=1)
+    assert output == ""
+    assert "left out, because plaintext was recorded and my_house sends encrypted frames" in errors
 
 
 # Left out, refused
