@@ -152,17 +152,42 @@ class HistoryKeeper:
                 self._count(course, earlier)
             if sample is not None:
                 dated = self._dated(sample, received)
-                if dated is not sample and not course.is_misdated:
-                    course.is_misdated = True
-                    self._lines.append(
-                        f"{printable(meter.name)}: its clock is more than a day off the gateway's, which is "
-                        "synchronised; the history dates its readings by the gateway's clock"
+                if self._is_doubtful(course, dated, received):
+                    self._warn_of_clock(
+                        course,
+                        "behind its history, and the gateway's is not synchronised; the history leaves its "
+                        "readings out until one of them is right",
                     )
+                else:
+                    if dated is not sample:
+                        self._warn_of_clock(
+                            course,
+                            "off the gateway's, which is synchronised; the history dates its readings by the "
+                            "gateway's clock",
+                        )
+                    self._count(course, dated)
                 sample = dated
-                self._count(course, sample)
             quarter = running_quarter(sample, course.tracker, self._zone, course.reference, course.sums)
         self._flush()
         return quarter
+
+    def _is_doubtful(self, course: _Course, sample: Sample, received: datetime) -> bool:
+        """True if a meter is a day behind its history, which agrees with a clock that is not synchronised.
+
+        After a start without network, a meter that was dated by the gateway's clock must remove nothing.
+        """
+        newest = None if course.tracker is None else course.tracker.start
+        return (
+            newest is not None
+            and sample.time < newest.end - _DAY
+            and abs(received.timestamp() - newest.end) <= _DAY
+            and not self._clock_is_right()
+        )
+
+    def _warn_of_clock(self, course: _Course, what: str) -> None:
+        if not course.is_misdated:
+            course.is_misdated = True
+            self._lines.append(f"{printable(course.name)}: its clock is more than a day {what}")
 
     def _begin(self, meter: str, meter_id: str) -> _Course:
         entry = self._config.entry_of(meter, meter_id)

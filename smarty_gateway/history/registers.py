@@ -22,6 +22,8 @@ _OTHERS: Final = frozenset(
 _DEVICES_MAX: Final = 8
 #: Of a register in Wh, of a device in thousandths of its unit: a million years of a household.
 _MOST: Final = 10**13
+#: Made once: this is asked a dozen times a telegram.
+_NUMBERS: Final = (int, float)
 
 
 def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sample | None:
@@ -78,7 +80,7 @@ def _local_seconds(text: str, received: datetime, zone: ZoneInfo) -> int:
 
 def _thousandths(value: object) -> int | None:
     """Return a number of the JSON object in thousandths; None for anything else, or out of all bounds."""
-    if not isinstance(value, int | float):
+    if not isinstance(value, _NUMBERS):
         return None
     found = round(value * 1000)
     return found if abs(found) <= _MOST else None

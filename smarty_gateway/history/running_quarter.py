@@ -296,7 +296,7 @@ def running_quarter(
 
 def _energy(begin: Registers | None, sample: Sample) -> float | None:
     """Return what the quarter has imported since its beginning in Wh."""
-    imported = None if begin is None else _growth(begin, sample.registers)[0]
+    imported = None if begin is None else _difference(import_of(begin), import_of(sample.registers))
     if imported is None and sample.demand is not None:
         return sample.demand * QUARTER / _HOUR
     return imported
@@ -304,14 +304,14 @@ def _energy(begin: Registers | None, sample: Sample) -> float | None:
 
 def _growth(before: Registers, after: Registers) -> tuple[int | None, int | None]:
     """Return import and export between two telegrams of a series in Wh, as far as it sends them."""
-    imported, exported = (
-        None if first is None or last is None else last - first
-        for first, last in (
-            (import_of(before), import_of(after)),
-            (export_of(before), export_of(after)),
-        )
+    return (
+        _difference(import_of(before), import_of(after)),
+        _difference(export_of(before), export_of(after)),
     )
-    return imported, exported
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 def _as_peak(found: MeterPeak) -> Peak:

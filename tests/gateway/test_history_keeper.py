@@ -299,6 +299,34 @@ def test_else_the_time_of_the_meter_counts(tmp_path: Path, off: timedelta, *, is
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_meter_that_was_dated_by_the_gateways_clock_removes_nothing_after_a_start_without_network(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    off, is_right = timedelta(days=400), True
+    with running(HistoryKeeper(config(), HistoryFile(tmp_path), lambda: is_right)) as keeper:
+        for number in range(5):
+            received = BEGIN + number * QUARTER
+            keeper.add(house(), at(received - off, 1000 + number), received)
+    is_right = False
+    with running(HistoryKeeper(config(), HistoryFile(tmp_path), lambda: is_right)) as keeper:
+
+        def hear(later: datetime) -> None:
+            keeper.add(house(), at(later - off, 1010), later)
+
+        def is_said() -> bool:
+            hear(received)
+            return "not synchronised" in caplog.text
+
+        wait_until(is_said, "the line")
+        for number in range(60):
+            hear(received + number * 10 * SECOND)
+        is_right = True
+        hear(BEGIN + 5 * QUARTER)
+    assert energies(tmp_path) == [1, 1, 1, 1, 6]
+    assert caplog.text.count("not synchronised") == 1
+
+
+@pytest.mark.usefixtures("quick")
 def test_the_sums_go_on_after_a_restart(tmp_path: Path) -> None:
     level = entry(reference_power=ReferencePower(((None, 1000),)))
     with running(keeper_of(HistoryFile(tmp_path), level)) as keeper:
