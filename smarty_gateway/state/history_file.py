@@ -144,15 +144,6 @@ class HistoryFile(SqliteFile):
     def _rows(self, meter: str) -> MeterRows:
         return MeterRows(self.connection, number_of(self.connection, meter))
 
-    def copy_to(self, path: Path) -> None:
-        """Write the whole history into a new file.
-
-        Raises:
-            StateError: it cannot be written, or is there already.
-        """
-        with self._in_use():
-            copy_history(self.connection, path)
-
     # Opening
 
     def _opened(self) -> sqlite3.Connection:

@@ -13,10 +13,11 @@ from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.sample import REGISTERS
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.sources.capture_format import CaptureWriter
-from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_file import HistoryFile, export_history, open_history
 from smarty_gateway.state.history_rows import boundaries_of
 from smarty_gateway.state.store import Holder, Store
 from tests.support.commands import smarty_gateway
+from tests.support.histories import write_history
 from vectors.building_blocks import hex_text, telegram
 
 #: Ten seconds before a quarter hour.
@@ -180,7 +181,7 @@ def test_a_copy_of_the_history_is_restored_by_names() -> None:
     expected = {name: stored(name) for name in ("house", "barn")}
     with closing(HistoryFile(Path("state"))) as history:
         history.mark_simulated("barn")
-        history.copy_to(Path("backup.sqlite"))
+    export_history(Path("state"), Path("backup.sqlite"))
     Path("state/history.sqlite3").unlink()
     run("backup.sqlite")
     assert {name: stored(name) for name in ("house", "barn")} == expected
@@ -191,10 +192,9 @@ def test_a_copy_of_the_history_is_restored_by_names() -> None:
 def test_a_simulated_meter_is_not_restored_among_measured_values() -> None:
     path = record("a.bin", sent(LUXEMBOURG, 0, 16))
     run(path, "--meter", "house")
-    with closing(HistoryFile(Path("other"))) as history:
-        history.write({"house": [replace(boundary, meter_id="X") for boundary in stored("house")]})
-        history.mark_simulated("house")
-        history.copy_to(Path("simulated.sqlite"))
+    others = [replace(boundary, meter_id="X") for boundary in stored("house")]
+    write_history(Path("other"), "house", others, is_simulated=True)
+    export_history(Path("other"), Path("simulated.sqlite"))
     before = stored("house")
     assert "house" in run("simulated.sqlite", status=1)[1]
     assert stored("house") == before

@@ -464,14 +464,14 @@ def gateway_of(folder: Path, *, history: bool = True) -> Gateway:
         return build_gateway(replace(config(), history=history), KeysInForce(None), "json", store)
 
 
-def test_the_history_lies_beside_the_state(tmp_path: Path) -> None:
-    gateway_of(tmp_path)
-    assert (tmp_path / FILE_NAME).exists()
-
-
-def test_without_history_there_is_no_file(tmp_path: Path) -> None:
-    gateway_of(tmp_path, history=False)
-    assert not (tmp_path / FILE_NAME).exists()
+@pytest.mark.parametrize("history", [True, False])
+def test_the_history_lies_beside_the_state_unless_it_is_switched_off(
+    tmp_path: Path, *, history: bool
+) -> None:
+    gateway = gateway_of(tmp_path, history=history)
+    gateway.stop()
+    assert gateway.run() is ExitStatus.GOOD
+    assert (tmp_path / FILE_NAME).exists() == history
 
 
 def test_a_history_of_a_newer_version_keeps_no_meter_from_being_read_and_is_said_once(
@@ -524,8 +524,12 @@ def test_the_counters_are_written_once_each_quarter_of_an_hour_together_with_the
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     commits: set[object] = set()
-    with Store(tmp_path) as store, closing(sqlite3.connect(store.path)) as other:
-        keeper = keeper_of(HistoryFile(tmp_path))
+    with (
+        Store(tmp_path) as store,
+        closing(sqlite3.connect(store.path)) as other,
+        closing(HistoryFile(tmp_path)) as file,
+    ):
+        keeper = keeper_of(file)
         state = StateKeeper(config(), store, keeper)
         for counter in range(4 * 90):
             now += 10

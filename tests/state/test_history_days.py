@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -58,7 +59,7 @@ class Days:
             registers[0], registers[5] = value, 5000
         return Sample("SAG2" if is_new else "SAG1", time, tuple(registers))
 
-    def rows(self, folder: Path, times: Iterator[int]) -> HistoryReader:
+    def rows(self, folder: Path, times: Iterator[int]) -> dict[By, list[Row]]:
         """Return what is stored of the telegrams of these times."""
         file, tracker = HistoryFile(folder), QuarterTracker(250_000)
         changes = [event for time in times for event in tracker.add(self.sample(time))]
@@ -66,7 +67,9 @@ class Days:
         file.close()
         connection = open_history(folder)
         assert connection is not None
-        return HistoryReader(connection, ZONE)
+        with closing(connection):
+            reader = HistoryReader(connection, ZONE)
+            return {by: reader.rows("house", by, None, None, self.end, REFERENCE) for by in By}
 
 
 def local(day: str, time: str = "00:00") -> int:
@@ -94,8 +97,8 @@ def test_each_quarter_is_exact_and_a_gap_is_a_gap(
     begin, end = local(days[0]), local(days[1])
     second = f"{days[0][:8]}{int(days[0][8:]) + 1:02}"
     house = Days(begin, end, is_by_tariffs, replaced=end)
-    reader = house.rows(tmp_path, times_with_gaps(house, days[0], second, period))
-    quarters = reader.rows("house", By.QUARTER, None, None, end, REFERENCE)
+    rows = house.rows(tmp_path, times_with_gaps(house, days[0], second, period))
+    quarters = rows[By.QUARTER]
     complete = [row for row in quarters if row.complete]
     assert (end - begin) // QUARTER == days[2]
     for row in complete:
@@ -115,8 +118,8 @@ def test_each_quarter_is_exact_and_a_gap_is_a_gap(
     first, last = quarters[0].start, quarters[-1].end
     whole = house.energy(last) - house.energy(first)
     for by in By:
-        assert abs(growth(reader.rows("house", by, None, None, end, REFERENCE)) - whole) <= 2
-    assert len({growth(reader.rows("house", by, None, None, end)) for by in By}) == 1
+        assert abs(growth(rows[by]) - whole) <= 2
+    assert len({growth(rows[by]) for by in By}) == 1
 
 
 @pytest.mark.parametrize("is_by_tariffs", [False, True], ids=["total", "tariffs"])
@@ -126,12 +129,11 @@ def test_a_meter_that_was_replaced_leaves_one_row_whose_growth_is_not_known(
     begin, end = local(AUTUMN[0]), local(AUTUMN[1])
     replaced = local("2026-10-25", "02:20")
     house = Days(begin, end, is_by_tariffs, replaced)
-    reader = house.rows(tmp_path, iter(range(begin + 3, end, 10)))
-    quarters = reader.rows("house", By.QUARTER, None, None, end)
+    found = house.rows(tmp_path, iter(range(begin + 3, end, 10)))
+    quarters = found[By.QUARTER]
     (broken,) = [row for row in quarters if not row.complete]
     assert (broken.start, broken.end) == (local("2026-10-25", "02:15"), local("2026-10-25", "02:30"))
     assert (broken.import_, broken.export, broken.excess) == (None, None, None)
-    for by in By:
-        rows = reader.rows("house", by, None, None, end)
+    for rows in found.values():
         assert growth(rows) == growth(quarters)
         assert [row for row in rows if row.import_ is None] == [broken]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.history.boundary import Boundary, SetBack
 from smarty_gateway.history.sample import QUARTER, MeterPeak
-from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_file import HistoryFile, export_history, open_history
 from smarty_gateway.state.history_rows import boundaries_of
 from smarty_gateway.state.history_schema import VERSION
 from smarty_gateway.state.history_writer import Filled
@@ -353,9 +353,9 @@ def test_a_copy_is_one_file_that_only_its_owner_may_read(tmp_path: Path, history
     history.write({"house": [boundary(0)]})
     (tmp_path / "copies").mkdir()
     copy = tmp_path / "copies/backup.sqlite"
-    history.copy_to(copy)
+    export_history(tmp_path, copy)
     with pytest.raises(FileExistsError):
-        history.copy_to(copy)
+        export_history(tmp_path, copy)
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT count(*) FROM quarters").fetchall() == [(1,)]
     assert [path.name for path in copy.parent.iterdir()] == ["backup.sqlite"]

@@ -36,6 +36,8 @@ SENT = [
     SUMMED,
 ]
 Stored = dict[str, Any]
+#: Boundaries, values of gas with their dates, the zone, the beginning and the end.
+History = tuple[list[Stored], list[tuple[int, int]], ZoneInfo, tuple[int, int]]
 
 
 def at(text: str, zone: ZoneInfo = ZONE) -> int:
@@ -117,8 +119,8 @@ def walk(connection: sqlite3.Connection, first: int | None, last: int | None) ->
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[sqlite3.Connection, ZoneInfo, int, int]:
-    """Draw a file with a few days around a change of time, of the year or of nothing, and their range."""
+def histories(draw: st.DrawFn) -> History:
+    """Draw a few days around a change of time, of the year or of nothing, and their range."""
     zone = draw(st.sampled_from([ZONE, ZoneInfo("Atlantic/Azores"), ZoneInfo("UTC")]))
     begin = at(draw(st.sampled_from(["2026-03-27", "2026-10-23", "2025-12-30", "2026-06-02"])), zone) // 900
     begin += draw(st.sampled_from([0, 0, -1, 1, 50]))
@@ -139,15 +141,10 @@ def histories(draw: st.DrawFn) -> tuple[sqlite3.Connection, ZoneInfo, int, int]:
         )
     ):
         CHANGES[change](rows, place, length)
-    connection = new_file()
-    store(connection, *rows)
-    store(connection, *rows[::2], meter=2)
     gas = [
         (900 * (begin + place), place // 2) for place in range(0, count, draw(st.sampled_from([1, 4, 60])))
     ]
-    store_device(connection, 1, *gas[: len(gas) // 2])
-    store_device(connection, 2, *gas[len(gas) // 3 :])
-    return connection, zone, 900 * begin, 900 * (begin + count)
+    return rows, gas, zone, (900 * begin, 900 * (begin + count))
 
 
 def _remove(rows: list[Stored], place: int, length: int) -> None:
@@ -217,16 +214,20 @@ REFERENCES = [
     is_cut=st.booleans(),
 )
 def test_the_rows_are_those_of_a_walk_over_all_boundaries(
-    history: tuple[sqlite3.Connection, ZoneInfo, int, int],
+    history: History,
     by: By,
     reference: ReferencePower | None,
     cut: tuple[int, int],
     is_cut: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    connection, zone, begin, end = history
+    rows, gas, zone, (begin, end) = history
     first, last = (begin + cut[0], end - cut[1]) if is_cut else (None, None)
     now = end - abs(cut[0])
-    with closing(connection):
+    with closing(new_file()) as connection:
+        store(connection, *rows)
+        store(connection, *rows[::2], meter=2)
+        store_device(connection, 1, *gas[: len(gas) // 2])
+        store_device(connection, 2, *gas[len(gas) // 3 :])
         points = walk(connection, first, last)
         devices = [
             DeviceRegister.from_values(
