@@ -27,7 +27,8 @@ from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER, REGISTERS
 from smarty_gateway.state.history_reader import HistoryReader
-from smarty_gateway.state.history_schema import TABLES
+from smarty_gateway.state.history_rows import PUT, put
+from smarty_gateway.state.history_schema import TABLES, checksum
 
 ROUNDS: Final = 9
 ZONE: Final = ZoneInfo("Europe/Luxembourg")
@@ -63,10 +64,11 @@ def create(path: Path, meter: str) -> None:
     """Write five years of a meter into a new file."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(TABLES)
-        connection.execute("INSERT INTO meters VALUES (1, 'house', 0)")
-        connection.execute("INSERT INTO series VALUES (1, 1, 'meter')")
-        places = ", ".join("?" * (len(REGISTERS) + 7))
-        connection.executemany(f"INSERT INTO quarters VALUES ({places})", stored_rows(meter))  # noqa: S608
+        put(connection, "meters", 1, "house", 0)
+        put(connection, "series", 1, 1, "meter")
+        connection.executemany(
+            PUT["quarters"], ((*row, checksum("quarters", row)) for row in stored_rows(meter))
+        )
         connection.commit()
 
 

@@ -55,9 +55,9 @@ PARTS = {
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "abc", "bisect", "collections", "contextlib", "copy", "cryptography", "dataclasses", "datetime",
-    "csv", "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "itertools", "math", "operator",
-    "re", "struct", "types", "typing", "unicodedata", "zoneinfo",
+    "abc", "bisect", "calendar", "collections", "contextlib", "copy", "cryptography", "csv", "dataclasses",
+    "datetime", "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "itertools", "re",
+    "struct", "types", "typing", "unicodedata", "zoneinfo",
 }  # fmt: skip
 
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.

@@ -8,7 +8,7 @@ anything longer is energy in kWh.
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from math import ceil, floor, log10
@@ -159,7 +159,7 @@ def _series(picture: Picture) -> dict[str, list[_Bar]]:
     gaps: list[Row] = []
     for row in picture.rows:
         if row.import_ is None or not (row.complete or row.covered):
-            gaps.append(row)
+            gaps.append(replace(row, end=min(row.end, picture.last)))
             continue
         span = _span(row, picture.first, _WIDE_MARGIN if picture.previous else _MARGIN)
         if row.excess:
@@ -170,7 +170,7 @@ def _series(picture: Picture) -> dict[str, list[_Bar]]:
     series["previous"] = [
         (_height(picture, row, row.import_), *_span(row, picture.previous_first, 0))
         for row in picture.previous
-        if row.import_ is not None
+        if row.import_ is not None and row.covered
     ]
     ends = _ends(series)
     series["unknown"] = [(end, *_span(row, picture.first, 0)) for row in gaps for end in ends if end]

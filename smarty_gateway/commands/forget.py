@@ -3,13 +3,13 @@
 import argparse
 import shlex
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from smarty_gateway.commands.chosen import chosen_config, require_kept
 from smarty_gateway.commands.options import Subparsers, add_shared
-from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.values import TAKEN_NAMES, Config
 from smarty_gateway.exit_status import ExitStatus
@@ -18,7 +18,6 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile, history_errors, meters_in
 from smarty_gateway.state.history_schema import FILE_NAME
-from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FolderLock, state_folder
 from smarty_gateway.state.store import Store
 
@@ -78,10 +77,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             store.forget_meter(args.meter, beginning)
             for beginning in _beginnings(args.meter, config, published)
         )
-        removed = _forget_history(folder, args.meter) if args.history else 0
+        is_shared = _is_spelled_otherwise(args.meter, names.union(published.values()))
+        stored = args.meter if is_shared else topic_part(args.meter)
+        removed = _forget_history(folder, stored) if args.history else 0
         with_history = meters_in(folder)
     if not topics and not waiting and not removed and args.meter not in names:
-        if args.meter in with_history:
+        if stored in with_history:
             raise NothingStoredError(
                 f"only a history is stored of a meter named {args.meter}; to remove it, add --history"
             )
@@ -95,7 +96,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     )
     if removed:
         print(f"{removed} quarter hours were removed from its history")
-    elif args.meter in with_history:
+    elif stored in with_history:
         option = shlex.quote(printable(args.meter))
         print(f"its history stays; to remove it: smarty-gateway forget {option} --history")
     return ExitStatus.GOOD
@@ -104,18 +105,19 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 def _forget_history(folder: Path, meter: str) -> int:
     if not (folder / FILE_NAME).exists():
         return 0
-    with closing(HistoryFile(folder)) as history, history_errors(history.path):
-        if not history.is_kept:
-            raise StateError("; ".join(history.notices))
-        for notice in history.notices:
-            say(notice)
+    with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
         return history.forget(meter)
+
+
+def _is_spelled_otherwise(name: str, owners: Iterable[str]) -> bool:
+    """True if another meter has the same topics and the same history: its name differs in spelling only."""
+    return any(owner != name and topic_part(owner) == topic_part(name) for owner in owners)
 
 
 def _beginnings(name: str, config: Config | None, published: dict[str, str]) -> list[str]:
     """Return what the topics of a meter begin with, or may have begun with."""
     own = f"/{topic_part(name)}/"
-    if any(owner != name and topic_part(owner) == topic_part(name) for owner in published.values()):
+    if _is_spelled_otherwise(name, published.values()):
         return [f"\0{name}"]  # no topic begins so: these belong to a meter whose name differs in spelling
     roots = {"smarty" if config is None or config.outputs.mqtt is None else config.outputs.mqtt.topic}
     roots |= {

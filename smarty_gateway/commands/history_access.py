@@ -20,6 +20,7 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.costs import cost_of, left_out
 from smarty_gateway.history.levels import compare_levels, span_of_levels, verdict
+from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
 from smarty_gateway.history.tariffs import Tariff
@@ -75,14 +76,7 @@ class History:
         return None if entry is None else entry.reference_power
 
     def _entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
-        """Return the entry of a meter in gateway.yaml."""
-        entries = () if self.config is None else self.config.meters
-        for entry in entries:
-            is_only = len(entries) == 1 and entry.name is entry.id is None
-            name = topic_part(entry.name or entry.id or "")
-            if is_only or name == meter.name or (entry.name is None and entry.id == meter.meter_id):
-                return entry
-        return None
+        return None if self.config is None else self.config.entry_of(meter.name, meter.meter_id)
 
     def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
@@ -120,10 +114,7 @@ class History:
 
     def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[str]:
         """Return what the costs of spans lack, and where their prices are from."""
-        first, last = (
-            datetime.fromtimestamp(at, self.zone).date()
-            for at in (priced[0].row.start, priced[-1].row.end - 1)
-        )
+        first, last = (local_date(at, self.zone) for at in (priced[0].row.start, priced[-1].row.end - 1))
         tariff = priced[0].tariff
         return [*left_out(tariff, self.reference_of(meter), first, last), *tariff.notes(first, last)]
 
@@ -133,7 +124,7 @@ class History:
         months: dict[int, float] = {}
         for peak in peaks:
             months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
-        today = datetime.fromtimestamp(self.now, self.zone).date()
+        today = local_date(self.now, self.zone)
         return [] if tariff is None else tariff.peak_notes(today, list(months.values()))
 
     def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
@@ -152,9 +143,7 @@ class History:
 
     def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
         """Return what a comparison of levels says in words, and where its prices are from."""
-        first, last = (
-            datetime.fromtimestamp(at, self.zone).date() for at in span_of_levels(self.now, self.zone)
-        )
+        first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
         costs = [priced.cost for priced in compared]
         return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
 

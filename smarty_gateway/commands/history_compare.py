@@ -6,17 +6,18 @@ import io
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from smarty_gateway.commands.history_access import open_reader
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.config.settings import SettingError
+from smarty_gateway.config.zone_names import checked_zone
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.comparison import TOLERANCE, Comparison, better_shift, compare, period_of
 from smarty_gateway.history.operator_csv import Flow, OperatorFileError, Options, Unit, read_operator_csv
@@ -76,9 +77,10 @@ def add_compare_parser(subparsers: Subparsers) -> None:
 
 
 def _zone(name: str) -> ZoneInfo:
-    if name not in available_timezones():
-        raise argparse.ArgumentTypeError(f"{name!r} is not a time zone such as Europe/Luxembourg")
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(checked_zone(name))
+    except SettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def execute_compare(args: argparse.Namespace) -> ExitStatus:
@@ -99,7 +101,7 @@ def execute_compare(args: argparse.Namespace) -> ExitStatus:
         meter = _only(history.chosen(args.meter, ()))
         theirs = read_operator_csv(_lines_of(args.file), options)
         begin, end = period_of(theirs)
-        rows = history.reader.rows(meter.name, By.QUARTER, begin - _MARGIN, end + _MARGIN, int(time.time()))
+        rows = history.reader.rows(meter.name, By.QUARTER, begin - _MARGIN, end + _MARGIN, history.now)
     comparison = compare(theirs, rows)
     form = args.format or ("table" if sys.stdout.isatty() else "json")
     _print_different(form, meter.name, comparison, zone)

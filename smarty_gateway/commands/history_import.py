@@ -108,8 +108,6 @@ def execute_import(args: argparse.Namespace) -> ExitStatus:
     if not names and not restored:
         return ExitStatus.REJECTED
     with closing(HistoryFile(folder, repairs=False)) as history, history_errors(history.path):
-        if not history.is_kept:
-            raise StateError("; ".join(history.notices))
         for copied in restored:
             if copied.is_simulated:
                 history.mark_simulated(copied.name)

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +11,7 @@ from smarty_gateway.commands.history_access import History
 from smarty_gateway.commands.history_range import Stretch, year_stretch
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
+from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -73,7 +73,7 @@ def _picture(history: History, meter: HistoryMeter, stretch: Stretch) -> Picture
     )
     if stretch.by is By.QUARTER:
         return replace(picture, level=_level(history, meter, first))
-    year = datetime.fromtimestamp(first, history.zone).year
+    year = local_date(first, history.zone).year
     if stretch != year_stretch(year, history.zone):
         return picture
     previous = year_stretch(year - 1, history.zone)
@@ -83,4 +83,4 @@ def _picture(history: History, meter: HistoryMeter, stretch: Stretch) -> Picture
 
 def _level(history: History, meter: HistoryMeter, first: int) -> int | None:
     reference = history.reference_of(meter)
-    return None if reference is None else reference.on(datetime.fromtimestamp(first, history.zone).date())
+    return None if reference is None else reference.on(local_date(first, history.zone))

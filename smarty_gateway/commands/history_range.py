@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.commands.usage import WrongUsageError
+from smarty_gateway.history.local_time import local_date, midnight_of
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
 
@@ -57,7 +58,7 @@ def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | N
 
 
 def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None) -> Stretch:
-    today = datetime.fromtimestamp(now, zone).date()
+    today = local_date(now, zone)
     chosen = [name for name in ("day", "month", "year") if getattr(args, name) is not None]
     bounds = [name for name in ("first", "last") if getattr(args, name) is not None]
     if len(chosen) + bool(bounds) > 1:
@@ -69,13 +70,13 @@ def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int
     if args.day is not None:
         begin = _day(args.day, today)
         return Stretch(
-            _midnight(begin, zone), _midnight(begin + timedelta(days=1), zone), By.QUARTER, str(begin)
+            midnight_of(begin, zone), midnight_of(begin + timedelta(days=1), zone), By.QUARTER, str(begin)
         )
     if args.month is not None:
         begin = _matching(r"(\d{4})-(\d\d)", args.month, "--month", "a month such as 2026-10")
         # 31 days after its first day is the next month, whatever the month.
         end = (begin + timedelta(days=31)).replace(day=1)
-        return Stretch(_midnight(begin, zone), _midnight(end, zone), By.DAY, f"{begin:%Y-%m}")
+        return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.DAY, f"{begin:%Y-%m}")
     return year_stretch(_matching(r"(\d{4})", args.year, "--year", "a year such as 2026").year, zone)
 
 
@@ -85,13 +86,13 @@ def _recent(today: date, zone: ZoneInfo, days: int | None) -> Stretch:
         begin, title = date(month // 12, month % 12 + 1, 1), f"the last {_MONTHS} months"
     else:
         begin, title = today - timedelta(days=days - 1), f"the last {days} days"
-    return Stretch(_midnight(begin, zone), _midnight(today + timedelta(days=1), zone), By.DAY, title)
+    return Stretch(midnight_of(begin, zone), midnight_of(today + timedelta(days=1), zone), By.DAY, title)
 
 
 def year_stretch(year: int, zone: ZoneInfo) -> Stretch:
     """Return a year by month."""
     begin, end = date(year, 1, 1), date(year + 1, 1, 1)
-    return Stretch(_midnight(begin, zone), _midnight(end, zone), By.MONTH, str(year))
+    return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.MONTH, str(year))
 
 
 def _between(first: str | None, last: str | None, zone: ZoneInfo, now: int) -> Stretch:
@@ -136,10 +137,6 @@ def _bounded(day: date) -> date:
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise ValueError(day)
     return day
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
 
 
 def _moment(option: str, text: str, zone: ZoneInfo) -> int:

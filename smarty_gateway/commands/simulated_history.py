@@ -10,13 +10,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.local_time import midnight_of
 from smarty_gateway.history.rows import HistoryMeter
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
 from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import SimulatedMeter
-from smarty_gateway.simulator.year import boundaries, midnight_of
+from smarty_gateway.simulator.year import boundaries
 from smarty_gateway.state.history_file import HistoryFile, history_errors, open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
@@ -81,8 +82,6 @@ def write_histories(folder: Path, meters: Sequence[SimulatedMeter], seed: int, s
             )
         # A gateway may use the folder: only it may replace a damaged file.
         with contextlib.closing(HistoryFile(folder, repairs=False)) as history:
-            if not history.is_kept:
-                raise SimulatedHistoryError(" ".join(history.notices))
             for name, meter in zip(names, meters, strict=True):
                 found = boundaries(meter, seed, _ZONE, seconds, has_gaps=span.has_gaps)
                 count = _replace(history, name, found)

@@ -296,3 +296,19 @@ class Config:
         "keep the registers of each quarter hour for ever",
         default=True,
     )
+
+    def entry_of(self, meter: str, meter_id: str) -> MeterConfig | None:
+        """Return the entry of a meter; the only one, if that names no meter, is the entry of every meter.
+
+        Args:
+            meter: its name, or what becomes of that in topics.
+            meter_id: of the meter.
+        """
+        for entry in self.meters:
+            name = entry.name or entry.id
+            if name is None:
+                if len(self.meters) == 1:
+                    return entry
+            elif topic_part(name) == topic_part(meter) or (entry.name is None and entry.id == meter_id):
+                return entry
+        return None

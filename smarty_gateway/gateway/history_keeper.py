@@ -33,7 +33,7 @@ from smarty_gateway.history.sample import Sample
 from smarty_gateway.logs import crash_of
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.safe_text import printable, topic_part
-from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.sqlite_file import StateBusyError, StateError
 
@@ -42,6 +42,9 @@ _log = logging.getLogger(__name__)
 #: Seconds after which what has become known is written; what becomes known meanwhile is written with it.
 _WRITE_AFTER: Final = 8.0
 _AGAIN_AFTER: Final = 30.0
+#: Times as long as reading the sums of one meter took until those of the next are read: of a hundred meters
+#: with a year each that is half a minute of the processor, and readings come first.
+_SUMS_PAUSE: Final = 2
 _DAY: Final = 86_400
 #: Telegrams of a meter that wait until what is stored of it was read.
 _WAITING_MAX: Final = 600
@@ -93,7 +96,7 @@ class HistoryKeeper:
     ) -> None:
         self.save_counters: Callable[[], None] = lambda: None
         self.failure: str | None = None
-        self._entries = config.meters
+        self._config = config
         self._zone = zone_of(config)
         self._file = file
         self._clock_is_right = clock_is_right
@@ -155,15 +158,14 @@ class HistoryKeeper:
                         f"{printable(meter.name)}: its clock is more than a day off the gateway's, which is "
                         "synchronised; the history dates its readings by the gateway's clock"
                     )
-                self._count(course, dated)
-            quarter = None
-            if course.tracker is not None:
-                quarter = running_quarter(course.tracker, self._zone, course.reference, course.sums)
+                sample = dated
+                self._count(course, sample)
+            quarter = running_quarter(sample, course.tracker, self._zone, course.reference, course.sums)
         self._flush()
         return quarter
 
     def _begin(self, meter: str, meter_id: str) -> _Course:
-        entry = self._entry_of(meter, meter_id)
+        entry = self._config.entry_of(meter, meter_id)
         course = self._courses[meter] = _Course(
             topic_part(meter),
             MeterConfig(()).plausible_watts if entry is None else entry.plausible_watts,
@@ -172,14 +174,6 @@ class HistoryKeeper:
         self._unread.append(course)
         self._wake.set()
         return course
-
-    def _entry_of(self, meter: str, meter_id: str) -> MeterConfig | None:
-        """Return the entry of a meter: by name or id, else the only one if it has neither."""
-        for entry in self._entries:
-            if meter == (entry.name or entry.id) or (entry.name is None and entry.id == meter_id):
-                return entry
-        only = self._entries[0] if len(self._entries) == 1 else None
-        return only if only is not None and only.name is only.id is None else None
 
     def _count(self, course: _Course, sample: Sample) -> None:
         if course.tracker is None:
@@ -255,9 +249,13 @@ class HistoryKeeper:
                 self._open(course)
                 self._unread.append(course)
             else:
+                began = time.monotonic()
                 self._read_sums(course)
+                now = time.monotonic()
+                self._read_at = now + _SUMS_PAUSE * (now - began)
         except (sqlite3.Error, StateError, StateBusyError) as error:
             self._read_at = time.monotonic() + _AGAIN_AFTER
+            self._unread.rotate(-1)  # only the rows of this meter may be damaged
             self._unreadable.begin(until_it_works(f"the history {self._file.path} cannot be read: {error}"))
             return
         self._unreadable.end("the history can be read again")
@@ -331,19 +329,17 @@ class HistoryKeeper:
 def sums_in(file: HistoryFile, meter: str, zone: ZoneInfo, reference: ReferencePower | None) -> RunningSums:
     """Return the sums of a meter up to its newest boundary that is stored."""
     newest = file.newest(meter)
-    connection = open_history(file.path.parent) if file.is_kept else None
-    if newest is None or connection is None:
-        return RunningSums(zone, reference, newest)
-    with closing(connection):
-        reader, end = HistoryReader(connection, zone), newest.end
-        day, month, year = (begin_of(by, end, zone) for by in (By.DAY, By.MONTH, By.YEAR))
-        # Only the excess needs the days of a year, which take a while.
-        days = [] if reference is None else reader.rows(meter, By.DAY, year, day, end, reference)
-        return RunningSums(
-            zone,
-            reference,
-            newest,
-            quarters=reader.rows(meter, By.QUARTER, day, end, end, reference),
-            days=days,
-            peak=next(iter(reader.peaks(meter, month, end)), None),
-        )
+    if newest is None:
+        return RunningSums(zone, reference)
+    reader, end = HistoryReader(file.connection, zone), newest.end
+    day, month, year = (begin_of(by, end, zone) for by in (By.DAY, By.MONTH, By.YEAR))
+    # Only the excess needs the days of a year, which take a while.
+    days = [] if reference is None else reader.rows(meter, By.DAY, year, day, end, reference)
+    return RunningSums(
+        zone,
+        reference,
+        newest,
+        quarters=reader.rows(meter, By.QUARTER, day, end, end, reference),
+        days=days,
+        peak=next(iter(reader.peaks(meter, month, end)), None),
+    )

@@ -1,5 +1,6 @@
 """What a span of time costs with a tariff: as far as its prices and quarter hours are known."""
 
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -110,7 +111,7 @@ class _Bill:
             if level is not None and level.price is not None:
                 monthly.append(level.price)
             if monthly:
-                yield "cost_fixed", sum(monthly) * days / Decimal(_length(year, month))
+                yield "cost_fixed", sum(monthly) * days / Decimal(monthrange(year, month)[1])
 
     def rest(self, reading: Reading, *, is_excess_known: bool) -> Iterator[tuple[str, Decimal]]:
         """Yield the costs under one reading."""
@@ -126,10 +127,6 @@ class _Bill:
 
     def _kilowatt_hours(self, slots: Iterable[int]) -> Decimal:
         return Decimal(sum(self.slots.get(slot, 0) for slot in slots)) / 1000
-
-
-def _length(year: int, month: int) -> int:
-    return (date(year + month // 12, month % 12 + 1, 1) - date(year, month, 1)).days
 
 
 def _of_day(

@@ -3,11 +3,12 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.local_time import local_date, midnight_of
 from smarty_gateway.history.rows import LevelCost
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.tariffs import Level, Period, Reading, Tariff
@@ -39,7 +40,7 @@ def compare_levels(
         zone: of the months.
     """
     begins = _begins(now, zone)
-    months: list[_Month] = [(tariff.on(_date(begin, zone)), []) for begin in begins[:-1]]
+    months: list[_Month] = [(tariff.on(local_date(begin, zone)), []) for begin in begins[:-1]]
     for start, import_ in quarters:
         if begins[0] <= start < begins[-1]:
             months[bisect_right(begins, start) - 1][1].append(import_)
@@ -54,8 +55,8 @@ def verdict(costs: Sequence[LevelCost]) -> str:
     best = _best(costs)
     if not best:
         return (
-            "Which level is the cheapest is not known: no level has prices for all 12 months. Add the missing "
-            "ones to the tariff (docs/tariffs.md)."
+            "Which level is the cheapest is not known: no level has prices for all 12 months. Add the "
+            "missing ones to the tariff (docs/tariffs.md)."
         )
     if not costs[0].covered:
         return "Which level is the cheapest is not known: nothing of these 12 months was measured."
@@ -77,16 +78,11 @@ _MEANING: Final[Mapping[str, str]] = {
 
 def _begins(now: int, zone: ZoneInfo) -> list[int]:
     """Return where the last 12 months begin, and where the last of them ends."""
-    today = _date(now, zone)
+    today = local_date(now, zone)
     last = today.year * 12 + today.month - 1
     return [
-        int(datetime(month // 12, month % 12 + 1, 1, tzinfo=zone).timestamp())
-        for month in range(last - _MONTHS, last + 1)
+        midnight_of(date(month // 12, month % 12 + 1, 1), zone) for month in range(last - _MONTHS, last + 1)
     ]
-
-
-def _date(time: int, zone: ZoneInfo) -> date:
-    return datetime.fromtimestamp(time, zone).date()
 
 
 def _cost_of(level: Level, months: Sequence[_Month], covered: float) -> LevelCost:

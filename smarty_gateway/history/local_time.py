@@ -1,6 +1,7 @@
 """Where the spans of the history begin and end: days, months and years are local time."""
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import By
@@ -15,7 +16,7 @@ def begin_of(by: By, time: int, zone: ZoneInfo) -> int:
         return time - time % QUARTER
     if by is By.HOUR:
         return time - time % HOUR
-    return _midnight(_first_day(by, local_date(time, zone)), zone)
+    return midnight_of(_first_day(by, local_date(time, zone)), zone)
 
 
 def end_of(by: By, time: int, zone: ZoneInfo) -> int:
@@ -26,9 +27,9 @@ def end_of(by: By, time: int, zone: ZoneInfo) -> int:
         return time - time % HOUR + HOUR
     first = _first_day(by, local_date(time, zone))
     if by is By.DAY:
-        return _midnight(first + timedelta(days=1), zone)
+        return midnight_of(first + timedelta(days=1), zone)
     # The first day plus 31 or 366 days is in the next month or year, whatever their lengths are.
-    return _midnight(_first_day(by, first + timedelta(days=31 if by is By.MONTH else 366)), zone)
+    return midnight_of(_first_day(by, first + timedelta(days=31 if by is By.MONTH else 366)), zone)
 
 
 def local_date(time: int, zone: ZoneInfo) -> date:
@@ -36,13 +37,20 @@ def local_date(time: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(time, zone).date()
 
 
+def month_of(day: date) -> int:
+    """Return the month of a date, such as 202610."""
+    return day.year * 100 + day.month
+
+
+@lru_cache(maxsize=4096)
+def midnight_of(day: date, zone: ZoneInfo) -> int:
+    """Return when a local day begins."""
+    # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats
+    # the hour after midnight (Azores, in autumn), the first of the two.
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+
+
 def _first_day(by: By, day: date) -> date:
     if by is By.MONTH:
         return day.replace(day=1)
     return day.replace(month=1, day=1) if by is By.YEAR else day
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats
-    # the hour after midnight (Azores, in autumn), the first of the two.
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())

@@ -12,7 +12,7 @@ What a meter sends is not believed at once where it contradicts what it sent bef
 * A register falls, or grows faster than is possible. If the next telegram confirms it, a new series begins;
   otherwise that one telegram is ignored.
 * A register of the series is missing. Such telegrams do not count, and after an hour a new series begins with
-  the registers that are there.
+  the registers that are there. Export that comes in addition counts after an hour, and the series goes on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,6 +68,14 @@ def layout_of(registers: Registers, like: Layout = ()) -> Layout:
         else:
             found += sent
     return tuple(found)
+
+
+def _adds_a_way(before: Layout, after: Layout) -> bool:
+    """True if import or export comes in addition, such as export when solar panels do."""
+    added = set(after).difference(before)
+    return set(before) < set(after) and not any(
+        added & way and way & set(before) for way in ({total, *tariffs} for total, tariffs in _WAYS)
+    )
 
 
 def _of_layout(registers: Registers, layout: Layout) -> Registers:
@@ -241,6 +249,7 @@ class QuarterTracker:
         self.start, self.sample, self._suspect = None, None, None
         self._quarter = _Quarter()
         self._devices.set_back(first)
+        self._peaks.clear()  # what is stored of them may go, and the meter may still send it
         self._known_until, self._time = first, first
         if self._progress is not None:
             # How much time has really passed is not known.
@@ -260,8 +269,11 @@ class QuarterTracker:
         elif (layout := layout_of(sample.registers, self._layout)) != self._layout:
             self._odd_since = sample.time if self._odd_since is None else min(self._odd_since, sample.time)
             if layout and sample.time - self._odd_since >= _NEW_LAYOUT_AFTER:
-                yield Notice("the meter sends other registers than before; a new series begins")
-                self._begin_series(sample)
+                if _adds_a_way(self._layout, layout):
+                    self._layout = layout
+                else:
+                    yield Notice("the meter sends other registers than before; a new series begins")
+                    self._begin_series(sample)
             elif not set(self._layout) <= set(layout):
                 return
         else:

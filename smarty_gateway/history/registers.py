@@ -1,11 +1,12 @@
 """Reads a telegram as a sample of the history: registers in whole units, times in seconds."""
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.local_time import local_date, month_of
 from smarty_gateway.history.sample import REGISTERS, DeviceValue, MeterPeak, Sample
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.obis import OBJECTS, Kind
@@ -113,5 +114,4 @@ def _peak(row: Mapping[str, Any], dated_by: str, received: datetime, zone: ZoneI
 @lru_cache(maxsize=4096)
 def _month_before(time: int, zone: ZoneInfo) -> int:
     """Return the month in which a period ends; its first instant still belongs to the month before."""
-    day = datetime.fromtimestamp(time, zone) - timedelta(seconds=1)
-    return day.year * 100 + day.month
+    return month_of(local_date(time - 1, zone))

@@ -35,7 +35,7 @@ class Row:
         known_seconds: the time in which `import_` flowed, for its mean power.
         max_power: highest net power in W that was seen.
         excess: over the reference power, a multiple of 0.25 Wh, and so exact; None without one.
-        complete: the whole span is over and known by the quarter hour.
+        complete: all quarter hours of the span are known, whatever the gateway's clock says.
         covered: the share of the span in complete quarters, of a running span that of what is over.
         tariffs: `import_t1` … as far as the meter has tariffs.
         devices: by column, such as `gas`, as far as they are known.

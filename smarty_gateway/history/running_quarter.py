@@ -5,12 +5,12 @@ With it come the sums of the running day, month and year, which go on with each 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.boundary import Boundary
-from smarty_gateway.history.local_time import begin_of, end_of
+from smarty_gateway.history.local_time import begin_of, end_of, local_date, month_of
 from smarty_gateway.history.quarters import QuarterTracker
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, Peak, Row
@@ -228,13 +228,13 @@ class RunningSums:
 
     def _add_import(self, start: int, imported: int) -> None:
         """Add what a complete quarter imported."""
-        day = datetime.fromtimestamp(start, self._zone).date()
+        day = local_date(start, self._zone)
         reference = None if self._reference is None else self._reference.on(day)
         if reference is not None:
             self._add_excess(start, max(0.0, imported - reference / 4))
         power = imported * _HOUR / QUARTER
         if start >= self._spans[1].begin and (self._peak is None or power > self._peak.power):
-            self._peak = Peak(_month_of(day), start, power)
+            self._peak = Peak(month_of(day), start, power)
 
     def at(self, sample: Sample, series: int) -> Totals:
         """Return the sums up to a telegram of a series."""
@@ -256,23 +256,30 @@ class RunningSums:
 
 
 def running_quarter(
-    tracker: QuarterTracker, zone: ZoneInfo, reference: ReferencePower | None, sums: RunningSums | None
+    newest: Sample | None,
+    tracker: QuarterTracker | None,
+    zone: ZoneInfo,
+    reference: ReferencePower | None,
+    sums: RunningSums | None,
 ) -> RunningQuarter | None:
     """Return the running quarter of a meter; None before its first telegram.
 
     Args:
-        tracker: of the meter.
+        newest: its telegram; the newest one that counts takes its place, if there is one.
+        tracker: of the meter; None while it is not known what is stored.
         zone: of its days.
         reference: its reference power, if there is one.
         sums: of the meter; None while they are not known.
     """
-    sample = tracker.sample
+    counted = None if tracker is None else tracker.sample
+    sample = newest if counted is None else counted
     if sample is None:
         return None
     start = sample.time - sample.time % QUARTER
-    day = datetime.fromtimestamp(start, zone).date()
-    totals = None if sums is None else sums.at(sample, tracker.series)
-    month = _month_of(day)
+    day = local_date(start, zone)
+    # What does not count may have any time, and sums never go back.
+    totals = None if tracker is None or counted is None or sums is None else sums.at(counted, tracker.series)
+    month = month_of(day)
     peak = next((_as_peak(found) for found in sample.peaks if found.month == month), None)
     if peak is None and totals is not None:
         peak = totals.peak
@@ -280,15 +287,15 @@ def running_quarter(
     limit = power
     if limit is None and sample.peaks:
         limit = max(FLEMISH_MINIMUM_PEAK, 0 if peak is None else peak.power)
+    begin = None if tracker is None else tracker.running
     return RunningQuarter(
-        zone, start, sample.time - start, _energy(tracker, sample), sample.power_import, power, limit, peak,
+        zone, start, sample.time - start, _energy(begin, sample), sample.power_import, power, limit, peak,
         totals,
     )  # fmt: skip
 
 
-def _energy(tracker: QuarterTracker, sample: Sample) -> float | None:
-    """Return what the quarter has imported so far in Wh."""
-    begin = tracker.running
+def _energy(begin: Registers | None, sample: Sample) -> float | None:
+    """Return what the quarter has imported since its beginning in Wh."""
     imported = None if begin is None else _growth(begin, sample.registers)[0]
     if imported is None and sample.demand is not None:
         return sample.demand * QUARTER / _HOUR
@@ -309,10 +316,6 @@ def _growth(before: Registers, after: Registers) -> tuple[int | None, int | None
 
 def _as_peak(found: MeterPeak) -> Peak:
     return Peak(found.month, found.ended - QUARTER, found.power, is_of_meter=True)
-
-
-def _month_of(day: date) -> int:
-    return day.year * 100 + day.month
 
 
 def _thousandth(value: float | None) -> float | None:

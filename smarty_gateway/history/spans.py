@@ -31,6 +31,7 @@ from smarty_gateway.history.sample import (
 
 #: The registers that sums are made of come first in `REGISTERS`.
 SUMMED: Final = REGISTERS[: EXPORT_TARIFFS.stop]
+_NO_TARIFF: Final = (None,) * len(TARIFFS)
 #: The places of the tariffs among them, by their names in a row.
 TARIFF_PLACES: Final = {
     f"{direction}_t{tariff}": places.start + tariff - 1
@@ -118,15 +119,19 @@ class DeviceRegister:
 def continues(before: Point, after: Point) -> bool:
     """True if both are of one series, so that the growth between them is known.
 
-    Tariffs beside a total may come and go.
+    Tariffs beside a total may come and go; export may come in addition to import.
     """
-    old, new = before.registers, after.registers
     return before.series == after.series and all(
-        are_rising(old[tariffs], new[tariffs])
-        if old[total] is None and new[total] is None
-        else are_rising(old[total : total + 1], new[total : total + 1])
+        _continues(before.registers, after.registers, total, tariffs)
         for total, tariffs in ((IMPORT_TOTAL, IMPORT_TARIFFS), (EXPORT_TOTAL, EXPORT_TARIFFS))
     )
+
+
+def _continues(old: Registers, new: Registers, total: int, tariffs: slice) -> bool:
+    if old[total] is not None or new[total] is not None:
+        is_new = old[total] is None and old[tariffs] == _NO_TARIFF
+        return is_new or are_rising(old[total : total + 1], new[total : total + 1])
+    return old[tariffs] == _NO_TARIFF or are_rising(old[tariffs], new[tariffs])
 
 
 def are_rising(old: Registers, new: Registers) -> bool:
@@ -151,9 +156,11 @@ def known_piece(
         max_power=max_power,
         excess=excess,
         tariffs={
-            name: difference
+            name: later - earlier
             for name, place in TARIFF_PLACES.items()
-            if (difference := _difference(before.registers[place], after.registers[place])) is not None
+            if (earlier := before.registers[place]) is not None
+            and (later := after.registers[place]) is not None
+            and earlier <= later
         },
     )
 
@@ -170,8 +177,13 @@ def pieces_of(points: Iterable[Point], reference: ReferencePower, zone: ZoneInfo
             yield known_piece(before, after, 1, after.max_power, excess)
 
 
-def rows_of(
-    pieces: Iterable[Piece], by: By, now: int, zone: ZoneInfo, devices: Sequence[DeviceRegister] = ()
+def rows_of(  # noqa: PLR0913, PLR0917 - what rows depend on
+    pieces: Iterable[Piece],
+    by: By,
+    now: int,
+    zone: ZoneInfo,
+    devices: Sequence[DeviceRegister] = (),
+    last: int | None = None,
 ) -> list[Row]:
     """Return a row for each span, and for each piece that belongs to none, by their starts.
 
@@ -181,25 +193,30 @@ def rows_of(
         now: decides which span is still running.
         zone: of the spans.
         devices: of the meter.
+        last: what ends after it belongs to no span, likewise.
     """
     spans: dict[tuple[int, int], list[Piece]] = {}
-    alone: list[Piece] = []
+    alone: list[tuple[tuple[int, int], Piece]] = []
     start = end = 0
     for piece in pieces:
         if not start <= piece.start < end:
             start = end if piece.start == end else begin_of(by, piece.start, zone)
             end = end_of(by, start, zone)
-        if piece.is_break or piece.end > end:
-            alone.append(piece)
+        if piece.is_break or piece.end > (end if last is None else min(end, last)):
+            alone.append(((start, end), piece))
         else:
             spans.setdefault((start, end), []).append(piece)
     rows = [_row(*span, inside, now, devices) for span, inside in spans.items()]
-    rows += [_row(piece.start, piece.end, [piece], piece.end, devices) for piece in alone]
+    for span, piece in alone:
+        inside = spans.get(span)
+        # A break does not concern the devices: where its span goes on behind it, the span counts them.
+        is_counted = inside is not None and inside[0].start < piece.start and piece.end < inside[-1].end
+        rows.append(_row(piece.start, piece.end, [piece], piece.end, () if is_counted else devices))
     return sorted(rows, key=lambda row: (row.start, -row.end))
 
 
 def _row(start: int, end: int, pieces: Sequence[Piece], now: int, devices: Sequence[DeviceRegister]) -> Row:
-    covered = _covered(start, end, pieces, now)
+    complete = sum(piece.quarters for piece in pieces)
     excess = _sum(piece.excess for piece in pieces)
     return Row(
         start,
@@ -209,15 +226,14 @@ def _row(start: int, end: int, pieces: Sequence[Piece], now: int, devices: Seque
         known_seconds=sum(piece.end - piece.start for piece in pieces if piece.import_ is not None),
         max_power=max((piece.max_power for piece in pieces if piece.max_power is not None), default=None),
         excess=None if excess is None else excess / 4,
-        complete=covered == 1 and end <= now,
-        covered=covered,
+        complete=complete * QUARTER == end - start,
+        covered=_covered(start, end, complete, now),
         tariffs=_tariffs(pieces),
         devices=_device_energies(devices, pieces[0].start, pieces[-1].end, end - start),
     )
 
 
-def _covered(start: int, end: int, pieces: Sequence[Piece], now: int) -> float:
-    complete = sum(piece.quarters for piece in pieces)
+def _covered(start: int, end: int, complete: int, now: int) -> float:
     whole = ((now if start <= now < end else end) - start) // QUARTER
     # The meter's clock may be ahead of ours, so that a quarter hour more is known than has passed here.
     return min(1.0, complete / whole) if whole else 1.0

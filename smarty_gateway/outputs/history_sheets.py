@@ -253,7 +253,7 @@ def _note(row: Row, zone: ZoneInfo, now: int) -> str:
     stretch = f"from {_time(row.start, zone)} until {_time(row.end, zone)}"
     if row.import_ is row.export is None:
         return f"{stretch}: {_UNKNOWN}"
-    if row.end > now:
+    if row.end > now and not row.complete:
         return f"still running, until {_time(row.end, zone)}"
     return "" if row.complete or row.covered else f"gap {stretch}: {_SPREAD_UNKNOWN}"
 

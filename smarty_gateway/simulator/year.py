@@ -5,28 +5,23 @@ so two histories of one meter fit together, however long they are.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.local_time import HOUR, midnight_of, month_of
 from smarty_gateway.history.sample import QUARTER, DeviceValue, MeterPeak, Registers
 from smarty_gateway.simulator.house import SLOT, House
 from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 
 _SLOTS: Final = QUARTER // SLOT
-_HOUR: Final = 3_600
 _QUARTERS_OF_AN_HOUR: Final = 4
 _QUARTERS_OF_A_DAY: Final = 96
 #: Hours of the day tariff, from Monday to Friday.
 _DAY_TARIFF: Final = (7, 22)
 _JOULES_PER_WH: Final = 3_600
-
-
-def midnight_of(day: date, zone: ZoneInfo) -> int:
-    """Return when a local day begins, in seconds since 1970."""
-    return int(datetime.combine(day, time(), zone).timestamp())
 
 
 def boundaries(
@@ -59,7 +54,7 @@ def boundaries(
             powers = drawn.powers[quarter * _SLOTS : (quarter + 1) * _SLOTS]
             is_by_day = first <= quarter < last and day.weekday() < 5
             is_new_peak |= registers.add(powers, day, end, is_by_day=is_by_day)
-            if end % _HOUR == 0:
+            if end % HOUR == 0:
                 hour = quarter // _QUARTERS_OF_AN_HOUR
                 registers.gas += drawn.gas[hour]
                 registers.water += drawn.water[hour]
@@ -88,7 +83,7 @@ class _Registers:
         imported = sum(power for power in powers if power > 0) * SLOT
         self._imported[tariff] += imported
         self._exported[tariff] += imported - sum(powers) * SLOT
-        month, power = day.year * 100 + day.month, imported // QUARTER
+        month, power = month_of(day), imported // QUARTER
         if month == self._peak.month and power <= self._peak.power:
             return False
         self._peak = MeterPeak(month, power, end)
@@ -105,7 +100,7 @@ class _Registers:
             max_power=max(powers) + abs(max(powers)) // 16 if was_up else None,
             min_power=min(powers) - abs(min(powers)) // 16 if was_up else None,
             telegrams=int(QUARTER // self._meter.period) if was_up else 1,
-            devices=tuple(self._devices(end - end % _HOUR)) if is_belgian else (),
+            devices=tuple(self._devices(end - end % HOUR)) if is_belgian else (),
             peaks=(self._peak,) if is_belgian and with_peak else (),
         )
 

@@ -49,8 +49,14 @@ class HistoryFile(SqliteFile):
 
     Args:
         folder: the state folder.
-        repairs: replace a damaged file. Only the owner of the folder may do that, or a running gateway would
-            go on with the file that was put aside.
+        repairs: this is the gateway, which owns the folder. It replaces a damaged file; anyone else would
+            leave a running gateway with the file that was put aside. No fault of the history keeps it from
+            reading meters: a file that cannot be used leaves it a history in memory, and one that is locked
+            is opened later, when a method is called.
+
+    Raises:
+        StateError: without `repairs`, the file cannot be used.
+        StateBusyError: without `repairs`, it is locked, which passes.
     """
 
     noun = _NOUN
@@ -58,7 +64,20 @@ class HistoryFile(SqliteFile):
     def __init__(self, folder: Path, *, repairs: bool = True) -> None:
         self._lock = threading.Lock()
         self._repairs = repairs
+        self._is_busy = False
         super().__init__(folder / FILE_NAME)
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep other threads out, and open a file that was locked at first."""
+        with self._lock:
+            if self._is_busy:
+                self._is_busy = False
+                self.connection.close()
+                self.connection = self._opened()
+            if self._is_busy:
+                raise sqlite3.OperationalError("it is locked; has another program opened it?")
+            yield
 
     def close(self) -> None:
         """Close the file."""
@@ -67,7 +86,7 @@ class HistoryFile(SqliteFile):
 
     def write(self, changes: Mapping[str, Sequence[Change]]) -> None:
         """Write what became known of some meters, by their names, in one transaction."""
-        with self._lock, transaction(self.connection):
+        with self._in_use(), transaction(self.connection):
             for meter, found in changes.items():
                 writer = MeterWriter(self.connection, meter)
                 for change in found:
@@ -77,11 +96,11 @@ class HistoryFile(SqliteFile):
     def fill(self, meter: str, boundaries: Iterable[Boundary]) -> Filled:
         """Add the boundaries of an import that are missing; a gateway may use the file at the same time."""
         filled = Filled()
-        with self._lock, transaction(self.connection):
+        with self._in_use(), transaction(self.connection):
             writer = MeterWriter(self.connection, meter)
         waiting = _last_of_each_end(boundaries)
         while batch := list(islice(waiting, _BATCH)):
-            with self._lock, transaction(self.connection):
+            with self._in_use(), transaction(self.connection):
                 writer.fill(batch, filled)
         self._note_ignored(meter, writer)
         return filled
@@ -95,12 +114,12 @@ class HistoryFile(SqliteFile):
 
     def mark_simulated(self, meter: str) -> None:
         """Note that nobody has measured this meter."""
-        with self._lock, transaction(self.connection):
+        with self._in_use(), transaction(self.connection):
             MeterWriter(self.connection, meter).mark_simulated()
 
     def forget(self, meter: str) -> int:
         """Delete the history of a meter, and return how many quarter hours that were."""
-        with self._lock, transaction(self.connection):
+        with self._in_use(), transaction(self.connection):
             number = number_of(self.connection, meter)
             if number is None:
                 return 0
@@ -109,17 +128,17 @@ class HistoryFile(SqliteFile):
 
     def newest(self, meter: str) -> Boundary | None:
         """Return the newest boundary of a meter; its devices are those whose values are not too old."""
-        with self._lock:
+        with self._in_use():
             return self._rows(meter).newest()
 
     def newest_devices(self, meter: str) -> list[DeviceValue]:
         """Return the newest value of each device of a meter, also of those that are gone."""
-        with self._lock:
+        with self._in_use():
             return self._rows(meter).newest_devices()
 
     def newest_series(self, meter: str) -> int:
         """Return the highest number of a series of a meter; 0 before the first."""
-        with self._lock:
+        with self._in_use():
             return self._rows(meter).newest_series()
 
     def _rows(self, meter: str) -> MeterRows:
@@ -131,10 +150,23 @@ class HistoryFile(SqliteFile):
         Raises:
             StateError: it cannot be written, or is there already.
         """
-        with self._lock:
+        with self._in_use():
             copy_history(self.connection, path)
 
     # Opening
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return super()._opened()
+        except StateError as error:
+            if not self._repairs:
+                raise
+            return self._in_memory(str(error))
+        except StateBusyError:
+            if not self._repairs:
+                raise
+            self._is_busy = True
+            return connect(":memory:")
 
     def _open(self) -> sqlite3.Connection:
         fresh = self._fresh
@@ -180,11 +212,16 @@ class HistoryFile(SqliteFile):
         )
 
     def _open_in_memory(self, why: str) -> sqlite3.Connection:
+        message = f"the {_NOUN} {self.path} {why}; make it writable"
+        if not self._repairs:
+            raise StateError(message)
+        return self._in_memory(message)
+
+    def _in_memory(self, fault: str) -> sqlite3.Connection:
         """Go on with what the file holds, without writing a byte; with nothing if it cannot be read."""
         self.is_kept = False
         self.notices.append(
-            f"the {_NOUN} {self.path} {why}: quarter hours are kept in memory only; make it writable and "
-            "start the gateway again"
+            f"{fault}, and start the gateway again. Until then quarter hours are kept in memory only"
         )
         connection = connect(":memory:")
         self._is_checked = True
@@ -192,7 +229,7 @@ class HistoryFile(SqliteFile):
             if self.path.exists() and self._size <= _COPIED_MAX:
                 self._copy_unwritable(lambda file: file.backup(connection))
             self._check(connection)
-        except (sqlite3.Error, UnicodeDecodeError):  # of a damaged name in the file
+        except (OSError, sqlite3.Error, StateError, UnicodeDecodeError):  # the last: a damaged name in it
             connection.close()
             connection = connect(":memory:")
             self._check(connection)

@@ -4,20 +4,20 @@ history/spans.py defines what a row is, from single boundaries. For days, months
 (175,000 boundaries in five years), so SQLite itself looks at the quarter hours of each day: where a whole day
 has nothing but complete ones, its growth is the difference of the registers at its ends.
 
-What is in the file is data: a boundary with a value of a wrong type is not known.
+What is in the file is data: a boundary that is not as it was written is not known.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from heapq import nlargest
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.devices import VALID
-from smarty_gateway.history.local_time import begin_of, end_of, local_date
+from smarty_gateway.history.local_time import begin_of, end_of, local_date, month_of
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, Registers, export_of, import_of
@@ -27,11 +27,11 @@ from smarty_gateway.history.spans import (
     DeviceRegister,
     Piece,
     Point,
-    are_rising,
     known_piece,
     pieces_of,
     rows_of,
 )
+from smarty_gateway.state.history_schema import crc32, good_quarter, sum_of
 
 #: Quarter hours since 1970, in the year 2198: what is dated later is damaged.
 LATEST: Final = 8_000_000
@@ -42,13 +42,16 @@ NO_REFERENCE: Final = ReferencePower(())
 REACTIVE: Final = {"reactive_import": "reactive_energy_import", "reactive_export": "reactive_energy_export"}
 _POINTS: Final = (
     f"SELECT end, series, max_power, {', '.join(SUMMED)} FROM quarters "  # noqa: S608 - our own names
-    "WHERE meter = ? AND end BETWEEN ? AND ? ORDER BY end"
+    f"WHERE meter = ? AND end {{}} AND {good_quarter()} ORDER BY end"
 )
+_BETWEEN: Final = _POINTS.format("BETWEEN ? AND ?")
+_AT: Final = _POINTS.format("IN (SELECT value FROM json_each(?))")
 _DEVICE_VALUES: Final = (
-    "SELECT end * :quarter, value, dated FROM device_values "
+    "SELECT end * :quarter, value, dated FROM device_values "  # noqa: S608 - our own names
     "WHERE device = :device AND end BETWEEN :begin AND :end AND typeof(end) = 'integer' "
     "AND typeof(value) = 'integer' AND value BETWEEN 0 AND :highest AND typeof(dated) = 'integer' "
-    "AND dated BETWEEN end * :quarter - :age AND end * :quarter ORDER BY end"
+    f"AND dated BETWEEN end * :quarter - :age AND end * :quarter AND checksum = {sum_of('device_values')} "
+    "ORDER BY end"
 )
 _DEVICES_AT: Final = (
     "SELECT name, unit, value FROM devices JOIN device_values AS at ON at.device = number "
@@ -70,6 +73,7 @@ class HistoryReader:
         self._connection = connection
         # A damaged text is shown damaged; by default it would raise an error.
         self._connection.text_factory = lambda text: text.decode("utf-8", "replace")
+        self._connection.create_function("crc32", 1, _crc32_of, deterministic=True)
         self._zone = zone
 
     def meters(self) -> list[HistoryMeter]:
@@ -99,14 +103,15 @@ class HistoryReader:
             meter: its name.
             by: how long the spans are.
             first: in seconds; what begins before it does not count. None for all there is.
-            last: what ends after it does not count, likewise.
+            last: what ends after it does not count, likewise; a gap belongs to the range in which it begins.
             now: decides which span is still running.
             reference: for the excess.
         """
         number = self._number(meter)
         begin, end = _quarters(first, last)
-        pieces = self._pieces(number, by, begin, end, reference or NO_REFERENCE)
-        return rows_of(pieces, by, now, self._zone, self._devices(number, begin, end))
+        pieces = list(self._pieces(number, by, begin, end, reference or NO_REFERENCE))
+        final = max(end, pieces[-1].end // QUARTER) if pieces else end
+        return rows_of(pieces, by, now, self._zone, self._devices(number, begin, final), end * QUARTER)
 
     def peaks(self, meter: str, first: int | None, last: int | None, count: int = 1) -> list[Peak]:
         """Return the highest complete quarters of each local month, the highest of a month first.
@@ -117,7 +122,7 @@ class HistoryReader:
         begin, end = _quarters(first, last)
         pieces = pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone)
         peaks = (
-            Peak(self._month(piece.start), piece.start, 4 * piece.import_)
+            Peak(month_of(local_date(piece.start, self._zone)), piece.start, 4 * piece.import_)
             for piece in pieces
             if piece.quarters and piece.import_ is not None
         )
@@ -133,8 +138,10 @@ class HistoryReader:
         number = self._number(meter)
         begin, end = _quarters(first, last)
         found = []
-        for day, _ in self._days(number, begin, end):
-            point = self._point_at(number, day) if begin * QUARTER <= day < end * QUARTER else None
+        days = [day for day, _ in self._days(number, begin, end) if begin * QUARTER <= day < end * QUARTER]
+        points = self._points_at(number, days)
+        for day in days:
+            point = points.get(day)
             if point is not None:
                 values, devices = self._register_values(number, point), self._device_values(number, day)
                 found.append(RegisterReading(day, self._meter_id(number, point.series), values, devices))
@@ -144,10 +151,6 @@ class HistoryReader:
         row = self._connection.execute("SELECT number FROM meters WHERE name = ?", (meter,)).fetchone()
         return None if row is None else int(row[0])
 
-    def _month(self, time: int) -> int:
-        day = local_date(time, self._zone)
-        return 100 * day.year + day.month
-
     def _meter_id(self, number: int | None, series: int) -> str:
         found = self._connection.execute(
             "SELECT meter_id FROM series WHERE meter = ? AND series = ?", (number, series)
@@ -155,12 +158,12 @@ class HistoryReader:
         return str(found[0]) if found else ""
 
     def _points(self, number: int | None, begin: int, end: int, order: str = "ASC") -> Iterator[Point]:
-        rows = self._connection.execute(f"{_POINTS} {order}", (number, begin, end))
+        rows = self._connection.execute(f"{_BETWEEN} {order}", (number, begin, end))
         return (point for row in rows if (point := _point_of(row)) is not None)
 
-    def _point_at(self, number: int | None, time: int) -> Point | None:
-        end = time // QUARTER
-        return next(self._points(number, end, end), None)
+    def _points_at(self, number: int | None, times: Iterable[int]) -> dict[int, Point]:
+        rows = self._connection.execute(_AT, (number, json.dumps([time // QUARTER for time in times])))
+        return {point.end: point for row in rows if (point := _point_of(row)) is not None}
 
     def _days(self, number: int | None, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the beginning and end of each local day from the first boundary to the newest."""
@@ -178,11 +181,14 @@ class HistoryReader:
         self, number: int | None, by: By, begin: int, end: int, reference: ReferencePower
     ) -> Iterator[Piece]:
         newest: Point | None = None
-        for day, following in self._days(number, begin, end):
-            if by not in {By.QUARTER, By.HOUR} and newest is not None and newest.end == day:
+        days = list(self._days(number, begin, end))
+        is_by_day = by not in {By.QUARTER, By.HOUR}
+        midnights = self._points_at(number, (day for _, day in days)) if is_by_day else {}
+        for day, following in days:
+            after = midnights.get(following) if following <= end * QUARTER else None
+            if after is not None and newest is not None and newest.end == day:
                 power = reference.on(local_date(day, self._zone))
-                after = self._point_at(number, following) if following <= end * QUARTER else None
-                piece = None if after is None else self._whole_day(number, newest, after, power)
+                piece = self._whole_day(number, newest, after, power)
                 if piece is not None:
                     yield piece
                     newest = after
@@ -191,12 +197,13 @@ class HistoryReader:
             points = list(self._points(number, start, min(end, following // QUARTER)))
             yield from pieces_of([newest, *points] if newest else points, reference, self._zone)
             newest = points[-1] if points else newest
+        if newest is not None and newest.end < end * QUARTER:
+            gap = [newest, *islice(self._points(number, end + 1, LATEST), 1)]
+            yield from pieces_of(gap, reference, self._zone)
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""
-        if before.series != after.series or not are_rising(before.registers, after.registers):
-            return None
-        sent = (name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None)
+        sent = [name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None]
         count, max_power, excess = self._connection.execute(
             _statement(tuple(sent)),
             {
@@ -276,22 +283,24 @@ def _point_of(row: tuple[Any, ...]) -> Point | None:
 def _statement(sent: tuple[str, ...]) -> str:
     """Return the statement that sums complete quarter hours of a series that has these registers.
 
-    It counts only those whose boundaries `_point_of` takes for known, and between which each register rises.
+    It counts only those whose boundaries are good, and between which each register rises.
     """
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
     growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
-    others = [f"after.{name} IS NULL" for name in SUMMED if name not in sent]
-    numbers = [f"typeof(after.{name}) = 'integer'" for name in sent]
     rising = [f"after.{name} >= before.{name}" for name in sent]
-    conditions = " AND ".join([*numbers, *rising, *others])
+    known = {"end", "meter", "series", "telegrams", *sent}
+    conditions = " AND ".join([*rising, good_quarter("after", known, set(SUMMED).difference(sent))])
     return (
         "SELECT count(*), max(after.max_power), "  # noqa: S608 - our own names
         f"sum(max(0, 4 * ({growth}) - :power)) "
         "FROM quarters AS before CROSS JOIN quarters AS after "
         "ON after.end = before.end + 1 AND after.meter = before.meter AND after.series = before.series "
-        f"WHERE before.meter = :meter AND before.end >= :begin AND before.end < :end AND {conditions} "
-        "AND (after.max_power IS NULL OR typeof(after.max_power) = 'integer')"
+        f"WHERE before.meter = :meter AND before.end >= :begin AND before.end < :end AND {conditions}"
     )
+
+
+def _crc32_of(others: object) -> int | None:
+    return crc32(others) if isinstance(others, str) else None
 
 
 def _object_of(others: object) -> dict[str, Any]:

@@ -10,11 +10,10 @@ from operator import itemgetter
 from typing import Final
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.devices import VALID
 from smarty_gateway.history.sample import QUARTER, DeviceValue, MeterPeak
 from smarty_gateway.state.history_schema import COLUMNS, KEYS, Row, checksum, is_good
 
-#: Seconds. An older value of a device is not its value at a boundary.
-_DEVICE_AGE_MAX: Final = 25 * 3600
 #: Of the JSON object in `others`: all that a meter can send fits, and a row into a page of the file.
 OTHERS_MAX: Final = 700
 SELECT: Final = {
@@ -109,23 +108,28 @@ class MeterRows:
         found = next(self.boundaries("ORDER BY end DESC LIMIT 1"), None)
         if found is None:
             return None
-        devices = (value for value in self.newest_devices() if found.end - value.dated <= _DEVICE_AGE_MAX)
+        devices = (value for value in self.newest_devices() if found.end - value.dated <= VALID)
         return replace(found, devices=tuple(devices))
 
     def newest_devices(self) -> list[DeviceValue]:
         """Return the newest value of each device, also of those that are gone."""
-        newest = "SELECT max(end) FROM device_values AS later WHERE later.device = device_values.device"
-        return [value for _, value in self.device_values(f"AND end = ({newest})")]
+        found = []
+        for number, *_ in self._select("devices"):
+            newest = self.device_values("AND device = ? ORDER BY end DESC LIMIT 1", number)
+            found += [value for _, value in newest]
+        return found
 
     def newest_series(self) -> int:
         """Return the highest number of a series; 0 before the first."""
         return max((row[1] for row in self._select("series")), default=0)
 
-    def device_values(self, rest: str) -> Iterator[tuple[int, DeviceValue]]:
+    def device_values(self, rest: str, *values: object) -> Iterator[tuple[int, DeviceValue]]:
         """Yield values of devices with the boundary from which on they hold."""
         devices = {number: names for number, _, *names in self._select("devices")}
         where = f"WHERE device IN (SELECT number FROM devices WHERE meter = ?) {rest}"  # noqa: S608 - ours
-        for device, end, value, dated in select(self._connection, "device_values", where, self._number):
+        for device, end, value, dated in select(
+            self._connection, "device_values", where, self._number, *values
+        ):
             if device in devices:
                 name, column, unit = devices[device]
                 yield end * QUARTER, DeviceValue(name, column, unit, value, dated)

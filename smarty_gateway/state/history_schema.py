@@ -9,7 +9,7 @@ Texts count by their CRC-32, which SQLite cannot compute; rows that have some ar
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from smarty_gateway.history.sample import QUARTER, REGISTERS
@@ -70,8 +70,13 @@ def _weight(place: int) -> int:
 
 def _number(value: int | str | None) -> int:
     if isinstance(value, str):
-        return zlib.crc32(value.encode())
+        return crc32(value)
     return -1 if value is None else value
+
+
+def crc32(text: str) -> int:
+    """Return the checksum of a text."""
+    return zlib.crc32(text.encode())
 
 
 def is_good(table: str, row: Sequence[object]) -> bool:
@@ -86,7 +91,7 @@ def is_good(table: str, row: Sequence[object]) -> bool:
     return len(sound) == len(values) == len(names) and found == checksum(table, sound)
 
 
-def _sum_of(table: str) -> str:
+def sum_of(table: str) -> str:
     """Return the checksum of a row without text as an expression of SQL."""
     weighted = (
         f"coalesce({name}, -1) * {_weight(place)}"
@@ -95,6 +100,28 @@ def _sum_of(table: str) -> str:
     )
     without_others = _weight(COLUMNS[table].index("others")) if "others" in COLUMNS[table] else 0
     return f"({_base(table) - without_others} + {' + '.join(weighted)}) % {_MODULUS}"
+
+
+def good_quarter(row: str = "quarters", known: Container[str] = (), absent: Iterable[str] = ()) -> str:
+    """Return the condition of SQL for a row of `quarters` that is as it was written.
+
+    The connection needs the function `crc32`.
+
+    Args:
+        row: its name in the statement.
+        known: columns that are not NULL in a row that is looked for.
+        absent: columns that are NULL in it.
+    """
+
+    def number(name: str) -> str:
+        if name == "others":
+            return f"CASE WHEN {row}.others IS NULL THEN -1 ELSE crc32({row}.others) END"
+        return f"{row}.{name}" if name in known else f"coalesce({row}.{name}, -1)"
+
+    weights = {name: _weight(place) for place, name in enumerate(COLUMNS["quarters"])}
+    base = _base("quarters") - sum(weights.pop(name) for name in absent)
+    weighted = (f"{number(name)} * {weight}" for name, weight in weights.items())
+    return f"{row}.checksum = ({base} + {' + '.join(weighted)}) % {_MODULUS}"
 
 
 _REGISTERS: Final = "\n    ".join(
@@ -121,20 +148,20 @@ CREATE TABLE device_values (
     value INTEGER NOT NULL CHECK (value BETWEEN 0 AND {_REGISTER_MAX}),
     dated INTEGER NOT NULL CHECK (dated {_SECONDS}),
     checksum INTEGER NOT NULL, PRIMARY KEY (device, end),
-    CHECK (checksum IS {_sum_of("device_values")})) WITHOUT ROWID;
+    CHECK (checksum IS {sum_of("device_values")})) WITHOUT ROWID;
 CREATE TABLE peaks (
     meter INTEGER NOT NULL, month INTEGER NOT NULL CHECK (month BETWEEN 200501 AND 210012),
     power INTEGER NOT NULL CHECK (power BETWEEN 0 AND {_POWER_MAX}),
     ended INTEGER NOT NULL CHECK (ended {_SECONDS}),
     checksum INTEGER NOT NULL, PRIMARY KEY (meter, month),
-    CHECK (checksum IS {_sum_of("peaks")})) WITHOUT ROWID;
+    CHECK (checksum IS {sum_of("peaks")})) WITHOUT ROWID;
 CREATE TABLE quarters (
     {_END}, meter INTEGER NOT NULL, series INTEGER NOT NULL,
     telegrams INTEGER NOT NULL CHECK (telegrams BETWEEN 0 AND 1000000),
     max_power INTEGER CHECK (max_power {_POWER}), min_power INTEGER CHECK (min_power {_POWER}),
     {_REGISTERS}
     others TEXT, checksum INTEGER NOT NULL, PRIMARY KEY (end, meter),
-    CHECK (others IS NOT NULL OR checksum IS {_sum_of("quarters")})) WITHOUT ROWID;
+    CHECK (others IS NOT NULL OR checksum IS {sum_of("quarters")})) WITHOUT ROWID;
 CREATE INDEX meters_again ON meters ({", ".join(COLUMNS["meters"])}, checksum);
 CREATE INDEX series_again ON series ({", ".join(COLUMNS["series"])}, checksum);
 CREATE INDEX devices_again ON devices ({", ".join(COLUMNS["devices"])}, checksum)

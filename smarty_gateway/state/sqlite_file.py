@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import time
@@ -84,26 +85,39 @@ class SqliteFile(abc.ABC):
         self.path = path
         self.notices: list[str] = []
         self.is_kept = True
+        self.connection = self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        """Open the file, or a database in memory where nothing can be written."""
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self.connection = self._open()
+                return self._open()
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # of a damaged name in the file
                 if not self._is_damaged(error):
                     raise
                 self._replace_damaged()
-                self.connection = self._open()
+                return self._open()
         except (OSError, sqlite3.Error) as error:
             if isinstance(error, sqlite3.Error) and "locked" in str(error):
                 raise StateBusyError(error, self.noun) from None
-            why = "is on a full disk" if _is_full(error) else why_unwritable(path.parent)
+            why = "is on a full disk" if _is_full(error) else why_unwritable(self.path.parent)
             if why is None:
-                raise StateError(
-                    f"the {self.noun} {self.path} cannot be used: "
-                    f"{getattr(error, 'strerror', None) or error}; "
-                    "make its folder writable, or name another with --state"
-                ) from None
-            self.connection = self._open_in_memory(why)
+                raise StateError(f"the {self.noun} {self.path} {self._unusable(error)}") from None
+            return self._open_in_memory(why)
+
+    def _unusable(self, error: OSError | sqlite3.Error) -> str:
+        """Return why the file cannot be used, and what to do."""
+        with contextlib.suppress(OSError):  # of a folder that cannot be searched
+            if self.path.is_symlink():
+                return "is a symbolic link; put the file itself there"
+            if self.path.is_dir():
+                return "is a folder; move it away"
+            if self.path.exists() and (owner := self.path.stat().st_uid) != os.geteuid():
+                command = f"sudo chown {os.geteuid()} {shlex.quote(str(self.path))}*"
+                return f"belongs to another user ({owner}); type `{command}`"
+        why = getattr(error, "strerror", None) or error
+        return f"cannot be used: {why}; make it and its folder writable, or name another with --state"
 
     @abc.abstractmethod
     def _check(self, connection: sqlite3.Connection) -> None:
@@ -142,7 +156,14 @@ class SqliteFile(abc.ABC):
 
         SQLite gives its log the permissions of the file, so the file is made before SQLite sees it.
         """
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            found, folder = os.fstat(descriptor), self.path.parent.stat()
+            if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
+                with contextlib.suppress(OSError):  # of a file system without owners
+                    os.fchown(descriptor, folder.st_uid, folder.st_gid)  # the gateway's, which is not root
+        finally:
+            os.close(descriptor)
         for path in self.path.parent.glob(f"{self.path.name}*"):
             if path.is_file() and path.stat().st_mode & 0o077:
                 with contextlib.suppress(PermissionError):  # of another user, who decides that

@@ -11,7 +11,7 @@ import pytest
 from smarty_gateway.charts.picture import Picture, PictureError, to_png, to_svg
 from smarty_gateway.charts.words import Words
 from smarty_gateway.history.rows import By, Row
-from tests.support.written_history import ZONE, second_of
+from tests.support.histories import ZONE, second_of
 
 NS: Final = "{http://www.w3.org/2000/svg}"
 
@@ -90,6 +90,14 @@ def test_a_gap_is_a_band_as_wide_as_it_was_long() -> None:
     (band, _), bar = bars(svg, "unknown"), bars(svg, "import")[0]
     assert float(band.get("width", "")) == pytest.approx(8 * float(bar.get("width", "")) / 0.86)
     assert len(bars(svg, "import")) == 92
+
+
+def test_a_gap_that_goes_on_behind_the_picture_ends_with_it() -> None:
+    rows = list(AUTUMN.rows)
+    gap = Row(rows[96].start, AUTUMN.last + 90_000, 7200, 0, 93_600, None, None, complete=False, covered=0.0)
+    svg = to_svg(replace(AUTUMN, rows=[*rows[:96], gap]))
+    (band, _), bar = bars(svg, "unknown"), bars(svg, "import")[0]
+    assert float(band.get("width", "")) == pytest.approx(4 * float(bar.get("width", "")) / 0.86, rel=0.01)
 
 
 def test_a_simulated_meter_is_marked_in_the_title() -> None:

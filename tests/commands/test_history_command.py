@@ -17,7 +17,7 @@ import pytest
 from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
-from tests.support.written_history import ZONE, boundaries, second_of, write_history
+from tests.support.histories import ZONE, boundaries, second_of, write_history
 
 COLUMNS = "meter,start,end,import,export,mean_power,max_power,excess,complete,covered"
 AUTUMN = second_of("2026-10-25")
@@ -221,9 +221,7 @@ def test_in_flanders_the_peaks_say_which_power_is_paid_for(folder: Path) -> None
 
 def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
     assert history(folder, "house ").returncode == 2
-    file = HistoryFile(folder / "state")
-    file.write({"my_house": [Boundary(1_800_000_000, "SAG1", 1, (5, *[None] * 11))]})
-    file.close()
+    write_history(folder / "state", "my_house", [Boundary(1_800_000_000, "SAG1", 1, (5, *[None] * 11))])
     assert history(folder, "registers", "my house").returncode == 1  # it is known, and has no day yet
 
 

@@ -1,7 +1,6 @@
 """`smarty-gateway history compare`, as its users run it."""
 
 import json
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,9 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.history.boundary import Boundary
-from smarty_gateway.history.sample import REGISTERS
-from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import smarty_gateway
+from tests.support.histories import registers, write_history
 
 ZONE = ZoneInfo("Europe/Brussels")
 #: Midnight before the day with two hours from two to three.
@@ -33,9 +31,8 @@ def boundaries(meter_id: str = "1SAG1100000001") -> list[Boundary]:
     found = []
     total = [1_000_000, 500_000]
     for quarter in range(QUARTERS + 1):
-        registers: list[int | None] = [None] * len(REGISTERS)
-        registers[REGISTERS.index("energy_import")], registers[REGISTERS.index("energy_export")] = total
-        found.append(Boundary(BEGIN + quarter * 900, meter_id, 1, tuple(registers), telegrams=90))
+        known = registers(energy_import=total[0], energy_export=total[1])
+        found.append(Boundary(BEGIN + quarter * 900, meter_id, 1, known, telegrams=90))
         total = [before + grown for before, grown in zip(total, energy(quarter), strict=True)]
     return found
 
@@ -44,8 +41,7 @@ def boundaries(meter_id: str = "1SAG1100000001") -> list[Boundary]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with a history, where commands run."""
     monkeypatch.chdir(tmp_path)
-    with closing(HistoryFile(tmp_path / "state")) as history:
-        history.write({"house": boundaries()})
+    write_history(tmp_path / "state", "house", boundaries())
     return tmp_path
 
 
@@ -159,6 +155,7 @@ def test_control_characters_of_a_file_reach_no_terminal(form: str) -> None:
         (["start;value", "2026-10-25 00:00;1"], [], "--unit"),
         (["start;value", "2026-10-25 00:00;1"], ["--column", "volume"], "no column 'volume'"),
         (["start;value", "2026-10-25 00:00;1"], ["--timezone", "Mars"], "time zone"),
+        (["start;value", "2026-10-25 00:00;1"], ["--timezone", "Luxemburg"], "mean Europe/Luxembourg"),
         (["start;value", "2026-10-25 00:00;1"], ["--unit", "kVA"], "kWh"),
         (["start;value", "2026-10-25 00:00;1"], ["--meter", "barn"], "'house'|house"),
     ],
@@ -178,8 +175,7 @@ def test_a_file_that_is_no_csv_ends_with_2(path: str) -> None:
 
 
 def test_of_two_meters_one_must_be_named() -> None:
-    with closing(HistoryFile(Path("state"))) as history:
-        history.write({"barn": boundaries("1SAG1100000002")})
+    write_history(Path("state"), "barn", boundaries("1SAG1100000002"))
     assert "--meter" in run(write(fluvius()), status=2)[1]
     run(write(fluvius()), "--meter", "barn")
 

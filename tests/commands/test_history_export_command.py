@@ -11,7 +11,7 @@ from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_rows import boundaries_of
 from smarty_gateway.state.store import Holder, Store
 from tests.support.commands import smarty_gateway
-from tests.support.histories import boundary
+from tests.support.histories import boundary, write_history
 
 METERS = ("house", "barn")
 
@@ -102,6 +102,18 @@ def test_forget_with_history_removes_it_of_this_meter_only(state: Path, tmp_path
     again = smarty_gateway("forget", "house", "--history", "--state", state, folder=tmp_path)
     assert again.returncode == 2
     assert b"nothing is stored of a meter named house; known are: 'barn'" in again.stderr
+
+
+@pytest.mark.parametrize(("owner", "left"), [("my house", []), ("my_house", ["my_house"])])
+def test_forget_finds_the_history_of_a_name_with_a_blank_unless_another_meter_has_it(
+    owner: str, left: list[str], tmp_path: Path
+) -> None:
+    write_history(tmp_path, "my_house", [boundary(0)])
+    with Store(tmp_path) as store:
+        store.write_owners({}, {owner: Holder("a", is_authenticated=True)})
+    smarty_gateway("forget", "my house", "--history", "--state", tmp_path)
+    with closing(HistoryFile(tmp_path)) as history:
+        assert [name for name in ("my_house",) if history.newest(name)] == left
 
 
 def test_forget_of_a_meter_with_a_name_and_a_history_says_that_the_history_stays(

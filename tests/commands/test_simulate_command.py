@@ -21,9 +21,10 @@ from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.rows import HistoryMeter, RegisterReading
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import Event, MeterStream
-from smarty_gateway.state.history_file import HistoryFile, open_history
+from smarty_gateway.state.history_file import open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from tests.support.commands import LIMIT, environment, smarty_gateway
+from tests.support.histories import write_history
 from tests.support.streams import drain, reasons, telegrams
 
 Running = subprocess.Popen[bytes]
@@ -296,8 +297,8 @@ def test_a_second_history_takes_the_place_of_the_first(tmp_path: Path) -> None:
 
 
 def test_a_measured_history_of_that_name_is_left_alone(tmp_path: Path) -> None:
-    with closing(HistoryFile(tmp_path / "state")) as history:
-        history.write({"simulated-house": [Boundary(1_700_000_100, "1SAG1", 1, (7, *[None] * 11))]})
+    measured = Boundary(1_700_000_100, "1SAG1", 1, (7, *[None] * 11))
+    write_history(tmp_path / "state", "simulated-house", [measured])
     assert "measured history of simulated-house" in wrong_history(tmp_path, "--days", 1)
     (meter,), _ = stored(tmp_path)
     assert (meter.meter_id, meter.is_simulated) == ("1SAG1", False)

@@ -33,7 +33,6 @@ from smarty_gateway.sources.address import parse_address
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
-from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.store import Store
 from tests.support.commands import LIMIT
 from tests.support.running import wait_until
@@ -119,6 +118,7 @@ class WatchedFile(HistoryFile):
     Attributes:
         written: the meters of each transaction.
         error: what writing fails with.
+        damaged: the meter whose rows cannot be read.
         gate: reading waits for it.
     """
 
@@ -126,12 +126,15 @@ class WatchedFile(HistoryFile):
         super().__init__(folder)
         self.written: list[list[str]] = []
         self.error: sqlite3.Error | None = None
+        self.damaged: str | None = None
         self.gate = threading.Event()
         self.gate.set()
 
     def newest(self, meter: str) -> Boundary | None:
         """Wait for the gate."""
         assert self.gate.wait(LIMIT)
+        if meter == self.damaged:
+            raise sqlite3.DatabaseError("database disk image is malformed")
         return super().newest(meter)
 
     def write(self, changes: Mapping[str, Sequence[Change]]) -> None:
@@ -208,6 +211,17 @@ def test_a_reader_waits_for_no_disk_and_nothing_that_came_meanwhile_is_lost(tmp_
     assert energies(tmp_path) == [500, 500, 500]
 
 
+def test_the_first_telegram_has_a_running_quarter_before_what_is_stored_was_read(tmp_path: Path) -> None:
+    # Without it Home Assistant would lose these entities at each start.
+    file = WatchedFile(tmp_path)
+    file.gate.clear()
+    with running(keeper_of(file, entry(reference_power=LEVEL))) as keeper:
+        quarter = keeper.add(house(), at(BEGIN, 1000), BEGIN)
+        file.gate.set()
+    assert quarter is not None
+    assert quarter.as_object() == {"start": "2026-11-24T13:00:00+01:00", "reference_power": 7.0}
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_full_disk_is_said_once_and_what_it_delays_is_written_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -224,6 +238,17 @@ def test_a_full_disk_is_said_once_and_what_it_delays_is_written_later(
         wait_until(lambda: "is saved again" in caplog.text, "the good news")
     assert energies(tmp_path) == [1, 1]
     assert caplog.text.count("disk is full") == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_meter_whose_rows_cannot_be_read_costs_the_others_nothing(tmp_path: Path) -> None:
+    file = WatchedFile(tmp_path)
+    file.damaged = "house"
+    with running(keeper_of(file, entry("house"), entry("barn", "tcp://127.0.0.1:2"))) as keeper:
+        hear_quarters(keeper, house("house"), 2)
+        hear_quarters(keeper, house("barn"), 3)
+        wait_until(lambda: file.written, "a transaction")
+    assert energies(tmp_path, "barn") == [500, 500]
 
 
 @pytest.mark.usefixtures("quick")
@@ -421,12 +446,16 @@ def test_without_history_there_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / FILE_NAME).exists()
 
 
-def test_a_history_of_a_newer_version_stops_the_start(tmp_path: Path) -> None:
+def test_a_history_of_a_newer_version_keeps_no_meter_from_being_read_and_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with closing(HistoryFile(tmp_path)) as file:
         file.connection.execute("ALTER TABLE peaks ADD COLUMN more")
         file.connection.execute("PRAGMA user_version=99")
-    with pytest.raises(StateError, match="newer"):
-        gateway_of(tmp_path)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    gateway_of(tmp_path)
+    assert caplog.text.count("newer smarty-gateway") == 1
+    assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
 def test_a_history_that_fails_ends_the_gateway_with_the_reason(

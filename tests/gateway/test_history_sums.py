@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,8 +16,10 @@ from smarty_gateway.history.local_time import begin_of, end_of
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER, REGISTERS, Sample
+from smarty_gateway.state import sqlite_file
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
 
 ZONE = ZoneInfo("Europe/Luxembourg")
 REFERENCE = ReferencePower(((None, 7000), (date(2026, 10, 25), 3000), (date(2027, 1, 1), 12000)))
@@ -61,6 +64,21 @@ def test_running_sums_are_what_the_file_says_whenever_the_gateway_was_started(
         with closing(connection):
             reader = HistoryReader(connection, ZONE)
             _assert_same(sums.at(Sample("A", newest.end, newest.registers), newest.series), reader, newest)
+
+
+def test_a_disk_that_is_full_at_the_start_costs_no_sums(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registers = [(100 * n, *(None,) * (len(REGISTERS) - 1)) for n in range(3)]
+    rows = [Boundary(BEGINNINGS[1] + QUARTER * n, "A", 1, known) for n, known in enumerate(registers)]
+    with closing(HistoryFile(tmp_path)) as file:
+        file.write({"house": rows})
+    monkeypatch.setattr(sqlite_file, "_LEAST_SPACE", 10**18)
+    (tmp_path / f"{FILE_NAME}-wal").mkdir()  # SQLite cannot make its log, as on a full disk
+    with closing(HistoryFile(tmp_path)) as file:
+        assert not file.is_kept
+        totals = sums_in(file, "house", ZONE, REFERENCE).at(Sample("A", rows[-1].end, registers[-1]), 1)
+    assert totals.import_day == 200
 
 
 def _assert_same(found: object, reader: HistoryReader, newest: Boundary) -> None:

@@ -356,6 +356,16 @@ def test_after_an_hour_without_a_register_a_new_series_begins() -> None:
     assert (kept.imports, kept.series) == ({60: 3600, 75: 4500}, [1 + 1, 2])
 
 
+def test_export_that_comes_in_addition_begins_no_new_series() -> None:
+    old = [sample(NOON + at, 5000, None) for at in range(0, 1000, 10)]
+    new = [sample(NOON + at, 5000, 70) for at in range(1000, 6400, 10)]
+    kept = kept_of([*old, *new])
+    assert (set(kept.series), kept.notices) == ({1}, [])
+    assert [export_of(b.registers) for b in kept.boundaries.values()] == [None] * 6 + [70] * 2
+    again = QuarterTracker(PLAUSIBLE, kept.newest)
+    assert kept_of([replace(s, time=s.time + 5400) for s in new], again).series == [1] * 6
+
+
 def test_a_total_that_comes_later_does_not_take_the_place_of_the_tariffs() -> None:
     old = [Sample("SAG1", NOON + at, registers(None, None, at, 50)) for at in range(0, 1000, 10)]
     new = [Sample("SAG1", NOON + at, registers(9999, None, at, 50)) for at in range(1000, 9100, 10)]
@@ -443,6 +453,19 @@ def test_a_peak_of_the_meter_comes_with_the_next_boundary_and_only_if_it_has_cha
     peak = MeterPeak(202610, 5000, NOON - 900)
     kept = kept_of(replace(s, peaks=(peak,)) for s in steady(10, 2700))
     assert [b.peaks for b in kept.boundaries.values()] == [(peak,), (), ()]
+
+
+def test_a_peak_that_goes_with_a_clock_that_is_set_back_comes_again() -> None:
+    peak = MeterPeak(202610, 5000, NOON + 2700)
+    back = [replace(s, time=s.time - 3600) for s in steady(3710, 5500, 3710)]
+    tracker, held = QuarterTracker(PLAUSIBLE), None
+    for one in [*steady(10, 3700), *back]:
+        for event in tracker.add(replace(one, peaks=(peak,))):
+            if isinstance(event, Boundary) and event.peaks:
+                held = event.peaks
+            elif isinstance(event, SetBack):
+                held = None
+    assert held == (peak,)
 
 
 # What is running

@@ -49,7 +49,7 @@ def shown(
         for event in tracker.add(one):
             if isinstance(event, Boundary):
                 sums.add(event)
-    found = running_quarter(tracker, ZONE, reference, sums)
+    found = running_quarter(samples[-1] if samples else None, tracker, ZONE, reference, sums)
     return {} if found is None else found.as_object()
 
 
@@ -149,6 +149,22 @@ def test_a_flemish_month_without_a_peak_begins_with_the_minimum() -> None:
 def test_without_a_reference_power_and_the_meters_peak_there_is_no_limit() -> None:
     found = shown(sample(START, 5000), sample(START + 300, 5600, power_import=9000))
     assert not found.keys() & {"allowed_power", "reference_power", "excess", "excess_day", "will_exceed"}
+
+
+def test_before_it_is_known_what_is_stored_the_meters_own_values_are_shown() -> None:
+    one = sample(START + 300, 5000, demand=2400, power_import=1200)
+    found = running_quarter(one, None, ZONE, SEVEN, None)
+    assert found is not None
+    assert {"start", "reference_power", "import", "forecast_power"} <= found.as_object().keys()
+
+
+def test_a_time_that_does_not_count_yet_leaves_the_sums_alone() -> None:
+    stored = boundary(START, 5000)
+    behind = shown(sample(START - 86_400, 6000), newest=stored)
+    assert behind == {"start": "2026-11-23T18:15:00+01:00"}
+    tracker, sums = QuarterTracker(250_000, stored), RunningSums(ZONE, SEVEN, stored)
+    running_quarter(sample(START + 86_400, 6000), tracker, ZONE, SEVEN, sums)
+    assert sums.at(sample(START + 60, 5010), 1).import_day == 10
 
 
 def test_a_telegram_that_does_not_count_changes_nothing() -> None:

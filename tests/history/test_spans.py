@@ -31,6 +31,10 @@ def point(
     return Point(end, series, power, (import_, *(None,) * 4, export, *(None,) * 4))
 
 
+def replaced_export(one: Point, export: int | None) -> Point:
+    return one._replace(registers=(*one.registers[:5], export, *one.registers[6:]))
+
+
 def tariffs(time: str, *registers: int | None) -> Point:
     """Return a boundary of a meter that sends two tariffs of import and of export, and no totals."""
     first, second, third, fourth = registers
@@ -167,6 +171,16 @@ def test_a_tariff_that_comes_without_a_total_makes_a_break() -> None:
     assert [row.import_ for row in found] == [None, 100]
 
 
+@pytest.mark.parametrize("by", [By.QUARTER, By.DAY])
+def test_export_that_comes_in_addition_costs_no_import(by: By) -> None:
+    old = [replaced_export(one, None) for one in steady("2026-05-17", "2026-05-17T12:00", 1000)]
+    new = steady("2026-05-17T12:15", "2026-05-18", 1000, register=49_000)
+    found = rows([*old, *new], by)
+    assert all(row.complete for row in found)
+    assert sum(row.import_ or 0 for row in found) == 96_000
+    assert {row.export for row in found} == ({None, 0} if by is By.QUARTER else {0})
+
+
 def test_a_meter_without_a_register_of_import_has_no_excess() -> None:
     (row,) = rows([point("2026-05-17T10:00", None, 5), point("2026-05-17T10:15", None, 9)], By.QUARTER)
     assert (row.import_, row.export, row.excess, row.complete) == (None, 4, 0, True)
@@ -186,6 +200,13 @@ def test_a_running_day_is_covered_if_all_that_is_over_is_known() -> None:
     assert row.covered == 40 / 41
 
 
+def test_what_the_meter_has_counted_is_complete_though_the_clock_of_the_gateway_is_behind() -> None:
+    found = rows(steady("2026-05-17", "2026-05-18T00:15", 1), By.QUARTER, now=at("2026-05-17T12:07"))
+    assert {(row.complete, row.covered) for row in found} == {(True, 1)}
+    (day, _) = rows(steady("2026-05-17", "2026-05-18T00:15", 1), now=at("2026-05-17T23:59"))
+    assert (day.complete, day.covered) == (True, 1)
+
+
 def test_a_running_span_of_which_no_quarter_is_over_counts_as_covered() -> None:
     (row,) = rows(steady("2026-05-17", "2026-05-17T00:15", 1), now=at("2026-05-17T00:14:59"))
     assert (row.covered, row.complete) == (1, False)
@@ -196,6 +217,10 @@ def device(*values: tuple[str, int], column: str = "gas") -> DeviceRegister:
     return DeviceRegister.from_values(column, "m³", [(at(time), value, at(time)) for time, value in values])
 
 
+QUARTERS = [
+    *((f"2026-05-17T{hour:02}", minute) for hour in range(24) for minute in (0, 15, 30, 45)),
+    ("2026-05-18T00", 0),
+]
 HOURS = [f"2026-05-{day}T{hour:02}:00" for day in (17, 18) for hour in range(24)]
 
 
@@ -224,6 +249,15 @@ def test_a_device_that_is_replaced_adds_up_under_its_column() -> None:
     new = device(*((hour, number) for number, hour in enumerate(HOURS[13:25])))
     (row,) = rows(steady("2026-05-17", "2026-05-18", 1), devices=[old, new])
     assert row.devices == {"gas": DeviceEnergy(120 + 11, "m³")}
+
+
+@pytest.mark.parametrize("by", list(By))
+def test_a_new_electricity_meter_does_not_count_gas_twice(by: By) -> None:
+    gas = device(*((f"{day}:{minute:02}", n) for n, (day, minute) in enumerate(QUARTERS)))
+    old = steady("2026-05-17", "2026-05-17T10:00", 1)
+    new = steady("2026-05-17T10:30", "2026-05-18", 1, series=2)
+    found = [row.devices for row in rows(old + new, by, devices=[gas])]
+    assert sum(devices["gas"].amount for devices in found if devices) == 96
 
 
 def test_a_device_register_that_falls_counts_nothing_for_that_step() -> None:

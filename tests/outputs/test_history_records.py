@@ -4,7 +4,7 @@ import pytest
 
 from smarty_gateway.history.rows import DeviceEnergy, Row
 from smarty_gateway.outputs.history_records import COLUMNS, record_of, to_lines
-from tests.support.written_history import ZONE, second_of
+from tests.support.histories import ZONE, second_of
 
 START = second_of("2026-03-29")
 

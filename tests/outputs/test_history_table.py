@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, Row
 from smarty_gateway.outputs.history_sheets import Sheet, Shown, sheet_of_peaks, sheet_of_rows
 from smarty_gateway.outputs.history_table import lines_of
-from tests.support.written_history import second_of
+from tests.support.histories import second_of
 
 ZONE = ZoneInfo("Europe/Luxembourg")
 METER = HistoryMeter("house", 0, 0, "SAG1030700012345")

@@ -9,9 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.local_time import midnight_of
 from smarty_gateway.history.sample import QUARTER, REGISTERS, export_of, import_of
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
-from smarty_gateway.simulator.year import boundaries, midnight_of
+from smarty_gateway.simulator.year import boundaries
 
 ZONE = ZoneInfo("Europe/Luxembourg")
 LUXEMBOURG = SimulatedMeter(MeterKind.LUXEMBOURG, 1)

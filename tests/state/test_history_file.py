@@ -1,8 +1,11 @@
 """The history is written once, comes back as it was, and is filled by imports without a contradiction."""
 
+import errno
+import os
+import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -383,27 +386,110 @@ def test_commands_read_beside_a_gateway_and_leave_no_trace(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["history.sqlite3"]
 
 
-@pytest.mark.parametrize("opened", [HistoryFile, open_history])
-def test_a_newer_layout_is_refused(tmp_path: Path, opened: type[HistoryFile]) -> None:
-    HistoryFile(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / "history.sqlite3")) as connection:
+def for_a_command(folder: Path) -> HistoryFile:
+    return HistoryFile(folder, repairs=False)
+
+
+def make_newer(path: Path) -> None:
+    HistoryFile(path.parent).close()
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version={VERSION + 1}")
         connection.execute("ALTER TABLE quarters ADD COLUMN more")
         connection.commit()
+
+
+@pytest.mark.parametrize("opened", [for_a_command, open_history])
+def test_a_newer_layout_is_refused(tmp_path: Path, opened: Callable[[Path], HistoryFile]) -> None:
+    make_newer(tmp_path / "history.sqlite3")
     with pytest.raises(StateError, match="newer smarty-gateway"):
         opened(tmp_path)
 
 
-def test_a_file_that_another_program_holds_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    HistoryFile(tmp_path).close()
+def make_link(path: Path) -> None:
+    path.symlink_to("elsewhere")
+
+
+UNUSABLE = [
+    pytest.param(make_newer, "install that one again", id="of a newer version"),
+    pytest.param(Path.mkdir, "is a folder; move it away", id="a folder"),
+    pytest.param(make_link, "is a symbolic link; put the file itself there", id="a link"),
+]
+
+
+@pytest.mark.parametrize(("make", "advice"), UNUSABLE)
+def test_a_gateway_goes_on_in_memory_where_the_file_cannot_be_used_and_commands_say_what_to_do(
+    tmp_path: Path, make: Callable[[Path], None], advice: str
+) -> None:
+    make(tmp_path / "history.sqlite3")
+    with pytest.raises(StateError, match=advice):
+        for_a_command(tmp_path)
+    with closing(HistoryFile(tmp_path)) as history:
+        (notice,) = history.notices
+        assert advice in notice
+        assert "start the gateway again. Until then quarter hours are kept in memory only" in notice
+        history.write({"house": [boundary(0)]})
+        assert history.newest("house") is not None
+        assert not history.is_kept
+    with pytest.raises(StateError, match=advice):
+        for_a_command(tmp_path)
+
+
+def refuse(*_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_who_may_not_use_the_file_of_another_user_reads_the_command_that_changes_it(
+    tmp_path: Path, history: HistoryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StateError, match=re.escape(f"`sudo chown {me} {history.path}*`")):
+        for_a_command(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+def test_a_file_that_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    os.chown(folder, 12345, 23456)
+    with closing(for_a_command(folder)) as history:
+        history.write({"house": [boundary(0)]})
+        owners = {(path.stat().st_uid, path.stat().st_gid) for path in folder.iterdir()}
+    assert owners == {(12345, 23456)}
+
+
+@contextmanager
+def held_by_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    HistoryFile(folder).close()
     connect = sqlite3.connect
-    monkeypatch.setattr(
-        sqlite3, "connect", lambda path, **options: connect(path, **{**options, "timeout": 0})
-    )
-    with closing(connect(tmp_path / "history.sqlite3", isolation_level=None)) as other:
+    with monkeypatch.context() as patch, closing(connect(folder / "history.sqlite3")) as other:
+        patch.setattr(sqlite3, "connect", lambda path, **options: connect(path, **{**options, "timeout": 0}))
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(StateBusyError, match="the history file cannot be used now"):
-            HistoryFile(tmp_path)
+        yield
+
+
+def test_a_file_that_another_program_holds_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        held_by_another(tmp_path, monkeypatch),
+        pytest.raises(StateBusyError, match="the history file cannot be used now"),
+    ):
+        for_a_command(tmp_path)
+
+
+def test_a_gateway_opens_a_file_that_is_locked_when_it_is_free(
+    tmp_path: Path, history: HistoryFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history.write({"house": [boundary(0)]})
+    with held_by_another(tmp_path, monkeypatch):
+        later = HistoryFile(tmp_path)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            later.newest("house")
+    with closing(later):
+        assert later.newest("house") == history.newest("house")
+        later.write({"house": [boundary(1)]})
+    assert ends(history) == [0, 1]
+    assert later.notices == []
 
 
 def test_nobody_else_may_read_the_file_and_its_log(tmp_path: Path, history: HistoryFile) -> None:

@@ -21,18 +21,19 @@ from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, Re
 from smarty_gateway.history.sample import REGISTERS
 from smarty_gateway.history.spans import SUMMED, DeviceRegister, Point, pieces_of, rows_of
 from smarty_gateway.state.history_reader import HistoryReader
-from smarty_gateway.state.history_schema import TABLES
+from smarty_gateway.state.history_schema import COLUMNS, TABLES, checksum
 
 ZONE = ZoneInfo("Europe/Luxembourg")
 #: Long after all that is stored.
 LATER = 4_000_000_000
 THREE_KW = ReferencePower(((None, 3000),))
-#: What a meter sends: totals, or tariffs of which one is not sent; or import only.
+#: What a meter sends: totals, or tariffs of which some are not sent; export only; all there is.
 SENT = [
     ("energy_import", "energy_export"),
     ("energy_import_tariff_1", "energy_import_tariff_2", "energy_export_tariff_1", "energy_export_tariff_2"),
     ("energy_import", "energy_import_tariff_1", "energy_import_tariff_2"),
     ("energy_export",),
+    SUMMED,
 ]
 Stored = dict[str, Any]
 
@@ -50,29 +51,37 @@ def connection() -> Iterator[sqlite3.Connection]:
 def new_file() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
     connection.executescript(TABLES)
-    connection.execute("INSERT INTO meters VALUES (1, 'house', 0), (2, 'garage', 1)")
+    # Damage knows no constraints; the checksums are those of good rows.
+    connection.execute("PRAGMA ignore_check_constraints=ON")
+    insert(connection, "meters", (1, "house", 0), (2, "garage", 1))
     return connection
+
+
+def insert(connection: sqlite3.Connection, table: str, *rows: tuple[Any, ...]) -> None:
+    """Write rows, also those that no gateway would write."""
+    for row in rows:
+        are_good = all(value is None or isinstance(value, int | str) for value in row)
+        places = ", ".join("?" * (len(row) + 1))
+        connection.execute(
+            f"INSERT OR REPLACE INTO {table} VALUES ({places})",  # noqa: S608 - our own names
+            (*row, checksum(table, row) if are_good else 0),
+        )
 
 
 def store(connection: sqlite3.Connection, *rows: Stored, meter: int = 1) -> None:
     """Store boundaries; their `end` is in quarter hours, and what a row lacks is not known."""
-    columns = ("end", "meter", "series", "max_power", *REGISTERS, "others")
-    places = ", ".join(f":{column}" for column in columns)
-    empty = {**dict.fromkeys(columns), "meter": meter, "series": 1}
-    connection.executemany(
-        f"INSERT OR REPLACE INTO quarters ({', '.join(columns)}) VALUES ({places})",  # noqa: S608 - our own names
-        ({**empty, **row} for row in rows),
-    )
+    columns = COLUMNS["quarters"]
+    empty = {**dict.fromkeys(columns), "meter": meter, "series": 1, "telegrams": 90}
+    insert(connection, "quarters", *(tuple({**empty, **row}[name] for name in columns) for row in rows))
 
 
 def store_device(
     connection: sqlite3.Connection, number: int, *values: tuple[int, int], meter: int = 1
 ) -> None:
     """Store the values of a gas meter, each dated when it became known, in seconds."""
-    connection.execute("INSERT INTO devices VALUES (?, ?, ?, 'gas', 'm³')", (number, meter, f"gas {number}"))
-    connection.executemany(
-        "INSERT INTO device_values VALUES (?, ?, ?, ?)",
-        ((-(-dated // 900), number, value, dated) for dated, value in values),
+    insert(connection, "devices", (number, meter, f"gas {number}", "gas", "m³"))
+    insert(
+        connection, "device_values", *((number, -(-dated // 900), value, dated) for dated, value in values)
     )
 
 
@@ -101,11 +110,10 @@ def walk(connection: sqlite3.Connection, first: int | None, last: int | None) ->
         is_known = any(register is not None for register in registers) and series is not None
         if is_known and not any(isinstance(value, str | bytes | float) for value in row):
             found.append(Point(end * 900, series, max_power, tuple(registers)))
-    return [
-        point
-        for point in found
-        if (first is None or point.end >= first) and (last is None or point.end <= last)
-    ]
+    found = [point for point in found if first is None or point.end >= first]
+    inside = [point for point in found if last is None or point.end <= last]
+    goes_on = inside and last is not None and inside[-1].end + 900 <= last  # a gap begins in the range
+    return found[: len(inside) + 1] if goes_on else inside
 
 
 @st.composite
@@ -231,7 +239,8 @@ def test_the_rows_are_those_of_a_walk_over_all_boundaries(
             )
             for number in (1, 2)
         ]
-        expected = rows_of(pieces_of(points, reference or ReferencePower(()), zone), by, now, zone, devices)
+        pieces = pieces_of(points, reference or ReferencePower(()), zone)
+        expected = rows_of(pieces, by, now, zone, devices, last)
         assert HistoryReader(connection, zone).rows("house", by, first, last, now, reference) == expected
 
 
@@ -245,13 +254,30 @@ def test_only_what_is_inside_the_range_counts(connection: sqlite3.Connection) ->
     connection.execute("DELETE FROM quarters WHERE end BETWEEN ? AND ?", crossing("2026-05-18"))
     reader = HistoryReader(connection, ZONE)
     (row,) = reader.rows("house", By.DAY, at("2026-05-18"), at("2026-05-19"), LATER)
-    assert (row.start, row.import_) == (at("2026-05-18"), 92_000)
+    assert (row.start, row.import_) == (at("2026-05-18"), 92_000)  # the gap has begun the day before
     (row,) = reader.rows("house", By.DAY, at("2026-05-20T06:00"), at("2026-05-20T18:00"), LATER)
     assert (row.start, row.import_, row.covered) == (at("2026-05-20"), 48_000, 0.5)
     *_, row = reader.rows("house", By.DAY, at("2026-05-19"), at("2026-05-21T18:00"), LATER)
     assert (row.start, row.import_, row.covered) == (at("2026-05-21"), 72_000, 0.75)
     first, gap, second = reader.rows("house", By.DAY, at("2026-05-17"), at("2026-05-19"), LATER)
     assert (first.import_, gap.import_, second.import_) == (92_000, 8_000, 92_000)
+
+
+@pytest.mark.parametrize("by", [By.QUARTER, By.HOUR, By.DAY, By.MONTH, By.YEAR])
+def test_a_gap_stands_in_the_range_in_which_it_begins(connection: sqlite3.Connection, by: By) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-20", 1000))
+    connection.execute("DELETE FROM quarters WHERE end BETWEEN ? AND ?", crossing("2026-05-18"))
+    reader = HistoryReader(connection, ZONE)
+    store_device(connection, 1, *((at("2026-05-17") + 900 * number, number) for number in range(200)))
+    limits = [at(f"2026-05-{day}") for day in (17, 18, 19, 20)]
+    days = [reader.rows("house", by, limits[day], limits[day + 1], LATER) for day in range(3)]
+    gap = days[0][-1]
+    assert (gap.start, gap.end) == (at("2026-05-17T23:00"), at("2026-05-18T01:00"))
+    assert (gap.import_, gap.complete, gap.covered) == (8_000, False, 0)
+    assert gap.devices == {"gas": DeviceEnergy(8, "m³")}
+    assert sum(row.import_ or 0 for day in days for row in day) == 288_000
+    inside = reader.rows("house", by, at("2026-05-17T23:15"), at("2026-05-18T00:45"), LATER)
+    assert inside == []
 
 
 def crossing(midnight: str) -> tuple[int, int]:
@@ -282,6 +308,33 @@ def test_a_boundary_with_a_damaged_register_is_not_known(
     assert [
         row.covered for row in HistoryReader(connection, ZONE).rows("house", By.DAY, None, None, LATER)
     ] == [1, 94 / 96, 1]
+
+
+@pytest.mark.parametrize(
+    "others", [None, '{"apparent_energy_import":12}'], ids=["numbers only", "with a text"]
+)
+@pytest.mark.parametrize("column", ["energy_import", "max_power", "series", "telegrams"])
+def test_a_boundary_with_a_flipped_bit_is_not_known(
+    connection: sqlite3.Connection, column: str, others: str | None
+) -> None:
+    store(connection, *({**row, "others": others} for row in steady("2026-05-17", "2026-05-20", 1000)))
+    damaged = at("2026-05-18T12:00") // 900
+    connection.execute(f"UPDATE quarters SET {column} = {column} + 1 WHERE end = ?", (damaged,))  # noqa: S608
+    for by in By:
+        found = HistoryReader(connection, ZONE).rows("house", by, None, None, LATER, THREE_KW)
+        assert sum(row.import_ or 0 for row in found) == 288_000
+        assert sum(row.excess or 0 for row in found) == 286 * 250
+        assert max(row.max_power or 0 for row in found) == 4000
+
+
+def test_a_value_of_a_device_with_a_flipped_bit_is_not_known(connection: sqlite3.Connection) -> None:
+    store(connection, *steady("2026-05-17", "2026-05-20", 1000))
+    store_device(connection, 1, *((at("2026-05-17") + 3600 * hour, hour) for hour in range(73)))
+    damaged = at("2026-05-18T12:00") // 900
+    connection.execute("UPDATE device_values SET value = value + 64 WHERE end = ?", (damaged,))
+    for by in (By.DAY, By.MONTH):
+        found = HistoryReader(connection, ZONE).rows("house", by, None, None, LATER)
+        assert sum(row.devices["gas"].amount for row in found) == 72
 
 
 def test_a_boundary_with_a_damaged_power_is_not_known(connection: sqlite3.Connection) -> None:
@@ -318,12 +371,10 @@ def test_damaged_texts_and_devices_do_no_harm(connection: sqlite3.Connection) ->
         *steady("2026-05-17", "2026-05-19", 1),
         {"end": at("2026-05-17") // 900, "others": "[" * 9999},
     )
-    connection.execute("INSERT INTO devices VALUES (1, 1, 5, x'ff', CAST(x'ff' AS TEXT))")
-    connection.execute("INSERT INTO device_values VALUES (?, 1, 'x', 'y')", (at("2026-05-17") // 900,))
-    connection.execute(
-        "INSERT INTO peaks VALUES (1, 202605, 'x', 'y'), (1, 'z', 7, 900), (1, 202600, 7, 900)"
-    )
-    connection.execute("INSERT INTO series VALUES (1, 1, CAST(x'ff41' AS TEXT))")
+    connection.execute("INSERT INTO devices VALUES (1, 1, 5, x'ff', CAST(x'ff' AS TEXT), 0)")
+    insert(connection, "device_values", (1, at("2026-05-17") // 900, "x", "y"))
+    insert(connection, "peaks", (1, 202605, "x", "y"), (1, "z", 7, 900), (1, 202600, 7, 900))
+    connection.execute("INSERT INTO series VALUES (1, 1, CAST(x'ff41' AS TEXT), 0)")
     reader = HistoryReader(connection, ZONE)
     assert reader.meters()[0].meter_id == "\ufffdA"
     assert len(reader.rows("house", By.DAY, None, None, LATER)) == 2
@@ -332,7 +383,7 @@ def test_damaged_texts_and_devices_do_no_harm(connection: sqlite3.Connection) ->
 
 
 def test_meters_are_those_that_have_a_history(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO series VALUES (2, 1, 'OLD'), (2, 2, 'NEW')")
+    insert(connection, "series", (2, 1, "OLD"), (2, 2, "NEW"))
     store(connection, *steady("2026-05-17", "2026-05-18", 1, series=2), meter=2)
     assert HistoryReader(connection, ZONE).meters() == [
         HistoryMeter("garage", at("2026-05-17"), at("2026-05-18"), "NEW", is_simulated=True)
@@ -361,9 +412,8 @@ def test_peaks_are_the_highest_complete_quarters_of_each_local_month(connection:
 
 def test_the_peak_that_the_meter_says_stands_instead_of_ours(connection: sqlite3.Connection) -> None:
     store(connection, *steady("2026-04-30", "2026-05-02", 500))
-    connection.execute(
-        "INSERT INTO peaks VALUES (1, 202603, 4321, ?), (1, 202604, 2500, ?)",
-        (at("2026-03-07T18:15"), at("2026-05-01")),
+    insert(
+        connection, "peaks", (1, 202603, 4321, at("2026-03-07T18:15")), (1, 202604, 2500, at("2026-05-01"))
     )
     reader = HistoryReader(connection, ZONE)
     march, april, *may = reader.peaks("house", None, None, 3)
@@ -374,7 +424,7 @@ def test_the_peak_that_the_meter_says_stands_instead_of_ours(connection: sqlite3
 
 
 def test_the_registers_stand_at_each_midnight_where_they_are_known(connection: sqlite3.Connection) -> None:
-    connection.execute("INSERT INTO series VALUES (1, 1, 'METER')")
+    insert(connection, "series", (1, 1, "METER"))
     midnight = at("2026-05-18")
     store(
         connection,

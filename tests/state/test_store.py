@@ -344,13 +344,13 @@ def test_a_folder_that_may_not_be_written_is_refused_with_what_to_do(tmp_path: P
         folder = tmp_path
         folder.chmod(0o500)
     for make in (Store, FolderLock):
-        with pytest.raises(StateError, match=r"make it writable|make its folder writable"):
+        with pytest.raises(StateError, match=r"make it writable|make it and its folder writable"):
             make(folder)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "gateway.sqlite3").mkdir()
-    with pytest.raises(StateError, match=r"gateway\.sqlite3 cannot be used"):
+    with pytest.raises(StateError, match=r"gateway\.sqlite3 is a folder; move it away"):
         Store(tmp_path)
 
 
