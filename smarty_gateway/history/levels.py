@@ -54,7 +54,10 @@ def verdict(costs: Sequence[LevelCost]) -> str:
     """Return in words which level would have been the cheapest, and how sure that is."""
     best = _best(costs)
     if not best:
-        return "Which level is the cheapest is not known: no level has prices for all 12 months."
+        return (
+            "Which level is the cheapest is not known: no level has prices for all 12 months. Add the "
+            "missing ones to the tariff (docs/tariffs.md)."
+        )
     if not costs[0].covered:
         return "Which level is the cheapest is not known: nothing of these 12 months was measured."
     if len(set(best.values())) == 1:

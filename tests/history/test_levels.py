@@ -153,7 +153,8 @@ def test_without_prices_there_is_excess_and_no_verdict(tmp_path: Path) -> None:
     (only,) = costs = compare_levels(tariff(tmp_path, text), constant(800), NOW, ZONE)
     assert (only.excess, only.costs, only.is_cheapest) == (50 * len(constant(0)), {}, False)
     assert verdict(costs) == (
-        "Which level is the cheapest is not known: no level has prices for all 12 months."
+        "Which level is the cheapest is not known: no level has prices for all 12 months. Add the missing "
+        "ones to the tariff (docs/tariffs.md)."
     )
     assert verdict([]) == verdict(costs)
 
