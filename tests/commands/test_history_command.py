@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.sample import QUARTER, REGISTERS
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
 from tests.support.written_history import ZONE, boundaries, second_of, write_history
@@ -191,7 +192,11 @@ def test_levels_name_the_tariff_and_come_with_every_reading_of_a_doubtful_price(
 
 
 def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff(folder: Path) -> None:
-    lines = history(folder, "--cost", "--by", "month", "--format", "csv").stdout.decode().splitlines()
+    lines = (
+        history(folder, "--cost", "--month", "2026-10", "--by", "month", "--format", "csv")
+        .stdout.decode()
+        .splitlines()
+    )
     names = lines[0].split(",")
     assert names[:10] == COLUMNS.split(",")
     assert names[-2:] == ["currency", "tariff"]
@@ -200,7 +205,9 @@ def test_costs_come_behind_the_other_columns_with_both_readings_and_their_tariff
 
 
 def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_from(folder: Path) -> None:
-    table = history(folder, "--cost", "--by", "month", "--format", "table").stdout.decode()
+    table = history(
+        folder, "--cost", "--month", "2026-10", "--by", "month", "--format", "table"
+    ).stdout.decode()
     assert "≥ " in table
     assert "Tariff lu: Luxembourg" in table
     assert "Doubtful: excess price" in table
@@ -227,11 +234,47 @@ def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
     assert history(folder, "registers", "my house").returncode == 1  # it is known, and has no day yet
 
 
-def test_levels_without_a_tariff_say_where_to_name_one(folder: Path) -> None:
+def test_levels_without_a_tariff_are_those_of_luxembourg_and_say_so(folder: Path) -> None:
     (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0}]\n", "utf-8")
+    assert {row["tariff"] for row in printed(folder, "levels")} == {"lu"}
+    table = history(folder, "levels", "--format", "table").stdout.decode()
+    assert "gateway.yaml names no tariff, so lu is used." in table
+
+
+def test_levels_without_a_tariff_ask_for_one_where_the_meter_has_day_and_night(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0}]\n", "utf-8")
+    registers = [5_000_000 if "tariff" in name else None for name in REGISTERS]
+    day = [Boundary(AUTUMN + QUARTER * number, "1SAG1", 1, tuple(registers)) for number in range(2)]
+    (folder / "state" / "history.sqlite3").unlink()
+    write_history(folder / "state", "house", day)
     done = history(folder, "levels")
     assert (done.returncode, done.stdout) == (78, b"")
     assert b"add `tariff: lu`" in done.stderr
+
+
+def test_the_level_of_the_bill_is_marked_and_needless_ones_are_left_out(folder: Path) -> None:
+    table = history(folder, "levels", "--format", "table").stdout.decode()
+    assert "your reference power" in table
+    assert "100 kW" not in table
+    assert "higher levels have no excess either" in table
+
+
+def test_a_table_of_costs_without_any_price_says_so(folder: Path) -> None:
+    tariff = "meters: [{name: house, source: /dev/ttyS0, tariff: be-flanders}]\n"
+    (folder / "gateway.yaml").write_text(tariff, "utf-8")
+    table = history(folder, "--cost", "--month", "2026-10", "--format", "table").stdout.decode()
+    assert "no costs are known" in table
+
+
+def test_a_subcommand_behind_an_option_is_answered_with_where_it_belongs(folder: Path) -> None:
+    done = history(folder, "--config", "gateway.yaml", "peaks")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"a subcommand comes first: smarty-gateway history peaks" in done.stderr
+
+
+def test_a_picture_of_costs_is_refused(folder: Path) -> None:
+    done = history(folder, "--cost", "--month", "2026-10", "--plot", "x.svg")
+    assert (done.returncode, (folder / "x.svg").exists()) == (2, False)
 
 
 def test_reading_beside_a_running_gateway_sees_what_it_has_just_written(folder: Path) -> None:
