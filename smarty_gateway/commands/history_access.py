@@ -140,9 +140,12 @@ class History:
         for peak in peaks:
             months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
         billed = period.capacity.billed(list(months.values()))
-        paid = f"Tariff {tariff.file}: {billed:.3f} kW are paid for, the mean of the months above"
-        least = f"each of which counts as at least {period.capacity.minimum} kW"
-        return [f"{paid} (at most {period.capacity.months}), {least}."]
+        count = period.capacity.months
+        mean = (
+            f"Tariff {tariff.file}: {billed:.3f} kW is the mean of the months above (of the newest {count})"
+        )
+        least = f"a month counts as at least {period.capacity.minimum} kW"
+        return [f"{mean}; {least}. The bill takes the mean of {count} months."]
 
     def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
         """Return beginning and import of the complete quarter hours of a time."""

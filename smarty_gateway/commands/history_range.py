@@ -146,7 +146,7 @@ def _moment(option: str, text: str, zone: ZoneInfo) -> int:
     """Return the UTC second of a local day or time.
 
     Raises:
-        WrongUsageError: it is none, it is not at a quarter hour, or the change of time makes it ambiguous.
+        WrongUsageError: it is not a time, not at a quarter hour, or ambiguous at a change of time.
     """
     try:
         moment = datetime.fromisoformat(text)

@@ -211,7 +211,7 @@ def sheet_of_peaks(
     columns = (
         Column("mean", _KW),
         Column("quarter from"),
-        Column("by", meaning="meter: it has stored this peak itself"),
+        Column("by", meaning="meter, where it has stored the peak itself"),
     )
     title = _title(meter, "highest quarter hours")
     return Sheet(title, Column("month"), columns, lines, meter.is_simulated, notes)

@@ -223,7 +223,8 @@ def test_in_flanders_the_peaks_say_which_power_is_paid_for(folder: Path) -> None
     tariff = "meters: [{name: house, source: /dev/ttyS0, tariff: be-flanders}]\n"
     (folder / "gateway.yaml").write_text(tariff, "utf-8")
     table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
-    assert "kW are paid for, the mean of the months above (at most 12)" in table
+    assert "3.200 kW is the mean of the months above (of the newest 12)" in table
+    assert "mean of 12 months." in table
 
 
 def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
