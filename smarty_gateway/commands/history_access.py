@@ -133,19 +133,28 @@ class History:
     def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
         tariff = self.tariff_of(meter)
-        period = None if tariff is None else tariff.on(datetime.fromtimestamp(self.now, self.zone).date())
+        today = datetime.fromtimestamp(self.now, self.zone).date()
+        period = None if tariff is None else tariff.on(today)
         if tariff is None or period is None or period.capacity is None:
             return []
         months: dict[int, float] = {}
         for peak in peaks:
             months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
         billed = period.capacity.billed(list(months.values()))
+        if billed is None:
+            return []
         count = period.capacity.months
         mean = (
             f"Tariff {tariff.file}: {billed:.3f} kW is the mean of the months above (of the newest {count})"
         )
         least = f"a month counts as at least {period.capacity.minimum} kW"
-        return [f"{mean}; {least}. The bill takes the mean of {count} months."]
+        notes = [f"{mean}; {least}. The bill takes the mean of {count} months."]
+        if period.capacity.price is None:
+            return notes
+        cost = billed * period.capacity.price * period.with_vat
+        vat = "without VAT" if period.vat is None else "with VAT"
+        notes.append(f"With this mean a year would cost {cost:.2f} {tariff.currency}, {vat}.")
+        return [*notes, *tariff.notes(today, today)]
 
     def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
         """Return beginning and import of the complete quarter hours of a time."""

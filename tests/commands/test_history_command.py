@@ -225,6 +225,17 @@ def test_in_flanders_the_peaks_say_which_power_is_paid_for(folder: Path) -> None
     table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
     assert "3.200 kW is the mean of the months above (of the newest 12)" in table
     assert "mean of 12 months." in table
+    assert "EUR" not in table
+
+
+def test_a_price_per_kilowatt_says_what_the_peaks_would_cost_in_a_year(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0, tariff: ./mine.yaml}]\n")
+    capacity = "capacity: {price: 50, minimum: 2.5, doubt: made up}"
+    tariff = f"name: mine\ncurrency: EUR\nperiods:\n  - {{valid_from: 2026-01-01, {capacity}}}\n"
+    (folder / "mine.yaml").write_text(tariff, "utf-8")
+    table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
+    assert "With this mean a year would cost 160.00 EUR, without VAT." in table
+    assert "Doubtful: capacity price: made up." in table
 
 
 def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
