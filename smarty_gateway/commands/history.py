@@ -88,7 +88,7 @@ def _add_show(subcommands: Subparsers) -> None:
         "show",
         help="energy, power and excess of each span (the default)",
         description="Prints each quarter hour of a day, each day of a month, each month of a year; without "
-        "any option the last 7 days.",
+        "a range the last 7 days, with --by month the last 12 months, with --by year all years.",
     )
     _add_shared_options(parser)
     add_range(parser)

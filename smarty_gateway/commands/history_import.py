@@ -213,7 +213,12 @@ class _Reading:
     def report(self) -> None:
         """Print what was not read."""
         for path in self._noise:
-            say(f"{path}: there is no valid telegram with a time in it; smarty-gateway decode shows why")
+            advice = "smarty-gateway decode shows why"
+            if path.suffix == ".csv":
+                advice = (
+                    "a CSV cannot be imported; a backup is a .sqlite file of smarty-gateway history export"
+                )
+            say(f"{path}: there is no valid telegram with a time in it; {advice}")
         for meter_id in sorted(self.undated - self.meters.keys()):
             say(
                 f"{meter_id} sends no time, so its telegrams are left out; record it with smarty-gateway "

@@ -94,6 +94,7 @@ def test_csv_and_json_say_the_same(folder: Path) -> None:
         (("--from", "2026-10-25T02:00+02:00", "--to", "2026-10-25T02:00+01:00"), 4),
         (("--from", "2026-10-25T23:00"), 1),
         (("--to", "2026-10-25T01:00", "--by", "quarter"), 4),
+        (("--by", "year"), 1),
     ],
     ids=str,
 )
@@ -117,6 +118,7 @@ def test_a_range_and_a_span_choose_the_rows(folder: Path, arguments: tuple[str, 
         (("--to", "2026-10-25T04:10"), "the minutes must be 00, 15, 30 or 45"),
         (("--from", "2026-10-25", "--to", "2026-10-25"), "is not before --to 2026-10-25"),
         (("--day", "today", "--month", "2026-10"), "only one of --day, --month, --year"),
+        (("--day", "today", "--by", "month"), "--by month is longer than a day: leave it out"),
         (("--by", "week"), "invalid choice: 'week'"),
         (("peaks", "--count", "0"), "'0' is not a number from 1"),
         (("--plot", "a.gif"), "'a.gif' is neither an .svg nor a .png file"),
@@ -141,6 +143,13 @@ def test_without_a_history_one_line_says_how_to_get_one(tmp_path: Path, subcomma
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
     assert b"is `smarty-gateway run` running with this state folder" in done.stderr
     assert b"history import FILE" in done.stderr
+
+
+def test_by_month_without_a_range_is_the_last_twelve_months(tmp_path: Path) -> None:
+    begin = datetime.now(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=15)
+    write_history(tmp_path / "state", "house", boundaries(int(begin.timestamp()), 96 * 3))
+    (row,) = printed(tmp_path, "--by", "month")
+    assert row["start"].startswith(f"{begin:%Y-%m}-01")
 
 
 def test_a_time_of_which_nothing_is_known_is_answered_with_what_is_known(folder: Path) -> None:
