@@ -232,11 +232,14 @@ def _marks(picture: Picture, words: Words) -> Iterator[tuple[float, str]]:
             yield (max(days[0].timestamp(), picture.first) + end) / 2, text
         return
     step = next((hours for hours in _HOURS if length <= hours * 3600 * (_NARROW_LABELS + 1)), _HOURS[-1])
+    free = float(picture.first)
     for day in _days(picture):
         for hour in range(0, 24, step):
             time = day.replace(hour=hour).timestamp()
-            if picture.first <= time < picture.last:
+            # On the day on which clocks are set forward, two times are an hour nearer than labels need.
+            if free <= time < picture.last:
                 yield time, f"{hour:02}:00"
+                free = time + step * 3600
 
 
 def _naming(picture: Picture, words: Words) -> Callable[[datetime], str]:

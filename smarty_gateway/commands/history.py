@@ -67,8 +67,8 @@ def add_parser(commands: Subparsers) -> None:
     levels = subcommands.add_parser(
         "levels",
         help="compare the levels of the tariff",
-        description="For each level of the tariff: the excess of the last 12 calendar months, and what they "
-        "would have cost.",
+        description="For each level of the tariff: the excess of the last 12 calendar months that are over, "
+        "and what they would have cost. Where gateway.yaml names no tariff, that of Luxembourg is compared.",
     )
     _add_shared_options(levels)
     registers = subcommands.add_parser(
@@ -88,7 +88,7 @@ def _add_show(subcommands: Subparsers) -> None:
         "show",
         help="energy, power and excess of each span (the default)",
         description="Prints each quarter hour of a day, each day of a month, each month of a year; without "
-        "any option the last 7 days.",
+        "a range the last 7 days, with --by month the last 12 months, with --by year all years.",
     )
     _add_shared_options(parser)
     add_range(parser)
@@ -145,6 +145,8 @@ def _show(args: argparse.Namespace) -> ExitStatus:
         stretch = stretch_of(args, history.zone, history.now, days=_SHOWN_DAYS)
         meters = history.chosen(args.meter, _EXECUTE)
         if args.plot is not None:
+            if args.cost:
+                raise WrongUsageError("a picture shows no costs: leave out --plot or --cost")
             draw(args.plot, history, meters, stretch)
             return ExitStatus.GOOD
         if args.cost:
@@ -152,7 +154,8 @@ def _show(args: argparse.Namespace) -> ExitStatus:
         found = [(meter, history.rows(meter, stretch)) for meter in meters]
 
     def sheet(meter: HistoryMeter, rows: Sequence[Row], zone: ZoneInfo) -> Sheet:
-        return sheet_of_rows(meter, rows, Shown(stretch.title, stretch.by, zone, history.now))
+        reference = history.reference_of(meter)
+        return sheet_of_rows(meter, rows, Shown(stretch.title, stretch.by, zone, history.now, reference))
 
     return _print(args, history, found, record_of, sheet)
 
@@ -201,11 +204,11 @@ def _levels(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
         meters = history.chosen(args.meter, _EXECUTE)
         # Without a tariff for any of them, the first one says so.
-        priced = [meter for meter in meters if history.tariff_of(meter) is not None] or meters[:1]
+        priced = [meter for meter in meters if history.level_tariff_of(meter) is not None] or meters[:1]
         found = [(meter, history.levels(meter)) for meter in priced]
 
     def sheet(meter: HistoryMeter, compared: Sequence[PricedLevel], _: ZoneInfo) -> Sheet:
-        return sheet_of_levels(meter, compared, history.notes(compared))
+        return sheet_of_levels(meter, compared, history.notes(meter, compared), history.level_of(meter))
 
     return _print(args, history, found, level_record, sheet)
 

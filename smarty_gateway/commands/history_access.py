@@ -4,7 +4,7 @@ import argparse
 import difflib
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.history_range import Stretch
 from smarty_gateway.config.tariff_file import load_tariff
+from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
@@ -23,6 +24,7 @@ from smarty_gateway.history.levels import compare_levels, span_of_levels, verdic
 from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
+from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.outputs.history_records import PricedLevel, PricedRow
 from smarty_gateway.protocol.errors import GatewayError
@@ -32,6 +34,8 @@ from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
 from smarty_gateway.state.state_file import state_folder
 
+#: The tariff that comes with the program and has levels.
+_LUXEMBOURG: Final = "lu"
 #: More names than these are not listed in an error.
 _MOST_NAMES: Final = 20
 
@@ -87,10 +91,10 @@ class History:
         """Return what each level of the meter's tariff would have meant.
 
         Raises:
-            NoTariffError: the configuration names no tariff with levels.
+            NoTariffError: there is no tariff, or it has no levels.
             UnusableFileError: the file of the tariff cannot be used.
         """
-        tariff = self._needed_tariff(meter)
+        tariff = _needed(self.level_tariff_of(meter), meter)
         quarters = self._quarters(meter, *span_of_levels(self.now, self.zone))
         costs = compare_levels(tariff, quarters, self.now, self.zone)
         if not costs:
@@ -104,7 +108,7 @@ class History:
             NoTariffError: the configuration names no tariff.
             UnusableFileError: the file of the tariff cannot be used.
         """
-        tariff, reference = self._needed_tariff(meter), self.reference_of(meter)
+        tariff, reference = _needed(self.tariff_of(meter), meter), self.reference_of(meter)
         quarters = self._quarters(meter, stretch.first, stretch.last)
         found = []
         for row in self.rows(meter, stretch):
@@ -132,20 +136,30 @@ class History:
         rows = self.reader.rows(meter.name, By.QUARTER, first, last, self.now)
         return [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
 
-    def _needed_tariff(self, meter: HistoryMeter) -> Tariff:
-        tariff = self.tariff_of(meter)
-        if tariff is None:
-            raise NoTariffError(
-                f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
-                "in gateway.yaml (docs/tariffs.md)"
-            )
-        return tariff
+    def level_tariff_of(self, meter: HistoryMeter) -> Tariff | None:
+        """Return the tariff whose levels are compared: where none is named, the only one that has levels.
 
-    def notes(self, compared: Sequence[PricedLevel]) -> list[str]:
+        It is that of Luxembourg, where no meter has registers for day and night.
+        """
+        newest = self.reader.rows(meter.name, By.QUARTER, meter.last - QUARTER, meter.last, self.now)
+        is_elsewhere = any(row.tariffs for row in newest)
+        return self.tariff_of(meter) or (
+            None if is_elsewhere else load_tariff(shipped_tariffs()[_LUXEMBOURG])
+        )
+
+    def level_of(self, meter: HistoryMeter) -> int | None:
+        """Return the present reference power of a meter in W."""
+        reference = self.reference_of(meter)
+        return None if reference is None else reference.on(local_date(self.now, self.zone))
+
+    def notes(self, meter: HistoryMeter, compared: Sequence[PricedLevel]) -> list[str]:
         """Return what a comparison of levels says in words, and where its prices are from."""
         first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
         costs = [priced.cost for priced in compared]
-        return [verdict(costs), *compared[0].tariff.notes(first, last - timedelta(days=1))]
+        assumed = (
+            [] if self.tariff_of(meter) else [f"gateway.yaml names no tariff, so {_LUXEMBOURG} is used."]
+        )
+        return [verdict(costs), *assumed, *compared[0].tariff.notes(first, last - timedelta(days=1))]
 
     def tariff_of(self, meter: HistoryMeter) -> Tariff | None:
         """Return the tariff of a meter.
@@ -161,7 +175,7 @@ class History:
         first, last = (datetime.fromtimestamp(at, self.zone) for at in (meter.first, meter.last))
         return f"{meter.name} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}"
 
-    def chosen(self, name: str | None, subcommands: Iterable[str]) -> list[HistoryMeter]:
+    def chosen(self, name: str | None, subcommands: Collection[str]) -> list[HistoryMeter]:
         """Return the named meter, else all of them.
 
         Raises:
@@ -175,6 +189,10 @@ class History:
         if found:
             return found
         names = [meter.name for meter in meters]
+        if name in subcommands:
+            raise NoSuchMeterError(
+                f"no meter is called {name!r}; a subcommand comes first: smarty-gateway history {name} …"
+            )
         close = difflib.get_close_matches(str(name), [*names, *subcommands], 1)
         meant = f"did you mean {close[0]}? " if close else ""
         more = " …" if len(names) > _MOST_NAMES else ""
@@ -200,6 +218,16 @@ def open_reader(args: argparse.Namespace) -> Iterator[History]:
     zone = zone_of(config)
     with history_errors(folder / FILE_NAME), closing(connection):
         yield History(HistoryReader(connection, zone), config, zone, folder, int(time.time()))
+
+
+def _needed(tariff: Tariff | None, meter: HistoryMeter) -> Tariff:
+    """Raise NoTariffError if there is none."""
+    if tariff is None:
+        raise NoTariffError(
+            f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
+            "in gateway.yaml (docs/tariffs.md)"
+        )
+    return tariff
 
 
 def _no_history(folder: Path) -> NoHistoryError:

@@ -32,7 +32,10 @@ def add_export_parser(subcommands: Subparsers) -> None:
         "or another machine, or a table of all quarter hours. The gateway may be running.",
     )
     parser.add_argument(
-        "file", type=_file, help="backup.sqlite: a backup; history.csv: all quarter hours as a table"
+        "file",
+        type=_file,
+        metavar="FILE",
+        help="backup.sqlite: a backup; history.csv: all quarter hours as a table",
     )
     add_shared(parser, "--config", "--state")
 

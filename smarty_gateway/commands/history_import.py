@@ -211,9 +211,14 @@ class _Reading:
             meter.finish()
 
     def report(self) -> None:
-        """Say what was not read."""
+        """Print what was not read."""
         for path in self._noise:
-            say(f"{path}: there is no valid telegram with a time in it; smarty-gateway decode shows why")
+            advice = "smarty-gateway decode shows why"
+            if path.suffix == ".csv":
+                advice = (
+                    "a CSV cannot be imported; a backup is a .sqlite file of smarty-gateway history export"
+                )
+            say(f"{path}: there is no valid telegram with a time in it; {advice}")
         for meter_id in sorted(self.undated - self.meters.keys()):
             say(
                 f"{meter_id} sends no time, so its telegrams are left out; record it with smarty-gateway "
@@ -351,7 +356,7 @@ def _known_in(folder: Path) -> _Known:
 def _names_of(
     recorded: Sequence[_RecordedMeter], known: _Known, entries: Sequence[MeterConfig], wanted: str | None
 ) -> list[tuple[_RecordedMeter, str]]:
-    """Return the recorded meters that have a name in the history, and say which have none.
+    """Return the recorded meters that have a name in the history, and print which have none.
 
     Raises:
         UnplacedMeterError: none of them has one.

@@ -18,6 +18,8 @@ _MONTHS: Final = 12
 #: A stretch up to this long is shown by quarter, up to that long by day.
 _BY_QUARTER: Final = timedelta(hours=25)
 _BY_DAY: Final = timedelta(days=62)
+#: Longer spans would show a part as if it were the whole.
+_LONGEST: Final = {"day": By.DAY, "month": By.MONTH, "year": By.YEAR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,17 @@ def add_range(parser: argparse.ArgumentParser) -> None:
 
 
 def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None = None) -> Stretch:
-    """Return what the options name; without any, the last days, or this month and the 11 before.
+    """Return what the options name; without any, the last days, this month and the 11 before, or all years.
 
     Raises:
         WrongUsageError: they contradict each other, or one is not a time.
     """
     stretch = _named_stretch(args, zone, now, days)
-    return replace(stretch, by=By(getattr(args, "by", None) or stretch.by))
+    by = By(getattr(args, "by", None) or stretch.by)
+    for name, longest in _LONGEST.items():
+        if getattr(args, name) is not None and by in list(By)[list(By).index(longest) + 1 :]:
+            raise WrongUsageError(f"--by {by} is longer than a {name}: leave it out")
+    return replace(stretch, by=by)
 
 
 def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None) -> Stretch:
@@ -66,7 +72,10 @@ def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int
     if bounds:
         return _between(args.first, args.last, zone, now)
     if not chosen:
-        return _recent(today, zone, days)
+        by = getattr(args, "by", None)
+        if by == By.YEAR:
+            return Stretch(None, None, By.YEAR, "all years")
+        return _recent(today, zone, None if by == By.MONTH else days)
     if args.day is not None:
         begin = _day(args.day, today)
         return Stretch(
@@ -143,7 +152,7 @@ def _moment(option: str, text: str, zone: ZoneInfo) -> int:
     """Return the UTC second of a local day or time.
 
     Raises:
-        WrongUsageError: it is none, it is not at a quarter hour, or the change of time makes it ambiguous.
+        WrongUsageError: it is not a time, not at a quarter hour, or ambiguous at a change of time.
     """
     try:
         moment = datetime.fromisoformat(text)

@@ -123,6 +123,8 @@ COMMANDS: Final = {
             "history",
             "history house --day 2026-10-25",
             "history house --month 2026-10 --plot october.svg",
+            "history house --year 2026 --cost",
+            "history levels",
             "history peaks",
         ),
         "something was printed, imported or exported, or no quarter hour differs",
@@ -136,8 +138,12 @@ COMMANDS: Final = {
         default="show",
     ),
     "simulate": Usage(
-        ("simulate --link /tmp/p1 --write-keys dummy.yaml", "simulate --kind belgium --tcp 2001"),
-        "its time is over, or a signal stopped it",
+        (
+            "simulate --link /tmp/p1 --write-keys dummy.yaml",
+            "simulate --kind belgium --tcp 2001",
+            "simulate --days 400 --into demo\n  smarty-gateway history --state demo",
+        ),
+        "its time is over, a signal stopped it, or the history is written",
     ),
     "reset-counter": Usage(
         ("reset-counter house", "reset-counter SAG1030700012345"),

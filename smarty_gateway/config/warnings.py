@@ -39,9 +39,11 @@ def missing_ports(config: Config) -> list[str]:
 def _level_warnings(meter: MeterConfig) -> Iterator[str]:
     """Yield a line if the newest reference power is none of those that one can have."""
     reference = meter.reference_power
+    if reference is None or not reference.levels:
+        return  # a list with a fault is empty
     path = meter.tariff or shipped_tariffs()["lu"]
-    tariff, errors = (None, []) if reference is None else read_tariff(path)
-    if reference is None or tariff is None or errors:
+    tariff, errors = read_tariff(path)
+    if tariff is None or errors:
         return  # `check` reports the faults of a tariff
     watts = reference.levels[-1][1]
     levels = tariff.periods[-1].levels

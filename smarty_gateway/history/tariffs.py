@@ -251,13 +251,14 @@ class Tariff:
         billed = None if capacity is None else capacity.billed(peaks)
         if period is None or capacity is None or billed is None:
             return []
-        mean = f"the mean of the months above (at most {capacity.months})"
-        least = f"each of which counts as at least {capacity.minimum} kW"
-        notes = [f"Tariff {self.file}: {billed:.3f} kW are paid for, {mean}, {least}."]
+        mean = f"{billed:.3f} kW is the mean of the months above (of the newest {capacity.months})"
+        least = f"a month counts as at least {capacity.minimum} kW"
+        notes = [f"Tariff {self.file}: {mean}; {least}. The bill takes the mean of {capacity.months} months."]
         if capacity.price is not None:
             price = f"{capacity.price} {self.currency} per kW and year"
-            cost = f"{billed * capacity.price * period.with_vat:.2f} {self.currency} a year"
-            notes.append(f"At {price} that is {cost}{'' if period.vat is None else ', with VAT'}.")
+            cost = f"would be {billed * capacity.price * period.with_vat:.2f} {self.currency} a year"
+            vat = "without VAT" if period.vat is None else "with VAT"
+            notes.append(f"At {price} that {cost}, {vat}.")
         if capacity.doubt is not None:
             notes.append(f"Doubtful: capacity price: {capacity.doubt}.")
         return notes

@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, RegisterReading, Row
+from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, LevelCost, Peak, RegisterReading, Row
 from smarty_gateway.outputs.history_records import PricedLevel, PricedRow, mean_power, month_name
 
 _SHORT: Final = (By.QUARTER, By.HOUR)
@@ -20,6 +21,7 @@ _LABELS: Final = {
 }
 _KWH, _KW = "kWh", "kW"
 _SPREAD_UNKNOWN: Final = "the total is known, but not how it is spread"
+_COVERED: Final = "share of the quarter hours that are known"
 _UNKNOWN: Final = "unknown, a new meter or a register that began anew"
 
 
@@ -32,20 +34,27 @@ class Shown:
         by: how long they are.
         zone: of their times.
         now: tells which one is still running, in UTC seconds.
+        reference: over which there is excess.
     """
 
     title: str
     by: By
     zone: ZoneInfo
     now: int
+    reference: ReferencePower | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; those on the left stay longest where a terminal is narrow."""
+    """A column; those on the left stay longest where a terminal is narrow.
+
+    Attributes:
+        meaning: stands below the table.
+    """
 
     name: str
     unit: str = ""
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,11 @@ def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> She
     columns = [
         Column("import", _KWH),
         Column("export", _KWH),
-        Column("excess", _KWH),
-        Column("covered", "%"),
-        Column("mean", _KW),
-        Column("max", _KW),
-        *(Column(name, _KWH) for name in tariffs),
+        Column("excess", _KWH, _excess(rows, shown)),
+        Column("covered", "%", _COVERED),
+        Column("mean", _KW, "mean power of the import"),
+        Column("max", _KW, "highest power seen, negative while exporting"),
+        *(Column(name.replace("_", " "), _KWH) for name in tariffs),
         *(Column(name, unit) for name, unit in devices.items()),
     ]
 
@@ -109,7 +118,7 @@ def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> She
             _thousandth(row.import_),
             _thousandth(row.export),
             _thousandth(row.excess),
-            _percent(row.covered) if row.covered and not row.complete else "",
+            _percent(row.covered) if row.covered and row.covered < 1 else "",
             _thousandth(mean_power(row)),
             _thousandth(row.max_power),
             *(_thousandth(row.tariffs.get(name)) for name in tariffs),
@@ -131,6 +140,15 @@ def sheet_of_rows(meter: HistoryMeter, rows: Sequence[Row], shown: Shown) -> She
     return Sheet(_title(meter, shown.title), label, columns, lines, meter.is_simulated)
 
 
+def _excess(rows: Sequence[Row], shown: Shown) -> str:
+    """Return over which power there is excess: several where it has changed."""
+    reference = shown.reference or ReferencePower(())
+    powers = [reference.on(_local(row.start, shown.zone).date()) for row in rows]
+    names = [f"{power / 1000:g} kW" for power in dict.fromkeys(powers) if power is not None]
+    bound = ", or more where some are not known" if any((row.covered or 0) < 1 for row in rows) else ""
+    return f"what quarter hours took over {', then '.join(names)}{bound}"
+
+
 def sheet_of_costs(
     meter: HistoryMeter, priced: Sequence[PricedRow], shown: Shown, notes: Sequence[str]
 ) -> Sheet:
@@ -145,15 +163,19 @@ def sheet_of_costs(
     lines = [
         Line(
             _label(one.row.start, shown.by, shown.zone),
-            (_thousandth(one.row.import_), *(_amount(one, name) for name in ordered)),
+            (_thousandth(one.row.import_), *(_amount([one], name) for name in ordered)),
             _note(one.row, shown.zone, shown.now),
         )
         for one in priced
     ]
+    if len(priced) > 1:
+        import_ = _thousandth(_sum(one.row.import_ for one in priced))
+        lines.append(Line("total", (import_, *(_amount(priced, name) for name in ordered))))
     bound = ["≥: not all quarter hours are known, so it costs at least this"]
     is_bound = any(one.costs and not one.row.complete for one in priced)
+    nothing = ["no costs are known: the tariff has no price that applies here"]
     title = _title(meter, f"{shown.title}, costs")
-    all_notes = [*(bound if is_bound else ()), *notes]
+    all_notes = [*(() if names else nothing), *(bound if is_bound else ()), *notes]
     return Sheet(title, Column(shown.by), columns, lines, meter.is_simulated, all_notes)
 
 
@@ -161,12 +183,13 @@ def _is_total(name: str) -> bool:
     return name in {"cost", "cost_added", "cost_instead"}
 
 
-def _amount(priced: PricedRow, name: str) -> str:
-    """Return an amount with a mark where it is a lower bound."""
-    if name not in priced.costs:
+def _amount(priced: Sequence[PricedRow], name: str) -> str:
+    """Return the sum of amounts with a mark where it is a lower bound."""
+    amounts = [one.costs[name] for one in priced if name in one.costs]
+    if not amounts:
         return ""
     digits = 3 if name.startswith("band_") else 2
-    return f"{'' if priced.row.complete else '≥ '}{priced.costs[name]:.{digits}f}"
+    return f"{'' if all(one.row.complete for one in priced) else '≥ '}{sum(amounts):.{digits}f}"
 
 
 def sheet_of_peaks(
@@ -185,18 +208,32 @@ def sheet_of_peaks(
         )
         for peak in peaks
     ]
-    columns = (Column("mean", _KW), Column("quarter from"), Column("by"))
+    columns = (
+        Column("mean", _KW),
+        Column("quarter from"),
+        Column("by", meaning="meter, where it has stored the peak itself"),
+    )
     title = _title(meter, "highest quarter hours")
     return Sheet(title, Column("month"), columns, lines, meter.is_simulated, notes)
 
 
-def sheet_of_levels(meter: HistoryMeter, compared: Sequence[PricedLevel], notes: Sequence[str]) -> Sheet:
-    """Return the table of levels; the notes say what money says nothing without."""
+def sheet_of_levels(
+    meter: HistoryMeter, compared: Sequence[PricedLevel], notes: Sequence[str], own: int | None = None
+) -> Sheet:
+    """Return the table of levels.
+
+    Args:
+        meter: whose history it is.
+        compared: the levels.
+        notes: what money says nothing without.
+        own: the reference power in W.
+    """
+    shown = _without_needless([priced.cost for priced in compared], own)
     readings = dict.fromkeys(reading for priced in compared for reading in priced.cost.costs)
     columns = [
-        Column("excess", _KWH),
+        Column("excess", _KWH, "what quarter hours took over the level"),
         *(Column(reading.replace("_", " "), compared[0].tariff.currency) for reading in readings),
-        Column("covered", "%"),
+        Column("covered", "%", _COVERED),
     ]
     lines = [
         Line(
@@ -204,14 +241,35 @@ def sheet_of_levels(meter: HistoryMeter, compared: Sequence[PricedLevel], notes:
             (
                 _thousandth(cost.excess),
                 *(f"{cost.costs[reading]:.2f}" if reading in cost.costs else "" for reading in readings),
-                _percent(cost.covered),
+                _percent(cost.covered) if cost.covered < 1 else "",
             ),
-            "the cheapest" if cost.is_cheapest else "",
+            ", ".join(_of_level(cost, own)),
         )
-        for cost in (priced.cost for priced in compared)
+        for cost in shown
     ]
+    highest = ["higher levels have no excess either, and do not cost less"]
+    all_notes = [*(highest if len(shown) < len(compared) else ()), *notes]
     title = _title(meter, "levels over the last 12 months")
-    return Sheet(title, Column("level"), columns, lines, meter.is_simulated, notes)
+    return Sheet(title, Column("level"), columns, lines, meter.is_simulated, all_notes)
+
+
+def _without_needless(costs: Sequence[LevelCost], own: int | None) -> Sequence[LevelCost]:
+    """Return the levels without needless high ones, below which another has no excess and costs no more."""
+    shown = list(costs)
+    while len(shown) > 1:
+        lower, level = shown[-2:]
+        is_cheaper = any(cost < lower.costs.get(reading, 0) for reading, cost in level.costs.items())
+        if lower.excess or is_cheaper or level.kilowatts * 1000 == own:
+            break
+        shown.pop()
+    return shown
+
+
+def _of_level(cost: LevelCost, own: int | None) -> Iterator[str]:
+    if own is not None and cost.kilowatts * 1000 == own:
+        yield "your reference power"
+    if cost.is_cheapest:
+        yield "the cheapest"
 
 
 def sheet_of_registers(meter: HistoryMeter, readings: Sequence[RegisterReading], zone: ZoneInfo) -> Sheet:

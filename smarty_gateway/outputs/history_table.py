@@ -21,8 +21,9 @@ _GAP: Final = "  "
 #: Columns of a bar: a shorter one says nothing, in a longer one the eye gets lost.
 _SHORTEST_BAR, _LONGEST_BAR = 8, 40
 #: For import, excess and export; then the same where a terminal has only ASCII.
-_STROKES: Final = ("█", "█", "░")
+_STROKES: Final = ("█", "▓", "░")
 _ASCII_STROKES: Final = ("#", "!", "-")
+_NAMES: Final = ("import", "excess", "export")
 _STYLES: Final = ("blue", "red", "green")
 SIMULATED: Final = "simulated, nobody has measured this"
 
@@ -63,11 +64,13 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         drawn.rstrip()
         yield drawn
         yield from _folded(line.note, width)
-    for note in sheet.notes:
+    drawn_bars = [line.bar for line in sheet.lines if line.bar is not None] if bars and scale else []
+    meanings = (f"{column.name}: {column.meaning}" for column in columns if column.meaning)
+    for note in (_legend(drawn_bars, strokes), "; ".join(meanings), *sheet.notes):
         yield from _folded(note, width)
     if dropped:
         names = ", ".join(sheet.columns[at].name for at in dropped)
-        yield from _folded(f"too narrow for: {names}", width)
+        yield from _folded(f"this terminal is too narrow for: {names}", width)
 
 
 def _title(sheet: Sheet, width: int) -> Iterator[Text]:
@@ -122,6 +125,15 @@ def _drawn(bar: Bar, scale: float, strokes: Sequence[str]) -> Text:
     for begin, end, stroke, style in zip((0, *ends), ends, strokes, _STYLES, strict=False):
         text.append(stroke * (end - begin), style)
     return text
+
+
+def _legend(bars: Sequence[Bar], strokes: Sequence[str]) -> str:
+    """Return what the strokes mean, where there are several."""
+    amounts = zip(*((bar.import_, bar.excess, bar.export) for bar in bars), strict=True)
+    used = [
+        f"{stroke} {name}" for stroke, name, some in zip(strokes, _NAMES, amounts, strict=False) if any(some)
+    ]
+    return _GAP.join(used) if len(used) > 1 else ""
 
 
 def _folded(note: str, width: int) -> Iterator[Text]:

@@ -55,6 +55,11 @@ def test_a_day_has_a_bar_for_each_quarter_hour(day: str, next_day: str, count: i
     assert len({rect.get("x") for rect in bars(svg, "import")}) == count
 
 
+def test_labels_keep_their_distance_where_clocks_are_set_forward() -> None:
+    labels = [text for text in texts(to_svg(quarters("2026-03-29", "2026-03-30"))) if ":" in text]
+    assert labels == ["00:00", "06:00", "09:00", "12:00", "15:00", "18:00", "21:00"]
+
+
 def test_nothing_is_loaded_and_nothing_runs() -> None:
     svg = to_svg(AUTUMN)
     assert "<script" not in svg

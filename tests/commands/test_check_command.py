@@ -299,3 +299,11 @@ def test_a_tariff_of_the_users_own_is_checked_once_with_all_its_faults(tmp_path:
     own.write_text("name: mine\nperiods: [{valid_from: 2026-01-01, levels: [{kw: 7}]}]\n")
     status, out, _ = check(tmp_path)
     assert (status, out) == (0, f"gateway.yaml: good, 1 meter\n{own}: good, 1 period of prices\n")
+
+
+def test_a_list_of_levels_whose_only_entry_is_faulty_is_one_error(tmp_path: Path) -> None:
+    levels = "reference_power: [{from: 2026-13-01, kw: 7}]"
+    (tmp_path / "gateway.yaml").write_text(f"meters:\n  - {{source: /dev/ttyS0, {levels}}}\n", "utf-8")
+    done = smarty_gateway("check", folder=tmp_path)
+    assert done.returncode == 78
+    assert b"gateway.yaml:2: " in done.stderr

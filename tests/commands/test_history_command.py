@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.sample import QUARTER, REGISTERS
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
 from tests.support.histories import ZONE, boundaries, second_of, write_history
@@ -105,6 +106,7 @@ def test_csv_and_json_say_the_same(folder: Path) -> None:
         (("--from", "2026-10-25T02:00+02:00", "--to", "2026-10-25T02:00+01:00"), 4),
         (("--from", "2026-10-25T23:00"), 1),
         (("--to", "2026-10-25T01:00", "--by", "quarter"), 4),
+        (("--by", "year"), 1),
     ],
     ids=str,
 )
@@ -128,6 +130,7 @@ def test_a_range_and_a_span_choose_the_rows(folder: Path, arguments: tuple[str, 
         (("--to", "2026-10-25T04:10"), "the minutes must be 00, 15, 30 or 45"),
         (("--from", "2026-10-25", "--to", "2026-10-25"), "is not before --to 2026-10-25"),
         (("--day", "today", "--month", "2026-10"), "only one of --day, --month, --year"),
+        (("--day", "today", "--by", "month"), "--by month is longer than a day: leave it out"),
         (("--by", "week"), "invalid choice: 'week'"),
         (("peaks", "--count", "0"), "'0' is not a number from 1"),
         (("--plot", "a.gif"), "'a.gif' is neither an .svg nor a .png file"),
@@ -152,6 +155,13 @@ def test_without_a_history_one_line_says_how_to_get_one(tmp_path: Path, subcomma
     assert (done.returncode, done.stdout, done.stderr.count(b"\n")) == (1, b"", 1)
     assert b"is `smarty-gateway run` running with this state folder" in done.stderr
     assert b"history import FILE" in done.stderr
+
+
+def test_by_month_without_a_range_is_the_last_twelve_months(tmp_path: Path) -> None:
+    begin = datetime.now(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=15)
+    write_history(tmp_path / "state", "house", boundaries(int(begin.timestamp()), 96 * 3))
+    (row,) = printed(tmp_path, "--by", "month")
+    assert row["start"].startswith(f"{begin:%Y-%m}-01")
 
 
 def test_a_time_of_which_nothing_is_known_is_answered_with_what_is_known(folder: Path) -> None:
@@ -228,7 +238,19 @@ def test_in_flanders_the_peaks_say_which_power_is_paid_for(folder: Path) -> None
     tariff = "meters: [{name: house, source: /dev/ttyS0, tariff: be-flanders}]\n"
     (folder / "gateway.yaml").write_text(tariff, "utf-8")
     table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
-    assert "kW are paid for, the mean of the months above (at most 12)" in table
+    assert "3.200 kW is the mean of the months above (of the newest 12)" in table
+    assert "mean of 12 months." in table
+    assert "EUR" not in table
+
+
+def test_a_price_per_kilowatt_says_what_the_peaks_would_cost_in_a_year(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0, tariff: ./mine.yaml}]\n")
+    capacity = "capacity: {price: 50, minimum: 2.5, doubt: made up}"
+    tariff = f"name: mine\ncurrency: EUR\nperiods:\n  - {{valid_from: 2026-01-01, {capacity}}}\n"
+    (folder / "mine.yaml").write_text(tariff, "utf-8")
+    table = history(folder, "peaks", "--year", "2026", "--format", "table").stdout.decode()
+    assert "At 50 EUR per kW and year that would be 160.00 EUR a year, without VAT." in table
+    assert "Doubtful: capacity price: made up." in table
 
 
 def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
@@ -237,11 +259,47 @@ def test_a_meter_is_found_by_its_configured_name_too(folder: Path) -> None:
     assert history(folder, "registers", "my house").returncode == 1  # it is known, and has no day yet
 
 
-def test_levels_without_a_tariff_say_where_to_name_one(folder: Path) -> None:
+def test_levels_without_a_tariff_are_those_of_luxembourg_and_say_so(folder: Path) -> None:
     (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0}]\n", "utf-8")
+    assert {row["tariff"] for row in printed(folder, "levels")} == {"lu"}
+    table = history(folder, "levels", "--format", "table").stdout.decode()
+    assert "gateway.yaml names no tariff, so lu is used." in table
+
+
+def test_levels_without_a_tariff_ask_for_one_where_the_meter_has_day_and_night(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text("meters: [{name: house, source: /dev/ttyS0}]\n", "utf-8")
+    registers = [5_000_000 if "tariff" in name else None for name in REGISTERS]
+    day = [Boundary(AUTUMN + QUARTER * number, "1SAG1", 1, tuple(registers)) for number in range(2)]
+    (folder / "state" / "history.sqlite3").unlink()
+    write_history(folder / "state", "house", day)
     done = history(folder, "levels")
     assert (done.returncode, done.stdout) == (78, b"")
     assert b"add `tariff: lu`" in done.stderr
+
+
+def test_the_level_of_the_bill_is_marked_and_needless_ones_are_left_out(folder: Path) -> None:
+    table = history(folder, "levels", "--format", "table").stdout.decode()
+    assert "your reference power" in table
+    assert "100 kW" not in table
+    assert "higher levels have no excess either" in table
+
+
+def test_a_table_of_costs_without_any_price_says_so(folder: Path) -> None:
+    tariff = "meters: [{name: house, source: /dev/ttyS0, tariff: be-flanders}]\n"
+    (folder / "gateway.yaml").write_text(tariff, "utf-8")
+    table = history(folder, "--cost", "--month", "2026-10", "--format", "table").stdout.decode()
+    assert "no costs are known" in table
+
+
+def test_a_subcommand_behind_an_option_is_answered_with_where_it_belongs(folder: Path) -> None:
+    done = history(folder, "--config", "gateway.yaml", "peaks")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"a subcommand comes first: smarty-gateway history peaks" in done.stderr
+
+
+def test_a_picture_of_costs_is_refused(folder: Path) -> None:
+    done = history(folder, "--cost", "--month", "2026-10", "--plot", "x.svg")
+    assert (done.returncode, (folder / "x.svg").exists()) == (2, False)
 
 
 def test_reading_beside_a_running_gateway_sees_what_it_has_just_written(folder: Path) -> None:

@@ -283,6 +283,8 @@ def test_rejected_frames_are_counted_and_not_listed() -> None:
 def test_a_recording_without_anything_valid_ends_with_1() -> None:
     Path("noise.bin").write_bytes(b"nothing here" * 20)
     assert "noise.bin: there is no valid telegram" in run("noise.bin", status=1)[1]
+    Path("all.csv").write_bytes(b"meter,start,end,import,export\n")
+    assert "a backup is a .sqlite file" in run("all.csv", status=1)[1]
     assert not Path("state").exists()
 
 

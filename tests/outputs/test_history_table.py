@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from rich.cells import cell_len
 
+from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, Peak, Row
 from smarty_gateway.outputs.history_sheets import Sheet, Shown, sheet_of_peaks, sheet_of_rows
 from smarty_gateway.outputs.history_table import lines_of
@@ -39,7 +40,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(width: int) -> 
 def test_columns_that_do_not_fit_are_named_below() -> None:
     lines = drawn([quarter(0), quarter(1)], 32)
     assert lines[1].split() == ["from", "import", "export", "excess"]
-    assert " ".join(map(str.strip, lines[-2:])) == "too narrow for: mean, max, import_t1, gas"
+    below = " ".join(map(str.strip, lines))
+    assert below.endswith("this terminal is too narrow for: mean, max, import t1, gas")
 
 
 def test_a_column_without_any_value_is_left_out() -> None:
@@ -77,8 +79,26 @@ def test_the_total_is_the_sum_of_the_rows() -> None:
 
 def test_bars_are_as_long_as_their_share_of_the_largest() -> None:
     lines = drawn([quarter(0, energy=400, excess=0.0), quarter(1, energy=800, excess=0.0)], 90)
-    short, long = (line.count("█") for line in lines if "█" in line)
+    short, long = (line.count("█") for line in lines if line.startswith("00:"))
     assert abs(long - 2 * short) <= 1
+
+
+def test_the_columns_and_the_bars_of_a_table_are_explained_below_it() -> None:
+    reference = ReferencePower(((None, 3000),))
+    shown = Shown("2026-10-25", By.QUARTER, ZONE, LATER, reference)
+    sheet = sheet_of_rows(METER, [quarter(0)], shown)
+    text = " ".join(line.plain.strip() for line in lines_of(sheet, 100))
+    assert "█ import  ▓ excess  ░ export" in text
+    assert "excess: what quarter hours took over 3 kW; " in text
+    narrow = " ".join(line.plain.strip() for line in lines_of(sheet, 32))
+    assert "highest power seen" in text
+    assert "highest power seen" not in narrow
+
+
+def test_excess_is_a_lower_bound_where_quarter_hours_are_not_known() -> None:
+    day = Row(MIDNIGHT, MIDNIGHT + 90_000, 8000, 0, 90_000, 4000, 50.0, complete=False, covered=0.5)
+    assert "or more where some are not known" in " ".join(map(str.strip, drawn([day], by=By.DAY)))
+    assert "or more" not in "".join(drawn([quarter(0)]))
 
 
 def test_a_terminal_without_such_characters_gets_bars_in_ascii() -> None:
