@@ -85,10 +85,10 @@ def test_peaks_say_which_power_is_paid_for_and_what_it_costs(tmp_path: Path) -> 
     path.write_text(f"name: mine\nperiods: [{{valid_from: 2026-01-01, {prices}}}]", "utf-8")
     paid, cost = load_tariff(path).peak_notes(date(2026, 11, 1), [2000, 4500])
     assert paid.startswith(f"Tariff {path}: 3.500 kW is the mean of the months above (of the newest 12)")
-    assert cost == "At 50.5 EUR per kW and year that is 187.36 EUR a year, with VAT."
+    assert cost == "At 50.5 EUR per kW and year that would be 187.36 EUR a year, with VAT."
     assert load_tariff(path).peak_notes(date(2025, 11, 1), [2000, 4500]) == []
     paid, doubt = load_tariff(shipped_tariffs()["be-flanders"]).peak_notes(date(2026, 11, 1), [4500])
-    assert "4.500 kW are paid for" in paid
+    assert "4.500 kW is the mean" in paid
     assert "write yours into a copy" in doubt
 
 
