@@ -157,20 +157,27 @@ def sheet_of_costs(
     ordered = sorted(names, key=lambda name: (name.startswith("band_"), not _is_total(name)))
     currency = priced[0].tariff.currency
     columns = [
-        Column("import", _KWH),
-        *(Column(name.replace("_", " "), _KWH if name.startswith("band_") else currency) for name in ordered),
+        Column(name.replace("_", " "), _KWH if name.startswith("band_") else currency) for name in ordered
     ]
+    # Behind the totals: a narrow terminal must not show only one of two possible totals.
+    place = sum(map(_is_total, ordered))
+    columns.insert(place, Column("import", _KWH))
+
+    def cells(some: Sequence[PricedRow]) -> list[str]:
+        found = [_amount(some, name) for name in ordered]
+        found.insert(place, _thousandth(_sum(one.row.import_ for one in some)))
+        return found
+
     lines = [
         Line(
             _label(one.row.start, shown.by, shown.zone),
-            (_thousandth(one.row.import_), *(_amount([one], name) for name in ordered)),
+            cells([one]),
             _note(one.row, shown.zone, shown.now),
         )
         for one in priced
     ]
     if len(priced) > 1:
-        import_ = _thousandth(_sum(one.row.import_ for one in priced))
-        lines.append(Line("total", (import_, *(_amount(priced, name) for name in ordered))))
+        lines.append(Line("total", cells(priced)))
     bound = ["≥: not all quarter hours are known, so it costs at least this"]
     is_bound = any(one.costs and not one.row.complete for one in priced)
     nothing = ["no costs are known: the tariff has no price that applies here"]

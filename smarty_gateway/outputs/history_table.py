@@ -70,7 +70,7 @@ def lines_of(sheet: Sheet, width: int, strokes: Sequence[str] = _STROKES) -> Ite
         yield from _folded(note, width)
     if dropped:
         names = ", ".join(sheet.columns[at].name for at in dropped)
-        yield from _folded(f"this terminal is too narrow for: {names}", width)
+        yield from _folded(f"no room for: {names}", width)
 
 
 def _title(sheet: Sheet, width: int) -> Iterator[Text]:

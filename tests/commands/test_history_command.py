@@ -8,14 +8,22 @@ import pty
 import subprocess
 import sys
 from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from smarty_gateway.config.tariff_file import load_tariff
+from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.rows import By, HistoryMeter, Row
 from smarty_gateway.history.sample import QUARTER, REGISTERS
+from smarty_gateway.outputs.history_records import PricedRow
+from smarty_gateway.outputs.history_sheets import Shown, sheet_of_costs
+from smarty_gateway.outputs.history_table import lines_of
 from smarty_gateway.state.history_file import HistoryFile
 from tests.support.commands import LIMIT, environment, smarty_gateway, smarty_gateway_process
 from tests.support.histories import ZONE, boundaries, second_of, write_history
@@ -23,6 +31,7 @@ from tests.support.histories import ZONE, boundaries, second_of, write_history
 COLUMNS = "meter,start,end,import,export,mean_power,max_power,excess,complete,covered"
 COSTS = ("--cost", "--month", "2026-10", "--by", "month")
 AUTUMN = second_of("2026-10-25")
+METER = HistoryMeter("house", 0, 0, "SAG1")
 CONFIG = "meters: [{name: house, source: /dev/ttyS0, reference_power: 3, tariff: lu}]\n"
 
 
@@ -226,6 +235,16 @@ def test_the_table_of_costs_marks_a_lower_bound_and_says_where_the_prices_are_fr
     assert "≥ " in table
     assert "Tariff lu: Luxembourg" in table
     assert "Doubtful: excess price" in table
+
+
+def test_a_narrow_terminal_shows_both_totals_of_a_doubtful_price() -> None:
+    tariff = load_tariff(shipped_tariffs()["lu"])
+    row = Row(AUTUMN, AUTUMN + 90_000, 12_345, 0, 90_000, None, 0.0, complete=False, covered=0.5)
+    names = ("cost_volume", "cost_added", "cost_instead")
+    priced = [PricedRow(tariff, row, dict.fromkeys(names, Decimal("1234.5")))]
+    shown = Shown("2026-10", By.DAY, ZONE, AUTUMN)
+    head = next(islice(lines_of(sheet_of_costs(METER, priced, shown, ()), 40), 1, None)).plain
+    assert head.split() == ["day", "cost", "added", "cost", "instead"]
 
 
 def test_costs_of_a_quarter_hour_are_refused(folder: Path) -> None:

@@ -41,7 +41,7 @@ def test_columns_that_do_not_fit_are_named_below() -> None:
     lines = drawn([quarter(0), quarter(1)], 32)
     assert lines[1].split() == ["from", "import", "export", "excess"]
     below = " ".join(map(str.strip, lines))
-    assert below.endswith("this terminal is too narrow for: mean, max, import t1, gas")
+    assert below.endswith("no room for: mean, max, import t1, gas")
 
 
 def test_a_column_without_any_value_is_left_out() -> None:
