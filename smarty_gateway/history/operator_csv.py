@@ -372,7 +372,9 @@ def _parse_stamp(text: str) -> _Stamp | None:
     year, month, day = (int(part) for part in (parts[:3] if parts[0] else parts[5:2:-1]))
     hour, minute, second = (int(part or 0) for part in parts[6:9])
     # Some write the end of a day as 24:00.
-    if not (hour < 24 or (hour, minute, second) == (24, 0, 0)) or minute > 59 or second > 59 or year < 2000:
+    if not (hour < 24 or (hour, minute, second) == (24, 0, 0)) or minute > 59 or second > 59:
+        return None
+    if not 2000 <= year < 2100:
         return None
     try:
         local = datetime.combine(date(year, month, day), datetime.min.time())
@@ -568,8 +570,9 @@ class _Reading:
 
 def _summed(by_key: Mapping[_Key, Decimal]) -> dict[Flow, Decimal]:
     sums: dict[Flow, Decimal] = {}
+    meters: dict[tuple[Flow, str], str] = {}
     for (flow, meter, register), energy in by_key.items():
-        if any(flow is other[0] and register == other[2] and meter != other[1] for other in by_key):
+        if meters.setdefault((flow, register), meter) != meter:
             raise OperatorFileError(
                 "this file holds several meters: leave the rows of one of them, and compare each on its own"
             )
