@@ -383,3 +383,16 @@ def test_a_quarter_that_is_not_complete_is_not_compared() -> None:
     row = simulated(BEGINNINGS["summer"])[0]
     gap = quarter(row.start, 1, 1, covered=0.0)
     assert compare(read(fluvius([row])), [gap]).missing_here == 1
+
+
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:45-99:59", "0001-01-01T00:00+23:59", "2100-01-01T00:00Z"])
+def test_a_row_of_another_century_cannot_be_read(stamp: str) -> None:
+    found = read(["start,import (kWh)", f"{stamp},1", "2026-03-01T00:00Z,1"])
+    assert list(found.quarters) == [seconds("2026-03-01T00:00+00:00")]
+    assert found.unreadable == 1
+
+
+def test_many_registers_of_one_quarter_hour_are_added_up_in_time() -> None:
+    rows = [f"2026-03-01T00:00Z,afname {number},1,Wh" for number in range(10_000)]
+    found = read(["start,register,volume,unit", *rows])
+    assert found.quarters == {seconds("2026-03-01T00:00+00:00"): {Flow.IMPORT: 10_000}}
