@@ -132,6 +132,7 @@ def test_it_says_that_its_meters_are_none_and_nothing_else(tmp_path: Path) -> No
     assert "simulated" in line
 
 
+@pytest.mark.slow
 def test_the_plaintext_telegrams_are_printed_as_the_meters_write_them(tmp_path: Path) -> None:
     done = smarty_gateway("demo", "--seconds", 5, "--format", "telegram", folder=tmp_path)
     assert done.returncode == 0
@@ -175,7 +176,7 @@ def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow)])
 def test_every_meter_appears_in_a_window_of_24_rows(tmp_path: Path, columns: int) -> None:
     with terminal("demo", folder=tmp_path, columns=columns, rows=24) as shown:
         for name in ("house in Luxembourg", "workshop in Luxembourg", "barn in Belgium"):

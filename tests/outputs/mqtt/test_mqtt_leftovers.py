@@ -68,7 +68,13 @@ def wanted(tmp_path: Path, each_broker: None) -> Callable[[Setup], set[str]]:  #
     return find
 
 
-@pytest.mark.parametrize("is_away", [False, True], ids=["", "while the broker is away"])
+@pytest.mark.parametrize(
+    "is_away",
+    [
+        pytest.param(False, id="the broker is there"),
+        pytest.param(True, id="while the broker is away", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("change", CHANGES)
 def test_after_a_change_the_broker_holds_what_it_would_hold_without_a_past(
     broker: Broker, tmp_path: Path, wanted: Callable[[Setup], set[str]], change: str, *, is_away: bool
