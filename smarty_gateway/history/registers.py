@@ -7,7 +7,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.local_time import local_date, month_of
-from smarty_gateway.history.sample import REGISTERS, DeviceValue, MeterPeak, Sample
+from smarty_gateway.history.sample import EXPORT_TARIFFS, REGISTERS, DeviceValue, MeterPeak, Sample
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.protocol.obis import OBJECTS, Kind
 
@@ -22,6 +22,9 @@ _OTHERS: Final = frozenset(
 _DEVICES_MAX: Final = 8
 #: Of a register in Wh, of a device in thousandths of its unit: a million years of a household.
 _MOST: Final = 10**13
+#: How many of the registers are of active energy; they come first.
+_ACTIVE: Final = EXPORT_TARIFFS.stop
+_NO_ENERGY: Final = (None,) * _ACTIVE
 #: Made once: this is asked a dozen times a telegram.
 _NUMBERS: Final = (int, float)
 
@@ -37,11 +40,12 @@ def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sa
     decoded = telegram.decoded
     fields = decoded.fields
     registers = tuple([_thousandths(fields[name]) if name in fields else None for name in REGISTERS])
-    if all(register is None for register in registers[:10]):
+    if registers[:_ACTIVE] == _NO_ENERGY:
         return None
     time = seconds_of(fields.get("timestamp"), received, zone)
     time = int(received.timestamp()) if time is None else time
-    power_import, power_export = (_thousandths(fields.get(f"power_{way}")) for way in ("import", "export"))
+    power_import = _thousandths(fields.get("power_import"))
+    power_export = _thousandths(fields.get("power_export"))
     net = None if power_import is None and power_export is None else (power_import or 0) - (power_export or 0)
     return Sample(
         telegram.meter_id,
@@ -51,7 +55,7 @@ def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sa
         power_import,
         net,
         _thousandths(fields.get("demand_import")),
-        tuple(_devices(decoded.devices, time, received, zone)),
+        tuple(_devices(decoded.devices, time, received, zone)) if decoded.devices else (),
         tuple(_peaks(fields, received, zone)),
     )
 
