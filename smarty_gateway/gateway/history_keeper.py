@@ -98,7 +98,6 @@ class HistoryKeeper:
         self.failure: str | None = None
         self._config = config
         self._zone = zone_of(config)
-        self._is_published = config.outputs.mqtt is not None  # nobody else asks for the running quarter
         self._file = file
         self._clock_is_right = clock_is_right
         self._courses: dict[str, _Course] = {}
@@ -138,7 +137,7 @@ class HistoryKeeper:
         return replace(sample, time=arrived, devices=devices, peaks=())
 
     def add(self, meter: Meter, telegram: MeterTelegram, received: datetime) -> RunningQuarter | None:
-        """Count a telegram of a live source, and return the running quarter of its meter for the broker.
+        """Count a telegram of a live source, and return the running quarter of its meter.
 
         What was held back of the meter before is counted first.
         """
@@ -168,9 +167,7 @@ class HistoryKeeper:
                         )
                     self._count(course, dated)
                 sample = dated
-            quarter = None
-            if self._is_published:
-                quarter = running_quarter(sample, course.tracker, self._zone, course.reference, course.sums)
+            quarter = running_quarter(sample, course.tracker, self._zone, course.reference, course.sums)
         self._flush()
         return quarter
 
