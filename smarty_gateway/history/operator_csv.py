@@ -16,7 +16,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.history.written_values import Numbers, Stamp, moments_of, parse_stamp, seconds_at
 from smarty_gateway.protocol.errors import GatewayError
 
 _LONGEST_LINE: Final = 10_000
@@ -319,7 +320,7 @@ def _without_headings(lines: Sequence[str], options: Options) -> _Layout:
     for delimiter in (";", "\t", ","):
         row = _split(lines[0], delimiter) if lines else []
         numbers = [str(number + 1) for number in range(len(row))]
-        stamp = _parse_stamp(row[0]) if len(row) > 1 else None
+        stamp = parse_stamp(row[0]) if len(row) > 1 else None
         if stamp is None:
             continue
         if not options.columns:
@@ -343,69 +344,6 @@ def _unit_in(heading: str) -> Unit | None:
 def _listed(headings: Sequence[str]) -> str:
     shown = ", ".join(repr(heading.strip()[:40]) for heading in headings[:_SHOWN])
     return shown if len(headings) <= _SHOWN else f"{shown} …"
-
-
-# Times
-
-_STAMP: Final = re.compile(
-    r"(?:(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{1,2})[-/.](\d{4}))"
-    r"(?:[T ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]0+)?)?(?: ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?",
-    re.ASCII | re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """A time as it is written; `offset` is None where it is local."""
-
-    local: datetime
-    offset: timedelta | None
-    has_time: bool
-
-
-@lru_cache(maxsize=16)  # rows of one quarter hour follow each other
-def _parse_stamp(text: str) -> _Stamp | None:
-    match = _STAMP.fullmatch(text.strip())
-    if match is None:
-        return None
-    parts = match.groups()
-    year, month, day = (int(part) for part in (parts[:3] if parts[0] else parts[5:2:-1]))
-    hour, minute, second = (int(part or 0) for part in parts[6:9])
-    # Some write the end of a day as 24:00.
-    if not (hour < 24 or (hour, minute, second) == (24, 0, 0)) or minute > 59 or second > 59:
-        return None
-    if not 2000 <= year < 2100:
-        return None
-    try:
-        local = datetime.combine(date(year, month, day), datetime.min.time())
-        local += timedelta(hours=hour, minutes=minute, seconds=second)
-    except (ValueError, OverflowError):
-        return None
-    return _Stamp(local, _offset_of(parts[9]), has_time=parts[6] is not None)
-
-
-def _offset_of(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    if not text[1:3].isdigit():
-        return timedelta(0)
-    minutes = int(text[1:3]) * 60 + int(text[-2:])
-    return timedelta(minutes=-minutes if text[0] == "-" else minutes)
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-@lru_cache(maxsize=16)
-def _moments(local: datetime, zone: tzinfo) -> Sequence[int]:
-    """Return the seconds of a local time: two in the hour that is repeated, none in the one left out."""
-    found = {_seconds(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1)}
-    return tuple(
-        second
-        for second in sorted(found)
-        if datetime.fromtimestamp(second, zone).replace(tzinfo=None) == local
-    )
 
 
 # Values
@@ -432,7 +370,7 @@ class _Reading:
         if not options.is_zone_certain and (layout.is_fluvius or layout.is_leneda):
             self._zone = ZoneInfo("Europe/Brussels") if layout.is_fluvius else UTC
         self._is_end = options.is_end or not layout.roles.keys() & {_Role.START, _Role.START_DATE}
-        self._entries: dict[tuple[_Key, _Stamp], list[_Value]] = defaultdict(list)
+        self._entries: dict[tuple[_Key, Stamp], list[_Value]] = defaultdict(list)
         self._unreadable = 0
         self._first: datetime | None = None
         self._last: datetime | None = None
@@ -459,19 +397,19 @@ class _Reading:
             key = (flow, meter, register or str(value.number))
             self._entries[key, stamp].append(_Value(text, unit, is_estimated))
 
-    def _stamp_of(self, row: Sequence[str]) -> _Stamp | None:
+    def _stamp_of(self, row: Sequence[str]) -> Stamp | None:
         whole, day, time = (
             (_Role.END, _Role.END_DATE, _Role.END_TIME)
             if not self._layout.roles.keys() & {_Role.START, _Role.START_DATE}
             else (_Role.START, _Role.START_DATE, _Role.START_TIME)
         )
         cell = self._layout.cell
-        if whole in self._layout.roles and (stamp := _parse_stamp(cell(row, whole))) is not None:
+        if whole in self._layout.roles and (stamp := parse_stamp(cell(row, whole))) is not None:
             return stamp if stamp.has_time else None
         text = cell(row, day)
         if time in self._layout.roles:
             text = f"{text} {cell(row, time)}"
-        stamp = _parse_stamp(text)
+        stamp = parse_stamp(text)
         return stamp if stamp is not None and stamp.has_time else None
 
     def _unit_of(self, value: _Column, row: Sequence[str]) -> Unit | None:
@@ -498,7 +436,7 @@ class _Reading:
         Raises:
             OperatorFileError: there are none.
         """
-        numbers = _Numbers(value.text for entry in self._entries.values() for value in entry)
+        numbers = Numbers(value.text for entry in self._entries.values() for value in entry)
         energies: dict[int, dict[_Key, Decimal]] = defaultdict(dict)
         estimated: set[int] = set()
         unclear: set[int] = set()
@@ -513,7 +451,7 @@ class _Reading:
                 unclear.update(moments)
                 continue
             for start, values in zip(moments, parts, strict=True):
-                read = {numbers.read(value) for value in values if not value.is_estimated}
+                read = {_in_watt_hours(value, numbers) for value in values if not value.is_estimated}
                 if not read:
                     estimated.add(start)
                 elif None in read:
@@ -528,16 +466,16 @@ class _Reading:
     def _runs_backwards(self) -> bool:
         return self._first is not None and self._last is not None and self._first > self._last
 
-    def _moments_of(self, stamp: _Stamp) -> list[int]:
+    def _moments_of(self, stamp: Stamp) -> list[int]:
         """Return the beginnings of the quarter hours that a time may stand for.
 
         Raises:
             OperatorFileError: it stands within one.
         """
         if stamp.offset is None:
-            seconds = list(_moments(stamp.local, self._zone))
+            seconds = list(moments_of(stamp.local, self._zone))
         else:
-            seconds = [_seconds(stamp.local.replace(tzinfo=UTC) - stamp.offset)]
+            seconds = [seconds_at(stamp.local.replace(tzinfo=UTC) - stamp.offset)]
         if any(second % QUARTER for second in seconds):
             raise OperatorFileError(
                 f"{stamp.local} is no quarter hour: only files with a value every 15 minutes can be compared"
@@ -568,6 +506,11 @@ class _Reading:
         )
 
 
+def _in_watt_hours(value: _Value, numbers: Numbers) -> Decimal | None:
+    number = numbers.read(value.text)
+    return None if number is None else number * value.unit.watt_hours
+
+
 def _summed(by_key: Mapping[_Key, Decimal]) -> dict[Flow, Decimal]:
     sums: dict[Flow, Decimal] = {}
     meters: dict[tuple[Flow, str], str] = {}
@@ -578,46 +521,3 @@ def _summed(by_key: Mapping[_Key, Decimal]) -> dict[Flow, Decimal]:
             )
         sums[flow] = sums.get(flow, Decimal(0)) + energy
     return sums
-
-
-# Numbers
-
-_BLANKS: Final = re.compile(r"(?<=\d)[ \u00a0\u202f'\u2019](?=\d{3})")
-_NUMBER: Final = {
-    point: re.compile(
-        rf"(\d{{1,3}}(?:{re.escape(comma)}\d{{3}}){{1,3}}|\d{{1,12}})(?:{re.escape(point)}(\d{{1,9}}))?",
-        re.ASCII,
-    )
-    for point, comma in ((".", ","), (",", "."))
-}
-
-
-class _Numbers:
-    """Reads the numbers of a file, after a look at all of them: does 1.234 have a point or thousands?"""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        found = {point for text in texts if (point := _decimal_point_in(_BLANKS.sub("", text))) is not None}
-        self._point = found.pop() if len(found) == 1 else None
-
-    def read(self, value: _Value) -> Decimal | None:
-        """Return a value in Wh; None if it is no number."""
-        text = _BLANKS.sub("", value.text)
-        point = _decimal_point_in(text) or self._point or ("," if "," in text else ".")
-        match = _NUMBER[point].fullmatch(text)
-        if match is None:
-            return None
-        whole, fraction = match.groups()
-        return Decimal(f"{re.sub('[.,]', '', whole)}.{fraction or 0}") * value.unit.watt_hours
-
-
-def _decimal_point_in(text: str) -> str | None:
-    """Return the decimal separator of a number, if the number leaves no doubt."""
-    separators = [c for c in text if c in ".,"]
-    if not separators:
-        return None
-    last = separators[-1]
-    other = "," if last == "." else "."
-    if len(separators) > 1:
-        return other if separators.count(last) > 1 else last
-    whole, _, fraction = text.partition(last)
-    return last if len(fraction) != 3 or whole in ("", "0") or len(whole) > 3 else None
