@@ -9,20 +9,21 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.commands.history_access import History, open_reader
+from smarty_gateway.commands.history_access import chosen_meters, extent, open_reader
 from smarty_gateway.commands.history_compare import add_compare_parser, execute_compare
 from smarty_gateway.commands.history_export import add_export_parser, execute_export
 from smarty_gateway.commands.history_import import add_import_parser, execute_import
 from smarty_gateway.commands.history_picture import add_plot, draw
-from smarty_gateway.commands.history_range import Stretch, add_range, stretch_of
+from smarty_gateway.commands.history_range import add_range, stretch_of
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.history.costs import PricedRow
+from smarty_gateway.history.levels import PricedLevel
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, RegisterReading, Row
+from smarty_gateway.history.stretches import Stretch
 from smarty_gateway.outputs.history_records import (
-    PricedLevel,
-    PricedRow,
     Record,
     level_record,
     peak_record,
@@ -40,6 +41,7 @@ from smarty_gateway.outputs.history_sheets import (
     sheet_of_registers,
     sheet_of_rows,
 )
+from smarty_gateway.state.history_access import History
 
 Item = TypeVar("Item", Row, PricedRow, Peak, RegisterReading, PricedLevel)
 
@@ -143,7 +145,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 def _show(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
         stretch = stretch_of(args, history.zone, history.now, days=_SHOWN_DAYS)
-        meters = history.chosen(args.meter, _EXECUTE)
+        meters = chosen_meters(history, args.meter, _EXECUTE)
         if args.plot is not None:
             if args.cost:
                 raise WrongUsageError("a picture shows no costs: leave out --plot or --cost")
@@ -181,7 +183,7 @@ def _peaks(args: argparse.Namespace) -> ExitStatus:
         stretch = stretch_of(args, history.zone, history.now)
         found = [
             (meter, history.reader.peaks(meter.name, stretch.first, stretch.last, args.count))
-            for meter in history.chosen(args.meter, _EXECUTE)
+            for meter in chosen_meters(history, args.meter, _EXECUTE)
         ]
 
     def sheet(meter: HistoryMeter, peaks: Sequence[Peak], zone: ZoneInfo) -> Sheet:
@@ -195,14 +197,14 @@ def _registers(args: argparse.Namespace) -> ExitStatus:
         stretch = stretch_of(args, history.zone, history.now, days=_REGISTER_DAYS)
         found = [
             (meter, history.reader.registers(meter.name, stretch.first, stretch.last))
-            for meter in history.chosen(args.meter, _EXECUTE)
+            for meter in chosen_meters(history, args.meter, _EXECUTE)
         ]
     return _print(args, history, found, register_record, sheet_of_registers)
 
 
 def _levels(args: argparse.Namespace) -> ExitStatus:
     with open_reader(args) as history:
-        meters = history.chosen(args.meter, _EXECUTE)
+        meters = chosen_meters(history, args.meter, _EXECUTE)
         # Without a tariff for any of them, the first one says so.
         priced = [meter for meter in meters if history.level_tariff_of(meter) is not None] or meters[:1]
         found = [(meter, history.levels(meter)) for meter in priced]
@@ -235,7 +237,7 @@ def _print(
         for line in to_lines(form, records):
             print(line)
     if not shown:
-        spans = ", ".join(history.extent(meter) for meter, _ in found)
+        spans = ", ".join(extent(history, meter) for meter, _ in found)
         say(f"nothing is known of this time; the history holds {spans}")
     return ExitStatus.GOOD if shown else ExitStatus.REJECTED
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.commands.history_access import open_reader
+from smarty_gateway.commands.history_access import chosen_meters, open_reader
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.settings import SettingError
@@ -98,7 +98,7 @@ def execute_compare(args: argparse.Namespace) -> ExitStatus:
             is_zone_certain=args.timezone is not None,
             is_end=args.stamp == "end",
         )
-        meter = _only(history.chosen(args.meter, ()))
+        meter = _only(chosen_meters(history, args.meter))
         theirs = read_operator_csv(_lines_of(args.file), options)
         begin, end = period_of(theirs)
         rows = history.reader.rows(meter.name, By.QUARTER, begin - _MARGIN, end + _MARGIN, history.now)

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.commands.history_access import History, open_reader
+from smarty_gateway.commands.history_access import chosen_meters, extent, open_reader
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.outputs.history_records import Record, columns_of, csv_lines, record_of
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
+from smarty_gateway.state.history_access import History
 from smarty_gateway.state.history_file import export_history
 
 _BACKUP: Final = ".sqlite"
@@ -60,7 +61,7 @@ def execute_export(args: argparse.Namespace) -> ExitStatus:
     """
     path: Path = args.file
     with open_reader(args) as history:
-        meters = history.chosen(None, ())
+        meters = chosen_meters(history, None)
         try:
             if path.suffix == _BACKUP:
                 export_history(history.folder, path)
@@ -72,7 +73,7 @@ def execute_export(args: argparse.Namespace) -> ExitStatus:
         except OSError as error:
             raise ExportError(f"{path} cannot be written: {error.strerror}") from None
     for meter in meters:
-        print(printable(history.extent(meter)))
+        print(printable(extent(history, meter)))
     print(
         printable(f"{path}: {len(meters)} {'meter' if len(meters) == 1 else 'meters'}, {size / 1e6:.1f} MB")
     )

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from smarty_gateway.charts.picture import Picture, to_png, to_svg
-from smarty_gateway.commands.history_access import History
-from smarty_gateway.commands.history_range import Stretch, year_stretch
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.rows import By, HistoryMeter
+from smarty_gateway.history.stretches import Stretch, year_stretch
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.state.history_access import History
 
 _PNG: Final = ".png"
 _KINDS: Final = (".svg", _PNG)

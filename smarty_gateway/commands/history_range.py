@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -11,6 +11,7 @@ from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.history.local_time import local_date, midnight_of
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.history.stretches import Stretch, day_stretch, month_stretch, year_stretch
 
 #: No meter of this kind is older, and no clock is later.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
@@ -20,23 +21,6 @@ _BY_QUARTER: Final = timedelta(hours=25)
 _BY_DAY: Final = timedelta(days=62)
 #: Longer spans would show a part as if it were the whole.
 _LONGEST: Final = {"day": By.DAY, "month": By.MONTH, "year": By.YEAR}
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of time.
-
-    Attributes:
-        first: UTC seconds; None for the beginning of the history.
-        last: exclusive; None for its end.
-        by: the spans that suit it.
-        title: as a heading names it.
-    """
-
-    first: int | None
-    last: int | None
-    by: By
-    title: str
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:
@@ -78,14 +62,10 @@ def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int
         return _recent(today, zone, None if by == By.MONTH else days)
     if args.day is not None:
         begin = _day(args.day, today)
-        return Stretch(
-            midnight_of(begin, zone), midnight_of(begin + timedelta(days=1), zone), By.QUARTER, str(begin)
-        )
+        return day_stretch(begin, zone)
     if args.month is not None:
         begin = _matching(r"(\d{4})-(\d\d)", args.month, "--month", "a month such as 2026-10")
-        # 31 days after its first day is the next month, whatever the month.
-        end = (begin + timedelta(days=31)).replace(day=1)
-        return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.DAY, f"{begin:%Y-%m}")
+        return month_stretch(begin, zone)
     return year_stretch(_matching(r"(\d{4})", args.year, "--year", "a year such as 2026").year, zone)
 
 
@@ -96,12 +76,6 @@ def _recent(today: date, zone: ZoneInfo, days: int | None) -> Stretch:
     else:
         begin, title = today - timedelta(days=days - 1), f"the last {days} days"
     return Stretch(midnight_of(begin, zone), midnight_of(today + timedelta(days=1), zone), By.DAY, title)
-
-
-def year_stretch(year: int, zone: ZoneInfo) -> Stretch:
-    """Return a year by month."""
-    begin, end = date(year, 1, 1), date(year + 1, 1, 1)
-    return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.MONTH, str(year))
 
 
 def _between(first: str | None, last: str | None, zone: ZoneInfo, now: int) -> Stretch:

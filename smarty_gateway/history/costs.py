@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -10,10 +10,20 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.rows import Row
 from smarty_gateway.history.tariffs import DAY, Period, Reading, Tariff
 
 #: Of what is returned; nothing is rounded before.
 _STEP: Final = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class PricedRow:
+    """A span, what it costs (see `cost_of`), and the tariff that says so."""
+
+    tariff: Tariff
+    row: Row
+    costs: Mapping[str, Decimal]
 
 
 def cost_of(

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -19,6 +19,14 @@ _ENOUGH: Final = 0.99
 
 #: A month: the period that holds on its first day, and the import of its complete quarter hours in Wh.
 _Month = tuple[Period | None, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLevel:
+    """A level, and the tariff that has it: money is never shown without."""
+
+    tariff: Tariff
+    cost: LevelCost
 
 
 def span_of_levels(now: int, zone: ZoneInfo) -> tuple[int, int]:

@@ -7,15 +7,14 @@ of its JSON objects. Times have the local offset, energies are kWh with three de
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.rows import DeviceEnergy, LevelCost, Peak, RegisterReading, Row
+from smarty_gateway.history.costs import PricedRow
+from smarty_gateway.history.levels import PricedLevel
+from smarty_gateway.history.rows import DeviceEnergy, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, TARIFFS
-from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.safe_text import printable
 
@@ -36,23 +35,6 @@ _NEARLY_ALL: Final = 0.9999
 COLUMNS: Final = (
     "meter", "start", "end", "import", "export", "mean_power", "max_power", "excess", "complete", "covered",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class PricedLevel:
-    """A level, and the tariff that has it: money is never shown without."""
-
-    tariff: Tariff
-    cost: LevelCost
-
-
-@dataclass(frozen=True, slots=True)
-class PricedRow:
-    """A span, what it costs (see history/costs.py), and the tariff that says so."""
-
-    tariff: Tariff
-    row: Row
-    costs: Mapping[str, Decimal]
 
 
 def record_of(meter: str, row: Row, zone: ZoneInfo) -> Record:

@@ -7,9 +7,11 @@ from itertools import groupby
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.history.costs import PricedRow
+from smarty_gateway.history.levels import PricedLevel
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, DeviceEnergy, HistoryMeter, LevelCost, Peak, RegisterReading, Row
-from smarty_gateway.outputs.history_records import PricedLevel, PricedRow, mean_power, month_name
+from smarty_gateway.outputs.history_records import mean_power, month_name
 
 _SHORT: Final = (By.QUARTER, By.HOUR)
 _LABELS: Final = {

@@ -19,9 +19,9 @@ import pytest
 from smarty_gateway.config.tariff_file import load_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.history.boundary import Boundary
+from smarty_gateway.history.costs import PricedRow
 from smarty_gateway.history.rows import By, HistoryMeter, Row
 from smarty_gateway.history.sample import QUARTER, REGISTERS
-from smarty_gateway.outputs.history_records import PricedRow
 from smarty_gateway.outputs.history_sheets import Shown, sheet_of_costs
 from smarty_gateway.outputs.history_table import lines_of
 from smarty_gateway.state.history_file import HistoryFile

@@ -1,0 +1,198 @@
+"""The history of the configured meters: rows, costs and levels, for commands, the page and the report."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smarty_gateway.config.tariff_file import load_tariff
+from smarty_gateway.config.tariff_names import shipped_tariffs
+from smarty_gateway.config.time_zone import zone_of
+from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.history.costs import PricedRow, cost_of, left_out
+from smarty_gateway.history.levels import PricedLevel, compare_levels, span_of_levels, verdict
+from smarty_gateway.history.local_time import local_date
+from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
+from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.history.stretches import Stretch
+from smarty_gateway.history.tariffs import Tariff
+from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.state.history_file import history_errors, open_history
+from smarty_gateway.state.history_reader import HistoryReader
+from smarty_gateway.state.history_schema import FILE_NAME
+
+#: The tariff that comes with the program and has levels.
+_LUXEMBOURG: Final = "lu"
+
+
+class NoHistoryError(GatewayError):
+    """There is nothing to show."""
+
+    exit_status = ExitStatus.REJECTED
+
+
+class NoTariffError(GatewayError):
+    """There is nothing to compare with."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
+
+
+@contextmanager
+def opened_history(folder: Path, config: Config | None, now: int) -> Iterator["History"]:
+    """Open the history in a state folder for reading.
+
+    Args:
+        folder: of the gateway.
+        config: names the meters, their reference powers and tariffs; None without a gateway.yaml.
+        now: the present time in UTC seconds.
+
+    Raises:
+        NoHistoryError: there is none.
+        GatewayError: it cannot be read.
+    """
+    connection = open_history(folder)
+    if connection is None:
+        raise no_history(folder)
+    zone = zone_of(config)
+    with history_errors(folder / FILE_NAME), closing(connection):
+        yield History(HistoryReader(connection, zone), config, zone, folder, now)
+
+
+def no_history(folder: Path) -> NoHistoryError:
+    """Return the error for a state folder without a history."""
+    return NoHistoryError(
+        f"there is no history in {folder} yet: is `smarty-gateway run` running with this state folder, or is "
+        "another one needed (--state DIR)? `smarty-gateway history import FILE` reads recordings"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """An open history.
+
+    Attributes:
+        reader: of its file.
+        config: None without a gateway.yaml.
+        zone: of days, months and years.
+        folder: the state folder.
+        now: the present time in UTC seconds.
+    """
+
+    reader: HistoryReader
+    config: Config | None
+    zone: ZoneInfo
+    folder: Path
+    now: int
+
+    def reference_of(self, meter: HistoryMeter) -> ReferencePower | None:
+        """Return the reference power of a meter."""
+        entry = self.entry_of(meter)
+        return None if entry is None else entry.reference_power
+
+    def entry_of(self, meter: HistoryMeter) -> MeterConfig | None:
+        """Return the entry of a meter in the configuration."""
+        return None if self.config is None else self.config.entry_of(meter.name, meter.meter_id)
+
+    def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
+        """Return the spans of a stretch, with the excess over the reference power of the meter."""
+        reference = self.reference_of(meter)
+        return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
+
+    def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
+        """Return what each level of the meter's tariff would have meant.
+
+        Raises:
+            NoTariffError: there is no tariff, or it has no levels.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff = _needed(self.level_tariff_of(meter), meter)
+        quarters = self._quarters(meter, *span_of_levels(self.now, self.zone))
+        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        if not costs:
+            raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
+        return [PricedLevel(tariff, cost) for cost in costs]
+
+    def priced(self, meter: HistoryMeter, stretch: Stretch) -> list[PricedRow]:
+        """Return the spans of a stretch with their costs.
+
+        Raises:
+            NoTariffError: the configuration names no tariff.
+            UnusableFileError: the file of the tariff cannot be used.
+        """
+        tariff, reference = _needed(self.tariff_of(meter), meter), self.reference_of(meter)
+        quarters = self._quarters(meter, stretch.first, stretch.last)
+        found = []
+        for row in self.rows(meter, stretch):
+            begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
+            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
+        return found
+
+    def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[str]:
+        """Return what the costs of spans lack, and where their prices are from."""
+        first, last = (local_date(at, self.zone) for at in (priced[0].row.start, priced[-1].row.end - 1))
+        tariff = priced[0].tariff
+        return [*left_out(tariff, self.reference_of(meter), first, last), *tariff.notes(first, last)]
+
+    def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
+        """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
+        tariff = self.tariff_of(meter)
+        months: dict[int, float] = {}
+        for peak in peaks:
+            months[peak.month] = max(peak.power, months.get(peak.month, 0.0))
+        today = local_date(self.now, self.zone)
+        return [] if tariff is None else tariff.peak_notes(today, list(months.values()))
+
+    def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
+        """Return beginning and import of the complete quarter hours of a time."""
+        rows = self.reader.rows(meter.name, By.QUARTER, first, last, self.now)
+        return [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
+
+    def level_tariff_of(self, meter: HistoryMeter) -> Tariff | None:
+        """Return the tariff whose levels are compared: where none is named, the only one that has levels.
+
+        It is that of Luxembourg, where no meter has registers for day and night.
+        """
+        newest = self.reader.rows(meter.name, By.QUARTER, meter.last - QUARTER, meter.last, self.now)
+        is_elsewhere = any(row.tariffs for row in newest)
+        return self.tariff_of(meter) or (
+            None if is_elsewhere else load_tariff(shipped_tariffs()[_LUXEMBOURG])
+        )
+
+    def level_of(self, meter: HistoryMeter) -> int | None:
+        """Return the present reference power of a meter in W."""
+        reference = self.reference_of(meter)
+        return None if reference is None else reference.on(local_date(self.now, self.zone))
+
+    def notes(self, meter: HistoryMeter, compared: Sequence[PricedLevel]) -> list[str]:
+        """Return what a comparison of levels says in words, and where its prices are from."""
+        first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
+        costs = [priced.cost for priced in compared]
+        assumed = (
+            [] if self.tariff_of(meter) else [f"gateway.yaml names no tariff, so {_LUXEMBOURG} is used."]
+        )
+        return [verdict(costs), *assumed, *compared[0].tariff.notes(first, last - timedelta(days=1))]
+
+    def tariff_of(self, meter: HistoryMeter) -> Tariff | None:
+        """Return the tariff of a meter.
+
+        Raises:
+            UnusableFileError: its file cannot be used.
+        """
+        entry = self.entry_of(meter)
+        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
+
+
+def _needed(tariff: Tariff | None, meter: HistoryMeter) -> Tariff:
+    """Raise NoTariffError if there is none."""
+    if tariff is None:
+        raise NoTariffError(
+            f"no tariff is known for {meter.name}; add `tariff: lu` or the path of a file to its entry "
+            "in gateway.yaml (docs/tariffs.md)"
+        )
+    return tariff
