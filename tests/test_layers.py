@@ -41,13 +41,18 @@ PARTS = {
     "state": {*CORE, "config", "history"},
     "charts": {*CORE, "history"},
     "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
-    "gateway": {*CORE, "config", "fault_log", "history", "logs", "outputs", "sources", "state"},
+    "languages": set[str](),
+    "pages": {*CORE, "charts", "config", "history", "languages", "outputs", "state"},
+    "web": {
+        *CORE, "charts", "config", "fault_log", "history", "languages", "logs", "outputs", "pages", "state",
+    },
+    "gateway": {*CORE, "config", "fault_log", "history", "logs", "outputs", "sources", "state", "web"},
     "doctor": {*CORE, "capture", "config", "sources"},
     "simulator": {*CORE, "capture", "config", "history", "sources", "state"},
     "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
     "commands": {
-        *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "library", "logs", "outputs",
-        "setup", "simulator", "sources", "state",
+        *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "languages", "library", "logs",
+        "outputs", "pages", "setup", "simulator", "sources", "state",
     },
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},
@@ -63,8 +68,12 @@ PURE = {
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.
 HEAVY = {
     "cryptography": ("protocol/", "capture/", "simulator/"),
+    "bottle": ("web/",),
     "cairosvg": ("charts/",),
+    "jinja2": ("pages/",),
+    "prometheus_client": ("web/metrics.py",),
     "pygal": ("charts/",),
+    "waitress": ("web/server.py",),
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
@@ -151,7 +160,7 @@ def test_no_module_imports_a_command(module: str) -> None:
 def test_only_the_wiring_knows_the_kinds_of_outputs() -> None:
     for module in MODULES:
         if part_of(module) == "gateway" and module != "gateway/wiring.py":
-            used = {other for other in own_imports(module) if part_of(other) == "outputs"}
+            used = {other for other in own_imports(module) if part_of(other) in {"outputs", "web"}}
             assert used <= {"outputs/output.py"}, module
 
 

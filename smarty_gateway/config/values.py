@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.listen_address import parse_listen_address
+from smarty_gateway.config.mail_server import parse_mail_server
 from smarty_gateway.config.powers import REFERENCE_POWER, kilowatts
 from smarty_gateway.config.settings import (
     BOOLEAN,
@@ -91,6 +93,10 @@ _FILE: Final = path("the path of a file")
 _TOPIC: Final = parsed("a topic", _topic, may_be_hex=True)
 #: Sets host, port, tls and user.
 _BROKER: Final[Form[Any]] = parsed("the url of the broker", parse_broker_url)
+#: Sets host and port.
+_LISTEN: Final[Form[Any]] = parsed("an address and a port", parse_listen_address)
+#: Sets host, port, starts_tls and user.
+_MAIL_SERVER: Final[Form[Any]] = parsed("the url of the mail server", parse_mail_server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +251,78 @@ class MqttConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """The page, the JSON API and the metrics."""
+
+    host: str = setting(
+        _LISTEN,
+        "address and port; beyond this machine it needs a password or `open: true`",
+        key="listen",
+        default="127.0.0.1",
+    )
+    port: int = 8300
+    password_file: Path | None = setting(
+        _FILE, "a file with the password that a browser must give, with any user name", default=None
+    )
+    is_open: bool = setting(
+        BOOLEAN, "trust the network: no password beyond this machine", key="open", default=False
+    )
+    hosts: tuple[str, ...] = setting(
+        list_of(parsed("the name of a host", str), "host", "smarty.example"),
+        "further names under which a browser may ask for the page",
+        default=(),
+    )
+    proxies: tuple[str, ...] = setting(
+        list_of(parsed("an IP address", str), "proxy", "192.168.1.5"),
+        "addresses of reverse proxies, whose X-Forwarded-For and X-Ingress-Path count",
+        default=(),
+    )
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class MailConfig:
+    """The mail server for reports."""
+
+    host: str = setting(
+        _MAIL_SERVER,
+        "`smtps://USER@HOST`, or `smtp://USER@HOST`, which goes on with STARTTLS; never with a password",
+        key="server",
+        example="smtps://me@mail.example",
+    )
+    sender: str = setting(
+        parsed("an address", str), "the sender of mails", key="from", example="gateway@example.org"
+    )
+    to: tuple[str, ...] = setting(
+        list_of(parsed("an address", str), "address", "me@example.org"),
+        "who gets them",
+        example="[me@example.org]",
+    )
+    port: int = 465
+    starts_tls: bool = False
+    user: str | None = None
+    password_file: Path | None = setting(_FILE, "a file with the password of the user", default=None)
+    ca_file: Path | None = setting(
+        _FILE, "certificates that sign the server's; the system's by default", default=None
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Outputs:
     """Where readings go."""
 
     stdout: StdoutConfig | None = setting(section(StdoutConfig), "standard output", default=None)
     mqtt: MqttConfig | None = setting(section(MqttConfig), "an MQTT broker", default=None)
+    http: HttpConfig | None = setting(
+        switch(HttpConfig), "the page, the JSON API and the metrics (extra `web`)", default=None
+    )
+    mail: MailConfig | None = setting(
+        section(MailConfig), "the mail server to which `report --mail` hands reports", default=None
+    )
 
 
 @dataclass(frozen=True, slots=True)

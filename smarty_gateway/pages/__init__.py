@@ -1,0 +1,1 @@
+"""What people look at, as HTML: the page of the gateway and the report."""

@@ -1,0 +1,88 @@
+"""What every view needs to know, and how it becomes HTML."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from smarty_gateway.history.rows import HistoryMeter
+from smarty_gateway.languages.language import Language
+from smarty_gateway.pages.public_names import PublicNames
+from smarty_gateway.pages.snapshots import GatewayNow, MeterNow
+from smarty_gateway.state.history_access import History
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_FOLDER: Final = Path(__file__).parent
+STATIC: Final = _FOLDER / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMeter:
+    """A meter that the page knows: one that is read, one that has a history, or both.
+
+    Attributes:
+        name: under which it is shown and asked for.
+    """
+
+    name: str
+    now: MeterNow | None
+    history: HistoryMeter | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known when somebody asks for a page.
+
+    Attributes:
+        root: leads from this page to the first one, such as `../../`, so that the page works below any path.
+        gateway: at this moment.
+        history: None where none is kept, or it cannot be read.
+        now: UTC seconds.
+    """
+
+    language: Language
+    root: str
+    gateway: GatewayNow
+    names: PublicNames
+    history: History | None
+    now: int
+
+    def meters(self) -> Sequence[ShownMeter]:
+        """Return all meters: those that are read first, in the order of the configuration."""
+        kept = [] if self.history is None else self.history.reader.meters()
+        of = {self.names.of(meter.name, is_simulated=meter.is_simulated): meter for meter in kept}
+        found = [ShownMeter(meter.name, meter, of.pop(meter.name, None)) for meter in self.gateway.meters]
+        return [*found, *(ShownMeter(name, None, meter) for name, meter in of.items())]
+
+    def meter(self, name: str) -> ShownMeter | None:
+        """Return the meter that is shown under a name."""
+        return next((meter for meter in self.meters() if meter.name == name), None)
+
+
+def render(template: str, view: View, **values: Any) -> str:  # noqa: ANN401 - what the template names
+    """Return a page.
+
+    Args:
+        template: its name, such as `now.html`.
+        view: is there as `view`; `_` translates.
+        values: what the template shows; texts are escaped.
+    """
+    _ = view.language.gettext
+    return environment().get_template(template).render(view=view, root=view.root, _=_, **values)
+
+
+@cache
+def environment() -> "Environment":
+    """Return what turns templates into HTML; it is loaded with the first page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
+
+    return Environment(
+        loader=FileSystemLoader(_FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
