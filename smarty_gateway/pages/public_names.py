@@ -74,7 +74,9 @@ def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
         medium = re.sub(r"_\d+$", "", key)
         shown = f"{medium}-{_end_of(str(device['id']))}" if device.get("id") else key
         name = _distinct(shown, [other["name"] for other in found.values()])
-        found[key] = {"name": name} | {part: value for part, value in device.items() if part not in _SECRET_OF_DEVICES}
+        found[key] = {"name": name} | {
+            part: value for part, value in device.items() if part not in _SECRET_OF_DEVICES
+        }
     return found
 
 
