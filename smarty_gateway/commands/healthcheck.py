@@ -6,8 +6,11 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
-from typing import Final
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final
 
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.options import Subparsers, add_shared
@@ -20,6 +23,7 @@ from smarty_gateway.safe_text import printable
 #: Seconds for the whole answer.
 _WITHIN: Final = 5.0
 _ANSWER_MAX: Final = 65_536
+_MEANINGS: Final = {"starting": "not heard yet", "silent": "silent"}
 #: What is printed of what is wrong: how many things, and characters of each.
 _PROBLEMS_MAX: Final = 5
 _PROBLEM_MAX: Final = 200
@@ -91,8 +95,8 @@ def _answer(page: HttpConfig, path: str, *, is_secret: bool) -> tuple[int, bytes
     if is_secret and page.password_file is not None:
         known = base64.b64encode(_USER + b":" + read_password(page.password_file))
         headers["Authorization"] = f"Basic {known.decode()}"
-    host = _LOOPBACK.get(page.host, page.host)
-    connection = http.client.HTTPConnection(host, page.port, timeout=_WITHIN)
+    page = replace(page, host=_LOOPBACK.get(page.host, page.host))
+    connection = http.client.HTTPConnection(page.host, page.port, timeout=_WITHIN)
     is_late = threading.Event()
 
     def end() -> None:
@@ -108,12 +112,16 @@ def _answer(page: HttpConfig, path: str, *, is_secret: bool) -> tuple[int, bytes
         try:
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
-            return response.status, response.read(_ANSWER_MAX)
+            found = response.status, response.read(_ANSWER_MAX)
+            if is_late.is_set():  # what was cut off may look complete
+                raise TimeoutError
         except (OSError, http.client.HTTPException) as error:
-            where = f"http://{connection.host}:{page.port}{path}"
-            raise NotHealthyError(_why_silent(error, where, is_late=is_late.is_set())) from None
+            raise NotHealthyError(
+                _why_silent(error, f"http://{page.address}{path}", is_late=is_late.is_set())
+            ) from None
         finally:
             timer.cancel()
+        return found
 
 
 def _why_silent(error: Exception, where: str, *, is_late: bool) -> str:
@@ -132,14 +140,27 @@ def _what_is_wrong(status: int, answer: bytes) -> str:
         return "the gateway refuses the password; was its file changed? The gateway reads it when it starts"
     if status != http.client.SERVICE_UNAVAILABLE:
         return f"the gateway answers with status {status}; does another program listen on its port?"
+    problems = list(islice(_problems(_object(answer)), _PROBLEMS_MAX))
+    if not problems:
+        return "something is wrong in the gateway; its log and the page say what"
+    return "; ".join(printable(problem[:_PROBLEM_MAX]) for problem in problems)
+
+
+def _object(answer: bytes) -> dict[str, Any]:
+    """Return the JSON object of an answer; an empty one where it is something else."""
     try:
         found = json.loads(answer)
     except (ValueError, RecursionError):
-        found = None
-    problems = found.get("problems") if isinstance(found, dict) else None
-    texts = [text for text in problems if isinstance(text, str)] if isinstance(problems, list) else []
-    if not texts:
-        return "the gateway is not well, and does not say why; look into its log"
-    shown = [printable(text[:_PROBLEM_MAX]) for text in texts[:_PROBLEMS_MAX]]
-    more = len(texts) - len(shown)
-    return "; ".join([*shown, *([f"and {more} more"] if more else [])])
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _problems(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with outputs and meters (docs/reference.md, "HTTP")."""
+    outputs, meters = found.get("outputs"), found.get("meters")
+    for name, state in outputs.items() if isinstance(outputs, dict) else ():
+        if state != "ok":
+            yield f"output {name}: {state}"
+    for meter in meters if isinstance(meters, list) else ():
+        if isinstance(meter, dict) and meter.get("expected") and meter.get("availability") != "online":
+            yield f"meter {meter.get('meter')}: {_MEANINGS.get(str(meter.get('availability')), 'not heard')}"
