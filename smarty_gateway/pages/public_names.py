@@ -10,7 +10,7 @@ from smarty_gateway.outputs.output import Reading
 from smarty_gateway.safe_text import topic_part
 
 #: What says which meter it is.
-_SECRET: Final = frozenset(
+SECRET: Final = frozenset(
     {
         "meter_id", "system_title", "header", "unknown",
         "equipment_id", "serial_number", "logical_device_name", "ean",
@@ -63,7 +63,7 @@ def public_record(reading: Reading, name: str) -> dict[str, Any]:
         reading: the newest of a meter.
         name: under which the meter is shown.
     """
-    record = {key: value for key, value in reading.record.items() if key not in _SECRET}
+    record = {key: value for key, value in reading.record.items() if key not in SECRET}
     return record | {"meter": name} | public_devices(reading.telegram.decoded.devices)
 
 
