@@ -15,12 +15,14 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from typing import Final
 
-from smarty_gateway.config.password_file import read_password
+from smarty_gateway.config.mail_server import Encryption
+from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import MailConfig
 from smarty_gateway.outputs.certificates import unusable_ca
 from smarty_gateway.outputs.mail_errors import MailError, mail_errors, words_of
 from smarty_gateway.safe_text import printable
 
+_SENDER: Final = "smarty-gateway"
 #: Seconds for the connection, and for each answer of the server.
 _TIMEOUT: Final = 30.0
 #: What the gateway calls itself to the server: this, and not the name of the machine (RFC 5321, 4.1.3).
@@ -53,13 +55,11 @@ def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
         mail: what it says.
         config: from whom to whom.
         now: with its zone.
-
-    Raises:
-        MailError: an address is not one.
     """
+    sender = _address(config.sender, _SENDER)
     message = EmailMessage(policy=SMTP)
-    sender = _addresses(message, "From", [config.sender])[0]
-    _addresses(message, "To", config.to)
+    message["From"] = sender
+    message["To"] = [_address(recipient) for recipient in config.to]
     message["Subject"] = printable(mail.subject)
     message["Date"] = format_datetime(now)
     # Not the name of this machine.
@@ -76,19 +76,9 @@ def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
     return message
 
 
-def _addresses(message: EmailMessage, name: str, texts: list[str] | tuple[str, ...]) -> tuple[Address, ...]:
-    """Add a header with addresses, and return them."""
-    try:
-        message[name] = ", ".join(texts)
-        found: tuple[Address, ...] = message[name].addresses
-    except ValueError:
-        found = ()
-    if len(found) != len(texts) or not all(one.username and one.domain for one in found):
-        raise MailError(
-            f"mail: {name.lower()}: no mail can go to {printable(', '.join(texts))}; write "
-            "me@example.org or Me <me@example.org>"
-        )
-    return found
+def _address(address: str, name: str = "") -> Address:
+    user, _, domain = address.rpartition("@")
+    return Address(name, user, domain)
 
 
 def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -> Mapping[str, str]:
@@ -96,7 +86,7 @@ def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -
 
     Raises:
         MailError: nobody gets it.
-        PasswordFileError: the password cannot be read.
+        PasswordFileError: there is no password, or it cannot be used.
     """
     user, password = _login(config)
     with mail_errors(config), _connected(config, timeout) as smtp:
@@ -108,11 +98,16 @@ def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -
 
 def _login(config: MailConfig) -> tuple[str, str]:
     """Return user and password; no user where the server lets everybody in."""
-    if config.user is None or config.password_file is None:
+    if config.user is None:
         return "", ""
+    if config.password_file is None:
+        raise PasswordFileError(
+            f"mail: the user {config.user} has no password; write it into a file and name that as "
+            "password_file below mail: in gateway.yaml"
+        )
     password = read_password(config.password_file)
     if not (password.isascii() and config.user.isascii()):
-        raise MailError(
+        raise PasswordFileError(
             "mail: user and password must be ASCII characters; set another password at the mail provider"
         )
     return config.user, password.decode("ascii")
@@ -120,17 +115,19 @@ def _login(config: MailConfig) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _connected(config: MailConfig, timeout: float) -> Iterator[smtplib.SMTP]:
-    """Connect to the server, with TLS from here on."""
+    """Connect to the server, with TLS from here on; a server on this machine may have none (`NONE`)."""
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
     except OSError as error:
         raise MailError(unusable_ca(config.ca_file, error, "mail server")) from None
-    if config.starts_tls:
-        smtp = smtplib.SMTP(config.host, config.port, _OWN_NAME, timeout)
+    if config.encryption is Encryption.TLS:
+        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
+            config.host, config.port, _OWN_NAME, timeout=timeout, context=context
+        )
     else:
-        smtp = smtplib.SMTP_SSL(config.host, config.port, _OWN_NAME, timeout=timeout, context=context)
+        smtp = smtplib.SMTP(config.host, config.port, _OWN_NAME, timeout)
     try:
-        if config.starts_tls:
+        if config.encryption is Encryption.STARTTLS:
             smtp.starttls(context=context)
         yield smtp
         with contextlib.suppress(smtplib.SMTPException, OSError):

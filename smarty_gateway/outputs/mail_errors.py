@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from typing import Final
 
+from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.values import MailConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.certificates import distrust
@@ -76,8 +77,8 @@ def _failure(config: MailConfig, error: Exception) -> str:
         error.__context__, TimeoutError
     )
     match error.__context__ if is_late else error:
-        case ssl.SSLCertVerificationError():
-            why = f"has a certificate that {distrust(error, 'mail server', config.host, config.ca_file)}"
+        case ssl.SSLCertVerificationError() as distrusted:
+            why = f"has a certificate that {distrust(distrusted, 'mail server', config.host, config.ca_file)}"
         case socket.gaierror() | UnicodeError():
             why = f"is not known by this name: {_CHECK}, and the network"
         case ConnectionRefusedError():
@@ -85,7 +86,8 @@ def _failure(config: MailConfig, error: Exception) -> str:
         case TimeoutError():
             why = f"does not answer: {_CHECK}, its port, and the network"
         case ssl.SSLError(reason=reason):
-            other = "smtps:// (usually port 465)" if config.starts_tls else "smtp:// (usually port 587)"
+            is_smtps = config.encryption is Encryption.TLS
+            other = "smtp:// (usually port 587)" if is_smtps else "smtps:// (usually port 465)"
             why = f"has no TLS on this port ({reason}): write {other}"
         case smtplib.SMTPServerDisconnected() | ConnectionResetError() | BrokenPipeError():
             why = f"has closed the connection: {_CHECK}, and its port"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from smarty_gateway.config.mail_server import Encryption
+from smarty_gateway.config.password_file import PasswordFileError
 from smarty_gateway.config.values import MailConfig
 from smarty_gateway.outputs.mail import Mail, message_of, send
 from smarty_gateway.outputs.mail_errors import MailError
@@ -16,9 +18,10 @@ from tests.support.brokers import Authority, Certificate, free_port
 from tests.support.histories import ZONE
 from tests.support.mail_server import PASSWORD, USER, MailServer
 
+TLS, STARTTLS = Encryption.TLS, Encryption.STARTTLS
 NOW = datetime(2026, 11, 22, 0, 20, tzinfo=ZONE)
 PNG = b"\x89PNG\r\n\x1a\n picture"
-MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh − Größe\n", "<p>Größe</p>", {"house": PNG}, "de")
+MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\n", "<p>Größe</p>", {"house": PNG}, "de")
 #: Seconds. Generous beside what a machine under load takes, but one test waits for it.
 TIMEOUT = 20.0
 
@@ -43,7 +46,7 @@ def config(authority: Authority, tmp_path: Path) -> MailConfig:
     password.chmod(0o600)
     return MailConfig(
         host="localhost",
-        sender="Zähler <gateway@example.org>",
+        sender="gateway@example.org",
         to=("me@example.org", "you@example.org"),
         user=USER,
         password_file=password,
@@ -78,7 +81,7 @@ def test_a_mail_arrives_over_tls_from_the_first_byte_and_by_starttls(
     config: MailConfig, certificate: Certificate, *, is_smtps: bool
 ) -> None:
     with MailServer(certificate, is_smtps=is_smtps) as server:
-        assert hand_over(replace(config, port=server.port, starts_tls=not is_smtps)) == {}
+        assert hand_over(replace(config, port=server.port, encryption=TLS if is_smtps else STARTTLS)) == {}
         assert server.recipients == ["me@example.org", "you@example.org"]
         assert server.read_mail()["Subject"] == MAIL.subject
 
@@ -91,7 +94,7 @@ def test_a_reader_finds_text_html_and_picture_as_they_were_written(
     assert server.mails[0].isascii()
     assert mail.get_content_type() == "multipart/alternative"
     text, related = mail.iter_parts()
-    assert (text.get_content_type(), text.get_content()) == ("text/plain", MAIL.text)
+    assert (text.get_content_type(), text.get_content().replace("\r\n", "\n")) == ("text/plain", MAIL.text)
     html, picture = related.iter_parts()
     assert (html.get_content_type(), html.get_content().strip()) == ("text/html", MAIL.html)
     assert (picture.get_content_type(), picture.get_content()) == ("image/png", PNG)
@@ -103,7 +106,7 @@ def test_the_head_says_who_when_and_that_no_person_wrote_it_and_nothing_of_the_m
 ) -> None:
     hand_over(replace(config, port=server.port))
     mail = server.read_mail()
-    assert str(mail["From"]) == "Zähler <gateway@example.org>"
+    assert str(mail["From"]) == "smarty-gateway <gateway@example.org>"
     assert str(mail["To"]) == "me@example.org, you@example.org"
     assert mail["Date"].datetime == NOW
     assert mail["Auto-Submitted"] == "auto-generated"
@@ -120,12 +123,6 @@ def test_a_name_with_line_breaks_adds_no_header(config: MailConfig, server: Mail
     assert server.recipients == ["me@example.org", "you@example.org"]
 
 
-@pytest.mark.parametrize("address", ["", "me", "me@", "a@b.c, d@e.f", "a@b.c\r\nBcc: d@e.f", "<>"])
-def test_what_is_no_address_is_said_before_anything_is_sent(config: MailConfig, address: str) -> None:
-    assert "write me@example.org" in refusal(replace(config, to=(address,)))
-    assert "from: no mail can go to" in refusal(replace(config, sender=address))
-
-
 def test_a_wrong_password_is_said_with_what_providers_ask_for(config: MailConfig, server: MailServer) -> None:
     assert config.password_file is not None
     config.password_file.write_text("wrong horse", "ascii")
@@ -135,12 +132,14 @@ def test_a_wrong_password_is_said_with_what_providers_ask_for(config: MailConfig
     assert "wrong horse" not in text
 
 
-def test_a_password_that_the_protocol_cannot_carry_is_said_without_it(config: MailConfig) -> None:
+def test_a_password_that_is_missing_or_cannot_be_sent_is_said_without_it(config: MailConfig) -> None:
     assert config.password_file is not None
     config.password_file.write_text("Größe", "utf-8")
-    text = refusal(config)
-    assert "must be ASCII characters" in text
-    assert "Gr" not in text
+    with pytest.raises(PasswordFileError, match="must be ASCII characters") as caught:
+        hand_over(config)
+    assert "Gr" not in str(caught.value)
+    with pytest.raises(PasswordFileError, match="the user me has no password; write it into a file"):
+        hand_over(replace(config, password_file=None))
 
 
 def test_the_certificate_must_be_for_the_host(
@@ -165,7 +164,7 @@ def test_a_file_without_a_ca_is_said(config: MailConfig, tmp_path: Path) -> None
 
 def test_no_password_is_sent_without_tls(config: MailConfig) -> None:
     with MailServer(None, is_smtps=False) as server:
-        assert "offers no STARTTLS" in refusal(replace(config, port=server.port, starts_tls=True))
+        assert "offers no STARTTLS" in refusal(replace(config, port=server.port, encryption=STARTTLS))
         assert "has no TLS on this port" in refusal(replace(config, port=server.port))
         assert server.mails == []
 
@@ -173,7 +172,7 @@ def test_no_password_is_sent_without_tls(config: MailConfig) -> None:
 def test_starttls_at_a_port_that_has_tls_from_the_first_byte_is_said(
     config: MailConfig, server: MailServer
 ) -> None:
-    text = refusal(replace(config, port=server.port, starts_tls=True), timeout=1)
+    text = refusal(replace(config, port=server.port, encryption=STARTTLS), timeout=1)
     assert "closed the connection" in text or "does not answer" in text
 
 
@@ -212,11 +211,11 @@ def test_where_nobody_listens_and_where_no_host_is_one_line_says_so(config: Mail
     assert "is not known by this name" in refusal(replace(config, host="a" * 64))
 
 
-@pytest.mark.parametrize("starts_tls", [True, False])
-def test_a_server_that_hangs_is_given_up(config: MailConfig, *, starts_tls: bool) -> None:
+@pytest.mark.parametrize("encryption", [TLS, STARTTLS])
+def test_a_server_that_hangs_is_given_up(config: MailConfig, encryption: Encryption) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert "does not answer" in refusal(replace(config, port=port, starts_tls=starts_tls), timeout=0.3)
+        assert "does not answer" in refusal(replace(config, port=port, encryption=encryption), timeout=0.3)
 
 
 @pytest.mark.parametrize(
@@ -232,5 +231,5 @@ def test_a_server_that_is_none_is_said(config: MailConfig, answer: bytes) -> Non
 
         thread = threading.Thread(target=serve)
         thread.start()
-        assert refusal(replace(config, port=odd.getsockname()[1], starts_tls=True))
+        assert refusal(replace(config, port=odd.getsockname()[1], encryption=STARTTLS))
         thread.join()

@@ -1,5 +1,7 @@
 """A mail server in this process: TLS from the first byte or by STARTTLS, and a password for one user."""
 
+# ruff: noqa: ANN401, D102, N802 - aiosmtpd has no types, and calls its hooks by these names
+
 import ssl
 from collections.abc import Mapping
 from email import message_from_bytes
@@ -72,7 +74,7 @@ class MailServer:
 
     def _authenticate(
         self, _server: Any, _session: Session, _envelope: Envelope, _: str, data: Any
-    ) -> AuthResult:  # noqa: ANN401, E501 - of a library without types
+    ) -> AuthResult:
         is_right = isinstance(data, LoginPassword) and (data.login, data.password) == (
             USER.encode(),
             PASSWORD.encode(),
@@ -81,7 +83,7 @@ class MailServer:
 
     async def handle_MAIL(
         self, _server: Any, session: Session, envelope: Envelope, address: str, _: Any
-    ) -> str:  # noqa: ANN401, N802, E501 - the same
+    ) -> str:
         if not session.authenticated:
             return "530 who are you"
         if address in self._refuses:
@@ -91,13 +93,13 @@ class MailServer:
 
     async def handle_RCPT(
         self, _server: Any, _session: Session, envelope: Envelope, address: str, _: Any
-    ) -> str:  # noqa: ANN401, N802, E501 - the same
+    ) -> str:
         if address in self._refuses:
             return self._refuses[address]
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:  # noqa: ANN401, N802 - the same
+    async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:
         if "DATA" in self._refuses:
             return self._refuses["DATA"]
         assert isinstance(envelope.content, bytes)
