@@ -36,6 +36,7 @@ def _colours(colours: dict[str, str]) -> str:
         ("level .line", f"stroke:{colours['excess']}"),
         ("level text", f"fill:{colours['excess']}"),
         *((name, f"fill:{colours[name]}") for name in SERIES),
+        *((f"{name} .curve", f"fill:none;stroke:{colours[name]}") for name in ("import", "export")),
     ]
     return "".join(f".{CLASS} {'' if name == 'text' else '.'}{name}{{{rule}}}" for name, rule in rules)
 
@@ -46,6 +47,8 @@ STYLE: Final = (
     f".{CLASS} .title{{font-weight:600;text-anchor:middle}}"
     f".{CLASS} .x text{{text-anchor:middle}}"
     f".{CLASS} .y text{{text-anchor:end}}"
+    f".{CLASS} .area{{fill-opacity:.3}}"
+    f".{CLASS} .spans{{fill:none;pointer-events:all}}"
     f".{CLASS} .line{{fill:none;stroke-width:1}}"
     f".{CLASS} .x .line{{stroke:none}}"
     f".{CLASS} .level .line{{stroke-width:1.5;stroke-dasharray:6 4}}"
