@@ -67,7 +67,8 @@ def _facts(facts: Sequence[tuple[str, str]]) -> Iterator[str]:
 def _parts(table: Table) -> Iterator[list[str]]:
     """Yield a table; one that is too wide in parts, each with the first column."""
     heads = [_words(head) for head in table.head]
-    columns = list(zip(*(row.cells for row in table.rows), *([table.foot] if table.foot else []), strict=True))
+    rows = [row.cells for row in table.rows] + ([table.foot] if table.foot else [])
+    columns = zip(*rows, strict=True)
     widths = [max(map(len, (*head, *column))) for head, column in zip(heads, columns, strict=True)]
     chosen = [0]
     for number in range(1, len(widths)):
@@ -86,7 +87,7 @@ def _lines(
         right = [f"{cell:>{widths[number]}}" for number, cell in zip(chosen[1:], others, strict=True)]
         return _GAP.join([f"{first:{widths[0]}}", *right])
 
-    for words in zip_longest(*(reversed(head) for head in heads), fillvalue=""):
+    for words in reversed(list(zip_longest(*(reversed(head) for head in heads), fillvalue=""))):
         yield line(words)
     yield "-" * (sum(widths[number] for number in chosen) + len(_GAP) * (len(chosen) - 1))
     for row in table.rows:

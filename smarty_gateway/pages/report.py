@@ -1,4 +1,4 @@
-"""The report: a day, a month or a year of some meters as one HTML file that needs nothing else, and as a mail."""
+"""The report: a day, a month or a year of some meters, as one HTML file that needs nothing else, or a mail."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
