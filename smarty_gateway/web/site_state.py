@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config
 from smarty_gateway.languages.language import Language
 from smarty_gateway.pages.public_names import PublicNames
@@ -37,4 +38,4 @@ class SiteState:
             if self.folder is not None:
                 with suppress(GatewayError):
                     history = stack.enter_context(opened_history(self.folder, self.config, now))
-            yield View(language, root, gateway, self.names, history, now)
+            yield View(language, root, gateway, self.names, history, now, zone_of(self.config))
