@@ -17,7 +17,7 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from smarty_gateway.charts.axes import NARROW_LABELS
-from smarty_gateway.charts.style import CLASS, HEIGHT, LAYOUT_SIZE, STYLE, WIDTH
+from smarty_gateway.charts.style import CLASS, HEIGHT, LAYOUT_SIZE, PICTURE_STYLE, WIDTH
 
 # pygal adds a finder of modules that has not worked since Python 3.4, and that Python warns about.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -74,7 +74,7 @@ def draw(drawing: Drawing, *, with_style: bool) -> str:
     _simplify(root, drawing)
     etree.SubElement(root, "desc").text = drawing.description
     if with_style:
-        etree.SubElement(root.find("defs"), "style").text = STYLE
+        etree.SubElement(root.find("defs"), "style").text = PICTURE_STYLE
     return str(etree.tostring(root, encoding="unicode"))
 
 
