@@ -34,7 +34,9 @@ def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
     Raises:
         StateError: it cannot be used, or another gateway uses it.
     """
-    if config.outputs.mqtt is None and not any(meter.is_live for meter in config.meters):
+    outputs = config.outputs
+    is_lasting = outputs.mqtt is not None or outputs.http is not None
+    if not is_lasting and not any(meter.is_live for meter in config.meters):
         yield None
         return
     with closing(FolderLock(folder)), Store(folder) as store:
@@ -44,8 +46,14 @@ def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
         yield store
 
 
-def build_gateway(
-    config: Config, keys: KeysInForce, form: str | None = None, store: Store | None = None, options: str = ""
+def build_gateway(  # noqa: PLR0913 - what the commands know, and what a demonstration does without
+    config: Config,
+    keys: KeysInForce,
+    form: str | None = None,
+    store: Store | None = None,
+    options: str = "",
+    *,
+    logs_first: bool = True,
 ) -> Gateway:
     """Build a gateway that is ready to run.
 
@@ -53,14 +61,15 @@ def build_gateway(
         config: what the user wants.
         keys: of the meters.
         form: of readings on standard output; None for what the configuration says.
-        store: the state file; None where nothing is kept, as in a demonstration, which shows what it reads.
+        store: the state file; None where nothing is kept.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
+        logs_first: log the first reading of each meter, unless nothing is kept.
     """
     config = _with_one_name_a_source(config)
     state = StateKeeper(config, store, _history_of(config, store))
     unnamed = [meter.name for meter in state.registry.unnamed()]
     outputs = _outputs_of(config, form, store, unnamed)
-    return Gateway(config, keys, state, outputs, options, logs_first=store is not None)
+    return Gateway(config, keys, state, outputs, options, logs_first=logs_first and store is not None)
 
 
 def _history_of(config: Config, store: Store | None) -> HistoryKeeper | None:
@@ -88,11 +97,11 @@ def run_until_signal(gateway: Gateway) -> ExitStatus:
 def _outputs_of(
     config: Config, form: str | None, store: Store | None, unnamed: Sequence[str]
 ) -> list[Output]:
-    """Return the configured outputs; standard output where there is none."""
+    """Return the configured outputs; standard output where readings go nowhere else."""
     outputs: list[Output] = []
     if form is None and config.outputs.stdout is not None:
         form = config.outputs.stdout.format
-    if form is None and config.outputs.mqtt is None:
+    if form is None and config.outputs.mqtt is None and config.outputs.http is None:
         form = "table" if sys.stdout.isatty() else "json"
     if form is not None:
         outputs.append(_stdout_output(form))
@@ -100,6 +109,10 @@ def _outputs_of(
         from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
 
         outputs.append(MqttOutput(config, config.outputs.mqtt, store, unnamed))
+    if config.outputs.http is not None:
+        from smarty_gateway.web.output import HttpOutput  # noqa: PLC0415 - loads bottle and waitress
+
+        outputs.append(HttpOutput(config, config.outputs.http, None if store is None else store.path.parent))
     return outputs
 
 

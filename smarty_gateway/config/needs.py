@@ -1,0 +1,44 @@
+"""What outputs need beside gateway.yaml: the libraries of an extra, and files with passwords.
+
+`run` refuses to start without them, and `check` reports them. Commands that only read the history do not ask.
+"""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Final
+
+from smarty_gateway.config.password_file import PasswordFileError, read_password
+from smarty_gateway.config.values import Config
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.errors import GatewayError
+
+#: What the page imports of the extra `web` (pyproject.toml).
+_WEB: Final = ("bottle", "jinja2", "prometheus_client", "pygal", "waitress")
+#: What to type where it is missing.
+WEB_INSTALLATION: Final = "pip install 'smarty-gateway[web]'"
+
+
+class MissingExtraError(GatewayError):
+    """The configuration asks for something whose libraries are not installed."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
+
+
+def has_web() -> bool:
+    """True if the libraries of the page are installed; none of them is loaded."""
+    return all(find_spec(name) is not None for name in _WEB)
+
+
+def unmet_needs(config: Config) -> Iterator[GatewayError]:
+    """Yield an error for each library and each password file that an output needs and cannot use."""
+    http, mail = config.outputs.http, config.outputs.mail
+    if http is not None and not has_web():
+        yield MissingExtraError(f"http: the page needs the extra web; type: {WEB_INSTALLATION}")
+    for name, output in (("http", http), ("mail", mail)):
+        # The content of a pipe can be read once only, by the output itself.
+        if output is None or output.password_file is None or output.password_file.is_fifo():
+            continue
+        try:
+            read_password(output.password_file)
+        except PasswordFileError as error:
+            yield PasswordFileError(f"{name}: {error}")
