@@ -145,6 +145,16 @@ COMMANDS: Final = {
         ),
         "its time is over, a signal stopped it, or the history is written",
     ),
+    "healthcheck": Usage(
+        ("healthcheck", "healthcheck --live"),
+        "all is well",
+        {
+            ExitStatus.REJECTED: "something is wrong, or the gateway does not answer",
+            ExitStatus.UNUSABLE_FILE: "gateway.yaml or the password file cannot be used",
+            **_INTERRUPTED,
+        },
+        "wrong usage, or gateway.yaml has no `http:`",
+    ),
     "reset-counter": Usage(
         ("reset-counter house", "reset-counter SAG1030700012345"),
         "lower frame counters of the meter are accepted",
