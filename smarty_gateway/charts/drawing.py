@@ -27,6 +27,8 @@ Bar = tuple[float, float, float]
 Curve = Sequence[tuple[float, float]]
 #: Elements and classes of what only pygal's script uses.
 _NEEDLESS: Final = {"script", "style", "desc", "tooltip-overlay", "text-overlay", "overlay"}
+#: Letters of the legend in a row, less those that its boxes take.
+_LEGEND: Final = 42
 _SIZES: Final = dict.fromkeys(("label", "major_label", "legend", "title"), LAYOUT_SIZE)
 _STYLE: Final = Style(**{f"{name}_font_size": size for name, size in _SIZES.items()})
 
@@ -88,7 +90,7 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
             js=(),
             no_prefix=True,
             legend_at_bottom=True,
-            legend_at_bottom_columns=len(drawing.series),
+            legend_at_bottom_columns=_columns(drawing.legend),
             truncate_legend=-1,
             truncate_label=-1,
         )
@@ -121,6 +123,11 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
             left = self.view.x(begin)
             area = _add_rect(group, left, 0, self.view.x(end) - left, self.view.height)
             etree.SubElement(area, "title").text = text
+
+
+def _columns(legend: Sequence[str]) -> int:
+    """Return how many names stand beside each other in a narrow frame."""
+    return max(1, min(len(legend), _LEGEND // max(map(len, legend))))
 
 
 def _add_rect(parent: Any, left: float, top: float, width: float, height: float) -> Any:  # noqa: ANN401 - pygal's

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,7 +20,8 @@ from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
 from smarty_gateway.history.sample import QUARTER
-from smarty_gateway.history.stretches import Stretch
+from smarty_gateway.history.sentences import Sentence
+from smarty_gateway.history.stretches import Stretch, span_stretch
 from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state.history_file import history_errors, open_history
@@ -104,6 +105,12 @@ class History:
         reference = self.reference_of(meter)
         return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
 
+    def span(self, meter: HistoryMeter, by: By, day: date) -> Row | None:
+        """Return the day, month or year of a date as one row; None if nothing is known of it."""
+        stretch = replace(span_stretch(by, day, self.zone), by=by)
+        # A gap may lie beside it.
+        return next((row for row in self.rows(meter, stretch) if row.end == stretch.last), None)
+
     def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
         """Return what each level of the meter's tariff would have meant.
 
@@ -133,13 +140,13 @@ class History:
             found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
         return found
 
-    def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[str]:
+    def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[Sentence]:
         """Return what the costs of spans lack, and where their prices are from."""
         first, last = (local_date(at, self.zone) for at in (priced[0].row.start, priced[-1].row.end - 1))
         tariff = priced[0].tariff
         return [*left_out(tariff, self.reference_of(meter), first, last), *tariff.notes(first, last)]
 
-    def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[str]:
+    def peak_notes(self, meter: HistoryMeter, peaks: Sequence[Peak]) -> list[Sentence]:
         """Return which power is paid for, where the tariff counts the peaks of the months (Flanders)."""
         tariff = self.tariff_of(meter)
         months: dict[int, float] = {}
@@ -169,12 +176,14 @@ class History:
         reference = self.reference_of(meter)
         return None if reference is None else reference.on(local_date(self.now, self.zone))
 
-    def notes(self, meter: HistoryMeter, compared: Sequence[PricedLevel]) -> list[str]:
+    def notes(self, meter: HistoryMeter, compared: Sequence[PricedLevel]) -> list[Sentence]:
         """Return what a comparison of levels says in words, and where its prices are from."""
         first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
         costs = [priced.cost for priced in compared]
         assumed = (
-            [] if self.tariff_of(meter) else [f"gateway.yaml names no tariff, so {_LUXEMBOURG} is used."]
+            []
+            if self.tariff_of(meter)
+            else [Sentence("gateway.yaml names no tariff, so {tariff} is used.", tariff=_LUXEMBOURG)]
         )
         return [verdict(costs), *assumed, *compared[0].tariff.notes(first, last - timedelta(days=1))]
 

@@ -138,6 +138,15 @@ class HistoryReader:
         highest |= self._peaks_of_meter(number, begin * QUARTER, end * QUARTER)
         return [peak for month in sorted(highest) for peak in highest[month]]
 
+    def lowest_power(self, meter: str, first: int, last: int) -> int | None:
+        """Return the lowest net power in W that was seen between two times; negative while exporting."""
+        found = self._connection.execute(
+            "SELECT min(min_power) FROM quarters "  # noqa: S608 - our own names
+            f"WHERE meter = ? AND end > ? AND end <= ? AND {good_quarter()} AND typeof(min_power) = 'integer'",
+            (self._number(meter), first // QUARTER, last // QUARTER),
+        ).fetchone()
+        return None if found[0] is None else int(found[0])
+
     def registers(self, meter: str, first: int | None, last: int | None) -> list[RegisterReading]:
         """Return the registers at the beginning of each local day, where they are known."""
         number = self._number(meter)
