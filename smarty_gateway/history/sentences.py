@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Self
 
 #: What a sentence can have inside; several values are listed with commas.
 Value = str | date | float | Decimal | tuple["Value", ...]
@@ -21,7 +22,7 @@ class Sentence(str):
     form: str
     values: Mapping[str, Value]
 
-    def __new__(cls, form: str, **values: Value) -> "Sentence":
+    def __new__(cls, form: str, **values: Value) -> Self:
         """Return the text."""
         made = super().__new__(cls, form.format(**{name: _text(value) for name, value in values.items()}))
         made.form, made.values = form, values

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ class _Column:
     is_summed: bool = True
 
 
-def rows_table(
+def rows_table(  # noqa: PLR0913 - what a table depends on
     rows: Sequence[Row],
     by: By,
     caption: str,
@@ -65,7 +66,6 @@ def rows_table(
     *,
     last: int,
     peak: Peak | None = None,
-    is_folded: bool = False,
 ) -> Table:
     """Return the table of spans, with all that is known of them.
 
@@ -76,7 +76,6 @@ def rows_table(
         reader: who reads it.
         last: what ends after it belongs to a gap, and not to the sum.
         peak: the highest quarter hour, which is marked.
-        is_folded: the page shows it on demand.
     """
     _ = reader.language.gettext
     columns = [
@@ -115,7 +114,7 @@ def rows_table(
         *(column.head for column in columns),
         *([_("Known")] if known else []),
     ]
-    return Table(caption, head, [line(row) for row in rows], foot if len(rows) > 1 else (), is_folded)
+    return Table(caption, head, [line(row) for row in rows], foot if len(rows) > 1 else ())
 
 
 def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
@@ -126,12 +125,20 @@ def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
     yield _Column(_("Mean import (kW)"), mean_power, is_summed=False)
     yield _Column(_("Highest power (kW)"), lambda row: row.max_power, is_summed=False)
     for name in dict.fromkeys(name for row in rows for name in row.tariffs):
-        yield _Column(f"{register_name(name, language)} (kWh)", lambda row, name=name: row.tariffs.get(name))
+        yield _Column(f"{register_name(name, language)} (kWh)", partial(_tariff, name))
     for name, unit in units_of(row.devices for row in rows).items():
         yield _Column(
             f"{device_name(name, language)} ({unit})",
-            lambda row, name=name: row.devices[name].amount if name in row.devices else None,
+            partial(_device, name),
         )
+
+
+def _tariff(name: str, row: Row) -> int | None:
+    return row.tariffs.get(name)
+
+
+def _device(name: str, row: Row) -> int | None:
+    return row.devices[name].amount if name in row.devices else None
 
 
 def units_of(all_devices: Iterable[Mapping[str, DeviceEnergy]]) -> dict[str, str]:
