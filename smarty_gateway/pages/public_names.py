@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from smarty_gateway.config.values import METER_NAME, Config
@@ -71,14 +71,23 @@ class PublicNames:
 def public_record(reading: Reading, name: str) -> dict[str, Any]:
     """Return the JSON object of a reading without keys, titles, ids, headers and what is unknown.
 
-    An M-Bus device gets a name from its kind and the last four characters of its id: `gas-1470`.
+    A message of the meter that repeats one of them is left out, too. An M-Bus device gets a name from its
+    kind and the last four characters of its id: `gas-1470`.
 
     Args:
         reading: the newest of a meter.
         name: under which the meter is shown.
     """
-    record = {key: value for key, value in reading.record.items() if key not in _SECRET}
-    return record | {"meter": name} | public_devices(reading.telegram.decoded.devices)
+    record, devices = reading.record, reading.telegram.decoded.devices
+    secrets = list(_texts_of(record, _SECRET))
+    secrets += [text for device in devices.values() for text in _texts_of(device, _SECRET_OF_DEVICES)]
+
+    def is_public(key: str) -> bool:
+        value = record[key]
+        return key not in _SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
+
+    found = {key: record[key] for key in filter(is_public, record)}
+    return found | {"meter": name} | public_devices(devices)
 
 
 def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -92,6 +101,14 @@ def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
             part: value for part, value in device.items() if part not in _SECRET_OF_DEVICES
         }
     return found
+
+
+def _texts_of(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield the texts under some names that are longer than what is shown of them."""
+    for name in names:
+        text = values.get(name)
+        if isinstance(text, str) and len(text) > _SHOWN_END:
+            yield text
 
 
 def _end_of(text: str) -> str:

@@ -105,7 +105,7 @@ def environment() -> "Environment":
     """Return what turns templates into HTML; it is loaded with the first page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
 
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -113,3 +113,5 @@ def environment() -> "Environment":
         lstrip_blocks=True,
         auto_reload=False,
     )
+    found.globals["macros"] = found.get_template("macros.html").module
+    return found
