@@ -85,7 +85,7 @@ def write(path: Path, data: bytes) -> None:
                 beginning = file.read(_BEGINNING)
             if beginning and _MARKS[path.suffix.lower()] not in beginning:
                 raise UnwritableFileError(
-                    f"{path} is there, and no report wrote it: remove it, or choose another file with --output"
+                    f"{path} is there, and is no report: remove it, or choose another file with --output"
                 )
         path.write_bytes(data)
     except OSError as error:
