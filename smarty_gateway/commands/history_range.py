@@ -12,8 +12,8 @@ from smarty_gateway.history.rows import By
 from smarty_gateway.history.stretches import (
     Stretch,
     day_stretch,
-    first_day,
     month_stretch,
+    read_date,
     recent_stretch,
     stretch_between,
     year_stretch,
@@ -79,6 +79,6 @@ def _day(text: str, today: date) -> date:
 def _first(by: By, text: str, meaning: str) -> date:
     """Return the first day of what an option names."""
     try:
-        return first_day(by, text)
+        return read_date(by, text)
     except ValueError:
         raise WrongUsageError(f"--{by} {text!r} is not {meaning}") from None
