@@ -45,8 +45,8 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "report",
         help="a day, a month or a year as a page, a picture or an e-mail",
-        description="Writes what a running gateway has kept of a day, a month or a year: as one HTML file, as "
-        "a picture, or as an e-mail. Without a range it is yesterday. It can be used while the gateway runs.",
+        description="Writes what a running gateway has kept of a day, a month or a year: as an HTML file, a "
+        "picture, or an e-mail. Without a range it is yesterday. It can be used while the gateway runs.",
     )
     parser.add_argument("meter", nargs="?", help="its name, as in its topics (default: all meters)")
     group = parser.add_argument_group("range", "local time")
