@@ -11,7 +11,7 @@ from bottle import Bottle, HTTPError, HTTPResponse, request, response
 from smarty_gateway.charts.style import STYLE
 from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.rows import By
-from smarty_gateway.history.stretches import first_day
+from smarty_gateway.history.stretches import read_date
 from smarty_gateway.languages.language import accepted_language
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.pages.health_page import health_page
@@ -132,7 +132,7 @@ def _day(view: View, by: By, text: str) -> date:
     if not text:
         return local_date(view.now, view.zone)
     try:
-        return first_day(by, text)
+        return read_date(by, text)
     except ValueError:
         raise PageError(404, view.language.gettext("There is no such date.")) from None
 

@@ -147,10 +147,10 @@ def test_a_stop_does_not_wait_for_the_next_attempt(stack: ExitStack) -> None:
 
 
 def test_a_server_that_crashes_ends_the_gateway(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(_: object) -> None:
+    def crash(**_: object) -> None:
         raise RuntimeError("no more files")
 
-    monkeypatch.setattr(Server, "run", crash)
+    monkeypatch.setattr("waitress.wasyncore.loop", crash)
     output = started(stack)
     wait_until(lambda: output.failure, "the crash")
     assert output.failure == "the page failed: RuntimeError('no more files')"
