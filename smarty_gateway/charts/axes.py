@@ -15,9 +15,9 @@ DAY: Final = 86_400
 #: How many labels fit below, and how many of them in a narrow frame.
 _LABELS: Final = 16
 NARROW_LABELS: Final = 8
-#: How many guides there are about, and which share of their distance one keeps from the level.
+#: How many guides there are about, and the share of the height that labels keep from that of the level.
 _TICKS: Final = 5
-_NEAR: Final = 0.45
+_NEAR: Final = 0.09
 _HOURS: Final = (1, 3, 6)
 #: Stretches up to these are labelled by hour, by day of the week, by day of the month, by month.
 _FEW_HOURS: Final = 2 * DAY
@@ -72,7 +72,7 @@ def value_labels(
     labels = [
         (place, f"{words.short(place)} {unit}")
         for place in places
-        if level is None or abs(place - level) > step * _NEAR
+        if level is None or abs(place - level) > (high - low) * _NEAR
     ]
     return labels if level is None else [*labels, (level, f"{words.short(level)} {unit}")]
 
@@ -98,8 +98,9 @@ def _marks(axis: TimeAxis, words: Words) -> Iterator[tuple[float, str]]:
     for day in _days(axis):
         for hour in range(0, 24, step):
             time = day.replace(hour=hour).timestamp()
-            # On the day on which clocks are set forward, two times are an hour nearer than labels need.
-            if free <= time < axis.last:
+            # On the day on which clocks are set forward, two times are an hour nearer than labels need;
+            # one right at the end would be cut.
+            if free <= time < axis.last - step * 3600 / 3:
                 is_next_day = hour == 0 and time > axis.first
                 yield time, _weekday(day, words) if is_next_day else f"{hour:02}:00"
                 free = time + step * 3600

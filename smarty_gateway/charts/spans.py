@@ -1,4 +1,4 @@
-"""What a picture tells of one span of time: how high its bar is, and the text that people see who point at it."""
+"""What a picture shows of one span of time: how high its bar is, and the text of its tooltip."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -32,7 +32,7 @@ def height_of(row: Row, energy: float, by: By) -> float:
 
 
 def clock_times(begin: int, end: int, zone: ZoneInfo) -> str:
-    """Return two times of a day, such as 14:15–14:30."""
+    """Return two times of a day, such as 14:15 to 14:30."""
     return f"{_clock(begin, zone)}\u2013{_clock(end, zone)}"
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.local_time import local_date, midnight_of
+from smarty_gateway.history.local_time import first_day, following, local_date, midnight_of
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.protocol.errors import GatewayError
@@ -53,9 +53,7 @@ def day_stretch(day: date, zone: ZoneInfo) -> Stretch:
 
 def month_stretch(day: date, zone: ZoneInfo) -> Stretch:
     """Return the month of a date by days."""
-    begin = day.replace(day=1)
-    # 31 days after its first day is the next month, whatever the month.
-    end = (begin + timedelta(days=31)).replace(day=1)
+    begin, end = first_day(By.MONTH, day), following(By.MONTH, day)
     return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.DAY, f"{begin:%Y-%m}")
 
 
@@ -63,6 +61,13 @@ def year_stretch(year: int, zone: ZoneInfo) -> Stretch:
     """Return a year by month."""
     begin, end = date(year, 1, 1), date(year + 1, 1, 1)
     return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.MONTH, str(year))
+
+
+def span_stretch(by: By, day: date, zone: ZoneInfo) -> Stretch:
+    """Return the day, month or year of a date, by the spans that suit it."""
+    if by is By.YEAR:
+        return year_stretch(day.year, zone)
+    return month_stretch(day, zone) if by is By.MONTH else day_stretch(day, zone)
 
 
 def recent_stretch(zone: ZoneInfo, now: int, by: By | None, days: int | None = None) -> Stretch:
@@ -118,7 +123,7 @@ def stretch_between(
     return Stretch(begin, end, _suiting(length), title)
 
 
-def first_day(by: By, text: str) -> date:
+def read_date(by: By, text: str) -> date:
     """Return the first day of a day, month or year.
 
     Args:
