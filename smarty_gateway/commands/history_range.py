@@ -26,11 +26,16 @@ _LONGEST: Final = {"day": By.DAY, "month": By.MONTH, "year": By.YEAR}
 def add_range(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a stretch."""
     group = parser.add_argument_group("range", "local time; a time in the repeated hour needs its offset")
+    add_spans(group)
+    group.add_argument("--from", dest="first", metavar="A", help="from here, such as 2026-10-25T18:00")
+    group.add_argument("--to", dest="last", metavar="B", help="until here, which is not part of it")
+
+
+def add_spans(group: argparse._ActionsContainer) -> None:
+    """Add the options that name a day, a month or a year."""
     group.add_argument("--day", metavar="D", help="a day, such as 2026-10-25, today or yesterday")
     group.add_argument("--month", metavar="M", help="a month, such as 2026-10")
     group.add_argument("--year", metavar="Y", help="a year, such as 2026")
-    group.add_argument("--from", dest="first", metavar="A", help="from here, such as 2026-10-25T18:00")
-    group.add_argument("--to", dest="last", metavar="B", help="until here, which is not part of it")
 
 
 def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None = None) -> Stretch:

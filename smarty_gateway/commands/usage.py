@@ -137,6 +137,21 @@ COMMANDS: Final = {
         "wrong usage, no such meter or file, or an extra is missing",
         default="show",
     ),
+    "report": Usage(
+        (
+            "report",
+            "report house --month 2026-10",
+            "report --last month --output october.html",
+            "report --mail --last day --language fr",
+        ),
+        "the report is written or sent",
+        {
+            ExitStatus.REJECTED: "nothing is known of this time, or no mail could be sent",
+            ExitStatus.UNUSABLE_FILE: "gateway.yaml, the state folder or a password file cannot be used",
+            **_INTERRUPTED,
+        },
+        "wrong usage, no such meter, or an extra is missing",
+    ),
     "simulate": Usage(
         (
             "simulate --link /tmp/p1 --write-keys dummy.yaml",

@@ -86,8 +86,8 @@ def public_record(reading: Reading, name: str) -> dict[str, Any]:
         value = record[key]
         return key not in SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
 
-    found = {key: record[key] for key in filter(is_public, record)}
-    return found | {"meter": name} | public_devices(devices)
+    del record["meter"]
+    return {"meter": name} | {key: record[key] for key in filter(is_public, record)} | public_devices(devices)
 
 
 def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

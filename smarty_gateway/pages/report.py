@@ -1,9 +1,9 @@
-"""The report: a day, a month or a year of some meters, as one HTML file that needs nothing else, or a mail."""
+"""The report: a day, a month or a year of some meters, as an HTML file that needs nothing else, or a mail."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
@@ -12,7 +12,9 @@ from smarty_gateway.pages.sections import Section, Table
 from smarty_gateway.pages.site import STATIC, environment
 from smarty_gateway.protocol.errors import GatewayError
 
-_STYLES = ("page.css", "report.css")
+#: Says in the head of a file that it is a report.
+GENERATOR: Final = "smarty-gateway report"
+_STYLES: Final = ("page.css", "report.css")
 
 
 class MissingWebError(GatewayError):
@@ -50,7 +52,9 @@ class Report:
     def heading(self) -> str:
         """Names the meter, if it is one, and the day, month or year."""
         if len(self.meters) == 1:
-            return f"{self.meters[0].name}, {self.title}"
+            (meter,) = self.meters
+            simulated = f" ({self.language.gettext('simulated')})" if meter.is_simulated else ""
+            return f"{meter.name}{simulated}, {self.title}"
         return self.language.gettext("All meters, {date}").format(date=self.title)
 
     @property
@@ -68,7 +72,7 @@ def report_page(report: Report) -> str:
         MissingWebError: the extra `web` is missing.
     """
     styles = [STYLE, *((STATIC / name).read_text("utf-8") for name in _STYLES)]
-    return _rendered("report.html", report, style="\n".join(styles), unfolded=_unfolded)
+    return _rendered("report.html", report, style="\n".join(styles), unfolded=_unfolded, generator=GENERATOR)
 
 
 def mail_page(report: Report, pictures: Mapping[str, str]) -> str:
