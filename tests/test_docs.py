@@ -57,6 +57,7 @@ def check(text: str, folder: Path) -> tuple[int, list[str]]:
     def put_there(match: re.Match[str]) -> str:
         file = folder / Path(match[2]).name
         file.touch(0o600)
+        file.write_text("one line\n")
         return f"{match[1]}: {file}"
 
     text = re.sub(r"\b(password_file|ca_file|cert_file|key_file): ([^\s,}]+)", put_there, text)

@@ -17,6 +17,7 @@ from smarty_gateway.config.key_file import (
     key_file_problem,
     read_key_file,
 )
+from smarty_gateway.config.needs import mail_needs, unmet_needs
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, Config
 from smarty_gateway.config.warnings import missing_ports, warnings
@@ -60,6 +61,9 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             "there is no gateway.yaml and no keys.yaml here or in /etc/smarty-gateway; name them: "
             "smarty-gateway check --config FILE --keys FILE"
         )
+    if config_path and config:
+        needs = (*unmet_needs(config), *mail_needs(config))
+        errors += [UnusableFileError(config_path, None, str(need)) for need in needs]
     all_good = config_path is None or _check_config(config_path, config, errors)
     for tariff in dict.fromkeys(meter.tariff for meter in config.meters if meter.tariff) if config else ():
         all_good &= _check_tariff(tariff)

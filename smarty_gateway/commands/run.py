@@ -9,6 +9,7 @@ from smarty_gateway.commands.options import Subparsers, add_reading_format, add_
 from smarty_gateway.commands.process import allow_many_files
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
+from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
@@ -58,6 +59,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     start_log(verbose=args.verbose)
     allow_many_files()
     config = _config(args)
+    for need in unmet_needs(config):
+        raise need
     keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
     for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.listen_address import is_home_assistant_app, is_this_machine
 from smarty_gateway.config.settings import Section, SettingError
 from smarty_gateway.config.source import parse_source
 from smarty_gateway.config.values import (
@@ -17,6 +18,7 @@ from smarty_gateway.config.values import (
     METER_NAME,
     Config,
     HomeAssistantConfig,
+    HttpConfig,
     MeterConfig,
     MqttConfig,
     Outputs,
@@ -56,7 +58,9 @@ def read_config(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
     with file.collected():
         root = Section(file, file.compose(), Config, "the file")
         _check_meters(file, root.values.setdefault("meters", []))
-        _check_certificates(file, root)
+        outputs = root.values["outputs"].values if "outputs" in root.values else {}
+        _check_certificates(file, outputs.get("mqtt"))
+        _check_page(file, outputs.get("http"))
         config = root.build()
     return config, sorted(file.errors, key=lambda error: error.line or 0)
 
@@ -97,11 +101,24 @@ def config_from_options(
 _Meters = list[Section[MeterConfig]]
 
 
-def _check_certificates(file: YamlFile, root: Section[Config]) -> None:
-    mqtt = root.values["outputs"].values.get("mqtt") if "outputs" in root.values else None
+def _check_certificates(file: YamlFile, mqtt: Section[MqttConfig] | None) -> None:
     for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if mqtt is not None and one in mqtt.nodes and other not in mqtt.nodes:
             file.note(mqtt.nodes[one], f"{one} needs a {other}; add that line")
+
+
+def _check_page(file: YamlFile, http: Section[HttpConfig] | HttpConfig | None) -> None:
+    """Check that the page is protected where others can reach it, or that this is wanted."""
+    if not isinstance(http, Section) or "listen" not in http.values:
+        return  # `true` stands for this machine
+    is_protected = "password_file" in http.nodes or http.values.get("open") or is_home_assistant_app()
+    if not is_protected and not is_this_machine(http.values["listen"]["host"]):
+        file.note(
+            http.nodes["listen"],
+            "other machines can reach this address, so the page needs a password: write one into a file of "
+            "its own (chmod 600) and add `password_file: web.password`; or add `open: true` if everybody in "
+            "this network may see the page",
+        )
 
 
 def _check_meters(file: YamlFile, meters: _Meters) -> None:

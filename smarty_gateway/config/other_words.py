@@ -13,10 +13,18 @@ _IN_KEYS_FILE: Final = "keys are never in this file; write them into keys.yaml (
 _FOUND: Final = "remove this line: what the meter sends is found from its bytes"
 _IN_METER: Final = "write it into an entry of `meters:`, as in `- source: /dev/ttyUSB0`"
 _IN_MQTT: Final = "write it below `outputs:` and `mqtt:`"
-_OWN_FILE: Final = (
+_NEVER_HERE: Final = (
     "a password is never in this file; write it into a file of its own (chmod 600), and name that below "
-    "`mqtt:` as `password_file: mqtt.password`"
 )
+_OWN_FILE: Final = f"{_NEVER_HERE}`mqtt:` as `password_file: mqtt.password`"
+_WEB_PASSWORD: Final = f"{_NEVER_HERE}`http:` as `password_file: web.password`"
+_MAIL_PASSWORD: Final = f"{_NEVER_HERE}`mail:` as `password_file: mail.password`"
+_PAGE: Final = "write `http: true` below `outputs:`"
+_PAGE_WORDS: Final = "web webpage page website webserver httpserver dashboard prometheus metrics api"
+_MAIL: Final = "write `mail:` below `outputs:`"
+_MAIL_WORDS: Final = "email smtp mailer"
+_MAIL_SERVER: Final = "write `server: smtps://USER@HOST`"
+_NO_TLS: Final = "remove this line: the page has no TLS of its own; put a reverse proxy before it"
 _BROADCAST: Final = (
     "this key is for messages to all meters, which P1 does not use; the encryption key (GUEK) is needed, as "
     "`encryption_key`"
@@ -64,7 +72,9 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Config": _table(
         ("source port device serialport tty usb", _IN_METER),
         ("baud baudrate speed id serial serialnumber unnamed encrypted", _IN_METER),
-        ("mqtt stdout", "write it below `outputs:`"),
+        ("mqtt stdout http mail", "write it below `outputs:`"),
+        (_PAGE_WORDS, _PAGE),
+        (_MAIL_WORDS, _MAIL),
         ("broker mqttbroker host url server", "write `url: mqtt://HOST` below `outputs:` and `mqtt:`"),
         ("topic interval homeassistant clientid telegrams values user username", _IN_MQTT),
         ("passwordfile cafile", _IN_MQTT),
@@ -111,6 +121,41 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("password pass passwd", _OWN_FILE),
         ("console print terminal json table", "write `stdout: {format: json}`"),
         ("hass ha discovery", "write `home_assistant: true` below `mqtt:`"),
+        (_PAGE_WORDS, _PAGE),
+        (_MAIL_WORDS, _MAIL),
+    ),
+    "HttpConfig": _table(
+        (
+            "address bind bindaddress host ip interface port httpport url",
+            "write `listen: 127.0.0.1:8300`",
+        ),
+        ("password pass passwd pwd secret token", _WEB_PASSWORD),
+        ("user username login", "remove this line: with the password every user name is right"),
+        ("noauth noauthentication anonymous public auth authentication", "write `open: true`"),
+        (
+            "allowedhosts hostname hostnames servername domain domains trustedhosts",
+            "write `hosts: [smarty.example]`",
+        ),
+        ("proxy trustedproxies trustedproxy reverseproxy", "write `proxies: [192.168.1.5]`"),
+        ("tls ssl https cert certfile certificate keyfile", _NO_TLS),
+        ("enabled", "remove this line: the section itself switches it on"),
+        (
+            "path prefix basepath rootpath",
+            "remove this line: the page works below any path of a proxy",
+        ),
+    ),
+    "MailConfig": _table(
+        ("host hostname smtp smtpserver url address mailserver", _MAIL_SERVER),
+        ("port smtpport", "write the port into the server, as in `server: smtps://USER@HOST:465`"),
+        ("user username login", "write the user into the server, as in `server: smtps://USER@HOST`"),
+        ("password pass passwd pwd secret", _MAIL_PASSWORD),
+        (
+            "tls ssl usetls starttls secure encryption",
+            "write smtps:// (TLS) or smtp:// (STARTTLS) in the server",
+        ),
+        ("sender mailfrom fromaddress", "write `from: gateway@example.org`"),
+        ("recipient recipients receiver receivers mailto toaddress cc bcc", "write `to: [me@example.org]`"),
+        ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
     ),
     "MqttConfig": _table(
         ("host hostname server broker brokerurl address uri mqtthost ip", "write `url: mqtt://HOST`"),

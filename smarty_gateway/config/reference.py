@@ -36,7 +36,8 @@ def rows(kind: type = Config, above: str = "") -> Iterator[Row]:
     """Yield all keys of a dataclass of settings and those below them."""
     for key, setting in settings_of(kind).items():
         section = setting.form.section
-        yield Row(above + key, setting.form.description, _shown(setting.default), setting.meaning)
+        default = setting.default if setting.default is MISSING else setting.example or setting.default
+        yield Row(above + key, setting.form.description, _shown(default), setting.meaning)
         if section is not None:
             yield from rows(section, f"{above}{key}{'[]' if setting.form.is_list else ''}.")
 
@@ -44,7 +45,7 @@ def rows(kind: type = Config, above: str = "") -> Iterator[Row]:
 def _shown(default: object) -> str:
     if default is MISSING:
         return "required"
-    if default is None or is_dataclass(default):
+    if default is None or default == () or is_dataclass(default):
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 

@@ -72,7 +72,7 @@ def setting(form: Form[T], meaning: str, *, key: str = ..., example: str) -> T: 
 @overload
 def setting(form: Form[T], meaning: str, *, key: str = ..., default: None) -> T | None: ...
 @overload
-def setting(form: Form[T], meaning: str, *, key: str = ..., default: T) -> T: ...
+def setting(form: Form[T], meaning: str, *, key: str = ..., default: T, example: str = ...) -> T: ...
 def setting(
     form: Form[object], meaning: str, *, key: str = "", default: object = MISSING, example: str = ""
 ) -> object:
@@ -83,7 +83,7 @@ def setting(
         meaning: one line for the reference.
         key: its name in the file, if that is not the name of the field.
         default: the value where the key is missing; without a default it is required.
-        example: a value to show where a required key is missing.
+        example: a value to show where a required key is missing, or where the default is not what one writes.
     """
     found = Setting(key, form, meaning, default, example)
     return dataclasses.field(default=default, metadata={"setting": found})
@@ -352,3 +352,24 @@ def list_of(item: Form[T], one: str, example: str, most: int = 10_000) -> Form[t
         return found
 
     return Form(description, read, item.section, is_list=True)
+
+
+def one_or_list(item: Form[T], one: str, example: str, *, least: int = 0) -> Form[tuple[T, ...]]:
+    """Return the form of one item, or of a list of them.
+
+    Args:
+        item: the form of each item.
+        one: what an item is called in messages.
+        example: an item.
+        least: how many there must be.
+    """
+    several = list_of(item, one, example)
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> object:
+        if isinstance(node, yaml.ScalarNode):
+            return [item.read(file, node, name)]
+        if least == 0 and isinstance(node, yaml.SequenceNode) and not node.value:
+            return []
+        return several.read(file, node, name)
+
+    return Form(f"{item.description}, or a list of them", read)

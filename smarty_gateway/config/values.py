@@ -4,15 +4,17 @@ docs/gateway-yaml.md is made from this file. What a frame is (encrypted or plain
 from the bytes and never configured.
 """
 
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.broker_url import parse_broker_url
-from smarty_gateway.config.listen_address import parse_listen_address
-from smarty_gateway.config.mail_server import parse_mail_server
+from smarty_gateway.config.listen_address import parse_host, parse_listen_address, parse_network
+from smarty_gateway.config.mail_server import Encryption, parse_mail_address, parse_mail_server
 from smarty_gateway.config.powers import REFERENCE_POWER, kilowatts
 from smarty_gateway.config.settings import (
     BOOLEAN,
@@ -22,6 +24,7 @@ from smarty_gateway.config.settings import (
     folder,
     list_of,
     number,
+    one_or_list,
     parsed,
     path,
     seconds,
@@ -95,7 +98,7 @@ _TOPIC: Final = parsed("a topic", _topic, may_be_hex=True)
 _BROKER: Final[Form[Any]] = parsed("the url of the broker", parse_broker_url)
 #: Sets host and port.
 _LISTEN: Final[Form[Any]] = parsed("an address and a port", parse_listen_address)
-#: Sets host, port, starts_tls and user.
+#: Sets host, port, encryption and user.
 _MAIL_SERVER: Final[Form[Any]] = parsed("the url of the mail server", parse_mail_server)
 
 
@@ -252,29 +255,38 @@ class MqttConfig:
 
 @dataclass(frozen=True, slots=True)
 class HttpConfig:
-    """The page, the JSON API and the metrics."""
+    """The page, the JSON API and the metrics.
+
+    Attributes:
+        host: the IP address on which they are served.
+        proxies: IP addresses and networks.
+    """
 
     host: str = setting(
         _LISTEN,
-        "address and port; beyond this machine it needs a password or `open: true`",
+        "where the page is served; beyond this machine it needs a `password_file` or `open: true`",
         key="listen",
         default="127.0.0.1",
+        example="127.0.0.1:8300",
     )
     port: int = 8300
     password_file: Path | None = setting(
         _FILE, "a file with the password that a browser must give, with any user name", default=None
     )
     is_open: bool = setting(
-        BOOLEAN, "trust the network: no password beyond this machine", key="open", default=False
+        BOOLEAN,
+        "serve the page without a password to everybody who can reach `listen`",
+        key="open",
+        default=False,
     )
     hosts: tuple[str, ...] = setting(
-        list_of(parsed("the name of a host", str), "host", "smarty.example"),
+        one_or_list(parsed("the name of a host", parse_host), "host", "smarty.example"),
         "further names under which a browser may ask for the page",
         default=(),
     )
     proxies: tuple[str, ...] = setting(
-        list_of(parsed("an IP address", str), "proxy", "192.168.1.5"),
-        "addresses of reverse proxies, whose X-Forwarded-For and X-Ingress-Path count",
+        one_or_list(parsed("an IP address or a network", parse_network), "proxy", "192.168.1.5"),
+        "reverse proxies, whose X-Forwarded-For and X-Ingress-Path count",
         default=(),
     )
 
@@ -283,6 +295,12 @@ class HttpConfig:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """What to type into a browser: for all addresses of the machine, its name."""
+        is_any = ipaddress.ip_address(self.host).is_unspecified
+        return f"http://{f'{socket.gethostname()}:{self.port}' if is_any else self.address}/"
+
 
 @dataclass(frozen=True, slots=True)
 class MailConfig:
@@ -290,20 +308,24 @@ class MailConfig:
 
     host: str = setting(
         _MAIL_SERVER,
-        "`smtps://USER@HOST`, or `smtp://USER@HOST`, which goes on with STARTTLS; never with a password",
+        "`smtps://USER@HOST` (TLS) or `smtp://USER@HOST`, which goes on with STARTTLS; never with a "
+        "password. `smtp://localhost` without a user is not encrypted",
         key="server",
         example="smtps://me@mail.example",
     )
     sender: str = setting(
-        parsed("an address", str), "the sender of mails", key="from", example="gateway@example.org"
+        parsed("a mail address", parse_mail_address),
+        "the sender of mails",
+        key="from",
+        example="gateway@example.org",
     )
     to: tuple[str, ...] = setting(
-        list_of(parsed("an address", str), "address", "me@example.org"),
+        one_or_list(parsed("a mail address", parse_mail_address), "address", "me@example.org", least=1),
         "who gets them",
-        example="[me@example.org]",
+        example="me@example.org",
     )
     port: int = 465
-    starts_tls: bool = False
+    encryption: Encryption = Encryption.TLS
     user: str | None = None
     password_file: Path | None = setting(_FILE, "a file with the password of the user", default=None)
     ca_file: Path | None = setting(

@@ -1,15 +1,16 @@
 """Finds in a configuration what is permitted but unwise."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from smarty_gateway.config.key_file import permission_problem
+from smarty_gateway.config.listen_address import is_this_machine
+from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
-from smarty_gateway.config.values import Config, MeterConfig, MqttConfig
+from smarty_gateway.config.values import Config, MailConfig, MeterConfig, MqttConfig
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.ports import lasting_name, ports_instead
 
@@ -23,8 +24,14 @@ def warnings(config: Config) -> list[str]:
     ]
     for meter in config.meters:
         found += _level_warnings(meter)
-    mqtt = config.outputs.mqtt
-    return found if mqtt is None else [*found, *_broker_warnings(mqtt)]
+    outputs = config.outputs
+    if outputs.mqtt is not None:
+        found += _broker_warnings(outputs.mqtt)
+    if outputs.http is not None and outputs.http.is_open and outputs.http.password_file is not None:
+        found.append("http: the password counts, and `open: true` does nothing; remove one of the two lines")
+    if outputs.mail is not None:
+        found += _mail_warnings(outputs.mail)
+    return found
 
 
 def missing_ports(config: Config) -> list[str]:
@@ -81,20 +88,14 @@ def _better_name(port: Path) -> str:
 
 
 def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
-    if not mqtt.tls and not _is_local(mqtt.host):
+    if not mqtt.tls and not is_this_machine(mqtt.host):
         secrets = "readings and password" if mqtt.password_file else "readings"
         yield f"mqtt: {secrets} go to {mqtt.host} unencrypted; write mqtts:// if the broker has TLS"
     if not mqtt.tls and (mqtt.ca_file or mqtt.cert_file):
         yield "mqtt: certificates are used only with TLS; write mqtts://"
-    if mqtt.user is not None and mqtt.password_file is None:
-        yield "mqtt: there is a user but no password_file; most brokers require both"
-    if mqtt.user is None and mqtt.password_file is not None:
-        yield "mqtt: a password_file needs a user; write mqtts://USER@HOST"
+    yield from _login_warnings("mqtt", mqtt, "most brokers require both", "mqtts://USER@HOST")
     for name in ("password_file", "ca_file", "cert_file", "key_file"):
-        path = getattr(mqtt, name)
-        if path is not None and not _is_readable_file(path):
-            # Without the path, which may be the password itself in the wrong place.
-            yield f"mqtt: {name} names no file that can be read"
+        yield from _unreadable_warning("mqtt", name, getattr(mqtt, name))
     secret_files = ((mqtt.password_file, "the password"), (mqtt.key_file, "the private key"))
     for path, content in secret_files:
         problem = None if path is None else permission_problem(path, content)
@@ -102,13 +103,24 @@ def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
             yield problem
 
 
-def _is_local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _mail_warnings(mail: MailConfig) -> Iterator[str]:
+    yield from _login_warnings("mail", mail, "most servers require both", "smtps://USER@HOST")
+    yield from _unreadable_warning("mail", "ca_file", mail.ca_file)
+    if mail.ca_file is not None and mail.encryption is Encryption.NONE:
+        yield "mail: certificates are used only with TLS; write smtps://"
+
+
+def _login_warnings(output: str, server: MqttConfig | MailConfig, both: str, form: str) -> Iterator[str]:
+    if server.user is not None and server.password_file is None:
+        yield f"{output}: there is a user but no password_file; {both}"
+    if server.user is None and server.password_file is not None:
+        yield f"{output}: a password_file needs a user; write {form}"
+
+
+def _unreadable_warning(output: str, name: str, path: Path | None) -> Iterator[str]:
+    if path is not None and not _is_readable_file(path):
+        # Without the path, which may be the password itself in the wrong place.
+        yield f"{output}: {name} names no file that can be read"
 
 
 def _is_readable_file(path: Path) -> bool:

@@ -17,7 +17,7 @@ from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.gateway.systemd import notify, watchdog_seconds
-from smarty_gateway.outputs.output import GatewayHealth, Output, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health, Output, Reading
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address
 from smarty_gateway.sources.opening import source_for
@@ -220,12 +220,14 @@ class Gateway:
 
     def _report(self) -> None:
         """Report the health of meters and gateway to every output."""
-        health = self._state.registry.health()
+        health = self._state.registry.health({r.address.text for r in self._readers if r.is_open})
+        unheard: dict[str, Health] = {}
         for reader in self._readers:
-            reader.add_health(health)
+            reader.add_health(health, unheard)
         gateway = GatewayHealth(
             counters_kept=self._state.counters_are_kept,
             outputs={output.name: output.state for output in self._outputs},
+            unheard=unheard,
         )
         for output in self._outputs:
             output.report(health, gateway)

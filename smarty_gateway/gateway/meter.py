@@ -1,6 +1,7 @@
 """One meter as the gateway knows it: its name, its sources, when it was last heard, its health."""
 
 import statistics
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -55,6 +56,10 @@ class Meter:
     def belongs_to(self, source: str) -> bool:
         """True if a source is one of its entry, or the one where it was last heard."""
         return source == self.source if self.sources is None else source in self.sources
+
+    def is_on_any(self, sources: Collection[str]) -> bool:
+        """True if it belongs to one of these sources."""
+        return self.source in sources if self.sources is None else not self.sources.isdisjoint(sources)
 
     def sends_elsewhere(self, source: str, now: float) -> bool:
         """True if it was heard on another source a moment ago, or the gateway started a moment ago."""

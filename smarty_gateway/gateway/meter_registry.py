@@ -21,7 +21,7 @@ logged after it is released.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -226,10 +226,12 @@ class MeterRegistry:
 
     # What the supervisor asks
 
-    def health(self) -> dict[str, Health]:
-        """Return the health of all meters, as far as telegrams show it."""
+    def health(self, open_sources: Collection[str] = ()) -> dict[str, Health]:
+        """Return the health of all meters, as far as telegrams and the sources that are open show it."""
         with self._lock:
             meters = (*self._of_name.values(), *self._unnamed.values())
+            for meter in meters:
+                meter.health.is_connected = meter.is_on_any(open_sources)
             return {meter.name: meter.health.copy() for meter in meters}
 
     def holders(self) -> dict[str, Holder]:

@@ -123,9 +123,17 @@ class SourceReader:
         self._stopping.set()
         self._source.interrupt()
 
-    def add_health(self, found: dict[str, Health]) -> None:
-        """Add what the source knows about the health of meters: noise and reconnects to its first one."""
+    def add_health(self, found: dict[str, Health], unheard: dict[str, Health]) -> None:
+        """Add what the source knows about the health of meters: noise and reconnects to its first one.
+
+        Args:
+            found: of all meters.
+            unheard: of sources that stand for a meter because they have brought none yet.
+        """
         first = self._registry.first_on(self.address.text)
+        if first is None:
+            first, found = self.address.text, unheard
+            found[first] = Health(is_connected=self.is_open)
         if first in found:
             found[first].noise_bytes += self._stream.noise_bytes
             found[first].reconnects += self._watch.reconnects
@@ -249,6 +257,7 @@ class SourceReader:
                 is_configured=meter.sources is not None,
                 object_id=meter.object_id,
                 is_first=is_first,
+                source=self.address.text,
                 quarter=None if history is None else history.add(meter, telegram, received),
             )
         )

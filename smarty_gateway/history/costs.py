@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import Row
+from smarty_gateway.history.sentences import Sentence
 from smarty_gateway.history.tariffs import DAY, Period, Reading, Tariff
 
 #: Of what is returned; nothing is rounded before.
@@ -61,11 +62,11 @@ def cost_of(
     return _columns(list(bills.values()), is_excess_known=reference is not None)
 
 
-def left_out(tariff: Tariff, reference: ReferencePower | None, first: date, last: date) -> list[str]:
+def left_out(tariff: Tariff, reference: ReferencePower | None, first: date, last: date) -> list[Sentence]:
     """Return in words what the costs of a span lack because of the reference power, if anything."""
     begins = [] if reference is None else [begin for begin, _ in reference.levels if begin is not None]
     changes = [*begins, *(period.valid_from for period in tariff.periods)]
-    found: dict[str, None] = {}
+    found: dict[Sentence, None] = {}
     for day in sorted({first, *(change for change in changes if first < change <= last)}):
         period = tariff.on(day)
         if period is None or not (period.levels or period.excess):
@@ -73,12 +74,17 @@ def left_out(tariff: Tariff, reference: ReferencePower | None, first: date, last
         watts = None if reference is None else reference.on(day)
         level = None if watts is None else period.level_of(watts)
         if watts is None:
-            found[
+            lack = Sentence(
                 "Without a reference power these costs have no excess and no price of a level: add "
                 "`reference_power: 7`, in kW as on the bill, to the meter in gateway.yaml."
-            ] = None
+            )
+            found[lack] = None
         elif period.levels and (level is None or level.price is None):
-            found[f"The tariff has no price for a level of {watts / 1000:g} kW: these costs lack it."] = None
+            lack = Sentence(
+                "The tariff has no price for a level of {level:g} kW: these costs lack it.",
+                level=watts / 1000,
+            )
+            found[lack] = None
     return list(found)
 
 

@@ -1,7 +1,7 @@
 """The level comparison: what each reference power of a tariff would have meant in the last 12 months."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from smarty_gateway.history.local_time import local_date, midnight_of
 from smarty_gateway.history.rows import LevelCost
 from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.history.sentences import Sentence
 from smarty_gateway.history.tariffs import Level, Period, Reading, Tariff
 
 _MONTHS: Final = 12
@@ -58,30 +59,44 @@ def compare_levels(
     return _with_cheapest([_cost_of(level, months, covered) for level in (newest.levels if newest else ())])
 
 
-def verdict(costs: Sequence[LevelCost]) -> str:
+def verdict(costs: Sequence[LevelCost]) -> Sentence:
     """Return in words which level would have been the cheapest, and how sure that is."""
     best = _best(costs)
     if not best:
-        return (
+        return Sentence(
             "Which level is the cheapest is not known: no level has prices for all 12 months. Add the "
             "missing ones to the tariff (docs/tariffs.md)."
         )
-    if not costs[0].covered:
-        return "Which level is the cheapest is not known: nothing of these 12 months was measured."
+    covered = costs[0].covered
+    if not covered:
+        return Sentence("Which level is the cheapest is not known: nothing of these 12 months was measured.")
     if len(set(best.values())) == 1:
-        said = f"{next(iter(best.values())):g} kW would have been the cheapest level"
-    else:
-        each = ", ".join(f"{power:g} kW if it is {_MEANING[reading]}" for reading, power in best.items())
-        said = f"Which level is the cheapest depends on what the price for excess means: {each}"
-    if costs[0].covered < _ENOUGH:
-        return f"{said}; but only {costs[0].covered:.0%} of these months is known, and the rest adds excess."
-    return f"{said}."
+        level = next(iter(best.values()))
+        if covered < _ENOUGH:
+            return Sentence(
+                "{level:g} kW would have been the cheapest level; but only {covered:.0%} of these months is "
+                "known, and the rest adds excess.",
+                level=level,
+                covered=covered,
+            )
+        return Sentence("{level:g} kW would have been the cheapest level.", level=level)
+    each = tuple(_level_if(reading, level) for reading, level in best.items())
+    if covered < _ENOUGH:
+        return Sentence(
+            "Which level is the cheapest depends on what the price for excess means: {each}; but only "
+            "{covered:.0%} of these months is known, and the rest adds excess.",
+            each=each,
+            covered=covered,
+        )
+    return Sentence(
+        "Which level is the cheapest depends on what the price for excess means: {each}.", each=each
+    )
 
 
-_MEANING: Final[Mapping[str, str]] = {
-    Reading.ADDED.value: "added to the volume price",
-    Reading.INSTEAD.value: "paid instead of the volume price",
-}
+def _level_if(reading: str, level: float) -> Sentence:
+    if reading == Reading.ADDED:
+        return Sentence("{level:g} kW if it is added to the volume price", level=level)
+    return Sentence("{level:g} kW if it is paid instead of the volume price", level=level)
 
 
 def _begins(now: int, zone: ZoneInfo) -> list[int]:

@@ -16,7 +16,7 @@ def begin_of(by: By, time: int, zone: ZoneInfo) -> int:
         return time - time % QUARTER
     if by is By.HOUR:
         return time - time % HOUR
-    return midnight_of(_first_day(by, local_date(time, zone)), zone)
+    return midnight_of(first_day(by, local_date(time, zone)), zone)
 
 
 def end_of(by: By, time: int, zone: ZoneInfo) -> int:
@@ -25,11 +25,27 @@ def end_of(by: By, time: int, zone: ZoneInfo) -> int:
         return time - time % QUARTER + QUARTER
     if by is By.HOUR:
         return time - time % HOUR + HOUR
-    first = _first_day(by, local_date(time, zone))
+    return midnight_of(following(by, local_date(time, zone)), zone)
+
+
+def first_day(by: By, day: date) -> date:
+    """Return the first day of the day, month or year that has a date."""
+    if by is By.MONTH:
+        return day.replace(day=1)
+    return day.replace(month=1, day=1) if by is By.YEAR else day
+
+
+def following(by: By, day: date) -> date:
+    """Return the first day of the next day, month or year."""
     if by is By.DAY:
-        return midnight_of(first + timedelta(days=1), zone)
+        return day + timedelta(days=1)
     # The first day plus 31 or 366 days is in the next month or year, whatever their lengths are.
-    return midnight_of(_first_day(by, first + timedelta(days=31 if by is By.MONTH else 366)), zone)
+    return first_day(by, first_day(by, day) + timedelta(days=31 if by is By.MONTH else 366))
+
+
+def preceding(by: By, day: date) -> date:
+    """Return the first day of the day, month or year before."""
+    return first_day(by, first_day(by, day) - timedelta(days=1))
 
 
 def local_date(time: int, zone: ZoneInfo) -> date:
@@ -48,9 +64,3 @@ def midnight_of(day: date, zone: ZoneInfo) -> int:
     # Where the clock skips midnight (Azores, in spring), this is the second of the change; where it repeats
     # the hour after midnight (Azores, in autumn), the first of the two.
     return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-
-
-def _first_day(by: By, day: date) -> date:
-    if by is By.MONTH:
-        return day.replace(day=1)
-    return day.replace(month=1, day=1) if by is By.YEAR else day

@@ -44,20 +44,25 @@ def sample_of(telegram: MeterTelegram, received: datetime, zone: ZoneInfo) -> Sa
         return None
     time = seconds_of(fields.get("timestamp"), received, zone)
     time = int(received.timestamp()) if time is None else time
-    power_import = _thousandths(fields.get("power_import"))
-    power_export = _thousandths(fields.get("power_export"))
-    net = None if power_import is None and power_export is None else (power_import or 0) - (power_export or 0)
     return Sample(
         telegram.meter_id,
         time,
         registers,
         {n: value for n in _OTHERS & fields.keys() if (value := _thousandths(fields[n])) is not None},
-        power_import,
-        net,
+        _thousandths(fields.get("power_import")),
+        net_power_of(fields),
         _thousandths(fields.get("demand_import")),
         tuple(_devices(decoded.devices, time, received, zone)) if decoded.devices else (),
         tuple(_peaks(fields, received, zone)),
     )
+
+
+def net_power_of(fields: Mapping[str, Any]) -> int | None:
+    """Return import less export in W; None if the meter sends neither."""
+    power_import, power_export = (_thousandths(fields.get(n)) for n in ("power_import", "power_export"))
+    if power_import is None and power_export is None:
+        return None
+    return (power_import or 0) - (power_export or 0)
 
 
 def seconds_of(text: object, received: datetime, zone: ZoneInfo) -> int | None:

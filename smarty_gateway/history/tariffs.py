@@ -4,12 +4,14 @@ All prices are without VAT. A figure that is not known is None, and what it woul
 ever guessed. docs/tariffs.md describes the file that these come from.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
+
+from smarty_gateway.history.sentences import Sentence, Value
 
 #: Quarter hours of a day and of a week, in local time.
 DAY: Final = 96
@@ -171,19 +173,19 @@ class Period:
     vat: Vat | None
 
     @property
-    def figures(self) -> Iterator[tuple[str, Figure]]:
+    def figures(self) -> Iterator[tuple[Sentence, Figure]]:
         """All figures, by what they are called in a sentence."""
-        yield from ((f"energy price {price.name}", price) for price in self.energy)
+        yield from ((Sentence("energy price {name}", name=price.name), price) for price in self.energy)
         for name, one in (
-            ("volume price", self.volume),
-            ("excess price", self.excess),
-            ("capacity price", self.capacity),
-            ("VAT", self.vat),
+            (Sentence("volume price"), self.volume),
+            (Sentence("excess price"), self.excess),
+            (Sentence("capacity price"), self.capacity),
+            (Sentence("VAT"), self.vat),
         ):
             if one is not None:
                 yield name, one
-        yield from (("prices of the levels", level) for level in self.levels)
-        yield from ((f"fixed price {price.name}", price) for price in self.fixed)
+        yield from ((Sentence("prices of the levels"), level) for level in self.levels)
+        yield from ((Sentence("fixed price {name}", name=price.name), price) for price in self.fixed)
 
     @property
     def is_doubtful(self) -> bool:
@@ -222,24 +224,42 @@ class Tariff:
         valid = [period for period in self.periods if period.valid_from <= day]
         return valid[-1] if valid else None
 
-    def notes(self, first: date, last: date) -> list[str]:
+    def notes(self, first: date, last: date) -> list[Sentence]:
         """Return what has to be said with all money of a span: the file, since when it holds, its doubts."""
         used = [self.on(first), *(one for one in self.periods if first < one.valid_from <= last)]
         periods = [period for period in used if period is not None]
+        named = {"file": self.file, "name": self.name}
         if not periods:
-            return [f"Tariff {self.file}: {self.name}; it has no prices for these days."]
-        dates = ", ".join(str(period.valid_from) for period in periods)
-        doubts: dict[str, dict[str, None]] = {}
+            return [Sentence("Tariff {file}: {name}; it has no prices for these days.", **named)]
+        doubts: dict[str, dict[Sentence, None]] = {}
         for period in periods:
             for name, figure in period.figures:
                 if figure.doubt is not None:
                     doubts.setdefault(figure.doubt, {})[name] = None
         return [
-            f"Tariff {self.file}: {self.name}; prices since {dates}{self._checked(periods)}.",
-            *(f"Doubtful: {', '.join(names)}: {doubt}." for doubt, names in doubts.items()),
+            self._origin(periods),
+            *(
+                Sentence("Doubtful: {figures}: {doubt}.", figures=tuple(names), doubt=doubt)
+                for doubt, names in doubts.items()
+            ),
         ]
 
-    def peak_notes(self, day: date, peaks: Sequence[float]) -> list[str]:
+    def _origin(self, periods: Sequence[Period]) -> Sentence:
+        """Return the file of some periods, their dates, and when somebody last checked their figures."""
+        named = {"file": self.file, "name": self.name}
+        dates = tuple(period.valid_from for period in periods)
+        used = {figure.source for period in periods for _, figure in period.figures}
+        checked = [source.checked for source in self.sources if source.id in used]
+        if not checked:
+            return Sentence("Tariff {file}: {name}; prices since {dates}.", dates=dates, **named)
+        return Sentence(
+            "Tariff {file}: {name}; prices since {dates}, checked on {checked}.",
+            dates=dates,
+            checked=min(checked),
+            **named,
+        )
+
+    def peak_notes(self, day: date, peaks: Sequence[float]) -> list[Sentence]:
         """Return which power is paid for on a day, and what it costs, where peaks count (Flanders).
 
         Args:
@@ -251,19 +271,35 @@ class Tariff:
         billed = None if capacity is None else capacity.billed(peaks)
         if period is None or capacity is None or billed is None:
             return []
-        mean = f"{billed:.3f} kW is the mean of the months above (of the newest {capacity.months})"
-        least = f"a month counts as at least {capacity.minimum} kW"
-        notes = [f"Tariff {self.file}: {mean}; {least}. The bill takes the mean of {capacity.months} months."]
+        notes = [
+            Sentence(
+                "Tariff {file}: {billed:.3f} kW is the mean of the months above (of the newest {months}); a "
+                "month counts as at least {least} kW. The bill takes the mean of {months} months.",
+                file=self.file,
+                billed=billed,
+                months=capacity.months,
+                least=capacity.minimum,
+            )
+        ]
         if capacity.price is not None:
-            price = f"{capacity.price} {self.currency} per kW and year"
-            cost = f"would be {billed * capacity.price * period.with_vat:.2f} {self.currency} a year"
-            vat = "without VAT" if period.vat is None else "with VAT"
-            notes.append(f"At {price} that {cost}, {vat}.")
+            values: dict[str, Value] = {
+                "price": capacity.price,
+                "currency": self.currency,
+                "cost": billed * capacity.price * period.with_vat,
+            }
+            notes.append(
+                Sentence(
+                    "At {price} {currency} per kW and year that would be {cost:.2f} {currency} a year, "
+                    "without VAT.",
+                    **values,
+                )
+                if period.vat is None
+                else Sentence(
+                    "At {price} {currency} per kW and year that would be {cost:.2f} {currency} a year, "
+                    "with VAT.",
+                    **values,
+                )
+            )
         if capacity.doubt is not None:
-            notes.append(f"Doubtful: capacity price: {capacity.doubt}.")
+            notes.append(Sentence("Doubtful: capacity price: {doubt}.", doubt=capacity.doubt))
         return notes
-
-    def _checked(self, periods: Iterable[Period]) -> str:
-        used = {figure.source for period in periods for _, figure in period.figures}
-        days = [source.checked for source in self.sources if source.id in used]
-        return f", checked on {min(days)}" if days else ""

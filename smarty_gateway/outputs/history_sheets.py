@@ -237,7 +237,7 @@ def sheet_of_levels(
         notes: what money says nothing without.
         own: the reference power in W.
     """
-    shown = _without_needless([priced.cost for priced in compared], own)
+    shown = without_needless([priced.cost for priced in compared], own)
     readings = dict.fromkeys(reading for priced in compared for reading in priced.cost.costs)
     columns = [
         Column("excess", _KWH, "what quarter hours took over the level"),
@@ -262,7 +262,7 @@ def sheet_of_levels(
     return Sheet(title, Column("level"), columns, lines, meter.is_simulated, all_notes)
 
 
-def _without_needless(costs: Sequence[LevelCost], own: int | None) -> Sequence[LevelCost]:
+def without_needless(costs: Sequence[LevelCost], own: int | None) -> Sequence[LevelCost]:
     """Return the levels without needless high ones, below which another has no excess and costs no more."""
     shown = list(costs)
     while len(shown) > 1:

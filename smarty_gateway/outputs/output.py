@@ -22,6 +22,7 @@ class Reading:
         is_configured: an entry of the configuration names its meter.
         object_id: what identifies its meter in discovery.
         is_first: it is the first of its meter in this run.
+        source: where it was read, by the text of its address.
         quarter: the running quarter hour; None where the meter has no history.
     """
 
@@ -32,6 +33,7 @@ class Reading:
     is_configured: bool = True
     object_id: str = ""
     is_first: bool = False
+    source: str = ""
     quarter: RunningQuarter | None = None
 
     @property
@@ -54,6 +56,7 @@ class Health:
         duplicates: frames that another source delivered a moment before.
         elsewhere: telegrams with this meter's identity on a source that is not its own.
         is_downgraded: it must send encrypted frames and sends plaintext now.
+        is_connected: a source on which it may be read is open now.
     """
 
     telegrams: int = 0
@@ -65,6 +68,7 @@ class Health:
     reconnects: int = 0
     last_telegram: datetime | None = None
     is_downgraded: bool = False
+    is_connected: bool = False
 
     def copy(self) -> "Health":
         """Return a copy."""
@@ -93,10 +97,12 @@ class GatewayHealth:
     Attributes:
         counters_kept: frame counters outlive the process, so that a restart allows no replays.
         outputs: the state of each output, in one word.
+        unheard: the health of sources that have brought no meter yet, by the text of their address.
     """
 
     counters_kept: bool
     outputs: Mapping[str, str]
+    unheard: Mapping[str, Health] = field(default_factory=dict)
 
 
 class Output(Protocol):

@@ -2,15 +2,15 @@
 
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from smarty_gateway.config.values import Config
+from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.safe_text import topic_part
 
 #: What says which meter it is.
-_SECRET: Final = frozenset(
+SECRET: Final = frozenset(
     {
         "meter_id", "system_title", "header", "unknown",
         "equipment_id", "serial_number", "logical_device_name", "ean",
@@ -27,7 +27,8 @@ class PublicNames:
     """Knows the names of all meters; one object for the process, so that a name stays with its meter.
 
     A meter that the configuration names has that name, as in topics. Any other one is shown by its kind and
-    the last four characters of its own name, `electricity-2345`, made distinct by -2.
+    the last four characters of its own name, `electricity-2345`, made distinct by -2. So is one of the
+    history whose name looks like a serial number; any other name there once was in the configuration.
 
     Args:
         config: names the meters.
@@ -38,33 +39,55 @@ class PublicNames:
         self._of = {name: name for name in configured}
         self._lock = threading.Lock()
 
-    def of(self, own_name: str, *, is_simulated: bool = False) -> str:
+    def of(self, own_name: str, *, is_simulated: bool = False, is_unnamed: bool = False) -> str:
         """Return the name under which a meter is shown: a level of a topic.
 
         Args:
             own_name: in readings, or in the history.
             is_simulated: it is nobody's, and has nothing to hide.
+            is_unnamed: the configuration is known not to name it.
         """
         name = topic_part(own_name)
+        is_number = sum(map(str.isdigit, name)) >= _DIGITS
+        is_secret = not is_simulated and (is_unnamed or is_number)
+        return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else name)
+
+    def of_unheard(self, source: str) -> str:
+        """Return the name for the meter of a source that no entry names and that was not heard yet."""
+        return self._name(f"/{source}", METER_NAME)  # no level of a topic holds a slash
+
+    def forget(self, own_name: str) -> None:
+        """Remove a meter that is gone; the configuration does not name it."""
         with self._lock:
-            if name not in self._of:
-                is_secret = not is_simulated and sum(map(str.isdigit, name)) >= _DIGITS
-                shown = f"{_KIND}-{_end_of(name)}" if is_secret else name
-                self._of[name] = _distinct(shown, self._of.values())
-            return self._of[name]
+            self._of.pop(topic_part(own_name), None)
+
+    def _name(self, key: str, shown: str) -> str:
+        with self._lock:
+            if key not in self._of:
+                self._of[key] = _distinct(shown, self._of.values())
+            return self._of[key]
 
 
 def public_record(reading: Reading, name: str) -> dict[str, Any]:
     """Return the JSON object of a reading without keys, titles, ids, headers and what is unknown.
 
-    An M-Bus device gets a name from its kind and the last four characters of its id: `gas-1470`.
+    A message of the meter that repeats one of them is left out, too. An M-Bus device gets a name from its
+    kind and the last four characters of its id: `gas-1470`.
 
     Args:
         reading: the newest of a meter.
         name: under which the meter is shown.
     """
-    record = {key: value for key, value in reading.record.items() if key not in _SECRET}
-    return record | {"meter": name} | public_devices(reading.telegram.decoded.devices)
+    record, devices = reading.record, reading.telegram.decoded.devices
+    secrets = list(_texts_of(record, SECRET))
+    secrets += [text for device in devices.values() for text in _texts_of(device, _SECRET_OF_DEVICES)]
+
+    def is_public(key: str) -> bool:
+        value = record[key]
+        return key not in SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
+
+    del record["meter"]
+    return {"meter": name} | {key: record[key] for key in filter(is_public, record)} | public_devices(devices)
 
 
 def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -78,6 +101,14 @@ def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[s
             part: value for part, value in device.items() if part not in _SECRET_OF_DEVICES
         }
     return found
+
+
+def _texts_of(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
+    """Yield the texts under some names that are longer than what is shown of them."""
+    for name in names:
+        text = values.get(name)
+        if isinstance(text, str) and len(text) > _SHOWN_END:
+            yield text
 
 
 def _end_of(text: str) -> str:

@@ -15,11 +15,13 @@ class TableRow:
         cells: the first one is its heading.
         mark: what it stands out by: `excess`, `peak`, `best`, `gap`, `running`, or nothing.
         link: to the view of this span, relative to that of the meter, such as `day/2026-11-21`; or nothing.
+        note: says in words what the mark says, and stands with the heading.
     """
 
     cells: Sequence[str]
     mark: str = ""
     link: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

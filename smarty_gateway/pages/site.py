@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.rows import HistoryMeter
 from smarty_gateway.languages.language import Language
@@ -31,6 +32,11 @@ class ShownMeter:
     now: MeterNow | None
     history: HistoryMeter | None
 
+    @property
+    def is_simulated(self) -> bool:
+        """True if nobody has measured this; every view that shows it says so."""
+        return self.history is not None and self.history.is_simulated
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -41,6 +47,7 @@ class View:
         gateway: at this moment.
         history: None where none is kept, or it cannot be read.
         now: UTC seconds.
+        zone: of the times on the page.
     """
 
     language: Language
@@ -49,6 +56,7 @@ class View:
     names: PublicNames
     history: History | None
     now: int
+    zone: ZoneInfo
 
     def meters(self) -> Sequence[ShownMeter]:
         """Return all meters: those that are read first, in the order of the configuration."""
@@ -62,16 +70,34 @@ class View:
         return next((meter for meter in self.meters() if meter.name == name), None)
 
 
-def render(template: str, view: View, **values: Any) -> str:  # noqa: ANN401 - what the template names
+def render(
+    template: str,
+    view: View,
+    title: str,
+    *,
+    meter: ShownMeter | None = None,
+    here: str = "",
+    **values: Any,  # noqa: ANN401 - what the template names
+) -> str:
     """Return a page.
 
     Args:
-        template: its name, such as `now.html`.
-        view: is there as `view`; `_` translates.
-        values: what the template shows; texts are escaped.
+        template: its name, such as `now.html`; it extends `base.html`.
+        view: is there as `view`; `_` translates, `language` writes numbers and times, `root` begins links.
+        title: the heading of the page, translated.
+        meter: whose page it is; None for one of all meters.
+        here: which view it is, for the navigation: `now`, `day`, `month`, `year`, `bill`, `health` or
+            `overview`.
+        values: what else the template shows; texts are escaped.
     """
-    _ = view.language.gettext
-    return environment().get_template(template).render(view=view, root=view.root, _=_, **values)
+    return rendered(template, view, title=title, meter=meter, here=here, **values)
+
+
+def rendered(template: str, view: View, **values: Any) -> str:  # noqa: ANN401 - what the template names
+    """Return a part of a page, from a template that extends nothing."""
+    language = view.language
+    shown = {"view": view, "root": view.root, "language": language, "_": language.gettext, **values}
+    return environment().get_template(template).render(shown)
 
 
 @cache
@@ -79,10 +105,13 @@ def environment() -> "Environment":
     """Return what turns templates into HTML; it is loaded with the first page."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only pages need it
 
-    return Environment(
+    found = Environment(
         loader=FileSystemLoader(_FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
+    found.globals["macros"] = found.get_template("macros.html").module
+    return found

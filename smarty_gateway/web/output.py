@@ -1,18 +1,133 @@
 """The output `http`: its thread, and its door to the gateway."""
 
+import errno
+import logging
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
+from smarty_gateway.config.listen_address import is_home_assistant_app
+from smarty_gateway.config.password_file import read_password
 from smarty_gateway.config.values import Config, HttpConfig
+from smarty_gateway.fault_log import Condition, until_it_works
+from smarty_gateway.logs import crash_of
+from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
+from smarty_gateway.pages.public_names import PublicNames
+from smarty_gateway.web.access import guarded
+from smarty_gateway.web.live import Live
+from smarty_gateway.web.routes import application
+from smarty_gateway.web.server import Server
+from smarty_gateway.web.site_state import SiteState
+
+_log = logging.getLogger(__name__)
+
+#: Seconds until the next attempt to listen.
+_AGAIN_AFTER: Final = 10.0
 
 
 class HttpOutput:
     """Serves the page until the gateway ends.
 
     Args:
-        config: of the gateway.
+        config: of the gateway; its sources have one text each.
         http: of this output.
         folder: where the history is kept; None without one.
+
+    Attributes:
+        name: as in the configuration.
+        state: in one word.
+        beat: none, as the server waits for a browser for any time.
+        is_over: never, as somebody may look at the page at any time.
+        is_busy: never, as all that is known is there at once.
+        failure: why it can never work again.
+
+    Raises:
+        PasswordFileError: the password cannot be read.
     """
 
     def __init__(self, config: Config, http: HttpConfig, folder: Path | None) -> None:
-        raise NotImplementedError
+        self.name = "http"
+        self.state = "starting"
+        self.beat = None
+        self.is_over = False
+        self.is_busy = False
+        self.failure: str | None = None
+        self._http = http
+        names = PublicNames(config)
+        self._live = Live(config, names)
+        site = application(SiteState(config, folder, self._live, names))
+        password = None if http.password_file is None else read_password(http.password_file)
+        self._app = guarded(site, http, password, is_app=is_home_assistant_app())
+        self._condition = Condition(_log.warning)
+        self._stopping = threading.Event()
+        self._server: Server | None = None
+        self._thread = threading.Thread(target=self._run, name="HTTP", daemon=True)
+
+    # Called by other threads
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def publish(self, reading: Reading) -> None:
+        """Take a reading; nothing waits."""
+        self._live.take(reading)
+
+    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
+        """Take the health of meters and gateway."""
+        self._live.report(health, gateway)
+
+    def forget(self, meter: str) -> None:
+        """Remove a meter that the configuration does not name and that is gone."""
+        self._live.forget(meter)
+
+    def stop(self, seconds: float) -> None:
+        """End the server."""
+        self._stopping.set()
+        if self._server is not None:
+            self._server.close()
+        self._thread.join(seconds)
+
+    # The thread
+
+    def _run(self) -> None:
+        if crash := crash_of(self._serve_until_stopped):
+            self.failure = f"the page failed: {crash}"
+
+    def _serve_until_stopped(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                server = Server(self._app, self._http.host, self._http.port)
+            except OSError as error:
+                self.state, message = _fault(error, self._http)
+                self._condition.begin(until_it_works(message), self.state)
+                self._stopping.wait(_AGAIN_AFTER)
+                continue
+            self._serve(server)
+
+    def _serve(self, server: Server) -> None:
+        self._server = server
+        if self._stopping.is_set():  # since before it was there to be closed
+            server.close()
+        self.state = "ok"
+        message = f"the page is at {self._http.url}"
+        if self._condition.is_on:
+            self._condition.end(message)
+        else:
+            _log.info("%s", message)
+        server.run()
+
+
+def _fault(error: OSError, http: HttpConfig) -> tuple[str, str]:
+    """Return why nobody can listen there, in one word and in a line."""
+    if error.errno == errno.EADDRINUSE:
+        advice = "another program has this port: stop that, or write another port behind `listen`"
+        return "port taken", f"the page cannot be at {http.address}: {advice}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        advice = "this machine does not have this address: connect the network, or correct `listen`"
+        return "no address", f"the page cannot be at {http.address}: {advice}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        advice = "the ports below 1024 are for root: write a higher one behind `listen`, such as 8300"
+        return "not allowed", f"the page cannot be at {http.address}: {advice}"
+    return "no address", f"the page cannot be at {http.address}: {error.strerror or error}"

@@ -34,6 +34,9 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
             "meters[].source": "meters: [{}]",
             "meters[].reference_power[].from": f"{LEVELS}[{{kw: 7}}]",
             "meters[].reference_power[].kw": f"{LEVELS}[{{from: 2026-01-01}}]",
+            "outputs.mail.server": f"{PORT}outputs: {{mail: {{from: a@example.org, to: b@example.org}}}}",
+            "outputs.mail.from": f"{MAIL}to: b@example.org}}}}",
+            "outputs.mail.to": f"{MAIL}from: a@example.org}}}}",
         }.get(key, f"{PORT}outputs: {{mqtt: {{}}}}")
     )
     _, (error,) = read_config(path)
@@ -42,6 +45,7 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
 
 
 PORT = "meters: [{source: /dev/ttyS0}]\n"
+MAIL = f"{PORT}outputs: {{mail: {{server: smtps://me@mail.example, "
 LEVELS = "meters:\n  - source: /dev/ttyS0\n    reference_power: "
 
 

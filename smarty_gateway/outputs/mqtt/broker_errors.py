@@ -2,13 +2,13 @@
 
 import socket
 import ssl
-from pathlib import Path
 from typing import Final
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from smarty_gateway.config.values import MqttConfig
+from smarty_gateway.outputs.certificates import distrust
 from smarty_gateway.protocol.errors import GatewayError
 
 #: Reasons for which a broker of MQTT 5 ends a connection that one message may have given it.
@@ -22,11 +22,6 @@ _PACKET_TOO_LARGE: Final = 0x95
 _PAYLOAD_FORMAT_INVALID: Final = 0x99
 #: A message that is refused with one of these would always be.
 FINAL_CODES: Final = frozenset({_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID})
-#: X509_V_ERR_… of OpenSSL's x509_vfy.h.
-_NOT_YET_VALID: Final = 9
-_EXPIRED: Final = 10
-_OTHER_CA: Final = frozenset({2, 7, 18, 19, 20, 21, 24})
-_OTHER_HOST: Final = frozenset({62, 64})
 RETAIN_NOT_SUPPORTED: Final = 0x9A
 QOS_NOT_SUPPORTED: Final = 0x9B
 
@@ -61,7 +56,8 @@ def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> Connec
     """Return what an error of `connect` means; a UnicodeError is idna's, for an impossible host name."""
     broker = config.address
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ConnectionFailed(f"the certificate of the broker {broker} {_distrust(config, error)}")
+        why = distrust(error, "broker", config.host, config.ca_file)
+        return ConnectionFailed(f"the certificate of the broker {broker} {why}")
     if isinstance(error, socket.gaierror | UnicodeError):
         return ConnectionFailed(f"no host is known as {config.host}: check the name of the broker")
     if isinstance(error, ConnectionRefusedError):
@@ -77,39 +73,6 @@ def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> Connec
     else:
         why = f"no connection to the broker {broker}: {error.strerror or error}"
     return ConnectionFailed(why)
-
-
-def _distrust(config: MqttConfig, error: ssl.SSLCertVerificationError) -> str:
-    """Return why a certificate is not trusted, and what to do."""
-    why = error.verify_message.rstrip(".")
-    if error.verify_code == _EXPIRED:
-        return "has expired: renew it on the broker, or set the clock of this machine if that is wrong"
-    if error.verify_code == _NOT_YET_VALID:
-        return "is not valid yet: is the clock of this machine right?"
-    if error.verify_code in _OTHER_HOST:
-        return f"is not for {config.host}: use the host name that is in the certificate in the url"
-    if error.verify_code not in _OTHER_CA:
-        return f"is not trusted: {why}"
-    if config.ca_file is None:
-        return (
-            f"is not signed by a CA that this machine knows ({why}): name the CA that signed it with ca_file"
-        )
-    return (
-        f"is not signed by the CA in ca_file {config.ca_file} ({why}): put the certificate of the CA that "
-        "signed it into that file"
-    )
-
-
-def unusable_ca(path: Path | None, error: OSError) -> ConnectionFailed:
-    """Return why `ca_file` cannot be used."""
-    if isinstance(error, ssl.SSLError):
-        why = (
-            "holds no certificate: put the certificate of the CA that signed the broker's into it, which "
-            "begins with -----BEGIN CERTIFICATE-----"
-        )
-    else:
-        why = f"cannot be read: {error.strerror}"
-    return ConnectionFailed(f"ca_file {path} {why}")
 
 
 def unusable_certificate(config: MqttConfig, error: OSError) -> ConnectionFailed:

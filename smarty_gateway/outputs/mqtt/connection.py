@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.config.values import MqttConfig
+from smarty_gateway.outputs.certificates import unusable_ca
 from smarty_gateway.outputs.mqtt.broker_errors import (
     PUBACK_CODES,
     UNSPECIFIED,
@@ -32,7 +33,6 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     no_answer,
     refused_connection,
     refused_message,
-    unusable_ca,
     unusable_certificate,
 )
 from smarty_gateway.outputs.mqtt.wake import WakePipe
@@ -366,7 +366,7 @@ def _tls_context(config: MqttConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
     except OSError as error:
-        raise unusable_ca(config.ca_file, error) from None
+        raise ConnectionFailed(unusable_ca(config.ca_file, error, "broker")) from None
     context.sslsocket_class = _TlsSocket
     if config.cert_file is not None:
         try:

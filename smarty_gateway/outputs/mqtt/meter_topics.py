@@ -5,11 +5,10 @@ because Home Assistant stamps on arrival and would write an old value as a new o
 """
 
 import math
-import statistics
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from smarty_gateway.outputs.availability import Rhythm
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.outputs.mqtt import entities
 from smarty_gateway.outputs.mqtt.devices import MbusDevices, rank
@@ -25,12 +24,9 @@ from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.meter import Security
 from smarty_gateway.state.store import PublishedDevice
 
-_OFFLINE_AFTER: Final = 30.0
-_OFFLINE_AFTER_MOST: Final = 3600.0
-_PERIODS: Final = 3
-#: The median of so few is not changed by a telegram that was missed, and soon by a meter that changes.
-_INTERVALS: Final = 10
 _HEALTH_EVERY: Final = 60.0
+#: Of the health: a message that is not followed by another for so many of its periods is too old.
+_PERIODS: Final = 3
 #: Seconds between the removal of entities and what replaces them: Home Assistant must not take the first
 #: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
 SWAP_PAUSE: Final = 1.0
@@ -110,8 +106,7 @@ class MeterTopics:
         self._newest: Reading | None = None
         self._names: dict[str, None] = {}  # in the order of the telegram
         self._devices = MbusDevices(devices)
-        self._arrived: float | None = None
-        self._intervals: deque[float] = deque(maxlen=_INTERVALS)
+        self._rhythm = Rhythm()
         self._is_online = False
         self._availability_due = True
         self._state_due = False
@@ -125,9 +120,7 @@ class MeterTopics:
 
     def take(self, reading: Reading, now: float) -> None:
         """Take a reading."""
-        if self._arrived is not None:
-            self._intervals.append(now - self._arrived)
-        self._arrived = now
+        self._rhythm.arrive(now)
         if self._newest is not None and _identity_of(self._newest) != _identity_of(reading):
             self._names.clear()  # a new meter may send less than the old
             self._devices.clear()
@@ -212,11 +205,6 @@ class MeterTopics:
         """When there will be a state to send; None if there will be none."""
         return max(self._pace.due_at, self._held_until) if self._state_due else None
 
-    @property
-    def _patience(self) -> float:
-        period = statistics.median(self._intervals or (0.0,))
-        return min(max(_OFFLINE_AFTER, _PERIODS * period), _OFFLINE_AFTER_MOST)
-
     def due(self, now: float, is_refused: IsRefused = lambda *_: False) -> Iterator[Message]:
         """Yield the retained messages that are due, in the order in which they should be sent.
 
@@ -279,10 +267,10 @@ class MeterTopics:
             or not topic.startswith(self._topics.of(self.meter))
         ):
             return None
-        return max(expires_after(self._interval), math.ceil(self._patience))
+        return max(expires_after(self._interval), math.ceil(self._rhythm.patience))
 
     def _is_silent(self, now: float) -> bool:
-        return self._is_online and self._arrived is not None and now - self._arrived >= self._patience
+        return self._is_online and self._rhythm.is_silent(now)
 
     def availability(self, now: float) -> Message:
         """Return whether the meter is there, which is not due any more then."""

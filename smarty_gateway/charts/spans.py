@@ -1,0 +1,93 @@
+"""What a picture shows of one span of time: how high its bar is, and the text of its tooltip."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from math import floor
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from smarty_gateway.charts.axes import TimeAxis
+from smarty_gateway.charts.words import Words
+from smarty_gateway.history.local_time import begin_of, end_of, local_date
+from smarty_gateway.history.rows import By, Row
+
+#: Decimals of kW and kWh: those of a meter, as far as they say something.
+_DECIMALS: Final = {By.QUARTER: 3, By.HOUR: 3, By.DAY: 2, By.MONTH: 1, By.YEAR: 0}
+
+
+def unit_of(by: By) -> str:
+    """Return what a bar is measured in."""
+    return "kW" if by is By.QUARTER else "kWh"
+
+
+def is_known(row: Row) -> bool:
+    """Return whether a row is a bar; anything else is a gap."""
+    return row.import_ is not None and bool(row.complete or row.covered)
+
+
+def height_of(row: Row, energy: float, by: By) -> float:
+    """Return the height of a bar: mean kW of a quarter hour, kWh of anything longer."""
+    is_power = by is By.QUARTER and row.known_seconds > 0
+    return energy * 3.6 / row.known_seconds if is_power else energy / 1000
+
+
+def clock_times(begin: int, end: int, zone: ZoneInfo) -> str:
+    """Return two times of a day, such as 14:15 to 14:30."""
+    return f"{_clock(begin, zone)}\u2013{_clock(end, zone)}"
+
+
+def span_text(row: Row, axis: TimeAxis, words: Words, earlier: tuple[str, float] | None) -> str:
+    """Return the text of a span: what time it is, then its values, a line each.
+
+    Args:
+        row: the span.
+        axis: of the picture.
+        words: of the reader's language.
+        earlier: the name and the value of the same span of an earlier day, month or year.
+    """
+    items = [words.item.format(label=label, value=value) for label, value in _values(row, axis.by, words)]
+    if earlier is not None:
+        value = words.quantity(earlier[1], _DECIMALS[axis.by], unit_of(axis.by))
+        items.append(words.item.format(label=earlier[0], value=value))
+    return "\n".join([_time(row, axis, words), *([] if is_known(row) else [words.unknown]), *items])
+
+
+def _values(row: Row, by: By, words: Words) -> Iterator[tuple[str, str]]:
+    decimals = _DECIMALS[by]
+    unit = unit_of(by) if is_known(row) else "kWh"
+
+    def value(energy: float) -> str:
+        height = height_of(row, energy, by) if is_known(row) else energy / 1000
+        return words.quantity(height, decimals, unit)
+
+    if row.import_ is not None:
+        yield words.import_, value(row.import_)
+    if row.excess:
+        yield words.excess, words.quantity(row.excess / 1000, decimals, "kWh")
+    if row.export is not None:
+        yield words.export, value(row.export)
+    if is_known(row) and row.covered is not None and row.covered < 1:
+        yield words.coverage, words.quantity(floor(row.covered * 100), 0, "%")
+
+
+def _time(row: Row, axis: TimeAxis, words: Words) -> str:
+    by, zone = axis.by, axis.zone
+    begin, end = local_date(row.start, zone), local_date(row.end - 1, zone)
+    if row.start != begin_of(by, row.start, zone) or row.end > end_of(by, row.start, zone):
+        return (
+            f"{words.day(begin)}, {_clock(row.start, zone)} \u2013 {words.day(end)}, {_clock(row.end, zone)}"
+        )
+    if by in (By.QUARTER, By.HOUR):
+        times = clock_times(row.start, row.end, zone)
+        is_one_day = local_date(axis.first, zone) == local_date(axis.last - 1, zone)
+        return times if is_one_day else f"{words.day(begin)}, {times}"
+    if by is By.DAY:
+        return words.day(begin)
+    return words.month(begin) if by is By.MONTH else str(begin.year)
+
+
+def _clock(time: int, zone: ZoneInfo) -> str:
+    """Return a local time; in the hour that comes twice, with its offset."""
+    moment = datetime.fromtimestamp(time, zone)
+    other = moment.replace(fold=1 - moment.fold)
+    return f"{moment:%H:%M}" if moment.utcoffset() == other.utcoffset() else f"{moment:%H:%M %Z}"

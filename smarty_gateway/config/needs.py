@@ -1,0 +1,56 @@
+"""What outputs need beside gateway.yaml: the libraries of an extra, and files with passwords.
+
+`run` refuses to start without them, and `check` reports them. Commands that only read the history do not ask.
+"""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from smarty_gateway.config.password_file import PasswordFileError, read_password
+from smarty_gateway.config.values import Config
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.errors import GatewayError
+
+#: What the page imports of the extra `web` (pyproject.toml).
+_WEB: Final = ("bottle", "jinja2", "prometheus_client", "pygal", "waitress")
+#: What to type where it is missing.
+WEB_INSTALLATION: Final = "pip install 'smarty-gateway[web]'"
+
+
+class MissingExtraError(GatewayError):
+    """The configuration asks for something whose libraries are not installed."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
+
+
+def has_web() -> bool:
+    """True if the libraries of the page are installed; none of them is loaded."""
+    return all(find_spec(name) is not None for name in _WEB)
+
+
+def unmet_needs(config: Config) -> Iterator[GatewayError]:
+    """Yield an error for each library and password file that the gateway needs and cannot use."""
+    http = config.outputs.http
+    if http is None:
+        return
+    if not has_web():
+        yield MissingExtraError(f"http: the page needs the extra web; type: {WEB_INSTALLATION}")
+    yield from _password_errors("http", http.password_file)
+
+
+def mail_needs(config: Config) -> Iterator[GatewayError]:
+    """Yield an error if `report --mail` cannot read its password; the gateway itself needs none."""
+    if config.outputs.mail is not None:
+        yield from _password_errors("mail", config.outputs.mail.password_file)
+
+
+def _password_errors(output: str, path: Path | None) -> Iterator[GatewayError]:
+    # The content of a pipe can be read once only, by the output itself.
+    if path is None or path.is_fifo():
+        return
+    try:
+        read_password(path)
+    except PasswordFileError as error:
+        yield PasswordFileError(f"{output}: {error}")

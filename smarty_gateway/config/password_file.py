@@ -1,0 +1,48 @@
+"""Reads a file that holds a password and nothing else.
+
+The rules are those of keys.yaml: a file that others can read is refused, except where a service manager or
+a container protects its folder. No message repeats what could be the password, which is sometimes written in
+place of the file's path.
+"""
+
+import os
+from pathlib import Path
+
+from smarty_gateway.config.key_file import permission_problem
+from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
+from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.protocol.errors import GatewayError
+
+
+class PasswordFileError(GatewayError):
+    """A password file cannot be used; the text is one line and says what to do."""
+
+    exit_status = ExitStatus.UNUSABLE_FILE
+
+
+def read_password(path: Path) -> bytes:
+    """Return the password in a file: its only line.
+
+    A credential of the service manager with the name of the file (`LoadCredential=mail.password:…`) comes
+    first: it is for this service, and the file perhaps for root alone.
+
+    Raises:
+        PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
+    """
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
+    path = credential if credential.is_file() else path
+    problem = permission_problem(path, "the password")
+    if problem is not None:
+        raise PasswordFileError(problem)
+    try:
+        password = read_small_file(path).rstrip(b"\r\n")
+    except UnreadableFileError as error:
+        # Without the path, which may be the password itself.
+        raise PasswordFileError(
+            f"the password_file cannot be read: {error}; name a file that holds the password and nothing else"
+        ) from None
+    if not password:
+        raise PasswordFileError(f"{path}: the file is empty; write the password into it")
+    if b"\n" in password or b"\0" in password:
+        raise PasswordFileError(f"{path}: a password is one line of text; write nothing else into the file")
+    return password

@@ -1,0 +1,82 @@
+"""The power of the last hours: what the gateway remembers, and before that the history."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from smarty_gateway.charts.power import PowerPicture, power_svg
+from smarty_gateway.history.rows import By
+from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.pages.moments import local
+from smarty_gateway.pages.sections import Table, TableRow
+from smarty_gateway.pages.site import ShownMeter, View
+from smarty_gateway.pages.snapshots import PowerCurve
+from smarty_gateway.pages.words import words_of
+
+_HOUR: Final = 3600
+#: How many hours the picture may show.
+HOURS: Final = (24, 48)
+
+#: UTC seconds, and net power in W; None where a gap begins.
+Point = tuple[int, float | None]
+
+
+def points_of(view: View, meter: ShownMeter, curve: PowerCurve, hours: int) -> list[Point]:
+    """Return the net power of the last hours in the order of time.
+
+    Args:
+        view: with the history.
+        meter: whose.
+        curve: what the gateway remembers.
+        hours: how far to go back.
+    """
+    first = view.now - hours * _HOUR
+    remembered = [
+        (curve.first + place * curve.step, watts)
+        for place, watts in enumerate(curve.watts)
+        if curve.first + place * curve.step >= first
+    ]
+    begin = next((time for time, watts in remembered if watts is not None), view.now)
+    return [*_of_history(view, meter, first, begin), *(point for point in remembered if point[0] >= begin)]
+
+
+def _of_history(view: View, meter: ShownMeter, first: int, last: int) -> Iterator[Point]:
+    """Yield the means of the quarter hours as steps, up to the time from which the gateway remembers more."""
+    if view.history is None or meter.history is None or first >= last:
+        return
+    end = -(-last // QUARTER) * QUARTER
+    for row in view.history.reader.rows(meter.history.name, By.QUARTER, first, end, view.now):
+        if not row.complete or row.import_ is None or not row.known_seconds:
+            yield row.start, None
+            continue
+        power = (row.import_ - (row.export or 0)) * _HOUR / row.known_seconds
+        yield max(row.start, first), power
+        yield min(row.end, last), power
+
+
+def picture_of(view: View, meter: ShownMeter, points: Sequence[Point], hours: int) -> str:
+    """Return the picture of the last hours as SVG, which takes its style from the page."""
+    _ = view.language.gettext
+    level = None
+    if view.history is not None and meter.history is not None:
+        level = view.history.level_of(meter.history)
+    title = _("Last {hours} hours").format(hours=hours)
+    picture = PowerPicture(
+        title, points, view.now - hours * _HOUR, view.now, view.zone, level, is_simulated=meter.is_simulated
+    )
+    return power_svg(picture, words_of(view.language), with_style=False)
+
+
+def hours_table(view: View, points: Sequence[Point]) -> Table:
+    """Return the mean and the extremes of each hour, the newest first."""
+    _, language = view.language.gettext, view.language
+    rows = []
+    for hour, group in groupby(points, key=lambda point: point[0] // _HOUR):
+        known = [power / 1000 for _time, power in group if power is not None]
+        if known:
+            start = local(view, hour * _HOUR)
+            values = (sum(known) / len(known), min(known), max(known))
+            label = f"{language.weekdays()[start.weekday()]} {language.time(start)}"
+            rows.append(TableRow([label, *(language.quantity(value, 3, "kW") for value in values)]))
+    head = [_("Hour from"), _("Mean"), _("Lowest"), _("Highest")]
+    return Table(_("Net power by hour"), head, rows[::-1], is_folded=True)
