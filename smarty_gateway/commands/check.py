@@ -17,7 +17,7 @@ from smarty_gateway.config.key_file import (
     key_file_problem,
     read_key_file,
 )
-from smarty_gateway.config.needs import unmet_needs
+from smarty_gateway.config.needs import mail_needs, unmet_needs
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, Config
 from smarty_gateway.config.warnings import missing_ports, warnings
@@ -62,7 +62,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             "smarty-gateway check --config FILE --keys FILE"
         )
     if config_path and config:
-        errors += [UnusableFileError(config_path, None, str(need)) for need in unmet_needs(config)]
+        needs = (*unmet_needs(config), *mail_needs(config))
+        errors += [UnusableFileError(config_path, None, str(need)) for need in needs]
     all_good = config_path is None or _check_config(config_path, config, errors)
     for tariff in dict.fromkeys(meter.tariff for meter in config.meters if meter.tariff) if config else ():
         all_good &= _check_tariff(tariff)

@@ -12,8 +12,8 @@ from smarty_gateway.history.rows import By
 from smarty_gateway.history.stretches import (
     Stretch,
     day_stretch,
-    first_day,
     month_stretch,
+    read_date,
     recent_stretch,
     stretch_between,
     year_stretch,
@@ -26,11 +26,16 @@ _LONGEST: Final = {"day": By.DAY, "month": By.MONTH, "year": By.YEAR}
 def add_range(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a stretch."""
     group = parser.add_argument_group("range", "local time; a time in the repeated hour needs its offset")
+    add_spans(group)
+    group.add_argument("--from", dest="first", metavar="A", help="from here, such as 2026-10-25T18:00")
+    group.add_argument("--to", dest="last", metavar="B", help="until here, which is not part of it")
+
+
+def add_spans(group: argparse._ActionsContainer) -> None:
+    """Add the options that name a day, a month or a year."""
     group.add_argument("--day", metavar="D", help="a day, such as 2026-10-25, today or yesterday")
     group.add_argument("--month", metavar="M", help="a month, such as 2026-10")
     group.add_argument("--year", metavar="Y", help="a year, such as 2026")
-    group.add_argument("--from", dest="first", metavar="A", help="from here, such as 2026-10-25T18:00")
-    group.add_argument("--to", dest="last", metavar="B", help="until here, which is not part of it")
 
 
 def stretch_of(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int | None = None) -> Stretch:
@@ -74,6 +79,6 @@ def _day(text: str, today: date) -> date:
 def _first(by: By, text: str, meaning: str) -> date:
     """Return the first day of what an option names."""
     try:
-        return first_day(by, text)
+        return read_date(by, text)
     except ValueError:
         raise WrongUsageError(f"--{by} {text!r} is not {meaning}") from None

@@ -137,6 +137,21 @@ COMMANDS: Final = {
         "wrong usage, no such meter or file, or an extra is missing",
         default="show",
     ),
+    "report": Usage(
+        (
+            "report",
+            "report house --month 2026-10",
+            "report --last month --output october.html",
+            "report --mail --last day --language fr",
+        ),
+        "the report is written or sent",
+        {
+            ExitStatus.REJECTED: "nothing is known of this time, or no mail could be sent",
+            ExitStatus.UNUSABLE_FILE: "gateway.yaml, the state folder or a password file cannot be used",
+            **_INTERRUPTED,
+        },
+        "wrong usage, no such meter, or an extra is missing",
+    ),
     "simulate": Usage(
         (
             "simulate --link /tmp/p1 --write-keys dummy.yaml",
@@ -144,6 +159,16 @@ COMMANDS: Final = {
             "simulate --days 400 --into demo\n  smarty-gateway history --state demo",
         ),
         "its time is over, a signal stopped it, or the history is written",
+    ),
+    "healthcheck": Usage(
+        ("healthcheck", "healthcheck --live"),
+        "all is well",
+        {
+            ExitStatus.REJECTED: "something is wrong, or the gateway does not answer",
+            ExitStatus.UNUSABLE_FILE: "gateway.yaml or the password file cannot be used",
+            **_INTERRUPTED,
+        },
+        "wrong usage, or gateway.yaml has no `http:`",
     ),
     "reset-counter": Usage(
         ("reset-counter house", "reset-counter SAG1030700012345"),

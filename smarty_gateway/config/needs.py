@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from smarty_gateway.config.password_file import PasswordFileError, read_password
@@ -30,15 +31,26 @@ def has_web() -> bool:
 
 
 def unmet_needs(config: Config) -> Iterator[GatewayError]:
-    """Yield an error for each library and each password file that an output needs and cannot use."""
-    http, mail = config.outputs.http, config.outputs.mail
-    if http is not None and not has_web():
+    """Yield an error for each library and password file that the gateway needs and cannot use."""
+    http = config.outputs.http
+    if http is None:
+        return
+    if not has_web():
         yield MissingExtraError(f"http: the page needs the extra web; type: {WEB_INSTALLATION}")
-    for name, output in (("http", http), ("mail", mail)):
-        # The content of a pipe can be read once only, by the output itself.
-        if output is None or output.password_file is None or output.password_file.is_fifo():
-            continue
-        try:
-            read_password(output.password_file)
-        except PasswordFileError as error:
-            yield PasswordFileError(f"{name}: {error}")
+    yield from _password_errors("http", http.password_file)
+
+
+def mail_needs(config: Config) -> Iterator[GatewayError]:
+    """Yield an error if `report --mail` cannot read its password; the gateway itself needs none."""
+    if config.outputs.mail is not None:
+        yield from _password_errors("mail", config.outputs.mail.password_file)
+
+
+def _password_errors(output: str, path: Path | None) -> Iterator[GatewayError]:
+    # The content of a pipe can be read once only, by the output itself.
+    if path is None or path.is_fifo():
+        return
+    try:
+        read_password(path)
+    except PasswordFileError as error:
+        yield PasswordFileError(f"{output}: {error}")

@@ -5,6 +5,7 @@ a container protects its folder. No message repeats what could be the password, 
 place of the file's path.
 """
 
+import os
 from pathlib import Path
 
 from smarty_gateway.config.key_file import permission_problem
@@ -22,9 +23,14 @@ class PasswordFileError(GatewayError):
 def read_password(path: Path) -> bytes:
     """Return the password in a file: its only line.
 
+    A credential of the service manager with the name of the file (`LoadCredential=mail.password:…`) comes
+    first: it is for this service, and the file perhaps for root alone.
+
     Raises:
         PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
     """
+    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
+    path = credential if credential.is_file() else path
     problem = permission_problem(path, "the password")
     if problem is not None:
         raise PasswordFileError(problem)

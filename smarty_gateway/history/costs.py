@@ -62,9 +62,7 @@ def cost_of(
     return _columns(list(bills.values()), is_excess_known=reference is not None)
 
 
-def left_out(
-    tariff: Tariff, reference: ReferencePower | None, first: date, last: date
-) -> list[Sentence]:
+def left_out(tariff: Tariff, reference: ReferencePower | None, first: date, last: date) -> list[Sentence]:
     """Return in words what the costs of a span lack because of the reference power, if anything."""
     begins = [] if reference is None else [begin for begin, _ in reference.levels if begin is not None]
     changes = [*begins, *(period.valid_from for period in tariff.periods)]

@@ -1,7 +1,7 @@
 """The level comparison: what each reference power of a tariff would have meant in the last 12 months."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal

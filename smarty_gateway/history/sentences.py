@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from typing import Self
 
 #: What a sentence can have inside; several values are listed with commas.
 Value = str | date | float | Decimal | tuple["Value", ...]
 
 
-class Sentence(str):  # noqa: FURB189 - wherever a text is expected, it is the English one
+class Sentence(str):
     """A text in English that knows its form, so that it can be translated.
 
     Args:
@@ -21,7 +22,7 @@ class Sentence(str):  # noqa: FURB189 - wherever a text is expected, it is the E
     form: str
     values: Mapping[str, Value]
 
-    def __new__(cls, form: str, **values: Value) -> "Sentence":
+    def __new__(cls, form: str, **values: Value) -> Self:
         """Return the text."""
         made = super().__new__(cls, form.format(**{name: _text(value) for name, value in values.items()}))
         made.form, made.values = form, values

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.devices import VALID
@@ -31,6 +31,8 @@ from smarty_gateway.history.sample import (
 
 #: The registers that sums are made of come first in `REGISTERS`.
 SUMMED: Final = REGISTERS[: EXPORT_TARIFFS.stop]
+N = TypeVar("N", int, float)
+
 _NO_TARIFF: Final = (None,) * len(TARIFFS)
 #: The places of the tariffs among them, by their names in a row.
 TARIFF_PLACES: Final = {
@@ -233,13 +235,49 @@ def _row(start: int, end: int, pieces: Sequence[Piece], now: int, devices: Seque
     )
 
 
+def whole_quarters(start: int, end: int, now: int) -> int:
+    """Return how many quarter hours a span has; of one that is still running, those that are over."""
+    return ((now if start <= now < end else end) - start) // QUARTER
+
+
+def quarters_of(row: Row, now: int) -> int:
+    """Return how many complete quarter hours a row has."""
+    return round((row.covered or 0) * whole_quarters(row.start, row.end, now))
+
+
+def sum_of(rows: Sequence[Row], stretch: range, now: int) -> Row | None:
+    """Return a stretch of time as one row, from those of its parts; None if nothing of it is known."""
+    inside = [row for row in rows if row.end <= stretch.stop]
+    if not inside:
+        return None
+    complete = sum(quarters_of(row, now) for row in inside)
+    devices: dict[str, DeviceEnergy] = {}
+    for row in inside:
+        for name, one in row.devices.items():
+            earlier = devices.get(name)
+            devices[name] = DeviceEnergy(one.amount + (earlier.amount if earlier else 0), one.unit)
+    return Row(
+        stretch.start,
+        stretch.stop,
+        import_=_sum(row.import_ for row in inside),
+        export=_sum(row.export for row in inside),
+        known_seconds=sum(row.known_seconds for row in inside),
+        max_power=max((row.max_power for row in inside if row.max_power is not None), default=None),
+        excess=_sum(row.excess for row in inside),
+        complete=complete * QUARTER == stretch.stop - stretch.start,
+        covered=_covered(stretch.start, stretch.stop, complete, now),
+        tariffs=_tariffs(inside),
+        devices=devices,
+    )
+
+
 def _covered(start: int, end: int, complete: int, now: int) -> float:
-    whole = ((now if start <= now < end else end) - start) // QUARTER
+    whole = whole_quarters(start, end, now)
     # The meter's clock may be ahead of ours, so that a quarter hour more is known than has passed here.
     return min(1.0, complete / whole) if whole else 1.0
 
 
-def _tariffs(pieces: Iterable[Piece]) -> dict[str, int]:
+def _tariffs(pieces: Iterable[Piece | Row]) -> dict[str, int]:
     total: dict[str, int] = {}
     for piece in pieces:
         for name, energy in piece.tariffs.items():
@@ -259,7 +297,7 @@ def _device_energies(
     return found
 
 
-def _sum(values: Iterable[int | None]) -> int | None:
+def _sum(values: Iterable[N | None]) -> N | None:
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 

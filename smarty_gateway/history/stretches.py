@@ -123,7 +123,7 @@ def stretch_between(
     return Stretch(begin, end, _suiting(length), title)
 
 
-def first_day(by: By, text: str) -> date:
+def read_date(by: By, text: str) -> date:
     """Return the first day of a day, month or year.
 
     Args:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from smarty_gateway.history.sentences import Sentence
+from smarty_gateway.history.sentences import Sentence, Value
 
 #: Quarter hours of a day and of a week, in local time.
 DAY: Final = 96
@@ -282,7 +282,7 @@ class Tariff:
             )
         ]
         if capacity.price is not None:
-            values = {
+            values: dict[str, Value] = {
                 "price": capacity.price,
                 "currency": self.currency,
                 "cost": billed * capacity.price * period.with_vat,

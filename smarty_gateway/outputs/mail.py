@@ -37,7 +37,7 @@ class Mail:
         subject: may have any characters; those that cannot be seen are escaped.
         text: for readers of plain text.
         html: for all others.
-        pictures: PNG files by the name that the HTML uses: `<img src="cid:NAME">`.
+        pictures: PNG files by their Content-ID, which the HTML names: `<img src="cid:a@b">`.
         language: code of the texts.
     """
 
@@ -71,8 +71,9 @@ def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
     message.set_content(mail.text, cte="quoted-printable")
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     html = list(message.iter_parts())[-1]
-    for name, data in mail.pictures.items():
-        html.add_related(data, "image", "png", cid=f"<{name}>", filename=f"{name}.png", disposition="inline")
+    for content_id, data in mail.pictures.items():
+        name = f"{content_id.partition('@')[0]}.png"
+        html.add_related(data, "image", "png", cid=f"<{content_id}>", filename=name, disposition="inline")
     return message
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -57,7 +58,7 @@ class _Column:
     is_summed: bool = True
 
 
-def rows_table(
+def rows_table(  # noqa: PLR0913 - what a table depends on
     rows: Sequence[Row],
     by: By,
     caption: str,
@@ -65,7 +66,6 @@ def rows_table(
     *,
     last: int,
     peak: Peak | None = None,
-    is_folded: bool = False,
 ) -> Table:
     """Return the table of spans, with all that is known of them.
 
@@ -76,11 +76,12 @@ def rows_table(
         reader: who reads it.
         last: what ends after it belongs to a gap, and not to the sum.
         peak: the highest quarter hour, which is marked.
-        is_folded: the page shows it on demand.
     """
     _ = reader.language.gettext
     columns = [
-        column for column in _columns(rows, reader.language) if any(column.value(row) is not None for row in rows)
+        column
+        for column in _columns(rows, reader.language)
+        if any(column.value(row) is not None for row in rows)
     ]
     known = any(row.covered and row.covered < 1 for row in rows)
 
@@ -102,7 +103,10 @@ def rows_table(
     inside = [row for row in rows if row.end <= last]
     foot = [
         _("Total"),
-        *(thousandth(_sum(map(column.value, inside)), reader.language) if column.is_summed else "" for column in columns),
+        *(
+            thousandth(_sum(map(column.value, inside)), reader.language) if column.is_summed else ""
+            for column in columns
+        ),
         *([""] if known else []),
     ]
     head = [
@@ -110,7 +114,7 @@ def rows_table(
         *(column.head for column in columns),
         *([_("Known")] if known else []),
     ]
-    return Table(caption, head, [line(row) for row in rows], foot if len(rows) > 1 else (), is_folded)
+    return Table(caption, head, [line(row) for row in rows], foot if len(rows) > 1 else ())
 
 
 def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
@@ -121,12 +125,20 @@ def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
     yield _Column(_("Mean import (kW)"), mean_power, is_summed=False)
     yield _Column(_("Highest power (kW)"), lambda row: row.max_power, is_summed=False)
     for name in dict.fromkeys(name for row in rows for name in row.tariffs):
-        yield _Column(f"{register_name(name, language)} (kWh)", lambda row, name=name: row.tariffs.get(name))
+        yield _Column(f"{register_name(name, language)} (kWh)", partial(_tariff, name))
     for name, unit in units_of(row.devices for row in rows).items():
         yield _Column(
             f"{device_name(name, language)} ({unit})",
-            lambda row, name=name: row.devices[name].amount if name in row.devices else None,
+            partial(_device, name),
         )
+
+
+def _tariff(name: str, row: Row) -> int | None:
+    return row.tariffs.get(name)
+
+
+def _device(name: str, row: Row) -> int | None:
+    return row.devices[name].amount if name in row.devices else None
 
 
 def units_of(all_devices: Iterable[Mapping[str, DeviceEnergy]]) -> dict[str, str]:
@@ -143,7 +155,10 @@ def _heading(row: Row, by: By, reader: Reader, *, is_gap: bool) -> str:
     if is_gap:
         begin, end = (moment_of(at, reader.zone, reader.language) for at in (row.start, row.end))
         return f"{begin} \u2013 {end}"
-    return title_of(by, local_date(row.start, reader.zone), reader.language)
+    day = local_date(row.start, reader.zone)
+    if by is By.DAY:
+        return f"{reader.language.weekdays()[day.weekday()]} {day.day}"
+    return title_of(by, day, reader.language)
 
 
 def _mark_of(row: Row, by: By, reader: Reader, peak: Peak | None) -> tuple[str, str]:
@@ -158,7 +173,9 @@ def _mark_of(row: Row, by: By, reader: Reader, peak: Peak | None) -> tuple[str, 
     if peak is not None and row.start <= peak.start < row.end:
         if by is By.QUARTER:
             return "peak", _("the highest")
-        return "peak", _("the highest quarter hour: {power} kW").format(power=thousandth(peak.power, reader.language))
+        return "peak", _("the highest quarter hour: {power} kW").format(
+            power=thousandth(peak.power, reader.language)
+        )
     return ("excess" if row.excess else ""), ""
 
 
@@ -266,7 +283,11 @@ def peaks_table(peaks: Sequence[Peak], caption: str, reader: Reader, *, by_month
         month = language.month(day.replace(year=peak.month // 100, month=peak.month % 100, day=1))
         lines.append(
             TableRow(
-                [month if by_month else begin, thousandth(peak.power, language), *([begin] if by_month else [])],
+                [
+                    month if by_month else begin,
+                    thousandth(peak.power, language),
+                    *([begin] if by_month else []),
+                ],
                 link=address_of(By.DAY, day),
                 note=_("as the meter says") if peak.is_of_meter else "",
             )

@@ -1,12 +1,14 @@
 """The history of the configured meters: rows, costs and levels, for commands, the page and the report."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from functools import lru_cache, partial
+from heapq import nlargest
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.config.tariff_file import load_tariff
@@ -16,20 +18,35 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.history.costs import PricedRow, cost_of, left_out
 from smarty_gateway.history.levels import PricedLevel, compare_levels, span_of_levels, verdict
-from smarty_gateway.history.local_time import following, local_date, midnight_of
+from smarty_gateway.history.local_time import (
+    begin_of,
+    end_of,
+    first_day,
+    following,
+    local_date,
+    midnight_of,
+    month_of,
+)
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
+from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, Row
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.sentences import Sentence
+from smarty_gateway.history.spans import sum_of
 from smarty_gateway.history.stretches import Stretch, span_stretch
 from smarty_gateway.history.tariffs import Tariff
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state.history_file import history_errors, open_history
+from smarty_gateway.state.history_memory import Memory
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
 
 #: The tariff that comes with the program and has levels.
 _LUXEMBOURG: Final = "lu"
+_HIGHEST: Final = 10
+
+T = TypeVar("T")
+
+_MEMORY: Final = Memory()
 
 
 class NoHistoryError(GatewayError):
@@ -90,6 +107,7 @@ class History:
     zone: ZoneInfo
     folder: Path
     now: int
+    _stored: dict[tuple[str, int, int], Hashable] = field(default_factory=dict, repr=False)
 
     def reference_of(self, meter: HistoryMeter) -> ReferencePower | None:
         """Return the reference power of a meter."""
@@ -102,14 +120,32 @@ class History:
 
     def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
-        reference = self.reference_of(meter)
-        return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
+        if stretch.by is By.MONTH:
+            return self._by_month(meter, stretch.first, stretch.last, self._month_rows)
+        return self._rows(meter, stretch)
 
     def span(self, meter: HistoryMeter, by: By, day: date) -> Row | None:
         """Return the day, month or year of a date as one row; None if nothing is known of it."""
-        stretch = replace(span_stretch(by, day, self.zone), by=by)
+        stretch = span_stretch(by, day, self.zone)
+        first, last = midnight_of(first_day(by, day), self.zone), midnight_of(following(by, day), self.zone)
+        if by is By.YEAR:
+            return sum_of(self.rows(meter, stretch), range(first, last), self.now)
         # A gap may lie beside it.
-        return next((row for row in self.rows(meter, stretch) if row.end == stretch.last), None)
+        rows = self.rows(meter, replace(stretch, by=by))
+        return next((row for row in rows if (row.start, row.end) == (first, last)), None)
+
+    def peaks(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
+        """Return the highest quarter hour of each month: that of the meter, if it says it."""
+        return self._by_month(meter, first, last, self._month_peak)
+
+    def highest(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
+        """Return the highest quarter hours of all months together, the highest first."""
+        months = self._by_month(meter, first, last, self._month_highest)
+        return nlargest(_HIGHEST, months, key=lambda peak: peak.power)
+
+    def lowest_power(self, meter: HistoryMeter, first: int, last: int) -> int | None:
+        """Return the lowest net power in W that was seen; negative while exporting."""
+        return min(self._by_month(meter, first, last, self._month_lowest), default=None)
 
     def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
         """Return what each level of the meter's tariff would have meant.
@@ -119,8 +155,13 @@ class History:
             UnusableFileError: the file of the tariff cannot be used.
         """
         tariff = _needed(self.level_tariff_of(meter), meter)
-        quarters = self._quarters(meter, *span_of_levels(self.now, self.zone))
-        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        first, last = span_of_levels(self.now, self.zone)
+
+        def compared() -> list[LevelCost]:
+            quarters = self.reader.quarters(meter.name, first, last)
+            return compare_levels(tariff, quarters, self.now, self.zone)
+
+        costs = _MEMORY.of((tariff, self._state_of(meter, first, last)), compared)
         if not costs:
             raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
         return [PricedLevel(tariff, cost) for cost in costs]
@@ -132,13 +173,10 @@ class History:
             NoTariffError: the configuration names no tariff.
             UnusableFileError: the file of the tariff cannot be used.
         """
-        tariff, reference = _needed(self.tariff_of(meter), meter), self.reference_of(meter)
-        quarters = self._quarters(meter, stretch.first, stretch.last)
-        found = []
-        for row in self.rows(meter, stretch):
-            begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
-            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
-        return found
+        tariff = _needed(self.tariff_of(meter), meter)
+        if stretch.by is By.MONTH:
+            return self._by_month(meter, stretch.first, stretch.last, self._month_priced, tariff)
+        return self._priced(meter, stretch)
 
     def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[Sentence]:
         """Return what the costs of spans lack, and where their prices are from."""
@@ -155,10 +193,66 @@ class History:
         today = local_date(self.now, self.zone)
         return [] if tariff is None else tariff.peak_notes(today, list(months.values()))
 
-    def _quarters(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[tuple[int, int]]:
-        """Return beginning and import of the complete quarter hours of a time."""
-        rows = self.reader.rows(meter.name, By.QUARTER, first, last, self.now)
-        return [(row.start, row.import_) for row in rows if row.complete and row.import_ is not None]
+    def _rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
+        reference = self.reference_of(meter)
+        return self.reader.rows(meter.name, stretch.by, stretch.first, stretch.last, self.now, reference)
+
+    def _priced(self, meter: HistoryMeter, stretch: Stretch) -> list[PricedRow]:
+        tariff, reference = _needed(self.tariff_of(meter), meter), self.reference_of(meter)
+        quarters = self.reader.quarters(meter.name, stretch.first, stretch.last)
+        found = []
+        for row in self._rows(meter, stretch):
+            begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
+            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
+        return found
+
+    def _month_rows(self, meter: HistoryMeter, first: int, last: int) -> list[Row]:
+        return self._rows(meter, Stretch(first, last, By.MONTH, ""))
+
+    def _month_priced(self, meter: HistoryMeter, first: int, last: int) -> list[PricedRow]:
+        return self._priced(meter, Stretch(first, last, By.MONTH, ""))
+
+    def _month_peak(self, meter: HistoryMeter, first: int, last: int) -> list[Peak]:
+        return self.reader.peaks(meter.name, first, last)
+
+    def _month_highest(self, meter: HistoryMeter, first: int, last: int) -> list[Peak]:
+        quarters = self.reader.quarters(meter.name, first, last)
+        month = month_of(local_date(first, self.zone))
+        highest = nlargest(_HIGHEST, quarters, key=lambda quarter: quarter[1])
+        return [Peak(month, start, 4 * import_) for start, import_ in highest]
+
+    def _month_lowest(self, meter: HistoryMeter, first: int, last: int) -> list[int]:
+        lowest = self.reader.lowest_power(meter.name, first, last)
+        return [] if lowest is None else [lowest]
+
+    def _by_month(
+        self,
+        meter: HistoryMeter,
+        first: int | None,
+        last: int | None,
+        of_month: Callable[[HistoryMeter, int, int], list[T]],
+        tariff: Tariff | None = None,
+    ) -> list[T]:
+        """Return what there is of each month, and remember it."""
+        first = meter.first if first is None else first
+        last = max(meter.last, self.now) if last is None else last
+        found: list[T] = []
+        begin = max(first, begin_of(By.MONTH, meter.first, self.zone))
+        while begin < min(last, meter.last):
+            end = min(last, end_of(By.MONTH, begin, self.zone))
+            # Of a month that is running, the share that is known depends on the time.
+            quarter = self.now // QUARTER if end > self.now else None
+            key = (of_month.__name__, quarter, tariff, self._state_of(meter, begin, end))
+            found += _MEMORY.of(key, partial(of_month, meter, begin, end))
+            begin = end
+        return found
+
+    def _state_of(self, meter: HistoryMeter, first: int, last: int) -> Hashable:
+        """Return what the results of some time depend on, apart from a tariff: they change when this does."""
+        time = (meter.name, first, last)
+        if time not in self._stored:
+            self._stored[time] = self.reader.fingerprint(*time)
+        return self.folder, time, self._stored[time], str(self.zone), self.reference_of(meter)
 
     def level_tariff_of(self, meter: HistoryMeter) -> Tariff | None:
         """Return the tariff whose levels are compared: where none is named, the only one that has levels.
@@ -167,9 +261,7 @@ class History:
         """
         newest = self.reader.rows(meter.name, By.QUARTER, meter.last - QUARTER, meter.last, self.now)
         is_elsewhere = any(row.tariffs for row in newest)
-        return self.tariff_of(meter) or (
-            None if is_elsewhere else load_tariff(shipped_tariffs()[_LUXEMBOURG])
-        )
+        return self.tariff_of(meter) or (None if is_elsewhere else _loaded(shipped_tariffs()[_LUXEMBOURG]))
 
     def level_of(self, meter: HistoryMeter) -> int | None:
         """Return the present reference power of a meter in W."""
@@ -181,7 +273,9 @@ class History:
         first, last = (local_date(at, self.zone) for at in span_of_levels(self.now, self.zone))
         costs = [priced.cost for priced in compared]
         assumed = (
-            [] if self.tariff_of(meter) else [Sentence("gateway.yaml names no tariff, so {tariff} is used.", tariff=_LUXEMBOURG)]
+            []
+            if self.tariff_of(meter)
+            else [Sentence("gateway.yaml names no tariff, so {tariff} is used.", tariff=_LUXEMBOURG)]
         )
         return [verdict(costs), *assumed, *compared[0].tariff.notes(first, last - timedelta(days=1))]
 
@@ -192,7 +286,21 @@ class History:
             UnusableFileError: its file cannot be used.
         """
         entry = self.entry_of(meter)
-        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
+        return None if entry is None or entry.tariff is None else _loaded(entry.tariff)
+
+
+def _loaded(path: Path) -> Tariff:
+    """Read a tariff, again only if its file has changed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return load_tariff(path)
+    return _load_version(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=16)
+def _load_version(path: Path, _changed: int, _size: int) -> Tariff:
+    return load_tariff(path)
 
 
 def _needed(tariff: Tariff | None, meter: HistoryMeter) -> Tariff:

@@ -9,7 +9,7 @@ What is in the file is data: a boundary that is not as it was written is not kno
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from heapq import nlargest
 from itertools import groupby, islice
@@ -59,6 +59,14 @@ _DEVICES_AT: Final = (
     "WHERE meter = :meter AND at.end = ("
     "SELECT max(end) FROM device_values WHERE device = number AND end <= :time / :quarter) "
     "AND typeof(value) = 'integer' AND dated BETWEEN :time - :age AND :time ORDER BY dated"
+)
+_FINGERPRINT: Final = (
+    "SELECT count(*), sum(checksum), "
+    "(SELECT min(end) FROM quarters WHERE meter = :meter AND end > :end), "
+    "(SELECT sum(checksum) FROM peaks WHERE meter = :meter), "
+    "(SELECT count(*) + sum(device_values.checksum) FROM devices JOIN device_values "
+    "ON device_values.device = number WHERE meter = :meter AND end BETWEEN :earliest AND :end) "
+    "FROM quarters WHERE meter = :meter AND end BETWEEN :begin AND :end"
 )
 _PEAKS: Final = (
     "SELECT month, power, ended FROM peaks "  # noqa: S608 - our own names
@@ -125,11 +133,9 @@ class HistoryReader:
         """
         number = self._number(meter)
         begin, end = _quarters(first, last)
-        pieces = pieces_of(self._points(number, begin, end), NO_REFERENCE, self._zone)
         peaks = (
-            Peak(month_of(local_date(piece.start, self._zone)), piece.start, 4 * piece.import_)
-            for piece in pieces
-            if piece.quarters and piece.import_ is not None
+            Peak(month_of(local_date(start, self._zone)), start, 4 * import_)
+            for start, import_ in self.quarters(meter, first, last)
         )
         highest = {
             month: nlargest(count, found, key=lambda peak: peak.power)
@@ -138,11 +144,51 @@ class HistoryReader:
         highest |= self._peaks_of_meter(number, begin * QUARTER, end * QUARTER)
         return [peak for month in sorted(highest) for peak in highest[month]]
 
+    def quarters(self, meter: str, first: int | None, last: int | None) -> list[tuple[int, int]]:
+        """Return beginning and import in Wh of the complete quarter hours in a range, in order."""
+        number = self._number(meter)
+        begin, end = _quarters(first, last)
+        days = list(self._days(number, begin, end))
+        midnights = self._points_at(number, (day for day, _ in days))
+        found: list[tuple[int, int]] = []
+        for day, following in days:
+            start, stop = max(begin, day // QUARTER), min(end, following // QUARTER)
+            before = midnights.get(start * QUARTER)
+            known = [] if before is None else self._imports(number, before, start, stop)
+            if len(known) < stop - start:
+                pieces = pieces_of(self._points(number, start, stop), NO_REFERENCE, self._zone)
+                known = [
+                    (piece.start, piece.import_)
+                    for piece in pieces
+                    if piece.quarters and piece.import_ is not None
+                ]
+            found += known
+        return found
+
+    def _imports(self, number: int | None, before: Point, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the quarter hours of a day that have the registers with which it begins."""
+        if import_of(before.registers) is None:
+            return []
+        values = {"meter": number, "begin": start, "end": stop}
+        return self._connection.execute(_imports_statement(_sent(before)), values).fetchall()
+
+    def fingerprint(self, meter: str, first: int, last: int) -> tuple[Any, ...]:
+        """Return what changes when something is stored, removed or imported that concerns a range."""
+        number = self._number(meter)
+        values = {
+            "meter": number,
+            "begin": first // QUARTER,
+            "end": last // QUARTER,
+            "earliest": (first - VALID) // QUARTER,
+        }
+        return tuple(self._connection.execute(_FINGERPRINT, values).fetchone())
+
     def lowest_power(self, meter: str, first: int, last: int) -> int | None:
         """Return the lowest net power in W that was seen between two times; negative while exporting."""
         found = self._connection.execute(
             "SELECT min(min_power) FROM quarters "  # noqa: S608 - our own names
-            f"WHERE meter = ? AND end > ? AND end <= ? AND {good_quarter()} AND typeof(min_power) = 'integer'",
+            f"WHERE meter = ? AND end > ? AND end <= ? AND {good_quarter()} "
+            "AND typeof(min_power) = 'integer'",
             (self._number(meter), first // QUARTER, last // QUARTER),
         ).fetchone()
         return None if found[0] is None else int(found[0])
@@ -217,9 +263,8 @@ class HistoryReader:
 
     def _whole_day(self, number: int | None, before: Point, after: Point, power: int | None) -> Piece | None:
         """Return the sum of a day from its ends; None if not all of its quarter hours are complete."""
-        sent = [name for name, value in zip(SUMMED, before.registers, strict=True) if value is not None]
         count, max_power, excess = self._connection.execute(
-            _statement(tuple(sent)),
+            _statement(_sent(before)),
             {
                 "meter": number,
                 "begin": before.end // QUARTER,
@@ -293,20 +338,35 @@ def _point_of(row: tuple[Any, ...]) -> Point | None:
     return Point(end * QUARTER, series, max_power, known)
 
 
+def _sent(point: Point) -> tuple[str, ...]:
+    return tuple(name for name, value in zip(SUMMED, point.registers, strict=True) if value is not None)
+
+
 @cache
 def _statement(sent: tuple[str, ...]) -> str:
-    """Return the statement that sums complete quarter hours of a series that has these registers.
+    """Return the statement that sums complete quarter hours of a series that has these registers."""
+    excess = f"sum(max(0, 4 * ({_growth(sent)}) - :power))"
+    return f"SELECT count(*), max(after.max_power), {excess} {_complete(sent)}"
 
-    It counts only those whose boundaries are good, and between which each register rises.
-    """
+
+@cache
+def _imports_statement(sent: tuple[str, ...]) -> str:
+    """Return the statement that selects complete quarter hours of such a series."""
+    columns = f"before.end * {QUARTER}, {_growth(sent)}"
+    return f"SELECT {columns} {_complete(sent)} ORDER BY before.end"
+
+
+def _growth(sent: Sequence[str]) -> str:
     imports = ["energy_import"] if "energy_import" in sent else [name for name in sent if "import" in name]
-    growth = " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
+    return " + ".join(f"after.{name} - before.{name}" for name in imports) or "0"
+
+
+def _complete(sent: Sequence[str]) -> str:
+    """Return what selects quarter hours whose boundaries are good, and between which each register rises."""
     rising = [f"after.{name} >= before.{name}" for name in sent]
     known = {"end", "meter", "series", "telegrams", *sent}
     conditions = " AND ".join([*rising, good_quarter("after", known, set(SUMMED).difference(sent))])
     return (
-        "SELECT count(*), max(after.max_power), "  # noqa: S608 - our own names
-        f"sum(max(0, 4 * ({growth}) - :power)) "
         "FROM quarters AS before CROSS JOIN quarters AS after "
         "ON after.end = before.end + 1 AND after.meter = before.meter AND after.series = before.series "
         f"WHERE before.meter = :meter AND before.end >= :begin AND before.end < :end AND {conditions}"

@@ -113,7 +113,6 @@ class HttpOutput:
         self._server = server
         if self._stopping.is_set():  # since before it was there to be closed
             server.close()
-            return
         self.state = "ok"
         message = f"the page is at {_url(self._http)}"
         if self._condition.is_on:

@@ -21,7 +21,7 @@ from tests.support.mail_server import PASSWORD, USER, MailServer
 TLS, STARTTLS = Encryption.TLS, Encryption.STARTTLS
 NOW = datetime(2026, 11, 22, 0, 20, tzinfo=ZONE)
 PNG = b"\x89PNG\r\n\x1a\n picture"
-MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\n", "<p>Größe</p>", {"house": PNG}, "de")
+MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\n", "<p>Größe</p>", {"house@smarty": PNG}, "de")
 #: Seconds. Generous beside what a machine under load takes, but one test waits for it.
 TIMEOUT = 20.0
 
@@ -98,7 +98,7 @@ def test_a_reader_finds_text_html_and_picture_as_they_were_written(
     html, picture = related.iter_parts()
     assert (html.get_content_type(), html.get_content().strip()) == ("text/html", MAIL.html)
     assert (picture.get_content_type(), picture.get_content()) == ("image/png", PNG)
-    assert (picture["Content-ID"], picture.get_content_disposition()) == ("<house>", "inline")
+    assert (picture["Content-ID"], picture.get_content_disposition()) == ("<house@smarty>", "inline")
 
 
 def test_the_head_says_who_when_and_that_no_person_wrote_it_and_nothing_of_the_machine(
