@@ -6,7 +6,6 @@ the .po files, then run it once more, so that the .mo files follow. Each run giv
 """
 
 import io
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
