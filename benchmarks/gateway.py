@@ -60,19 +60,31 @@ _CROWD_SECONDS: Final = 15
 class RunningGateway:
     """`run` with a gateway.yaml of its own; its standard output is read as it comes.
 
+    Args:
+        folder: for its files.
+        sources: of the meters, by their names.
+        meters: whose keys it gets.
+        notify: the socket of a service manager.
+        settings: further lines of gateway.yaml, first those of `outputs`.
+
     Attributes:
         telegrams: the number of lines from each meter.
         last_line: when the last one came, by `time.perf_counter`.
     """
 
     def __init__(
-        self, folder: Path, sources: dict[str, str], meters: Iterable[SimulatedMeter] = (), notify: str = ""
+        self,
+        folder: Path,
+        sources: dict[str, str],
+        meters: Iterable[SimulatedMeter] = (),
+        notify: str = "",
+        settings: Iterable[str] = (),
     ) -> None:
         lines = [
             f"  - {{{f'name: {name}, ' if name else ''}source: '{source}'}}"
             for name, source in sources.items()
         ]
-        config = ["state: state", "meters:", *lines, "outputs: {stdout: {format: json}}"]
+        config = ["state: state", "meters:", *lines, "outputs:", "  stdout: {format: json}", *settings]
         encrypted = [meter for meter in meters if meter.key is not None]
         if encrypted:
             keys = folder / "keys.yaml"
@@ -133,6 +145,11 @@ class RunningGateway:
         """Return its resident memory, now (VmRSS) or at most (VmHWM)."""
         lines = self._proc("status").read_text("ascii", "replace").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024
+
+    def proportional_megabytes(self) -> float:
+        """Return its memory with its share of what several processes use (PSS)."""
+        lines = self._proc("smaps_rollup").read_text("ascii", "replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
     def descriptors(self) -> int:
         """Return the number of open files."""

@@ -98,8 +98,9 @@ def _marks(axis: TimeAxis, words: Words) -> Iterator[tuple[float, str]]:
     for day in _days(axis):
         for hour in range(0, 24, step):
             time = day.replace(hour=hour).timestamp()
-            # On the day on which clocks are set forward, two times are an hour nearer than labels need.
-            if free <= time < axis.last:
+            # On the day on which clocks are set forward, two times are an hour nearer than labels need;
+            # one right at the end would be cut.
+            if free <= time < axis.last - step * 3600 / 3:
                 is_next_day = hour == 0 and time > axis.first
                 yield time, _weekday(day, words) if is_next_day else f"{hour:02}:00"
                 free = time + step * 3600

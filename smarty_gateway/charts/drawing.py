@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 from pygal import Histogram
@@ -16,7 +17,7 @@ from pygal.etree import etree
 from pygal.style import Style
 
 from smarty_gateway.charts.axes import NARROW_LABELS
-from smarty_gateway.charts.style import CLASS, HEIGHT, LAYOUT_SIZE, STYLE, WIDTH
+from smarty_gateway.charts.style import CLASS, HEIGHT, LAYOUT_SIZE, PICTURE_STYLE, WIDTH
 
 # pygal adds a finder of modules that has not worked since Python 3.4, and that Python warns about.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
@@ -27,6 +28,7 @@ Bar = tuple[float, float, float]
 Curve = Sequence[tuple[float, float]]
 #: Elements and classes of what only pygal's script uses.
 _NEEDLESS: Final = {"script", "style", "desc", "tooltip-overlay", "text-overlay", "overlay"}
+_MARGIN: Final = 8
 #: Letters of the legend in a row, less those that its boxes take.
 _LEGEND: Final = 42
 _SIZES: Final = dict.fromkeys(("label", "major_label", "legend", "title"), LAYOUT_SIZE)
@@ -72,7 +74,7 @@ def draw(drawing: Drawing, *, with_style: bool) -> str:
     _simplify(root, drawing)
     etree.SubElement(root, "desc").text = drawing.description
     if with_style:
-        etree.SubElement(root.find("defs"), "style").text = STYLE
+        etree.SubElement(root.find("defs"), "style").text = PICTURE_STYLE
     return str(etree.tostring(root, encoding="unicode"))
 
 
@@ -80,17 +82,23 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
     """A frame of pygal's with what is ours inside."""
 
     def __init__(self, drawing: Drawing) -> None:
+        names = len(drawing.legend)
+        rows = ceil(names * max(map(len, drawing.legend)) / _LEGEND)
+        columns = ceil(names / min(rows, names))
+        # pygal rounds the number of rows down when it leaves space for them.
+        missing = ceil(names / columns) - names // columns
         super().__init__(
             width=WIDTH,
             height=HEIGHT,
             style=_STYLE,
             title=drawing.title,
-            margin=8,
+            margin=_MARGIN,
+            margin_bottom=_MARGIN + missing * 1.5 * LAYOUT_SIZE,
             spacing=6,
             js=(),
             no_prefix=True,
             legend_at_bottom=True,
-            legend_at_bottom_columns=_columns(drawing.legend),
+            legend_at_bottom_columns=columns,
             truncate_legend=-1,
             truncate_label=-1,
         )
@@ -123,11 +131,6 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
             left = self.view.x(begin)
             area = _add_rect(group, left, 0, self.view.x(end) - left, self.view.height)
             etree.SubElement(area, "title").text = text
-
-
-def _columns(legend: Sequence[str]) -> int:
-    """Return how many names stand beside each other in a narrow frame."""
-    return max(1, min(len(legend), _LEGEND // max(map(len, legend))))
 
 
 def _add_rect(parent: Any, left: float, top: float, width: float, height: float) -> Any:  # noqa: ANN401 - pygal's

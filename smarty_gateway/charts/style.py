@@ -9,6 +9,9 @@ from typing import Final
 CLASS: Final = "smarty-picture"
 #: Units of the picture itself; its frame scales them.
 WIDTH, HEIGHT = 640, 360
+#: Of `pages/static/charts.js`.
+_TOOLTIP: Final = "smarty-tooltip"
+_SPOKEN: Final = "smarty-spoken"
 _FONT_SIZE: Final = 13
 #: Pixels. In a frame this narrow, texts are drawn this large, and minor labels are left out.
 _NARROW: Final = 480
@@ -36,12 +39,18 @@ def _colours(colours: dict[str, str]) -> str:
         ("level .line", f"stroke:{colours['excess']}"),
         ("level text", f"fill:{colours['excess']}"),
         *((name, f"fill:{colours[name]}") for name in SERIES),
+        ("pointed", f"fill:{colours['ink']}"),
         *((f"{name} .curve", f"fill:none;stroke:{colours[name]}") for name in ("import", "export")),
     ]
     return "".join(f".{CLASS} {'' if name == 'text' else '.'}{name}{{{rule}}}" for name, rule in rules)
 
 
-STYLE: Final = (
+def _tooltip(colours: dict[str, str]) -> str:
+    return f".{_TOOLTIP}{{color:{colours['paper']};background:{colours['ink']}}}"
+
+
+#: What a picture brings with it.
+PICTURE_STYLE: Final = (
     f".{CLASS}{{font-family:system-ui,'DejaVu Sans',sans-serif}}"
     f".{CLASS} text{{font-size:{_FONT_SIZE}px}}"
     f".{CLASS} .title{{font-weight:600;text-anchor:middle}}"
@@ -49,6 +58,7 @@ STYLE: Final = (
     f".{CLASS} .y text{{text-anchor:end}}"
     f".{CLASS} .area{{fill-opacity:.3}}"
     f".{CLASS} .spans{{fill:none;pointer-events:all}}"
+    f".{CLASS} .pointed{{fill-opacity:.15}}"
     f".{CLASS} .line{{fill:none;stroke-width:1}}"
     f".{CLASS} .x .line{{stroke:none}}"
     f".{CLASS} .level .line{{stroke-width:1.5;stroke-dasharray:6 4}}"
@@ -56,4 +66,18 @@ STYLE: Final = (
     f"@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}"
     f"@media (max-width:{_NARROW}px){{.{CLASS} text{{font-size:{LAYOUT_SIZE}px}}"
     f".{CLASS} .minor{{display:none}}}}"
+)
+#: The same for a page of pictures, whose script shows tooltips. A finger that moves up or down scrolls.
+STYLE: Final = (
+    f"{PICTURE_STYLE}"
+    f".{CLASS}{{width:100%;max-height:32rem;touch-action:pan-y;-webkit-tap-highlight-color:transparent}}"
+    f".{CLASS}:focus:not(:focus-visible){{outline:none}}"
+    f".{_TOOLTIP}{{position:fixed;z-index:9;visibility:hidden;pointer-events:none;box-sizing:border-box;"
+    f"max-width:min(20rem,calc(100vw - 12px));padding:.35rem .6rem;border-radius:.35rem;"
+    f"font:.875rem/1.4 system-ui,'DejaVu Sans',sans-serif;font-variant-numeric:tabular-nums}}"
+    f".{_TOOLTIP}.shown{{visibility:visible}}"
+    f".{_SPOKEN}{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}"
+    f"{_tooltip(_LIGHT)}"
+    f"@media (prefers-color-scheme:dark){{{_tooltip(_DARK)}}}"
+    f"@media print{{.{_TOOLTIP}{{display:none}}}}"
 )

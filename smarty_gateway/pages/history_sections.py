@@ -252,18 +252,18 @@ def _cost(asked: _Asked, stretch: Stretch, title: str) -> Section | None:
     if not priced:
         return None
     names, currency = cost_columns(priced), priced[0].tariff.currency
+    if not names:
+        return None
     facts = [
         (cost_name(name, asked.language), f"{cost_of_rows(priced, name, asked.language)}\u00a0{currency}")
         for name in names
         if is_total(name)
     ]
     notes = [translated(note, asked.language) for note in asked.history.cost_notes(asked.meter, priced)]
-    if not names:
-        notes.insert(0, _("No costs are known: the tariff has no price that applies here."))
-    elif not all(one.row.complete for one in priced):
+    if not all(one.row.complete for one in priced):
         notes.insert(0, _("\u2265: not all quarter hours are known, so it costs at least this."))
     table = costs_table(priced, by, _("Cost, {span}").format(span=title), asked.reader)
-    return Section("cost", _("Cost"), facts, tables=[table] if names else (), notes=notes)
+    return Section("cost", _("Cost"), facts, tables=[table], notes=notes)
 
 
 def _tariff_is_unusable(language: Language) -> str:

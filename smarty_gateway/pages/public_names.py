@@ -10,7 +10,7 @@ from smarty_gateway.outputs.output import Reading
 from smarty_gateway.safe_text import topic_part
 
 #: What says which meter it is.
-_SECRET: Final = frozenset(
+SECRET: Final = frozenset(
     {
         "meter_id", "system_title", "header", "unknown",
         "equipment_id", "serial_number", "logical_device_name", "ean",
@@ -79,15 +79,15 @@ def public_record(reading: Reading, name: str) -> dict[str, Any]:
         name: under which the meter is shown.
     """
     record, devices = reading.record, reading.telegram.decoded.devices
-    secrets = list(_texts_of(record, _SECRET))
+    secrets = list(_texts_of(record, SECRET))
     secrets += [text for device in devices.values() for text in _texts_of(device, _SECRET_OF_DEVICES)]
 
     def is_public(key: str) -> bool:
         value = record[key]
-        return key not in _SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
+        return key not in SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
 
-    found = {key: record[key] for key in filter(is_public, record)}
-    return found | {"meter": name} | public_devices(devices)
+    del record["meter"]
+    return {"meter": name} | {key: record[key] for key in filter(is_public, record)} | public_devices(devices)
 
 
 def public_devices(devices: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

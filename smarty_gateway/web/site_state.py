@@ -1,10 +1,11 @@
 """What the routes ask: the gateway at this moment, and its history, opened for one request."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config
@@ -14,6 +15,8 @@ from smarty_gateway.pages.site import View
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state.history_access import opened_history
 from smarty_gateway.web.live import Live
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +42,12 @@ class SiteState:
                 with suppress(GatewayError):
                     history = stack.enter_context(opened_history(self.folder, self.config, now))
             yield View(language, root, gateway, self.names, history, now, zone_of(self.config))
+
+    def shown(self, language: Language, root: str, page: Callable[[View], Made]) -> Made:
+        """Return a page; damage that is found while the history is read is as if there were none."""
+        try:
+            with self.view(language, root) as view:
+                return page(view)
+        except GatewayError:
+            with replace(self, folder=None).view(language, root) as view:
+                return page(view)

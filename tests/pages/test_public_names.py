@@ -57,6 +57,10 @@ def test_a_message_that_repeats_the_id_of_the_meter_is_not_served() -> None:
     assert "message" not in public_record(bad, "house")
 
 
+def test_a_configured_name_is_shown_even_if_it_is_the_id() -> None:
+    assert public_record(reading_of(belgium(1)), "1SAG1100000001")["meter"] == "1SAG1100000001"
+
+
 def test_a_device_is_named_by_its_kind_and_the_end_of_its_id() -> None:
     devices = public_devices({"gas": {"id": "GFLO2133031470", "channel": 1, "value": 435.247}})
     assert devices == {"gas": {"name": "gas-1470", "channel": 1, "value": 435.247}}

@@ -66,7 +66,7 @@ def meter_now(name: str = "house", reading: Reading | None = None, **values: Any
     """Return a meter that is read: online if there is a reading, starting otherwise."""
     state = Availability.STARTING if reading is None else Availability.ONLINE
     last = None if reading is None else reading.received
-    health = Health(telegrams=0 if reading is None else 4_711, last_telegram=last)
+    health = Health(telegrams=0 if reading is None else 4_711, last_telegram=last, is_connected=True)
     known: dict[str, Any] = {"is_expected": True, "availability": state, "reading": reading, "health": health}
     return MeterNow(name, name, **known | values)
 

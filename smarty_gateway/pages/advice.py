@@ -1,0 +1,219 @@
+"""What is wrong, in words, and what to do about it: the sentences of the view Meters.
+
+They are shorter than those of `doctor`, which listens to the source itself and knows more; where a cause can
+only be found there, the advice is to start it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from smarty_gateway.languages.language import Language
+from smarty_gateway.outputs.output import Health
+from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
+from smarty_gateway.protocol.rejection import Reason
+from smarty_gateway.safe_text import printable
+
+DOCTOR: Final = "smarty-gateway doctor SOURCE"
+_OK: Final = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing that is wrong.
+
+    Attributes:
+        text: what was observed.
+        remedy: what to do.
+        command: to type; empty if there is none.
+    """
+
+    text: str
+    remedy: str
+    command: str = ""
+
+
+def meter_advice(language: Language, meter: MeterNow) -> Iterator[Advice]:
+    """Yield what is wrong with a meter at this moment."""
+    yield from _of_availability(language, meter)
+    if meter.health.is_downgraded:
+        yield _downgraded(language)
+    found = _of_reasons(language)
+    for reason in meter.troubles:
+        if reason in found and not (meter.health.is_downgraded and reason == Reason.PLAINTEXT):
+            yield found[reason]
+
+
+def _of_availability(language: Language, meter: MeterNow) -> Iterator[Advice]:
+    _, health = language.gettext, meter.health
+    if meter.availability is Availability.ONLINE or not meter.is_expected:
+        return
+    if not health.is_connected:
+        yield Advice(
+            _("The source of this meter is not open."),
+            _(
+                "Check the cable, the power of the adapter or bridge, and its name or address in "
+                "gateway.yaml. The gateway tries again by itself. The doctor says what the system answers "
+                "(SOURCE is the source of this meter in gateway.yaml):"
+            ),
+            DOCTOR,
+        )
+    elif meter.availability is Availability.STARTING:
+        return
+    elif _is_noisy(health):
+        yield Advice(
+            _("Bytes come from the source, but no telegram is in them."),
+            _(
+                "The cable, or the speed of the port, is probably wrong. Stop the gateway, and ask the "
+                "doctor (SOURCE is the source of this meter in gateway.yaml):"
+            ),
+            DOCTOR,
+        )
+    elif not meter.troubles:
+        yield Advice(
+            _("The source is open, but the meter sends nothing."),
+            _(
+                "Check both ends of the cable, and whether the grid operator has switched the P1 port on. "
+                "Stop the gateway, and ask the doctor (SOURCE is the source of this meter in gateway.yaml):"
+            ),
+            DOCTOR,
+        )
+
+
+def _is_noisy(health: Health) -> bool:
+    """True if there is nothing but bytes."""
+    return health.noise_bytes > 0 and not health.telegrams and not health.rejected
+
+
+def _downgraded(language: Language) -> Advice:
+    _ = language.gettext
+    return Advice(
+        _("This meter must send encrypted telegrams, and now sends plaintext. The gateway refuses it."),
+        _(
+            "Anyone could have written it. Ask the grid operator whether it switched the encryption off. If "
+            "it did, remove the meter's entry from keys.yaml and `encrypted: true` from gateway.yaml. If "
+            "not, find out who feeds this port."
+        ),
+    )
+
+
+def _of_reasons(language: Language) -> Mapping[str, Advice]:
+    """Return what each reason for a rejection means."""
+    _ = language.gettext
+    return {
+        Reason.MALFORMED: Advice(
+            _("Some frames are cut short or damaged."),
+            _(
+                "Look for a bridge with a small buffer, a loose plug, or another program that reads the same "
+                "port. Stop the gateway, and ask the doctor:"
+            ),
+            DOCTOR,
+        ),
+        Reason.SECURITY: Advice(
+            _("Some frames are protected in another way than those of a P1 port, and cannot be read."),
+            _("Tell the grid operator and the authors of this program which meter it is."),
+        ),
+        Reason.NO_KEY: Advice(
+            _("The meter encrypts, and keys.yaml has no key for it."),
+            _(
+                "Ask the grid operator for the P1 encryption key of the meter, 32 hex digits, and write it "
+                "into keys.yaml. The gateway reads that file again by itself. This checks the file:"
+            ),
+            "smarty-gateway check",
+        ),
+        Reason.AUTHENTICATION: Advice(
+            _("Some frames do not verify with the key of this meter."),
+            _(
+                "If only a few fail, the cable damages them. If all fail, the key has a typo, belongs to "
+                "another meter, or was changed by the grid operator. Stop the gateway, and ask the doctor:"
+            ),
+            DOCTOR,
+        ),
+        Reason.REPLAY: Advice(
+            _("Frames come that came before: their frame counter did not rise."),
+            _(
+                "Look for a bridge that repeats itself, or two programs that feed one port. Only if the grid "
+                "operator has reset or replaced the meter, accept its new counter:"
+            ),
+            "smarty-gateway reset-counter METER",
+        ),
+        Reason.CHECKSUM: Advice(
+            _("Some telegrams arrive damaged: their checksum is wrong."),
+            _(
+                "Use a shorter cable (3 m is safe) without a splitter, keep it away from power lines, and "
+                "try another USB port. Stop the gateway, and ask the doctor:"
+            ),
+            DOCTOR,
+        ),
+        Reason.PLAINTEXT: Advice(
+            _("Plaintext comes with the identity of a meter that must be encrypted. The gateway refuses it."),
+            _(
+                "Find out who feeds this port. If the grid operator has switched the encryption off, remove "
+                "the meter's entry from keys.yaml and `encrypted: true` from gateway.yaml."
+            ),
+        ),
+    }
+
+
+def output_advice(language: Language, name: str, state: str) -> Advice | None:
+    """Return what is wrong with an output; None if it works.
+
+    Args:
+        language: of the reader.
+        name: of the output.
+        state: in one word, or the reason for which it does not work.
+    """
+    _, shown = language.gettext, printable(name)
+    if state == _OK:
+        return None
+    if state == "offline":
+        return Advice(
+            _("The output {name} is not connected. What cannot be sent is kept or dropped.").format(
+                name=shown
+            ),
+            _(
+                "Check the address and the password in gateway.yaml, and that the other side runs. The "
+                "gateway tries again by itself, and its log says what the other side answered."
+            ),
+        )
+    if state == "slow":
+        return Advice(
+            _("The output {name} is slower than the meters, and readings were dropped.").format(name=shown),
+            _("Look at what takes the readings, or send fewer: set a longer interval in gateway.yaml."),
+        )
+    return Advice(
+        _("The output {name} does not work: {state}").format(name=shown, state=printable(state)),
+        _("If another program has its port, end that program or choose another port in gateway.yaml."),
+    )
+
+
+def gateway_advice(language: Language, gateway: GatewayNow, *, has_history: bool) -> Iterator[Advice]:
+    """Yield what is wrong with the gateway itself.
+
+    Args:
+        language: of the reader.
+        gateway: at this moment.
+        has_history: a history is kept, and can be read.
+    """
+    _ = language.gettext
+    if not gateway.is_alive:
+        yield Advice(
+            _("A part of the gateway has not answered for a while."),
+            _("Look into its log, and restart it:"),
+            "systemctl restart smarty-gateway",
+        )
+    if not gateway.counters_kept:
+        yield Advice(
+            _("Frame counters are not kept over a restart, so that old frames could be replayed after one."),
+            _("Make the state folder writable for the gateway, and check that its disk is not full:"),
+            "smarty-gateway check",
+        )
+    if not has_history:
+        yield Advice(
+            _("There is no history to show."),
+            _(
+                "It begins with the second quarter hour after the first start. If it is still missing then, "
+                "gateway.yaml says `history: false`, or its file cannot be read; this says why:"
+            ),
+            "smarty-gateway history",
+        )
