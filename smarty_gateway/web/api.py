@@ -292,12 +292,11 @@ def _records(
         "".join(f"{line}\r\n" for line in lines).encode(),
         Content_Type=_CSV,
         Content_Disposition=f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
-        Cache_Control="no-store",
     )
 
 
 def _json(found: Any) -> HTTPResponse:  # noqa: ANN401 - what JSON can write
-    return HTTPResponse(to_json_bytes(found), Content_Type=_JSON, Cache_Control="no-store")
+    return HTTPResponse(to_json_bytes(found), Content_Type=_JSON)
 
 
 def _cut(text: str) -> str:
