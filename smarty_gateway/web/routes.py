@@ -48,7 +48,8 @@ class PageError(HTTPError):  # type: ignore[misc] # bottle has no types
 
 def application(state: SiteState) -> WsgiApp:
     """Return the application without access control (see `access`)."""
-    app = Bottle(catchall=False)  # an error is for `access`, which logs it
+    app = Bottle()
+    app.config["catchall"] = False  # an error is for `access`, which logs it
     app.default_error_handler = partial(_error, state)
     app.add_hook("before_request", _require_text)
     _add_pages(app, state)
