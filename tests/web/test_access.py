@@ -264,6 +264,14 @@ def test_failures_that_are_a_minute_apart_do_not_add_up(clock: list[float]) -> N
         clock[0] += 15
 
 
+def test_a_success_does_not_give_an_address_new_attempts() -> None:
+    """Somebody who guesses may share it with a browser that knows the password."""
+    gate = Gate(PASSWORD)
+    fail(gate, 4)
+    assert gate.ask(authorization=basic(PASSWORD)).status == 200
+    assert fail(gate, 2) == [401, 429]
+
+
 def test_other_addresses_need_not_wait() -> None:
     gate = Gate(PASSWORD)
     fail(gate, 9, peer="192.168.1.66")
@@ -301,6 +309,13 @@ def test_behind_a_proxy_the_last_client_waits_and_not_the_proxy() -> None:
     other = gate.ask(authorization=basic(PASSWORD), peer=PROXY, x_forwarded_for="203.0.113.66, 203.0.113.67")
     assert other.status == 200
     assert fail(gate, 1, peer=PROXY) == [401]
+
+
+@pytest.mark.parametrize("peer", ["172.18.0.3", "::ffff:172.18.0.3", "fd00::5", "fd00::5%eth0"])
+def test_a_network_of_proxies_can_be_named(peer: str) -> None:
+    gate = Gate(PASSWORD, http=HttpConfig(proxies=("172.16.0.0/12", "fd00::/8")))
+    fail(gate, 5, peer=peer, x_forwarded_for="203.0.113.66")
+    assert fail(gate, 1, peer=peer, x_forwarded_for="203.0.113.67") == [401]
 
 
 def test_who_is_no_proxy_cannot_speak_for_others() -> None:
