@@ -54,11 +54,11 @@ Highest quarter hour  3.2 kW (18:45)
 
 By hour
                Lowest
-       Import    power
-From    (kWh)     (kW)
-----------------------
-00:00   1.000    0.250
-01:00  11.345   \u22121.000
+       Import   power
+From    (kWh)    (kW)
+---------------------
+00:00   1.000   0.250
+01:00  11.345  \u22121.000
   the highest
 Total  12.345
 """.splitlines()
