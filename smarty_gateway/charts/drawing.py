@@ -112,7 +112,7 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
     def bar(self, serie: Any, rescale: bool = False) -> None:  # noqa: ANN401, FBT001, FBT002, ARG002 - pygal's
         """Draw a series."""
         group, view = self.svg.serie(serie)["plot"], self.view
-        zero = view.y(0)
+        zero, areas = view.y(0), []
         for mark in list(self.drawing.series.values())[serie.index]:
             if isinstance(mark, tuple):
                 height, begin, end = mark
@@ -120,9 +120,9 @@ class _Chart(Histogram):  # type: ignore[misc]  # pygal has no types
                 _add_rect(group, left, min(top, zero), view.x(end) - left, abs(zero - top))
                 continue
             line = " ".join(f"{view.x(place):.1f} {view.y(height):.1f}" for place, height in mark)
-            etree.SubElement(group, "path", {"class": "curve", "d": f"M{line}"})
-            begin, end = (f"{view.x(place):.1f} {zero:.1f}" for place, _ in (mark[0], mark[-1]))
-            etree.SubElement(group, "path", {"class": "area", "d": f"M{begin} {line} {end}Z"})
+            areas.append(f"M{line}V{zero:.1f}H{view.x(mark[0][0]):.1f}Z")
+        if areas:
+            etree.SubElement(group, "path", {"class": "area", "d": "".join(areas)})
 
     def _plot(self) -> None:
         super()._plot()

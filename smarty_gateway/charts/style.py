@@ -40,7 +40,7 @@ def _colours(colours: dict[str, str]) -> str:
         ("level text", f"fill:{colours['excess']}"),
         *((name, f"fill:{colours[name]}") for name in SERIES),
         ("pointed", f"fill:{colours['ink']}"),
-        *((f"{name} .curve", f"fill:none;stroke:{colours[name]}") for name in ("import", "export")),
+        *((f"{name} .area", f"stroke:{colours[name]}") for name in ("import", "export")),
     ]
     return "".join(f".{CLASS} {'' if name == 'text' else '.'}{name}{{{rule}}}" for name, rule in rules)
 

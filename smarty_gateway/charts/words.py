@@ -9,7 +9,7 @@ _NO_BREAK: Final = "\u00a0"
 
 
 def _number(value: float, decimals: int) -> str:
-    return f"{value:.{decimals}f}".replace("-", "\u2212")
+    return f"{value:z.{decimals}f}".replace("-", "\u2212")
 
 
 def _day(day: date) -> str:

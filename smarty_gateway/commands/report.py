@@ -22,10 +22,9 @@ from smarty_gateway.history.local_time import local_date, preceding
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.stretches import Stretch, span_stretch
 from smarty_gateway.languages.language import CODES, Language, language_of
-from smarty_gateway.pages.history_sections import span_sections
 from smarty_gateway.pages.history_words import title_of
 from smarty_gateway.pages.public_names import PublicNames
-from smarty_gateway.pages.report import MeterReport, Report
+from smarty_gateway.pages.report import MeterReport, Report, report_sections
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state.history_access import History
 
@@ -90,7 +89,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 MeterReport(
                     names.of(meter.name, is_simulated=meter.is_simulated),
                     meter.is_simulated,
-                    span_sections(history, meter, by, day, language),
+                    report_sections(history, meter, by, day, language),
                 )
                 for meter in meters
             ],

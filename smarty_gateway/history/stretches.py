@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.local_time import first_day, following, local_date, midnight_of
+from smarty_gateway.history.local_time import following, local_date, midnight_of
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.protocol.errors import GatewayError
@@ -53,7 +53,7 @@ def day_stretch(day: date, zone: ZoneInfo) -> Stretch:
 
 def month_stretch(day: date, zone: ZoneInfo) -> Stretch:
     """Return the month of a date by days."""
-    begin, end = first_day(By.MONTH, day), following(By.MONTH, day)
+    begin, end = day.replace(day=1), following(By.MONTH, day)
     return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.DAY, f"{begin:%Y-%m}")
 
 

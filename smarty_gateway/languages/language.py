@@ -16,6 +16,11 @@ from typing import Final
 _FOLDER: Final = Path(__file__).parent
 _DOMAIN: Final = "smarty_gateway"
 _NO_BREAK: Final = "\u00a0"
+_NARROW_NO_BREAK: Final = "\u202f"
+_MINUS: Final = "\u2212"
+#: Numbers from here on have a thin space between thousands: ISO 80000-1, 7.3.1. A point or comma there would
+#: be a decimal sign to half of the readers.
+_GROUPED: Final = 10_000
 #: The first one is for who asks for none of them.
 CODES: Final = ("en", "fr", "de")
 #: A browser names a few languages; a longer list was not written by one.
@@ -50,10 +55,10 @@ class Language:
         """Return a number, and nothing for one that is not known."""
         if value is None:
             return ""
-        text = f"{value:.{decimals}f}"
-        # What is rounded to zero has no sign.
-        text = text.removeprefix("-") if float(text) == 0 else text
-        return text.replace(".", self.decimal).replace("-", "\u2212")
+        # What is rounded to zero has no sign; up to four digits stay together.
+        is_short = -_GROUPED < value < _GROUPED
+        text = f"{value:z.{decimals}f}" if is_short else f"{value:z,.{decimals}f}"
+        return text.translate({ord("."): self.decimal, ord(","): _NARROW_NO_BREAK, ord("-"): _MINUS})
 
     def quantity(self, value: float | Decimal | None, decimals: int, unit: str) -> str:
         """Return a number and its unit, which stay in one line; nothing for one that is not known."""

@@ -225,7 +225,7 @@ def _comparison(asked: _Asked, by: By, day: date) -> Section | None:
     head = ["", _("Import (kWh)"), _("Export (kWh)"), _("Excess (kWh)"), _("Highest power (kW)"), _("Known")]
     caption = {
         By.DAY: _("Beside the day before"),
-        By.MONTH: _("Beside the month before, and the same month of the year before"),
+        By.MONTH: _("Beside the month before and a year before"),
         By.YEAR: _("Beside the year before"),
     }[by]
     return Section("comparison", _("In comparison"), tables=[_without_empty(Table(caption, head, lines))])

@@ -155,7 +155,10 @@ def _heading(row: Row, by: By, reader: Reader, *, is_gap: bool) -> str:
     if is_gap:
         begin, end = (moment_of(at, reader.zone, reader.language) for at in (row.start, row.end))
         return f"{begin} \u2013 {end}"
-    return title_of(by, local_date(row.start, reader.zone), reader.language)
+    day = local_date(row.start, reader.zone)
+    if by is By.DAY:
+        return f"{reader.language.weekdays()[day.weekday()]} {day.day}"
+    return title_of(by, day, reader.language)
 
 
 def _mark_of(row: Row, by: By, reader: Reader, peak: Peak | None) -> tuple[str, str]:

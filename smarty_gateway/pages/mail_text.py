@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Final
 
 from smarty_gateway.pages.report import MeterReport, Report
@@ -87,7 +86,8 @@ def _lines(
         right = [f"{cell:>{widths[number]}}" for number, cell in zip(chosen[1:], others, strict=True)]
         return _GAP.join([f"{first:{widths[0]}}", *right])
 
-    for words in reversed(list(zip_longest(*(reversed(head) for head in heads), fillvalue=""))):
+    height = max(len(heads[number]) for number in chosen)
+    for words in zip(*([""] * (height - len(head)) + head[-height:] for head in heads), strict=True):
         yield line(words)
     yield "-" * (sum(widths[number] for number in chosen) + len(_GAP) * (len(chosen) - 1))
     for row in table.rows:

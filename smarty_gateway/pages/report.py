@@ -1,16 +1,23 @@
 """The report: a day, a month or a year of some meters, as an HTML file that needs nothing else, or a mail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
+from smarty_gateway.history.rows import By, HistoryMeter
+from smarty_gateway.history.sample import QUARTER
+from smarty_gateway.history.stretches import span_stretch
 from smarty_gateway.languages.language import Language
+from smarty_gateway.pages.history_sections import span_sections
+from smarty_gateway.pages.history_tables import Reader, peaks_table, registers_table
+from smarty_gateway.pages.history_words import title_of
 from smarty_gateway.pages.sections import Section, Table
 from smarty_gateway.pages.site import STATIC, environment
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.state.history_access import History
 
 #: Says in the head of a file that it is a report.
 GENERATOR: Final = "smarty-gateway report"
@@ -65,6 +72,60 @@ class Report:
         )
 
 
+def report_sections(
+    history: History, meter: HistoryMeter, by: By, day: date, language: Language
+) -> Sequence[Section]:
+    """Return what is reported of a meter: the most important first, long tables last.
+
+    Args:
+        history: open.
+        meter: whose.
+        by: DAY, MONTH or YEAR.
+        day: in it.
+        language: of the reader.
+    """
+    sections = [*span_sections(history, meter, by, day, language)]
+    if by is not By.DAY:
+        sections += _for_a_bill(history, meter, by, day, language)
+    long = [_plain(table) for section in sections for table in section.tables if table.is_folded]
+    sections = [
+        replace(section, tables=[_plain(table) for table in section.tables if not table.is_folded])
+        for section in sections
+    ]
+    return [*sections, Section("long", tables=long)] if long else sections
+
+
+def _plain(table: Table) -> Table:
+    """Return a table that is all visible, and leads nowhere: the file is alone."""
+    return replace(table, is_folded=False, rows=[replace(row, link="") for row in table.rows])
+
+
+def _for_a_bill(
+    history: History, meter: HistoryMeter, by: By, day: date, language: Language
+) -> Iterator[Section]:
+    """Yield what a bill of a month or a year names: high quarter hours, and registers at both ends."""
+    _, stretch = language.gettext, span_stretch(by, day, history.zone)
+    title, reader = title_of(by, day, language), Reader(language, history.zone, history.now)
+    is_month = by is By.MONTH
+    peaks = (history.highest if is_month else history.peaks)(meter, stretch.first, stretch.last)
+    if peaks:
+        caption = _("The highest quarter hours") if is_month else _("The highest quarter hour of each month")
+        table = peaks_table(peaks, caption, reader, by_month=not is_month)
+        yield Section("peaks", _("Highest quarter hours"), tables=[table])
+    readings = [
+        reading
+        for time in (stretch.first, stretch.last)
+        if time is not None
+        for reading in history.reader.registers(meter.name, time, time + QUARTER)
+        if reading.at == time
+    ]
+    if readings:
+        table = registers_table(
+            readings, _("At the beginning and the end of {span}").format(span=title), reader
+        )
+        yield Section("registers", _("Register readings"), tables=[table])
+
+
 def report_page(report: Report) -> str:
     """Return a report as HTML with styles and pictures inside.
 
@@ -72,7 +133,7 @@ def report_page(report: Report) -> str:
         MissingWebError: the extra `web` is missing.
     """
     styles = [STYLE, *((STATIC / name).read_text("utf-8") for name in _STYLES)]
-    return _rendered("report.html", report, style="\n".join(styles), unfolded=_unfolded, generator=GENERATOR)
+    return _rendered("report.html", report, style="\n".join(styles), generator=GENERATOR)
 
 
 def mail_page(report: Report, pictures: Mapping[str, str]) -> str:
@@ -86,11 +147,6 @@ def mail_page(report: Report, pictures: Mapping[str, str]) -> str:
         MissingWebError: the extra `web` is missing.
     """
     return _rendered("mail.html", report, pictures=pictures)
-
-
-def _unfolded(table: Table) -> Table:
-    """Return a table that is all visible, and that leads nowhere: the file is alone."""
-    return replace(table, is_folded=False, rows=[replace(row, link="") for row in table.rows])
 
 
 def _rendered(template: str, report: Report, **values: Any) -> str:  # noqa: ANN401 - what the template names

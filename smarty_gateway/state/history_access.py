@@ -3,9 +3,9 @@
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from heapq import nlargest
 from pathlib import Path
 from typing import Final, TypeVar
@@ -28,7 +28,7 @@ from smarty_gateway.history.local_time import (
     month_of,
 )
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
+from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, Row
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.sentences import Sentence
 from smarty_gateway.history.spans import sum_of
@@ -107,6 +107,7 @@ class History:
     zone: ZoneInfo
     folder: Path
     now: int
+    _stored: dict[tuple[str, int, int], Hashable] = field(default_factory=dict, repr=False)
 
     def reference_of(self, meter: HistoryMeter) -> ReferencePower | None:
         """Return the reference power of a meter."""
@@ -154,8 +155,13 @@ class History:
             UnusableFileError: the file of the tariff cannot be used.
         """
         tariff = _needed(self.level_tariff_of(meter), meter)
-        quarters = self.reader.quarters(meter.name, *span_of_levels(self.now, self.zone))
-        costs = compare_levels(tariff, quarters, self.now, self.zone)
+        first, last = span_of_levels(self.now, self.zone)
+
+        def compared() -> list[LevelCost]:
+            quarters = self.reader.quarters(meter.name, first, last)
+            return compare_levels(tariff, quarters, self.now, self.zone)
+
+        costs = _MEMORY.of((tariff, self._state_of(meter, first, last)), compared)
         if not costs:
             raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
         return [PricedLevel(tariff, cost) for cost in costs]
@@ -167,9 +173,9 @@ class History:
             NoTariffError: the configuration names no tariff.
             UnusableFileError: the file of the tariff cannot be used.
         """
-        _needed(self.tariff_of(meter), meter)
+        tariff = _needed(self.tariff_of(meter), meter)
         if stretch.by is By.MONTH:
-            return self._by_month(meter, stretch.first, stretch.last, self._month_priced)
+            return self._by_month(meter, stretch.first, stretch.last, self._month_priced, tariff)
         return self._priced(meter, stretch)
 
     def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[Sentence]:
@@ -225,26 +231,28 @@ class History:
         first: int | None,
         last: int | None,
         of_month: Callable[[HistoryMeter, int, int], list[T]],
+        tariff: Tariff | None = None,
     ) -> list[T]:
-        """Return what there is of each month; that of a month which is over is remembered."""
+        """Return what there is of each month, and remember it."""
         first = meter.first if first is None else first
         last = max(meter.last, self.now) if last is None else last
         found: list[T] = []
         begin = max(first, begin_of(By.MONTH, meter.first, self.zone))
         while begin < min(last, meter.last):
             end = min(last, end_of(By.MONTH, begin, self.zone))
-            if end <= min(self.now, meter.last):
-                key = (of_month.__name__, self._state_of(meter, begin, end))
-                found += _MEMORY.of(key, partial(of_month, meter, begin, end))
-            else:
-                found += of_month(meter, begin, end)
+            # Of a month that is running, the share that is known depends on the time.
+            quarter = self.now // QUARTER if end > self.now else None
+            key = (of_month.__name__, quarter, tariff, self._state_of(meter, begin, end))
+            found += _MEMORY.of(key, partial(of_month, meter, begin, end))
             begin = end
         return found
 
     def _state_of(self, meter: HistoryMeter, first: int, last: int) -> Hashable:
-        """Return what the results of some time depend on: they change when this does."""
-        stored = self.reader.fingerprint(meter.name, first, last)
-        return self.folder, meter.name, first, last, stored, str(self.zone), self.entry_of(meter)
+        """Return what the results of some time depend on, apart from a tariff: they change when this does."""
+        time = (meter.name, first, last)
+        if time not in self._stored:
+            self._stored[time] = self.reader.fingerprint(*time)
+        return self.folder, time, self._stored[time], str(self.zone), self.reference_of(meter)
 
     def level_tariff_of(self, meter: HistoryMeter) -> Tariff | None:
         """Return the tariff whose levels are compared: where none is named, the only one that has levels.
@@ -253,9 +261,7 @@ class History:
         """
         newest = self.reader.rows(meter.name, By.QUARTER, meter.last - QUARTER, meter.last, self.now)
         is_elsewhere = any(row.tariffs for row in newest)
-        return self.tariff_of(meter) or (
-            None if is_elsewhere else load_tariff(shipped_tariffs()[_LUXEMBOURG])
-        )
+        return self.tariff_of(meter) or (None if is_elsewhere else _loaded(shipped_tariffs()[_LUXEMBOURG]))
 
     def level_of(self, meter: HistoryMeter) -> int | None:
         """Return the present reference power of a meter in W."""
@@ -280,7 +286,21 @@ class History:
             UnusableFileError: its file cannot be used.
         """
         entry = self.entry_of(meter)
-        return None if entry is None or entry.tariff is None else load_tariff(entry.tariff)
+        return None if entry is None or entry.tariff is None else _loaded(entry.tariff)
+
+
+def _loaded(path: Path) -> Tariff:
+    """Read a tariff, again only if its file has changed."""
+    try:
+        found = path.stat()
+    except OSError:
+        return load_tariff(path)
+    return _load_version(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=16)
+def _load_version(path: Path, _changed: int, _size: int) -> Tariff:
+    return load_tariff(path)
 
 
 def _needed(tariff: Tariff | None, meter: HistoryMeter) -> Tariff:

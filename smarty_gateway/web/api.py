@@ -90,8 +90,6 @@ def _answered(answer: Callable[..., HTTPResponse], state: SiteState, **path: str
         return answer(state, **path)
     except StretchError as error:
         raise ApiError(400, str(error)) from None
-    except NoTariffError as error:
-        raise ApiError(404, str(error)) from None
     except UnusableFileError:
         raise ApiError(503, "the tariff cannot be used; `smarty-gateway check` says why") from None
     except GatewayError:
@@ -100,7 +98,9 @@ def _answered(answer: Callable[..., HTTPResponse], state: SiteState, **path: str
 
 def _openapi(state: SiteState) -> HTTPResponse:
     _parameters()
-    return _json(document(state.live.now().version))
+    http = state.config.outputs.http
+    needs_password = http is not None and http.password_file is not None
+    return _json(document(state.live.now().version, needs_password=needs_password))
 
 
 def _health(state: SiteState) -> HTTPResponse:
@@ -191,7 +191,13 @@ def _registers(state: SiteState, name: str) -> HTTPResponse:
 def _levels(state: SiteState, name: str) -> HTTPResponse:
     wanted = _parameters("format")
     with _kept(state, name) as (history, meter):
-        records = [level_record(name, level, history.zone) for level in history.levels(meter)]
+        try:
+            found = history.levels(meter)
+        except NoTariffError:
+            raise ApiError(
+                404, f"{name} has no tariff with levels; `tariff` in gateway.yaml names one"
+            ) from None
+        records = [level_record(name, level, history.zone) for level in found]
     return _records(wanted, records, name, "levels")
 
 
@@ -292,12 +298,11 @@ def _records(
         "".join(f"{line}\r\n" for line in lines).encode(),
         Content_Type=_CSV,
         Content_Disposition=f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
-        Cache_Control="no-store",
     )
 
 
 def _json(found: Any) -> HTTPResponse:  # noqa: ANN401 - what JSON can write
-    return HTTPResponse(to_json_bytes(found), Content_Type=_JSON, Cache_Control="no-store")
+    return HTTPResponse(to_json_bytes(found), Content_Type=_JSON)
 
 
 def _cut(text: str) -> str:

@@ -79,8 +79,10 @@ class Connection(HTTPChannel):
 
     def drop_read_answers(self) -> None:
         """Free the memory of an answer that was read; waitress keeps it until the next one."""
+        if not self.kept_bytes:
+            return
         with self.requests_lock, self.outbuf_lock:
-            if self.kept_bytes and not self.requests and not self.total_outbufs_len:
+            if not self.requests and not self.total_outbufs_len:
                 self.outbufs = [OverflowableBuffer(BUFFER_BYTES)]
                 self.kept_bytes = 0
 

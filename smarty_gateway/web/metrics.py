@@ -7,6 +7,7 @@ power, and a counter that is absent for a while makes no rate of 0.
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -140,7 +141,7 @@ def _add_health(found: _Metrics, meter: MeterNow) -> None:
             health.rejected.get(reason, 0), meter=name, reason=reason,
         )  # fmt: skip
     found.counter("noise_bytes", "Bytes that belong to no telegram.", health.noise_bytes, meter=name)
-    found.counter("counter_gaps", "Gaps in the frame counter: lost frames.", health.counter_gaps, meter=name)
+    found.counter("frame_gaps", "Gaps in the frame counter: lost frames.", health.counter_gaps, meter=name)
     found.counter("duplicates", "Frames that another source delivered before.", health.duplicates, meter=name)
     found.counter("elsewhere", "Telegrams on a source that is not the meter's.", health.elsewhere, meter=name)
     found.counter("reconnects", "How often the source was opened again.", health.reconnects, meter=name)
@@ -231,5 +232,5 @@ def _add_quarter(found: _Metrics, meter: str, quarter: RunningQuarter | None) ->
 
 
 def _scaled(value: float, factor: int) -> float:
-    """Return a value in the base unit without the dust of binary fractions; meters send five decimals."""
-    return round(value * factor, 5)
+    """Return a value in the base unit, exact as the meter wrote it."""
+    return float(Decimal(str(value)) * factor)

@@ -13,6 +13,7 @@ from smarty_gateway.pages.public_names import SECRET
 from smarty_gateway.pages.snapshots import Availability
 from smarty_gateway.protocol.meter import Security
 from smarty_gateway.protocol.obis import BY_NAME, MONTH_END_VALUES, Form, ObisObject
+from smarty_gateway.protocol.rejection import Reason
 
 #: Days that one request returns at most; more would take a small computer seconds.
 LONGEST: Final = {"by=quarter": 93, "by=hour": 93, "peaks": 366}
@@ -32,11 +33,12 @@ _KNOWN_OR_NULL: Final[Schema] = {"type": ["number", "null"]}
 _YES_OR_NO: Final[Schema] = {"type": "integer", "enum": [0, 1]}
 
 
-def document(version: str) -> Schema:
+def document(version: str, *, needs_password: bool) -> Schema:
     """Return the document.
 
     Args:
         version: of the gateway.
+        needs_password: a browser has to give one.
     """
     return {
         "openapi": "3.1.0",
@@ -50,7 +52,7 @@ def document(version: str) -> Schema:
         },
         # Relative to this document, so that it holds below any path.
         "servers": [{"url": "../.."}],
-        "security": [{}, {"password": []}],
+        "security": [{"password": []}] if needs_password else [],
         "paths": _paths(),
         "components": {
             "securitySchemes": {"password": {"type": "http", "scheme": "basic"}},
@@ -152,16 +154,18 @@ def _query(name: str, schema: Schema, description: str) -> Schema:
 
 
 def _errors() -> Schema:
-    texts = {
-        "400": "A parameter is wrong",
-        "401": "A password is needed",
-        "403": "This address, or this name of the gateway, is not allowed",
-        "404": "There is no such meter, or nothing is kept of it",
-        "429": "Too many wrong passwords",
-        "503": "It cannot be answered at the moment",
+    ours = {"application/json": {"schema": _ref("Error")}}
+    plain = {"text/plain": {"schema": _TEXT}}
+    asks = {"WWW-Authenticate": {"schema": _TEXT, "required": True}}
+    waits = {"Retry-After": {"schema": _COUNT, "required": True}}
+    return {
+        "400": {"description": "A parameter is wrong", "content": ours | plain},
+        "401": {"description": "A password is needed", "content": plain, "headers": asks},
+        "403": {"description": "Not from there, or not under this name of the gateway", "content": plain},
+        "404": {"description": "There is no such meter, or nothing is kept of it", "content": ours},
+        "429": {"description": "Too many wrong passwords", "content": plain, "headers": waits},
+        "503": {"description": "The history cannot be read at the moment", "content": ours},
     }
-    content = {"application/json": {"schema": _ref("Error")}}
-    return {status: {"description": text, "content": content} for status, text in texts.items()}
 
 
 def _schemas() -> Schema:
@@ -259,7 +263,27 @@ def _quarter() -> Schema:
 
 
 def _health() -> Schema:
-    return {"type": "object"}
+    counts = ("telegrams", "noise_bytes", "counter_gaps", "duplicates", "elsewhere", "reconnects")
+    answers = ("expected", "connected", "downgraded")
+    reason = {"type": "string", "enum": [reason.value for reason in Reason]}
+    meter: Schema = {
+        "meter": _TEXT,
+        "availability": _availability(),
+        "troubles": {"type": "array", "items": reason, "description": "rejected in the last minutes"},
+        "rejected": {"type": "object", "propertyNames": reason, "additionalProperties": _COUNT},
+        "last_telegram": {"type": ["string", "null"], "format": "date-time"},
+        **{name: {"type": "boolean"} for name in answers},
+        **dict.fromkeys(counts, _COUNT),
+    }
+    gateway: Schema = {
+        "status": {"type": "string", "enum": ["ok", "starting", "failing"]},
+        "version": _TEXT,
+        "started": _TIME,
+        "counters_kept": {"type": "boolean"},
+        "outputs": {"type": "object", "additionalProperties": _TEXT},
+        "meters": {"type": "array", "items": _object(meter, *meter)},
+    }
+    return _object(gateway, *gateway)
 
 
 # The history

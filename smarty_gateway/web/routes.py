@@ -49,6 +49,7 @@ class PageError(HTTPError):  # type: ignore[misc] # bottle has no types
 def application(state: SiteState) -> WsgiApp:
     """Return the application without access control (see `access`)."""
     app = Bottle()
+    app.config["catchall"] = False  # an error is for `access`, which logs it
     app.default_error_handler = partial(_error, state)
     app.add_hook("before_request", _require_text)
     _add_pages(app, state)
@@ -168,9 +169,7 @@ def _healthz(state: SiteState) -> HTTPResponse:
     status = 200 if is_well else 503
     if not request.environ.get(IS_KNOWN):
         return _plain("", status)
-    return HTTPResponse(
-        to_json_bytes(dict(found)), status, Content_Type="application/json", Cache_Control="no-store"
-    )
+    return HTTPResponse(to_json_bytes(dict(found)), status, Content_Type="application/json")
 
 
 def _metrics(state: SiteState) -> HTTPResponse:
@@ -187,7 +186,7 @@ def _moved(to: str) -> HTTPResponse:
 
 
 def _plain(text: str, status: int) -> HTTPResponse:
-    return HTTPResponse(text, status, Content_Type=_TEXT, Cache_Control="no-store")
+    return HTTPResponse(text, status, Content_Type=_TEXT)
 
 
 def _require_text() -> None:

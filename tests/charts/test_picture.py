@@ -9,7 +9,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from smarty_gateway.charts.picture import Picture, PictureError, to_png, to_svg
+from smarty_gateway.charts.style import STYLE
 from smarty_gateway.charts.words import Words
+from smarty_gateway.history.local_time import begin_of
 from smarty_gateway.history.rows import By, Row
 from tests.support.histories import ZONE, second_of
 
@@ -23,6 +25,10 @@ def quarters(day: str, next_day: str, *, energy: int = 900) -> Picture:
         for start in range(first, last, 900)
     ]
     return Picture(f"house, {day}", rows, first, last, By.QUARTER, ZONE, level=3000)
+
+
+def tooltips(svg: str) -> list[str]:
+    return [area.findtext(f"{NS}title", "") for area in bars(svg, "spans")]
 
 
 AUTUMN = quarters("2026-10-25", "2026-10-26")
@@ -129,6 +135,103 @@ def test_a_year_stands_before_the_one_before() -> None:
     assert "2025" in texts(svg)
     assert [text for text in texts(svg) if text in Words().months] == list(Words().months)
     assert svg.index('class="previous"') < svg.index('class="import"')
+
+
+def test_the_day_before_is_drawn_at_the_same_local_times() -> None:
+    """On 29 March 2026 there is no hour from 02:00; the day before has 96 quarter hours, this one 92."""
+    today, before = quarters("2026-03-29", "2026-03-30"), quarters("2026-03-28", "2026-03-29", energy=400)
+    svg = to_svg(
+        replace(today, previous=before.rows, previous_first=before.first, previous_title="yesterday")
+    )
+    assert "yesterday" in texts(svg)
+    assert tooltips(svg)[-1].splitlines()[0] == "23:45\u201300:00"
+    last, behind = bars(svg, "import")[-1], bars(svg, "previous")[-1]
+    middles = [float(bar.get("x", "")) + float(bar.get("width", "")) / 2 for bar in (last, behind)]
+    assert middles[0] == pytest.approx(middles[1])
+    assert "yesterday: 1.600\u00a0kW" in tooltips(svg)[-1]
+
+
+def test_a_longer_month_ends_with_the_picture_of_a_shorter_one() -> None:
+    def month(number: int, days: int) -> list[Row]:
+        begins = [second_of(f"2026-{number:02}-{day:02}") for day in range(1, days + 1)]
+        return [
+            Row(begin, begin + 86_400, 300, 0, 86_400, None, None, complete=True, covered=1.0)
+            for begin in begins
+        ]
+
+    first, last = second_of("2026-06-01"), second_of("2026-07-01")
+    picture = Picture("house", month(6, 30), first, last, By.DAY, ZONE)
+    longer = replace(picture, previous=month(5, 31), previous_first=second_of("2026-05-01"))
+    assert len(bars(to_svg(longer), "previous")) == 30
+
+
+def test_a_tooltip_has_the_time_and_the_values_of_its_span() -> None:
+    assert tooltips(to_svg(quarters("2026-07-01", "2026-07-02")))[57].splitlines() == [
+        "14:15\u201314:30", "import: 3.600\u00a0kW", "excess: 0.150\u00a0kWh", "export: 0.400\u00a0kW",
+    ]  # fmt: skip
+
+
+def test_times_in_the_hour_that_comes_twice_have_their_zone() -> None:
+    assert [text.splitlines()[0] for text in tooltips(to_svg(AUTUMN))[7:17]] == [
+        "01:45\u201302:00 CEST", "02:00 CEST\u201302:15 CEST", "02:15 CEST\u201302:30 CEST",
+        "02:30 CEST\u201302:45 CEST", "02:45 CEST\u201302:00 CET", "02:00 CET\u201302:15 CET",
+        "02:15 CET\u201302:30 CET", "02:30 CET\u201302:45 CET", "02:45 CET\u201303:00", "03:00\u201303:15",
+    ]  # fmt: skip
+
+
+def test_the_tooltip_of_a_gap_names_what_is_known() -> None:
+    rows = list(AUTUMN.rows)
+    gap = Row(rows[40].start, rows[47].end, 7200, None, 7200, None, None, complete=False, covered=0.0)
+    found = tooltips(to_svg(replace(AUTUMN, rows=[*rows[:40], gap, *rows[48:]])))
+    assert found[40].splitlines() == [
+        "Sun 25 Oct 2026, 09:00 \u2013 Sun 25 Oct 2026, 11:00", "unknown", "import: 7.200\u00a0kWh",
+    ]  # fmt: skip
+
+
+def test_a_tooltip_of_a_longer_span_names_its_date_and_what_is_missing() -> None:
+    row = Row(AUTUMN.first, AUTUMN.last, 12_345, None, 80_000, None, None, complete=False, covered=0.999)
+    expected = {
+        By.DAY: ["Sun 25 Oct 2026", "import: 12.35\u00a0kWh", "coverage: 99\u00a0%"],
+        By.MONTH: ["October 2026", "import: 12.3\u00a0kWh", "coverage: 99\u00a0%"],
+        By.YEAR: ["2026", "import: 12\u00a0kWh", "coverage: 99\u00a0%"],
+    }
+    for by, lines in expected.items():
+        first = begin_of(by, row.start, ZONE)
+        picture = Picture("house", [replace(row, start=first)], first, row.end, by, ZONE)
+        assert tooltips(to_svg(picture))[0].splitlines() == lines
+
+
+def test_tooltips_cover_all_of_the_time_without_a_hole() -> None:
+    areas = bars(to_svg(AUTUMN), "spans")
+    edges = [(float(area.get("x", "")), float(area.get("width", ""))) for area in areas]
+    assert all(x + width == pytest.approx(after) for (x, width), (after, _) in pairwise(edges))
+
+
+def test_a_page_styles_its_pictures_itself() -> None:
+    """A Content-Security-Policy forbids styles in the page."""
+    svg = to_svg(AUTUMN, with_style=False)
+    assert "<style" not in svg
+    assert " style=" not in svg
+    for name in ("import", "export", "excess", "spans"):
+        assert f".smarty-picture .{name}{{" in STYLE
+
+
+def test_a_picture_has_a_name_and_a_description() -> None:
+    root = ET.fromstring(to_svg(AUTUMN))  # noqa: S314 - our own
+    assert root.get("role") == "img"
+    assert root.findtext(f"{NS}title") == "house, 2026-10-25"
+    assert root.findtext(f"{NS}desc") == Words().shows_power
+
+
+@pytest.mark.parametrize("name", ["a day", "a rather long name of something"])
+def test_all_names_of_the_legend_are_inside_the_picture(name: str) -> None:
+    before = replace(AUTUMN, previous=AUTUMN.rows, previous_first=AUTUMN.first, previous_title=name)
+    root = ET.fromstring(to_svg(before))  # noqa: S314 - our own
+    legends = next(node for node in root.iter(f"{NS}g") if node.get("class") == "legends")
+    offset = float(re.findall(r"[\d.]+", legends.get("transform", ""))[1])
+    found = [offset + float(text.get("y", "")) for text in legends.iter(f"{NS}text")]
+    assert len(found) == 4
+    assert max(found) < 360
 
 
 def test_energies_are_kwh_and_quarter_hours_kw() -> None:

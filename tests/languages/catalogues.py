@@ -6,11 +6,11 @@ the .po files, then run it once more, so that the .mo files follow. Each run giv
 """
 
 import io
-import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
@@ -34,9 +34,10 @@ _CHANNELS: Final = 4
 _WIDTH: Final = 100
 
 #: A message, or one thing and several of it.
-MessageId = str | tuple[str, str]
+MessageId = str | tuple[str, ...]
 
 
+@cache
 def collected() -> dict[MessageId, set[str]]:
     """Return all messages with the files that they are in."""
     found: dict[MessageId, set[str]] = {}
@@ -63,7 +64,7 @@ def _labels() -> Iterator[str]:
         yield from (label_of(f"{medium}_{number}") for number in range(2, _CHANNELS + 1))
 
 
-class _Catalogue(Catalog):  # type: ignore[misc]  # Babel has no types
+class _Catalogue(Catalog):
     """A catalogue without dates, names and versions in its head."""
 
     @property
@@ -88,7 +89,7 @@ def mo_file(code: str) -> Path:
     return po_file(code).with_suffix(".mo")
 
 
-def written(code: str) -> Any:  # noqa: ANN401 - Babel has no types
+def written(code: str) -> Catalog:
     """Return the catalogue as it stands; an empty one of a language that has none."""
     if not po_file(code).exists():
         return Catalog(locale=code)
@@ -96,34 +97,34 @@ def written(code: str) -> Any:  # noqa: ANN401 - Babel has no types
         return read_po(file, locale=code)
 
 
-def updated(code: str) -> Any:  # noqa: ANN401 - the same
+def updated(code: str) -> Catalog:
     """Return the catalogue with the messages that there are now, and the translations that it has."""
     old, new = written(code), _Catalogue(locale=code, fuzzy=False, header_comment=f"# {COMMAND}")
     for message, files in sorted(collected().items(), key=lambda item: str(item[0])):
         known = old.get(message) or Message(message)
         added = new.add(
-            message, known.string, locations=[(file, None) for file in sorted(files)], flags=known.flags
+            message, known.string, locations=[(file, 0) for file in sorted(files)], flags=known.flags
         )
         # A percent sign in a message is no field of it.
         added.flags -= {"python-format", "python-brace-format"}
     return new
 
 
-def po_text(catalogue: Any) -> bytes:  # noqa: ANN401 - the same
+def po_text(catalogue: Catalog) -> bytes:
     """Return a catalogue as people edit it."""
     file = io.BytesIO()
     write_po(file, catalogue, width=_WIDTH, include_lineno=False)
     return file.getvalue()
 
 
-def mo_data(catalogue: Any) -> bytes:  # noqa: ANN401 - the same
+def mo_data(catalogue: Catalog) -> bytes:
     """Return a catalogue as the program reads it."""
     file = io.BytesIO()
     write_mo(file, catalogue)
     return file.getvalue()
 
 
-def is_translated(message: Any) -> bool:  # noqa: ANN401 - the same
+def is_translated(message: Message) -> bool:
     """Return whether a message has all its translations, and nobody doubts them."""
     strings = message.string if isinstance(message.string, tuple | list) else [message.string]
     return all(strings) and not message.fuzzy

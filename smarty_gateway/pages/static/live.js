@@ -17,6 +17,11 @@
   function change(old, fresh) {
     if (old.isEqualNode(fresh)) return;
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
+    if (old.nodeName === "svg" && old.matches(".smarty-picture")) {
+      // charts.js has changed it; what somebody points at stays.
+      if (!old.matches(":hover, :focus")) old.replaceWith(fresh);
+      return;
+    }
     if (old.nodeType !== Node.ELEMENT_NODE) {
       old.nodeValue = fresh.nodeValue;
       return;
