@@ -1,34 +1,67 @@
-"""`demo`: simulated meters on real pseudo-terminals, the real gateway, a live view; nothing to set up.
+"""`demo`: simulated meters on real pseudo-terminals, the real gateway, a page and a live view.
 
-Everything runs in this process and nothing is left behind: no file is written, and the dummy keys are never
-stored.
+Nothing needs to be set up and nothing is left behind: the state is in a temporary folder, and the dummy keys
+are in memory only. The meters are live at once; the year before them is written while they are shown.
 """
 
 import argparse
 import logging
+import signal
+import socket
+import sys
 import threading
 import time
-from contextlib import ExitStack
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, NamedTuple, NoReturn
+from zoneinfo import ZoneInfo
 
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_verbose, seconds
-from smarty_gateway.config.values import Config, MeterConfig
+from smarty_gateway.config.needs import WEB_INSTALLATION, has_web
+from smarty_gateway.config.tariff_names import shipped_tariffs
+from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.key_reload import KeysInForce
-from smarty_gateway.gateway.wiring import build_gateway, run_until_signal
+from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
+from smarty_gateway.history.reference_power import ReferencePower
+from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
-from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
+from smarty_gateway.safe_text import topic_part
+from smarty_gateway.signals import handling
+from smarty_gateway.simulator.continued import ContinuedMeter, continued_meter
+from smarty_gateway.simulator.meters import MeterKind
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
 from smarty_gateway.sources.address import parse_address
+from smarty_gateway.state.history_file import HistoryFile
 
-_METERS: Final = (
-    ("house in Luxembourg", MeterKind.LUXEMBOURG),
-    ("workshop in Luxembourg", MeterKind.LUXEMBOURG),
-    ("barn in Belgium", MeterKind.BELGIUM),
+_log = logging.getLogger("smarty_gateway")
+
+
+class _Place(NamedTuple):
+    """A simulated meter and its entry of the configuration."""
+
+    name: str
+    kind: MeterKind
+    tariff: str
+    reference_power: ReferencePower | None = None
+
+
+_PLACES: Final = (
+    _Place("house in Luxembourg", MeterKind.LUXEMBOURG, "lu", ReferencePower(((None, 7_000),))),
+    _Place("workshop in Luxembourg", MeterKind.LUXEMBOURG, "lu"),
+    _Place("barn in Belgium", MeterKind.BELGIUM, "be-flanders"),
 )
+_ZONE: Final = ZoneInfo("Europe/Luxembourg")
+#: Twelve whole months and the running one.
+_DAYS: Final = 400
+#: Written at once: a few days. A gateway that ends does not wait long.
+_AT_ONCE: Final = 500
 _OPEN_WITHIN: Final = 5.0
 
 
@@ -36,9 +69,10 @@ def add_parser(commands: Subparsers) -> None:
     """Describe the command and its options."""
     parser = commands.add_parser(
         "demo",
-        help="simulated meters, the real gateway and a live view",
-        description="Shows the gateway at work on simulated meters of Luxembourg and Belgium, with nothing "
-        "to configure and nothing left behind. Ctrl-C ends it.",
+        help="simulated meters, the real gateway, a page and a live view",
+        description="Shows the gateway at work on simulated meters of Luxembourg and Belgium with a year of "
+        "history, on a page and in this terminal, with nothing to configure and nothing left behind. Ctrl-C "
+        "ends it.",
     )
     parser.add_argument("--seconds", type=seconds, metavar="N", help="end after this many seconds")
     add_reading_format(parser, "default: a live table on a terminal, json elsewhere")
@@ -48,28 +82,89 @@ def add_parser(commands: Subparsers) -> None:
 def execute(args: argparse.Namespace) -> ExitStatus:
     """Run the demonstration until it is stopped, or its time is over."""
     start_log(verbose=args.verbose)
-    logging.getLogger("smarty_gateway").info(
-        "these meters are simulated; for a real one type: smarty-gateway run --source /dev/ttyUSB0"
-    )
-    meters = [SimulatedMeter(kind, number) for number, (_, kind) in enumerate(_METERS, 1)]
-    with ExitStack() as stack:
-        ports = [PtyPort() for _ in meters]
-        simulation = Simulation(meters, ports)
-        stack.callback(simulation.stop)
-        config = Config(
-            tuple(
-                MeterConfig((parse_address(port.name),), name)
-                for port, (name, _) in zip(ports, _METERS, strict=True)
+    _log.info("these meters are simulated; for a real one type: smarty-gateway run --source /dev/ttyUSB0")
+    if not has_web():
+        _log.info("to see them on a page, too, type: %s", WEB_INSTALLATION)
+    form = args.format or ("table" if sys.stdout.isatty() else "json")
+    newest = int(time.time()) // QUARTER * QUARTER
+    meters = [continued_meter(place.kind, n, newest, _ZONE) for n, place in enumerate(_PLACES, 1)]
+    try:
+        with _interrupted_by_sigterm(), ExitStack() as stack:
+            folder = stack.enter_context(
+                TemporaryDirectory(prefix="smarty-gateway-demo-", ignore_cleanup_errors=True)
             )
+            ports = [PtyPort() for _ in meters]
+            simulation = Simulation([meter.meter for meter in meters], ports)
+            stack.callback(simulation.stop)
+            config = _config(ports, _free_port(stack) if has_web() else None)
+            store = stack.enter_context(open_store(config, Path(folder)))
+            gateway = build_gateway(
+                config,
+                KeysInForce(None, _dummy_keys(meters)),
+                form,
+                store,
+                logs_first=False,
+                prepare=lambda file, is_over: _write_history(file, meters, is_over),
+            )
+            threading.Thread(target=_start_when_open, args=(gateway, simulation), daemon=True).start()
+            if args.seconds is not None:
+                timer = threading.Timer(args.seconds, gateway.stop)
+                timer.daemon = True
+                timer.start()
+                stack.callback(timer.cancel)
+            return run_until_signal(gateway)
+    except KeyboardInterrupt:  # before the gateway ran, or after it
+        return ExitStatus.GOOD
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """End the block by SIGTERM as by Ctrl-C, so that the temporary folder is removed."""
+
+    def interrupt() -> NoReturn:
+        raise KeyboardInterrupt
+
+    with handling({signal.SIGTERM: interrupt}):
+        yield
+
+
+def _config(ports: Sequence[PtyPort], port_of_page: int | None) -> Config:
+    meters = tuple(
+        MeterConfig(
+            (parse_address(port.name),),
+            place.name,
+            reference_power=place.reference_power,
+            tariff=shipped_tariffs()[place.tariff],
         )
-        gateway = build_gateway(config, KeysInForce(None, _dummy_keys(meters)), args.format)
-        threading.Thread(target=_start_when_open, args=(gateway, simulation), daemon=True).start()
-        if args.seconds is not None:
-            timer = threading.Timer(args.seconds, gateway.stop)
-            timer.daemon = True
-            timer.start()
-            stack.callback(timer.cancel)
-        return run_until_signal(gateway)
+        for port, place in zip(ports, _PLACES, strict=True)
+    )
+    page = None if port_of_page is None else HttpConfig(port=port_of_page)
+    return Config(meters, outputs=Outputs(http=page), time_zone=_ZONE.key)
+
+
+def _free_port(stack: ExitStack) -> int:
+    """Return the usual port of the page, or another one where that is taken."""
+    host, usual = HttpConfig().host, HttpConfig().port
+    # Held until the end: the page listens later, and another demonstration may look for a port meanwhile.
+    claim = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    for port in (usual, 0):
+        with suppress(OSError), socket.create_server((host, port)) as listener:
+            found = int(listener.getsockname()[1])
+            claim.bind((host, found))
+            return found
+    return usual  # the page says why it cannot be there
+
+
+def _write_history(file: HistoryFile, meters: Sequence[ContinuedMeter], is_over: Callable[[], bool]) -> None:
+    """Write the history of each meter, as long as the demonstration lasts."""
+    for place, meter in zip(_PLACES, meters, strict=True):
+        if is_over():
+            return
+        name = topic_part(place.name)
+        file.mark_simulated(name)
+        found = meter.history(_DAYS)
+        while not is_over() and (chunk := list(islice(found, _AT_ONCE))):
+            file.write({name: chunk})
 
 
 def _start_when_open(gateway: Gateway, simulation: Simulation) -> None:
@@ -80,11 +175,11 @@ def _start_when_open(gateway: Gateway, simulation: Simulation) -> None:
     simulation.start()
 
 
-def _dummy_keys(meters: list[SimulatedMeter]) -> KeyRing:
+def _dummy_keys(meters: Sequence[ContinuedMeter]) -> KeyRing:
     return KeyRing(
         {
             meter.title: [MeterKey(Secret(meter.key))]
-            for meter in meters
+            for meter in (continued.meter for continued in meters)
             if meter.title is not None and meter.key is not None
         }
     )

@@ -24,7 +24,7 @@ from smarty_gateway.history.stretches import Stretch, span_stretch
 from smarty_gateway.languages.language import CODES, Language, language_of
 from smarty_gateway.pages.history_words import title_of
 from smarty_gateway.pages.public_names import PublicNames
-from smarty_gateway.pages.report import Report, meter_report
+from smarty_gateway.pages.report import MeterReport, Report, report_sections
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.state.history_access import History
 
@@ -85,7 +85,14 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         names = PublicNames(history.config or Config(()))
         report = Report(
             title_of(by, day, language),
-            [meter_report(history, meter, _shown(names, meter), by, day, language) for meter in meters],
+            [
+                MeterReport(
+                    names.of(meter.name, is_simulated=meter.is_simulated),
+                    meter.is_simulated,
+                    report_sections(history, meter, by, day, language),
+                )
+                for meter in meters
+            ],
             language,
             datetime.fromtimestamp(history.now, history.zone),
         )
@@ -95,10 +102,6 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     if server is not None:
         send_report(report, server)
     return ExitStatus.GOOD
-
-
-def _shown(names: PublicNames, meter: HistoryMeter) -> str:
-    return names.of(meter.name, is_simulated=meter.is_simulated)
 
 
 def _span(args: argparse.Namespace, history: History) -> tuple[By, date]:

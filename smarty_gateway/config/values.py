@@ -4,7 +4,9 @@ docs/gateway-yaml.md is made from this file. What a frame is (encrypted or plain
 from the bytes and never configured.
 """
 
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -292,6 +294,12 @@ class HttpConfig:
     def address(self) -> str:
         """Host and port, for messages."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What to type into a browser: for all addresses of the machine, its name."""
+        is_any = ipaddress.ip_address(self.host).is_unspecified
+        return f"http://{f'{socket.gethostname()}:{self.port}' if is_any else self.address}/"
 
 
 @dataclass(frozen=True, slots=True)

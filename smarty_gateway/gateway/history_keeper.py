@@ -39,6 +39,9 @@ from smarty_gateway.state.sqlite_file import StateBusyError, StateError
 
 _log = logging.getLogger(__name__)
 
+#: Writes into a history before it is used; see `HistoryKeeper.prepare`.
+Prepare = Callable[[HistoryFile, Callable[[], bool]], None]
+
 #: Seconds after which what has become known is written; what becomes known meanwhile is written with it.
 _WRITE_AFTER: Final = 8.0
 _AGAIN_AFTER: Final = 30.0
@@ -87,6 +90,7 @@ class HistoryKeeper:
         clock_is_right: whether the gateway's clock may be believed.
 
     Attributes:
+        prepare: called by the thread before anything is read, with the file and what says whether to stop.
         save_counters: writes the frame counters; called with each transaction.
         failure: why the thread died.
     """
@@ -94,6 +98,7 @@ class HistoryKeeper:
     def __init__(
         self, config: Config, file: HistoryFile, clock_is_right: Callable[[], bool] = is_synchronised
     ) -> None:
+        self.prepare: Prepare = lambda *_: None
         self.save_counters: Callable[[], None] = lambda: None
         self.failure: str | None = None
         self._config = config
@@ -251,6 +256,7 @@ class HistoryKeeper:
 
     def _keep(self) -> None:
         with closing(self._file):
+            self.prepare(self._file, self._stopping.is_set)
             while not self._stopping.is_set():
                 now = time.monotonic()
                 if self._write_at is not None and now >= self._write_at:

@@ -14,7 +14,7 @@ from pathlib import Path
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
-from smarty_gateway.gateway.history_keeper import HistoryKeeper
+from smarty_gateway.gateway.history_keeper import HistoryKeeper, Prepare
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Output
@@ -54,6 +54,7 @@ def build_gateway(  # noqa: PLR0913 - what the commands know, and what a demonst
     options: str = "",
     *,
     logs_first: bool = True,
+    prepare: Prepare | None = None,
 ) -> Gateway:
     """Build a gateway that is ready to run.
 
@@ -64,9 +65,13 @@ def build_gateway(  # noqa: PLR0913 - what the commands know, and what a demonst
         store: the state file; None where nothing is kept.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
         logs_first: log the first reading of each meter, unless nothing is kept.
+        prepare: writes into the history before it is used, while meters are read already.
     """
     config = _with_one_name_a_source(config)
-    state = StateKeeper(config, store, _history_of(config, store))
+    history = _history_of(config, store)
+    if history is not None and prepare is not None:
+        history.prepare = prepare
+    state = StateKeeper(config, store, history)
     unnamed = [meter.name for meter in state.registry.unnamed()]
     outputs = _outputs_of(config, form, store, unnamed)
     return Gateway(config, keys, state, outputs, options, logs_first=logs_first and store is not None)
@@ -104,7 +109,7 @@ def _outputs_of(
     if form is None and config.outputs.mqtt is None and config.outputs.http is None:
         form = "table" if sys.stdout.isatty() else "json"
     if form is not None:
-        outputs.append(_stdout_output(form))
+        outputs.append(_stdout_output(form, config))
     if config.outputs.mqtt is not None and store is not None:
         from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
 
@@ -116,13 +121,14 @@ def _outputs_of(
     return outputs
 
 
-def _stdout_output(form: str) -> Output:
+def _stdout_output(form: str, config: Config) -> Output:
     if form == "table" and sys.stdout.isatty():
         from rich.console import Console  # noqa: PLC0415 - takes a while to load, and a service needs none
 
         from smarty_gateway.outputs.live_table import LiveTable  # noqa: PLC0415 - the same
 
-        return LiveTable(Console(highlight=False))
+        http = config.outputs.http
+        return LiveTable(Console(highlight=False), None if http is None else f"the page is at {http.url}")
     return StdoutOutput(form)
 
 

@@ -227,10 +227,16 @@ def _moment(iso: str) -> str:
 
 
 class LiveTable:
-    """Shows the newest reading of each meter on a terminal."""
+    """Shows the newest reading of each meter on a terminal.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: on that terminal.
+        note: is always the last line.
+    """
+
+    def __init__(self, console: Console, note: str | None = None) -> None:
         self._console = console
+        self._note = [] if note is None else [Text(note, "bold")]
         self._rule = "-" if console.options.ascii_only else "─"
         self._blocks: dict[str, _Block] = {}
         self._stopping = threading.Event()
@@ -287,13 +293,14 @@ class LiveTable:
 
     def _draw(self) -> Text:
         blocks = list(self._blocks.values())
+        joined = Text("\n", no_wrap=True, overflow="ignore").join
         if not blocks:
-            return Text("waiting for the first telegram", "dim")
+            return joined([Text("waiting for the first telegram", "dim"), *self._note])
         width, height = self._console.size
-        height -= 1  # for the cursor, and for the prompt after the end
+        height -= 1 + len(self._note)  # one for the cursor, and for the prompt after the end
         shown, footer = _page(blocks, width, height)
         lines = self._columns(shown, width, height - len(footer))
-        return Text("\n", no_wrap=True, overflow="ignore").join([*lines, *footer])
+        return joined([*lines, *footer, *self._note])
 
     def _columns(self, blocks: Sequence[_Block], width: int, height: int) -> list[Text]:
         """Return the blocks in columns: whole if that is possible, else cut."""

@@ -38,14 +38,12 @@ class Mail:
         text: for readers of plain text.
         html: for all others.
         pictures: PNG files by their Content-ID, which the HTML names: `<img src="cid:a@b">`.
-        language: code of the texts.
     """
 
     subject: str
     text: str
     html: str
     pictures: Mapping[str, bytes]
-    language: str
 
 
 def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
@@ -64,7 +62,6 @@ def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
     message["Date"] = format_datetime(now)
     # Not the name of this machine.
     message["Message-ID"] = make_msgid(domain=sender.domain)
-    message["Content-Language"] = mail.language
     # RFC 3834, 5: nothing answers it, such as a note that somebody is away.
     message["Auto-Submitted"] = "auto-generated"
     # Not every server takes lines with 8 bits.
@@ -93,7 +90,8 @@ def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -
     with mail_errors(config), _connected(config, timeout) as smtp:
         if user:
             smtp.login(user, password)
-        refused = smtp.send_message(message)
+        # `send_message` would write >From where a line begins with From.
+        refused = smtp.sendmail(config.sender, config.to, message.as_bytes())
     return {recipient: words_of(code, text) for recipient, (code, text) in refused.items()}
 
 

@@ -72,15 +72,14 @@ class Report:
         )
 
 
-def meter_report(
-    history: History, meter: HistoryMeter, name: str, by: By, day: date, language: Language
-) -> MeterReport:
-    """Return what is reported of one meter: the most important first, long tables last.
+def report_sections(
+    history: History, meter: HistoryMeter, by: By, day: date, language: Language
+) -> Sequence[Section]:
+    """Return what is reported of a meter: the most important first, long tables last.
 
     Args:
         history: open.
         meter: whose.
-        name: under which it is shown.
         by: DAY, MONTH or YEAR.
         day: in it.
         language: of the reader.
@@ -93,9 +92,7 @@ def meter_report(
         replace(section, tables=[_plain(table) for table in section.tables if not table.is_folded])
         for section in sections
     ]
-    return MeterReport(
-        name, meter.is_simulated, [*sections, *([Section("long", tables=long)] if long else [])]
-    )
+    return [*sections, Section("long", tables=long)] if long else sections
 
 
 def _plain(table: Table) -> Table:

@@ -15,6 +15,7 @@ meters have no date before 2020.
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -43,7 +44,7 @@ Phases = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The mean power of a quarter of an hour, and the second of its day at which it ended."""
+    """The mean power of a quarter of an hour, and the second at which it ended."""
 
     watts: int
     second: int
@@ -58,7 +59,6 @@ class Flow:
         energy_import: the register of a meter without tariffs.
         energy_import_tariffs: those of a meter with two, day and night.
         demand: energy of the current quarter of an hour so far, as mean power of the whole quarter (e-MUCS).
-        peak_of_today: the highest quarter of the day so far.
     """
 
     phases: Phases
@@ -67,7 +67,6 @@ class Flow:
     energy_import_tariffs: tuple[int, int]
     energy_export_tariffs: tuple[int, int]
     demand: int
-    peak_of_today: Peak
     is_day_tariff: bool
 
     @property
@@ -96,11 +95,12 @@ class Household:
 
     Args:
         seed: the same text gives the same household, on every machine.
+        phases: the power of each phase in each five minutes of the day; drawn by default.
     """
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, phases: Sequence[Phases] | None = None) -> None:
         rng = random.Random(seed)  # noqa: S311 - a shape of a day, not a secret
-        self._phases = _shape_of_a_day(rng)
+        self._phases = _shape_of_a_day(rng) if phases is None else phases
         totals = [sum(phases) for phases in self._phases]
         self._import_before = [0, *accumulate(max(total, 0) * _SLOT * _ONE for total in totals)]
         self._export_before = [0, *accumulate(max(-total, 0) * _SLOT * _ONE for total in totals)]
@@ -126,14 +126,21 @@ class Household:
             energy_import_tariffs=self._tariffs(self._import_before, self._start_import, days, today),
             energy_export_tariffs=self._tariffs(self._export_before, self._start_export, days, today),
             demand=demand // (_ONE * _QUARTER),
-            peak_of_today=self._peaks[today // _QUARTER],
             is_day_tariff=_DAY_TARIFF[0] <= today < _DAY_TARIFF[1],
         )
 
-    @property
-    def day_peak(self) -> Peak:
-        """The highest quarter of a whole day, and so of every whole month."""
-        return self._peaks[-1]
+    def peak_of_month(self, month: int, second: int) -> Peak:
+        """Return the highest quarter of a month up to a second, with the second at which it ended.
+
+        All days are alike, so it is that of the first day.
+
+        Args:
+            month: the second at which it begins.
+            second: in this month or a later one.
+        """
+        today = (second - month) // _DAY == 0
+        peak = self._peaks[(second - month) // _QUARTER if today else -1]
+        return Peak(peak.watts, month + peak.second)
 
     def _joules(self, before: list[int], today: int) -> int:
         """Return what a day has added until one of its seconds, in thousandths of a watt-second."""
@@ -193,7 +200,7 @@ def _fluctuation(rng: random.Random) -> list[int]:
 
 
 def _peaks_so_far(before: list[int]) -> list[Peak]:
-    """Return, for every quarter of a day, the highest of those that ended before it."""
+    """Return, for every quarter of a day, the highest of those before it; seconds are those of the day."""
     best = Peak(0, 0)
     result = [best]
     step = _QUARTER // _SLOT

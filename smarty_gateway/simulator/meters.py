@@ -47,6 +47,7 @@ class SimulatedMeter:
         number: 1 to 99999999; kind and number decide identity and key.
         seed: another seed gives another household behind the same identity.
         gas_number: decides the identity of the gas meter; by default the number.
+        household: behind the meter; by default that of kind, number and seed.
 
     Attributes:
         meter_id: the identity under which the gateway reads it.
@@ -55,7 +56,15 @@ class SimulatedMeter:
         period: seconds between two telegrams.
     """
 
-    def __init__(self, kind: MeterKind, number: int, seed: int = 0, *, gas_number: int | None = None) -> None:
+    def __init__(
+        self,
+        kind: MeterKind,
+        number: int,
+        seed: int = 0,
+        *,
+        gas_number: int | None = None,
+        household: Household | None = None,
+    ) -> None:
         gas_number = number if gas_number is None else gas_number
         if not 1 <= min(number, gas_number) <= max(number, gas_number) <= MAX_NUMBER:
             raise ValueError(f"a simulated meter has a number from 1 to {MAX_NUMBER}")
@@ -65,7 +74,7 @@ class SimulatedMeter:
         self.key: bytes | None = None
         self.period = 1.0
         self._text: LuxembourgText | BelgianText | DutchText
-        household = Household(f"{kind} {number} {seed}")
+        household = household or Household(f"{kind} {number} {seed}")
         if kind is MeterKind.LUXEMBOURG:
             self.meter_id = f"{SIMULATED_SERIAL}{number:08d}"
             self.period = 10.0

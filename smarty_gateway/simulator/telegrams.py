@@ -112,7 +112,7 @@ class BelgianText:
             *_tariff_registers(flow.energy_import_tariffs, flow.energy_export_tariffs),
             f"0-0:96.14.0({'0001' if flow.is_day_tariff else '0002'})",
             f"1-0:1.4.0({flow.demand / 1000:06.3f}*kW)",
-            *self._peaks(second, flow),
+            *self._peaks(second),
             f"1-0:1.7.0({power_import:06.3f}*kW)",
             f"1-0:2.7.0({power_export:06.3f}*kW)",
             *_phase_powers(flow, 1, "kW", 1_000),
@@ -132,21 +132,16 @@ class BelgianText:
             f"0-2:24.2.1{_volume(read, self._household.water)}",
         ))  # fmt: skip
 
-    def _peaks(self, second: int, flow: Flow) -> tuple[str, str]:
-        """Write the highest quarter of this month and of the two before it.
-
-        All days are alike, so a month's highest quarter is that of its first day.
-        """
-        midnight = start_of_day(second)
-        month, last_month, month_before = _months(midnight)
-        whole = self._household.day_peak
-        peak = flow.peak_of_today if midnight == month else whole
+    def _peaks(self, second: int) -> tuple[str, str]:
+        """Write the highest quarter of this month and of the two before it."""
+        month, last_month, month_before = _months(start_of_day(second))
+        peak_of = self._household.peak_of_month
         rows = [
-            f"({_midnight_stamp(end)}){_peak(begin, whole)}"
+            f"({_midnight_stamp(end)}){_peak(peak_of(begin, second))}"
             for begin, end in ((month_before, last_month), (last_month, month))
         ]
         return (
-            f"1-0:1.6.0{_peak(month, peak)}",
+            f"1-0:1.6.0{_peak(peak_of(month, second))}",
             f"0-0:98.1.0(2)(1-0:1.6.0)(1-0:1.6.0){''.join(rows)}",
         )
 
@@ -252,9 +247,9 @@ def _currents(flow: Flow, form: str) -> list[str]:
     return [f"1-0:{group}1.7.0({ampere:{form}}*A)" for group, ampere in zip("357", amperes, strict=True)]
 
 
-def _peak(midnight: int, peak: Peak) -> str:
-    """Write a peak with the end of its quarter, on the day that began at this midnight."""
-    return f"({_stamp(midnight + peak.second)})({peak.watts / 1000:06.3f}*kW)"
+def _peak(peak: Peak) -> str:
+    """Write a peak with the end of its quarter."""
+    return f"({_stamp(peak.second)})({peak.watts / 1000:06.3f}*kW)"
 
 
 @lru_cache(maxsize=4096)

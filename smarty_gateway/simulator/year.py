@@ -5,6 +5,7 @@ so two histories of one meter fit together, however long they are.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -16,6 +17,7 @@ from smarty_gateway.simulator.house import SLOT, House
 from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 
+_FIRST_DAY: Final = BEGINNING.date()
 _SLOTS: Final = QUARTER // SLOT
 _QUARTERS_OF_AN_HOUR: Final = 4
 _QUARTERS_OF_A_DAY: Final = 96
@@ -24,21 +26,56 @@ _DAY_TARIFF: Final = (7, 22)
 _JOULES_PER_WH: Final = 3_600
 
 
-def boundaries(
-    meter: SimulatedMeter, seed: int, zone: ZoneInfo, span: range, *, has_gaps: bool = False
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a meter has counted before its history begins.
+
+    Attributes:
+        imported: in Wh by day and by night; one without tariffs shows the sum.
+        exported: likewise.
+        gas: in litres.
+        water: likewise.
+    """
+
+    imported: tuple[int, int] = (900_000, 700_000)
+    exported: tuple[int, int] = (300_000, 100_000)
+    gas: int = 900_000
+    water: int = 250_000
+
+
+#: What meters have counted before 2020.
+_BEFORE: Final = Counted()
+
+
+def house_of(kind: MeterKind, number: int, seed: int) -> House:
+    """Return the house behind a meter."""
+    return House(f"{kind} {number} {seed}")
+
+
+def boundaries(  # noqa: PLR0913 - whose history, of which time, and what it looks like
+    meter: SimulatedMeter,
+    seed: int,
+    zone: ZoneInfo,
+    span: range,
+    *,
+    has_gaps: bool = False,
+    since: date = _FIRST_DAY,
+    before: Counted = _BEFORE,
 ) -> Iterator[Boundary]:
     """Yield the boundaries of a span of time, its end included.
 
     Args:
-        meter: of Luxembourg, or of Belgium with two tariffs, gas and water.
+        meter: of Luxembourg, with gas, or of Belgium with two tariffs, gas and water.
         seed: another seed gives another house behind the same meter.
         zone: of days and tariffs, and of the clock in the house.
         span: in seconds since 1970, from 2020 on.
         has_gaps: the gateway was away for some hours of some days.
+        since: a later day than the first of 2020, from which the registers count.
+        before: what the meter has counted before that day.
     """
-    house = House(f"{meter.kind} {meter.number} {seed}")
-    registers = _Registers(meter)
-    day, missing = BEGINNING.date(), range(0)
+    house = house_of(meter.kind, meter.number, seed)
+    registers = _Registers(meter, before)
+    day, missing = since, range(0)
     is_new_peak = True  # since the last boundary; the first one has it in any case
     while (midnight := midnight_of(day, zone)) < span.stop:
         next_day = day + timedelta(days=1)
@@ -68,14 +105,14 @@ def boundaries(
 class _Registers:
     """What a meter has counted so far."""
 
-    def __init__(self, meter: SimulatedMeter) -> None:
+    def __init__(self, meter: SimulatedMeter, before: Counted) -> None:
         self._meter = meter
         # In watt-seconds, so that nothing is lost from one quarter to the next; by day and by night.
-        self._imported = [900_000 * _JOULES_PER_WH, 700_000 * _JOULES_PER_WH]
-        self._exported = [300_000 * _JOULES_PER_WH, 100_000 * _JOULES_PER_WH]
+        self._imported = [energy * _JOULES_PER_WH for energy in before.imported]
+        self._exported = [energy * _JOULES_PER_WH for energy in before.exported]
         self._peak = MeterPeak(0, 0, 0)
-        self.gas = 900_000
-        self.water = 250_000
+        self.gas = before.gas
+        self.water = before.water
 
     def add(self, powers: list[int], day: date, end: int, *, is_by_day: bool) -> bool:
         """Count a quarter hour, and return whether it is the highest of its month so far."""
@@ -100,7 +137,7 @@ class _Registers:
             max_power=max(powers) + abs(max(powers)) // 16 if was_up else None,
             min_power=min(powers) - abs(min(powers)) // 16 if was_up else None,
             telegrams=int(QUARTER // self._meter.period) if was_up else 1,
-            devices=tuple(self._devices(end - end % HOUR)) if is_belgian else (),
+            devices=tuple(self._devices(end - end % HOUR)),
             peaks=(self._peak,) if is_belgian and with_peak else (),
         )
 
@@ -117,5 +154,7 @@ class _Registers:
 
     def _devices(self, dated: int) -> Iterator[DeviceValue]:
         number = f"{self._meter.number:08d}"
-        yield DeviceValue(f"7FLO21{number}", "gas", "m³", self.gas, dated)
-        yield DeviceValue(f"8SAG12{number}", "water", "m³", self.water, dated)
+        is_belgian = self._meter.kind is MeterKind.BELGIUM
+        yield DeviceValue(f"{'7FLO' if is_belgian else 'GFLO'}21{number}", "gas", "m³", self.gas, dated)
+        if is_belgian:
+            yield DeviceValue(f"8SAG12{number}", "water", "m³", self.water, dated)

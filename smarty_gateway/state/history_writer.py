@@ -59,6 +59,7 @@ class MeterWriter:
         self._connection = connection
         self._number = self._meter_number(meter)
         self._rows = MeterRows(connection, self._number)
+        self._devices: dict[str, int] = {}  # the numbers of those that came before
         self._imported = (0, 0)  # the newest boundary of an import that is stored, and its series there
         self._is_first = False  # nothing older was stored before this import
 
@@ -113,10 +114,11 @@ class MeterWriter:
     def _numbered(self, boundary: Boundary) -> Iterator[tuple[int, DeviceValue]]:
         """Yield the devices of a boundary with their numbers."""
         for value in boundary.devices[:_DEVICES_MAX]:
-            number = self._device_number(value, boundary)
+            number = self._devices.get(value.device) or self._device_number(value, boundary)
             if number is None:
                 self.ignored.add(value.device)
             else:
+                self._devices[value.device] = number
                 yield number, value
         self.ignored.update(value.device for value in boundary.devices[_DEVICES_MAX:])
 

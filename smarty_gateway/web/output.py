@@ -2,13 +2,12 @@
 
 import errno
 import logging
-import os
-import socket
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.password_file import read_password
 from smarty_gateway.config.values import Config, HttpConfig
 from smarty_gateway.fault_log import Condition, until_it_works
@@ -25,8 +24,6 @@ _log = logging.getLogger(__name__)
 
 #: Seconds until the next attempt to listen.
 _AGAIN_AFTER: Final = 10.0
-#: The addresses that stand for all of a machine.
-_ALL: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, not listened on
 
 
 class HttpOutput:
@@ -61,7 +58,7 @@ class HttpOutput:
         self._live = Live(config, names)
         site = application(SiteState(config, folder, self._live, names))
         password = None if http.password_file is None else read_password(http.password_file)
-        self._app = guarded(site, http, password, is_app="SUPERVISOR_TOKEN" in os.environ)
+        self._app = guarded(site, http, password, is_app=is_home_assistant_app())
         self._condition = Condition(_log.warning)
         self._stopping = threading.Event()
         self._server: Server | None = None
@@ -114,7 +111,7 @@ class HttpOutput:
         if self._stopping.is_set():  # since before it was there to be closed
             server.close()
         self.state = "ok"
-        message = f"the page is at {_url(self._http)}"
+        message = f"the page is at {self._http.url}"
         if self._condition.is_on:
             self._condition.end(message)
         else:
@@ -134,9 +131,3 @@ def _fault(error: OSError, http: HttpConfig) -> tuple[str, str]:
         advice = "the ports below 1024 are for root: write a higher one behind `listen`, such as 8300"
         return "not allowed", f"the page cannot be at {http.address}: {advice}"
     return "no address", f"the page cannot be at {http.address}: {error.strerror or error}"
-
-
-def _url(http: HttpConfig) -> str:
-    """Return what to type into a browser; for all addresses, the name of the machine."""
-    host = socket.gethostname() if http.host in _ALL else http.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{http.port}/"

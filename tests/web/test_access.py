@@ -264,6 +264,14 @@ def test_failures_that_are_a_minute_apart_do_not_add_up(clock: list[float]) -> N
         clock[0] += 15
 
 
+def test_a_success_does_not_give_an_address_new_attempts() -> None:
+    """Somebody who guesses may share it with a browser that knows the password."""
+    gate = Gate(PASSWORD)
+    fail(gate, 4)
+    assert gate.ask(authorization=basic(PASSWORD)).status == 200
+    assert fail(gate, 2) == [401, 429]
+
+
 def test_other_addresses_need_not_wait() -> None:
     gate = Gate(PASSWORD)
     fail(gate, 9, peer="192.168.1.66")

@@ -166,7 +166,7 @@ def test_a_server_that_crashes_ends_the_gateway(stack: ExitStack, monkeypatch: p
     ],
 )
 def test_the_log_says_what_to_type_into_a_browser(host: str, shown: str) -> None:
-    assert output_module._url(HttpConfig(host, 8300)) == shown
+    assert HttpConfig(host, 8300).url == shown
 
 
 def test_a_password_that_cannot_be_read_is_said_before_anything_starts(tmp_path: Path) -> None:
