@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from typing import Any, Final
 
 from smarty_gateway.config.values import HttpConfig
@@ -48,7 +48,7 @@ class _Guard:
     def __init__(self, app: WsgiApp, http: HttpConfig, password: bytes | None, *, is_app: bool) -> None:
         self._app = app
         self._hosts = HostNames(http.hosts)
-        self._proxies = frozenset(filter(None, map(address_of, http.proxies)))
+        self._proxies = tuple(map(ip_network, http.proxies))
         self._password = None if password is None else sha256(password).digest()
         self._is_app = is_app
         self._throttle = Throttle()
@@ -58,7 +58,7 @@ class _Guard:
         peer = address_of(environ["REMOTE_ADDR"])
         is_home_assistant = self._is_app and peer == _HOME_ASSISTANT
         answer = self._refusal(environ, peer, is_home_assistant=is_home_assistant) or self._answer(environ)
-        is_embedded = (is_home_assistant or peer in self._proxies) and (
+        is_embedded = (is_home_assistant or self._is_proxy(peer)) and (
             _INGRESS_PATH.fullmatch(environ.get("HTTP_X_INGRESS_PATH", "")) is not None
         )
         headers = safe_headers(answer.headers, is_embedded=is_embedded)
@@ -125,10 +125,13 @@ class _Guard:
 
     def _client(self, environ: Environ, peer: Address | None) -> Address | None:
         """Return who asks: behind a proxy, the one that connected to it; nobody can forge the last entry."""
-        if peer in self._proxies:
+        if self._is_proxy(peer):
             last = environ.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2]
             return address_of(last.strip()) or peer
         return peer
+
+    def _is_proxy(self, peer: Address | None) -> bool:
+        return peer is not None and any(peer in network for network in self._proxies)
 
     def _answer(self, environ: Environ) -> Answer:
         """Return what the application answers."""

@@ -125,7 +125,7 @@ def _parameters() -> Schema:
     moment = {
         "type": "string",
         "maxLength": MOST_CHARACTERS,
-        "pattern": r"^(20\d\d-\d\d-\d\d(T\d\d:(00|15|30|45)(:00)?(Z|[+-]\d\d:\d\d)?)?)?$",
+        "pattern": r"^20\d\d-\d\d-\d\d(T\d\d:(00|15|30|45)(:00)?(Z|[+-]\d\d:\d\d)?)?$",
         "examples": ["2026-10-25", "2026-10-25T18:00", "2026-10-25T02:15+01:00"],
     }
     return {

@@ -76,7 +76,7 @@ def test_colours_follow_dark_mode_and_each_rule_stays_inside_the_picture() -> No
     style = ET.fromstring(to_svg(AUTUMN)).find(f".//{NS}style")  # noqa: S314 - our own
     assert style is not None
     assert style.text is not None
-    assert "@media (prefers-color-scheme:dark)" in style.text
+    assert "@media screen and (prefers-color-scheme:dark)" in style.text
     selectors = re.findall(r"(?:^|[{}])([^@{}]+)\{", style.text)
     assert selectors
     assert [selector for selector in selectors if not selector.startswith(".smarty-picture")] == []

@@ -311,6 +311,13 @@ def test_behind_a_proxy_the_last_client_waits_and_not_the_proxy() -> None:
     assert fail(gate, 1, peer=PROXY) == [401]
 
 
+@pytest.mark.parametrize("peer", ["172.18.0.3", "::ffff:172.18.0.3", "fd00::5", "fd00::5%eth0"])
+def test_a_network_of_proxies_can_be_named(peer: str) -> None:
+    gate = Gate(PASSWORD, http=HttpConfig(proxies=("172.16.0.0/12", "fd00::/8")))
+    fail(gate, 5, peer=peer, x_forwarded_for="203.0.113.66")
+    assert fail(gate, 1, peer=peer, x_forwarded_for="203.0.113.67") == [401]
+
+
 def test_who_is_no_proxy_cannot_speak_for_others() -> None:
     gate = Gate(PASSWORD, http=HttpConfig(proxies=(PROXY,)))
     asked = [fail(gate, 1, peer="192.168.1.66", x_forwarded_for=f"10.0.0.{n}")[0] for n in range(6)]
