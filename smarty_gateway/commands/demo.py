@@ -158,6 +158,8 @@ def _free_port(stack: ExitStack) -> int:
 def _write_history(file: HistoryFile, meters: Sequence[ContinuedMeter], is_over: Callable[[], bool]) -> None:
     """Write the history of each meter, as long as the demonstration lasts."""
     for place, meter in zip(_PLACES, meters, strict=True):
+        if is_over():
+            return
         name = topic_part(place.name)
         file.mark_simulated(name)
         found = meter.history(_DAYS)

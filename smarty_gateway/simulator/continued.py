@@ -93,12 +93,17 @@ def continued_meter(kind: MeterKind, number: int, newest: int, zone: ZoneInfo) -
         newest: the last boundary of the history, in seconds since 1970.
         zone: of the days in the house.
     """
-    since = local_date(newest, zone) - timedelta(days=_DAYS_OF_PEAKS)
-    span = range(midnight_of(since, zone), newest)
-    drawn = boundaries(SimulatedMeter(kind, number), _SEED, zone, span, since=since)
-    peaks = {peak.month: peak for boundary in drawn for peak in boundary.peaks}
+    peaks = _peaks(SimulatedMeter(kind, number), newest, zone) if kind is MeterKind.BELGIUM else {}
     household = _HouseholdOfToday(house_of(kind, number, _SEED), f"{kind} {number}", newest, zone, peaks)
     return ContinuedMeter(SimulatedMeter(kind, number, household=household), household, newest, zone)
+
+
+def _peaks(meter: SimulatedMeter, newest: int, zone: ZoneInfo) -> dict[int, MeterPeak]:
+    """Return the peaks that a meter tells, by month."""
+    since = local_date(newest, zone) - timedelta(days=_DAYS_OF_PEAKS)
+    span = range(midnight_of(since, zone), newest)
+    drawn = boundaries(meter, _SEED, zone, span, since=since)
+    return {peak.month: peak for boundary in drawn for peak in boundary.peaks}
 
 
 class _HouseholdOfToday(Household):
