@@ -132,7 +132,7 @@ class Server:
         self._shed(lambda channel: channel.kept_bytes, _UNREAD_BYTES)
 
     def _shed(self, load: Callable[[Connection], int], limit: int) -> None:
-        """Close connections until their load is below the limit.
+        """Close connections until their load is within the limit.
 
         It hits the client that has the largest part of the load, and there the connection that waits longest.
         """
@@ -141,12 +141,13 @@ class Server:
             shares = Counter[object]()
             for channel in channels:
                 shares[channel.owner] += load(channel)
-            idle = [channel for channel in channels if load(channel) and not channel.requests]
-            if not idle:
-                return
-            worst = min(idle, key=lambda channel: (-shares[channel.owner], channel.since))
-            worst.handle_close()
-            channels.remove(worst)
+            worst = max(shares, key=lambda owner: shares[owner])
+            waiting = [one for one in channels if one.owner == worst and load(one) and not one.requests]
+            if not waiting:
+                return  # until its answers are made
+            longest = min(waiting, key=lambda channel: channel.since)
+            longest.handle_close()
+            channels.remove(longest)
 
 
 class _Listener(TcpWSGIServer):
