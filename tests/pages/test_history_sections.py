@@ -1,6 +1,7 @@
 """The day, the month, the year and the bill show what `history` prints, in the reader's language."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
@@ -72,7 +73,8 @@ def columns(table: Table) -> dict[str, list[str]]:
 
 
 def number(text: str) -> float | None:
-    return float(text.replace("\u2212", "-").replace("\u2265\u00a0", "")) if text else None
+    plain = re.sub("[\u2265\u00a0\u202f]", "", text).replace("\u2212", "-")
+    return float(plain) if plain else None
 
 
 NAMES: Final = {

@@ -63,7 +63,7 @@ def run(folder: Path, url: str, *options: str) -> str:
     """Return what schemathesis prints; it must find nothing."""
     (folder / "schemathesis.toml").write_text(SETTINGS, "utf-8")
     program = Path(sys.executable).parent / "schemathesis"
-    command = [
+    command: list[str | Path] = [
         program, "--config-file", folder / "schemathesis.toml", "run", f"{url}/api/v1/openapi.json",
         "--no-color", "--generation-deterministic", *options,
     ]  # fmt: skip
