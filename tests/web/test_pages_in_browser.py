@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
 
@@ -22,6 +22,8 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs
 
 CHROMIUM: Final = shutil.which("chromium")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+
+Scheme = Literal["light", "dark"]
 
 NOW: Final = "meters/house/"
 VIEWS: Final = ("", NOW, "meters/barn/", "meters/shed/", "health")
@@ -68,7 +70,9 @@ def browser() -> Iterator["Browser"]:
 
 
 @contextmanager
-def opened(browser: "Browser", address: str, *, width: int = 1280, scheme: str = "light") -> Iterator["Page"]:
+def opened(
+    browser: "Browser", address: str, *, width: int = 1280, scheme: Scheme = "light"
+) -> Iterator["Page"]:
     """Yield a page; the browser may not complain, and may ask no other host."""
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page, asked = context.new_page(), list[str]()
@@ -136,7 +140,7 @@ def test_a_page_that_has_lost_the_gateway_says_so_until_it_is_back(browser: "Bro
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: "Browser", address: str, view: str, scheme: str) -> None:
+def test_axe_finds_nothing(browser: "Browser", address: str, view: str, scheme: Scheme) -> None:
     with opened(browser, address + view, width=360, scheme=scheme) as page:
         for summary in page.locator("main summary").all():
             summary.click()
