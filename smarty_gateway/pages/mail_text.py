@@ -86,13 +86,15 @@ def _lines(
         right = [f"{cell:>{widths[number]}}" for number, cell in zip(chosen[1:], others, strict=True)]
         return _GAP.join([f"{first:{widths[0]}}", *right])
 
+    is_first_part = len(widths) == 1 or chosen[1] == 1
     height = max(len(heads[number]) for number in chosen)
     for words in zip(*([""] * (height - len(head)) + head[-height:] for head in heads), strict=True):
         yield line(words)
     yield "-" * (sum(widths[number] for number in chosen) + len(_GAP) * (len(chosen) - 1))
     for row in table.rows:
         yield line(row.cells)
-        yield from textwrap.wrap(row.note, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        if is_first_part:
+            yield from textwrap.wrap(row.note, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     if table.foot:
         yield line(table.foot)
 
