@@ -17,7 +17,7 @@ _NO_BREAK: Final = ("\u00a0", "\u202f")
 
 
 def mail_text(report: Report) -> str:
-    """Return a report as lines of at most `WIDTH` characters; the values are never cut."""
+    """Return a report as lines of at most `WIDTH` characters, as long as that cuts no value."""
     blocks = [_heading(report.heading, "=")]
     for meter in report.meters:
         blocks += _meter(meter, report)
@@ -71,7 +71,8 @@ def _parts(table: Table) -> Iterator[list[str]]:
     widths = [max(map(len, (*head, *column))) for head, column in zip(heads, columns, strict=True)]
     chosen = [0]
     for number in range(1, len(widths)):
-        if sum(widths[one] + len(_GAP) for one in chosen) + widths[number] > WIDTH:
+        # A column that is too wide even beside the first one alone makes a long line.
+        if len(chosen) > 1 and sum(widths[one] + len(_GAP) for one in chosen) + widths[number] > WIDTH:
             yield list(_lines(table, heads, widths, chosen))
             chosen = [0]
         chosen.append(number)

@@ -133,3 +133,9 @@ def test_every_cell_of_a_table_is_in_the_text(head: list[str], rows: list[list[s
     table = Table("", head, [TableRow(row) for row in cells])
     text = mail_text(report_of(Section("a", tables=[table])))
     assert all(cell in text for row in cells for cell in row)
+
+
+def test_a_value_that_is_longer_than_a_line_is_not_cut() -> None:
+    rows = [TableRow(["a" * 70, "b" * 70, "c" * 90])]
+    text = mail_text(report_of(Section("long", tables=[Table("", ["", "", ""], rows)])))
+    assert all(cell in text for cell in rows[0].cells)
