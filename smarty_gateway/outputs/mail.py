@@ -90,7 +90,8 @@ def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -
     with mail_errors(config), _connected(config, timeout) as smtp:
         if user:
             smtp.login(user, password)
-        refused = smtp.send_message(message)
+        # `send_message` would write >From where a line begins with From.
+        refused = smtp.sendmail(config.sender, config.to, message.as_bytes())
     return {recipient: words_of(code, text) for recipient, (code, text) in refused.items()}
 
 
