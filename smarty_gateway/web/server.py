@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from resource import RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any, Final
 
 from waitress import wasyncore
@@ -63,7 +63,8 @@ class Server:
         self.port: int = listening.getsockname()[1]
         _start_log()
         # A process may have few files, as on macOS; half of them are for the other parts.
-        self._limit = min(_CONNECTIONS, getrlimit(RLIMIT_NOFILE)[0] // 2)
+        files = getrlimit(RLIMIT_NOFILE)[0]
+        self._limit = _CONNECTIONS if files == RLIM_INFINITY else min(_CONNECTIONS, files // 2)
         self._map: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         options: dict[str, Any] = {
@@ -128,11 +129,12 @@ class Server:
                 channel.handle_close()
             else:
                 channel.drop_read_answers()
+        # A few below the limit, at which waitress accepts no more.
         self._shed(lambda _: 1, self._limit - 10)
         self._shed(lambda channel: channel.kept_bytes, _UNREAD_BYTES)
 
     def _shed(self, load: Callable[[Connection], int], limit: int) -> None:
-        """Close connections until their load is below the limit.
+        """Close connections until their load is within the limit.
 
         It hits the client that has the largest part of the load, and there the connection that waits longest.
         """
@@ -141,12 +143,13 @@ class Server:
             shares = Counter[object]()
             for channel in channels:
                 shares[channel.owner] += load(channel)
-            idle = [channel for channel in channels if load(channel) and not channel.requests]
-            if not idle:
-                return
-            worst = min(idle, key=lambda channel: (-shares[channel.owner], channel.since))
-            worst.handle_close()
-            channels.remove(worst)
+            worst = max(shares, key=lambda owner: shares[owner])
+            waiting = [one for one in channels if one.owner == worst and load(one) and not one.requests]
+            if not waiting:
+                return  # until its answers are made
+            longest = min(waiting, key=lambda channel: channel.since)
+            longest.handle_close()
+            channels.remove(longest)
 
 
 class _Listener(TcpWSGIServer):

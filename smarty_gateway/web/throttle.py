@@ -29,6 +29,7 @@ class Throttle:
         self._clock = clock
         self._failures: dict[object, list[float]] = {}
         self._lock = Lock()
+        self._failed_at = -math.inf
         self._guessing = Condition(_log.warning, clock)
 
     def attempt(self, client: Address | None, *, is_right: bool) -> int:
@@ -44,8 +45,10 @@ class Throttle:
             if len(recent) >= _FAILURES:
                 return math.ceil(recent[0] + _SECONDS - now)
             if is_right:
-                self._guessing.end(f"http: {client} gave the right password")
+                if now - self._failed_at >= _SECONDS:
+                    self._guessing.end("http: no wrong password for a minute")
                 return 0
+            self._failed_at = now
             self._failures.pop(owner, None)
             self._failures[owner] = [*recent, now]
             if len(self._failures) > _ADDRESSES_MAX:
