@@ -4,6 +4,7 @@ A service manager tries again (deploy/smarty-gateway-report@.service). No messag
 """
 
 import contextlib
+import errno
 import smtplib
 import ssl
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
-from typing import Final
+from typing import BinaryIO, Final
 
 from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.password_file import PasswordFileError, read_password
@@ -25,6 +26,8 @@ from smarty_gateway.safe_text import printable
 _SENDER: Final = "smarty-gateway"
 #: Seconds for the connection, and for each answer of the server.
 _TIMEOUT: Final = 30.0
+#: Bytes of all answers together; a usual server sends less than a thousandth.
+_MOST_ANSWERS: Final = 1_000_000
 #: What the gateway calls itself to the server: this, and not the name of the machine (RFC 5321, 4.1.3).
 _OWN_NAME: Final = "[127.0.0.1]"
 
@@ -112,6 +115,35 @@ def _login(config: MailConfig) -> tuple[str, str]:
     return config.user, password.decode("ascii")
 
 
+class _Answers:
+    """What a server sends, up to a limit: whoever is in its place before TLS may send lines without end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MOST_ANSWERS
+        self.close = file.close
+
+    def readline(self, limit: int) -> bytes:
+        """Return the next line; smtplib takes an OSError as the end of the connection."""
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, "the answer has no end")
+        return line
+
+
+class _Smtp(smtplib.SMTP):
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next answer."""
+        if self.file is None and self.sock is not None:
+            self.file = _Answers(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _Smtps(_Smtp, smtplib.SMTP_SSL):
+    pass
+
+
 @contextlib.contextmanager
 def _connected(config: MailConfig, timeout: float) -> Iterator[smtplib.SMTP]:
     """Connect to the server, with TLS from here on; a server on this machine may have none (`NONE`)."""
@@ -120,11 +152,9 @@ def _connected(config: MailConfig, timeout: float) -> Iterator[smtplib.SMTP]:
     except OSError as error:
         raise MailError(unusable_ca(config.ca_file, error, "mail server")) from None
     if config.encryption is Encryption.TLS:
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-            config.host, config.port, _OWN_NAME, timeout=timeout, context=context
-        )
+        smtp: smtplib.SMTP = _Smtps(config.host, config.port, _OWN_NAME, timeout=timeout, context=context)
     else:
-        smtp = smtplib.SMTP(config.host, config.port, _OWN_NAME, timeout)
+        smtp = _Smtp(config.host, config.port, _OWN_NAME, timeout)
     try:
         if config.encryption is Encryption.STARTTLS:
             smtp.starttls(context=context)

@@ -76,7 +76,7 @@ def hours_table(view: View, points: Sequence[Point]) -> Table:
         if known:
             start = local(view, hour * _HOUR)
             values = (sum(known) / len(known), min(known), max(known))
-            label = f"{language.weekdays()[start.weekday()]} {language.time(start)}"
-            rows.append(TableRow([label, *(language.quantity(value, 3, "kW") for value in values)]))
-    head = [_("Hour from"), _("Mean"), _("Lowest"), _("Highest")]
+            label = f"{language.weekdays()[start.weekday()]}\N{NO-BREAK SPACE}{language.time(start)}"
+            rows.append(TableRow([label, *(language.number(value, 3) for value in values)]))
+    head = [_("Hour from"), _("Mean (kW)"), _("Lowest (kW)"), _("Highest (kW)")]
     return Table(_("Net power by hour"), head, rows[::-1], is_folded=True)

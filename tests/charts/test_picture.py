@@ -76,7 +76,7 @@ def test_colours_follow_dark_mode_and_each_rule_stays_inside_the_picture() -> No
     style = ET.fromstring(to_svg(AUTUMN)).find(f".//{NS}style")  # noqa: S314 - our own
     assert style is not None
     assert style.text is not None
-    assert "@media (prefers-color-scheme:dark)" in style.text
+    assert "@media screen and (prefers-color-scheme:dark)" in style.text
     selectors = re.findall(r"(?:^|[{}])([^@{}]+)\{", style.text)
     assert selectors
     assert [selector for selector in selectors if not selector.startswith(".smarty-picture")] == []
@@ -225,12 +225,14 @@ def test_a_picture_has_a_name_and_a_description() -> None:
 
 @pytest.mark.parametrize("name", ["a day", "a rather long name of something"])
 def test_all_names_of_the_legend_are_inside_the_picture(name: str) -> None:
-    before = replace(AUTUMN, previous=AUTUMN.rows, previous_first=AUTUMN.first, previous_title=name)
-    root = ET.fromstring(to_svg(before))  # noqa: S314 - our own
+    gap = replace(AUTUMN.rows[0], import_=None)
+    picture = replace(AUTUMN, rows=[gap, *AUTUMN.rows[1:]], previous=AUTUMN.rows)
+    svg = to_svg(replace(picture, previous_first=AUTUMN.first, previous_title=name))
+    root = ET.fromstring(svg)  # noqa: S314 - our own
     legends = next(node for node in root.iter(f"{NS}g") if node.get("class") == "legends")
     offset = float(re.findall(r"[\d.]+", legends.get("transform", ""))[1])
     found = [offset + float(text.get("y", "")) for text in legends.iter(f"{NS}text")]
-    assert len(found) == 4
+    assert len(found) == 5
     assert max(found) < 360
 
 

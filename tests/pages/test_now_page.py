@@ -206,16 +206,16 @@ def _hours(page: Element) -> list[list[str]]:
 
 def test_the_hours_of_the_picture_stand_in_a_table_the_newest_first() -> None:
     rows = _hours(_now(curve_of([1_000] * 360 + [-2_000, 4_000] * 180)))
-    assert rows[0][0] == "Sat 18:00"
-    assert rows[0][2:] == ["\N{MINUS SIGN}2.000\xa0kW", "4.000\xa0kW"]
-    assert rows[-1] == ["Sat 16:00", *["1.000\xa0kW"] * 3]
+    assert rows[0][0] == "Sat\N{NO-BREAK SPACE}18:00"
+    assert rows[0][2:] == ["\N{MINUS SIGN}2.000", "4.000"]
+    assert rows[-1] == ["Sat\N{NO-BREAK SPACE}16:00", *["1.000"] * 3]
 
 
 def test_before_the_memory_begins_the_history_fills_in(tmp_path: Path) -> None:
     """Quarter hours of 100 Wh are 400 W."""
     write_history(tmp_path, "house", boundaries(NOW - NOW % 900 - 96 * 900, 96, energy=100, export=25))
     rows = _hours(_now(curve_of([1_000] * 360), tmp_path))
-    assert rows[-1][1:] == ["0.300\xa0kW"] * 3
+    assert rows[-1][1:] == ["0.300"] * 3
     assert len(rows) >= 24
 
 
@@ -241,3 +241,18 @@ def test_all_meters_stand_side_by_side_and_are_not_added_up() -> None:
 def test_without_any_meter_the_first_page_says_so() -> None:
     with view_of(gateway_now()) as view:
         assert "No meter has been heard yet." in overview_page(view)
+
+
+def test_other_values_are_folded_and_in_words() -> None:
+    section = _live().one("section", id="telegram")
+    assert "open" not in section.one("details").attributes
+    rows = {row.one("th").text: row.one("td").text for row in section.one("tbody").all("tr")}
+    assert rows["Breaker"] == "connected"
+    assert rows["Apparent power limit"] == "27.6\xa0kVA"
+    assert re.fullmatch(r"[\d\u202f]+\.\d{3}\xa0kWh", rows["Energy import"])
+
+
+def test_the_currents_of_all_phases_have_the_same_decimals() -> None:
+    phases = _live(reading=reading_of(MeterKind.BELGIUM)).one("section", id="phases")
+    currents = [row.all("td")[-1].text for row in phases.one("tbody").all("tr")]
+    assert len({len(current.partition(".")[2]) for current in currents}) == 1

@@ -1,5 +1,6 @@
 """A page as a test looks at it: its elements and its text, without a browser."""
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
@@ -18,7 +19,7 @@ class Element:
     def text(self) -> str:
         """Return the text of it and of all inside; what is unbreakable stays so."""
         parts = (child if isinstance(child, str) else f" {child.text} " for child in self.children)
-        return " ".join("".join(parts).replace("\xa0", "~").split()).replace("~", "\xa0")
+        return re.sub(r"[ \t\r\n]+", " ", "".join(parts)).strip(" \t\r\n")
 
     def all(self, tag: str = "", **attributes: str) -> list["Element"]:
         """Return the elements inside with a tag and these attributes; `class_` is one of its classes."""
