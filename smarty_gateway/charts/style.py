@@ -63,7 +63,7 @@ PICTURE_STYLE: Final = (
     f".{CLASS} .x .line{{stroke:none}}"
     f".{CLASS} .level .line{{stroke-width:1.5;stroke-dasharray:6 4}}"
     f"{_colours(_LIGHT)}"
-    f"@media (prefers-color-scheme:dark){{{_colours(_DARK)}}}"
+    f"@media screen and (prefers-color-scheme:dark){{{_colours(_DARK)}}}"
     f"@media (max-width:{_NARROW}px){{.{CLASS} text{{font-size:{LAYOUT_SIZE}px}}"
     f".{CLASS} .minor{{display:none}}}}"
 )

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,7 +96,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             ports = [PtyPort() for _ in meters]
             simulation = Simulation([meter.meter for meter in meters], ports)
             stack.callback(simulation.stop)
-            config = _config(ports)
+            config = _config(ports, _free_port(stack) if has_web() else None)
             store = stack.enter_context(open_store(config, Path(folder)))
             gateway = build_gateway(
                 config,
@@ -128,7 +128,7 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         yield
 
 
-def _config(ports: Sequence[PtyPort]) -> Config:
+def _config(ports: Sequence[PtyPort], port_of_page: int | None) -> Config:
     meters = tuple(
         MeterConfig(
             (parse_address(port.name),),
@@ -138,24 +138,28 @@ def _config(ports: Sequence[PtyPort]) -> Config:
         )
         for port, place in zip(ports, _PLACES, strict=True)
     )
-    page = HttpConfig(port=_free_port()) if has_web() else None
+    page = None if port_of_page is None else HttpConfig(port=port_of_page)
     return Config(meters, outputs=Outputs(http=page), time_zone=_ZONE.key)
 
 
-def _free_port() -> int:
+def _free_port(stack: ExitStack) -> int:
     """Return the usual port of the page, or another one where that is taken."""
-    for port in (HttpConfig().port, 0):
-        try:
-            with socket.create_server((HttpConfig().host, port)) as listener:
-                return int(listener.getsockname()[1])
-        except OSError:
-            continue
-    return HttpConfig().port  # the output says why it is of no use
+    host, usual = HttpConfig().host, HttpConfig().port
+    # Held until the end: the page listens later, and another demonstration may look for a port meanwhile.
+    claim = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    for port in (usual, 0):
+        with suppress(OSError), socket.create_server((host, port)) as listener:
+            found = int(listener.getsockname()[1])
+            claim.bind((host, found))
+            return found
+    return usual  # the page says why it cannot be there
 
 
 def _write_history(file: HistoryFile, meters: Sequence[ContinuedMeter], is_over: Callable[[], bool]) -> None:
     """Write the history of each meter, as long as the demonstration lasts."""
     for place, meter in zip(_PLACES, meters, strict=True):
+        if is_over():
+            return
         name = topic_part(place.name)
         file.mark_simulated(name)
         found = meter.history(_DAYS)

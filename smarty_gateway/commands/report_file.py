@@ -80,7 +80,7 @@ def write(path: Path, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         return
     try:
-        if path.exists():
+        if path.is_file():
             with path.open("rb") as file:
                 beginning = file.read(_BEGINNING)
             if beginning and _MARKS[path.suffix.lower()] not in beginning:

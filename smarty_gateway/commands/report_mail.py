@@ -51,7 +51,6 @@ def send_report(report: Report, config: MailConfig) -> None:
         mail_text(report),
         mail_page(report, ids),
         {ids[svg]: png for svg, png in pictures.items()},
-        report.language.code,
     )
     refused = send(message_of(mail, config, report.made), config)
     sent = [recipient for recipient in config.to if recipient not in refused]

@@ -115,7 +115,7 @@ def _outputs_of(
 
         outputs.append(MqttOutput(config, config.outputs.mqtt, store, unnamed))
     if config.outputs.http is not None:
-        from smarty_gateway.web.output import HttpOutput  # noqa: PLC0415 - loads bottle and waitress
+        from smarty_gateway.web.output import HttpOutput  # noqa: PLC0415 - loads more than others need
 
         outputs.append(HttpOutput(config, config.outputs.http, None if store is None else store.path.parent))
     return outputs

@@ -4,6 +4,7 @@ A service manager tries again (deploy/smarty-gateway-report@.service). No messag
 """
 
 import contextlib
+import errno
 import smtplib
 import ssl
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
-from typing import Final
+from typing import BinaryIO, Final
 
 from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.password_file import PasswordFileError, read_password
@@ -25,6 +26,8 @@ from smarty_gateway.safe_text import printable
 _SENDER: Final = "smarty-gateway"
 #: Seconds for the connection, and for each answer of the server.
 _TIMEOUT: Final = 30.0
+#: Bytes of all answers together; a usual server sends less than a thousandth.
+_MOST_ANSWERS: Final = 1_000_000
 #: What the gateway calls itself to the server: this, and not the name of the machine (RFC 5321, 4.1.3).
 _OWN_NAME: Final = "[127.0.0.1]"
 
@@ -38,14 +41,12 @@ class Mail:
         text: for readers of plain text.
         html: for all others.
         pictures: PNG files by their Content-ID, which the HTML names: `<img src="cid:a@b">`.
-        language: code of the texts.
     """
 
     subject: str
     text: str
     html: str
     pictures: Mapping[str, bytes]
-    language: str
 
 
 def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
@@ -64,7 +65,6 @@ def message_of(mail: Mail, config: MailConfig, now: datetime) -> EmailMessage:
     message["Date"] = format_datetime(now)
     # Not the name of this machine.
     message["Message-ID"] = make_msgid(domain=sender.domain)
-    message["Content-Language"] = mail.language
     # RFC 3834, 5: nothing answers it, such as a note that somebody is away.
     message["Auto-Submitted"] = "auto-generated"
     # Not every server takes lines with 8 bits.
@@ -93,7 +93,8 @@ def send(message: EmailMessage, config: MailConfig, timeout: float = _TIMEOUT) -
     with mail_errors(config), _connected(config, timeout) as smtp:
         if user:
             smtp.login(user, password)
-        refused = smtp.send_message(message)
+        # `send_message` would write >From where a line begins with From.
+        refused = smtp.sendmail(config.sender, config.to, message.as_bytes())
     return {recipient: words_of(code, text) for recipient, (code, text) in refused.items()}
 
 
@@ -114,6 +115,35 @@ def _login(config: MailConfig) -> tuple[str, str]:
     return config.user, password.decode("ascii")
 
 
+class _Answers:
+    """What a server sends, up to a limit: whoever is in its place before TLS may send lines without end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MOST_ANSWERS
+        self.close = file.close
+
+    def readline(self, limit: int) -> bytes:
+        """Return the next line; smtplib takes an OSError as the end of the connection."""
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, "the answer has no end")
+        return line
+
+
+class _Smtp(smtplib.SMTP):
+    def getreply(self) -> tuple[int, bytes]:
+        """Return the next answer."""
+        if self.file is None and self.sock is not None:
+            self.file = _Answers(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _Smtps(_Smtp, smtplib.SMTP_SSL):
+    pass
+
+
 @contextlib.contextmanager
 def _connected(config: MailConfig, timeout: float) -> Iterator[smtplib.SMTP]:
     """Connect to the server, with TLS from here on; a server on this machine may have none (`NONE`)."""
@@ -122,11 +152,9 @@ def _connected(config: MailConfig, timeout: float) -> Iterator[smtplib.SMTP]:
     except OSError as error:
         raise MailError(unusable_ca(config.ca_file, error, "mail server")) from None
     if config.encryption is Encryption.TLS:
-        smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-            config.host, config.port, _OWN_NAME, timeout=timeout, context=context
-        )
+        smtp: smtplib.SMTP = _Smtps(config.host, config.port, _OWN_NAME, timeout=timeout, context=context)
     else:
-        smtp = smtplib.SMTP(config.host, config.port, _OWN_NAME, timeout)
+        smtp = _Smtp(config.host, config.port, _OWN_NAME, timeout)
     try:
         if config.encryption is Encryption.STARTTLS:
             smtp.starttls(context=context)

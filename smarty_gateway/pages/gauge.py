@@ -33,7 +33,7 @@ class Gauge:
         label_x: where the text of the limit stands.
         label_y: likewise.
         exceeds: the forecast is above the limit.
-        big: the forecast with its unit apart.
+        big: the forecast.
         facts: label and value.
         verdict: a sentence without a number that changes.
         alternative: the drawing in words.
@@ -64,7 +64,7 @@ def gauge_of(view: View, quarter: RunningQuarter) -> Gauge | None:
     turn = math.radians(angle)
     _, language = view.language.gettext, view.language
     limit_text = language.quantity(None if limit is None else limit / 1000, _decimals(limit), "kW")
-    big = language.number(forecast / 1000, 2)
+    big = language.quantity(forecast / 1000, 2, "kW")
     return Gauge(
         so_far=_percent(so_far, scale),
         forecast=_percent(forecast, scale),
@@ -77,9 +77,9 @@ def gauge_of(view: View, quarter: RunningQuarter) -> Gauge | None:
         limit_text=limit_text,
         facts=_facts(view, quarter),
         verdict=_verdict(view, quarter, limit_text),
-        alternative=_("Forecast {forecast} kW, limit {limit}").format(forecast=big, limit=limit_text)
+        alternative=_("Forecast {forecast}, limit {limit}").format(forecast=big, limit=limit_text)
         if limit_text
-        else _("Forecast {forecast} kW").format(forecast=big),
+        else _("Forecast {forecast}").format(forecast=big),
     )
 
 

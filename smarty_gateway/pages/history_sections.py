@@ -23,6 +23,7 @@ from smarty_gateway.pages.history_tables import (
     peaks_table,
     registers_table,
     rows_table,
+    unit_of_cost,
 )
 from smarty_gateway.pages.history_words import (
     address_of,
@@ -254,16 +255,20 @@ def _cost(asked: _Asked, stretch: Stretch, title: str) -> Section | None:
     names, currency = cost_columns(priced), priced[0].tariff.currency
     if not names:
         return None
+    is_table = len(priced) > 1
     facts = [
-        (cost_name(name, asked.language), f"{cost_of_rows(priced, name, asked.language)}\u00a0{currency}")
+        (
+            cost_name(name, asked.language),
+            f"{cost_of_rows(priced, name, asked.language)}\u00a0{unit_of_cost(name, currency)}",
+        )
         for name in names
-        if is_total(name)
+        if is_total(name) or not is_table
     ]
     notes = [translated(note, asked.language) for note in asked.history.cost_notes(asked.meter, priced)]
     if not all(one.row.complete for one in priced):
         notes.insert(0, _("\u2265: not all quarter hours are known, so it costs at least this."))
     table = costs_table(priced, by, _("Cost, {span}").format(span=title), asked.reader)
-    return Section("cost", _("Cost"), facts, tables=[table], notes=notes)
+    return Section("cost", _("Cost"), facts, tables=[table] if is_table else (), notes=notes)
 
 
 def _tariff_is_unusable(language: Language) -> str:

@@ -197,7 +197,7 @@ def costs_table(priced: Sequence[PricedRow], by: By, caption: str, reader: Reade
             note,
         )
 
-    head = ["", *(f"{cost_name(name, reader.language)} ({_unit(name, currency)})" for name in names)]
+    head = ["", *(f"{cost_name(name, reader.language)} ({unit_of_cost(name, currency)})" for name in names)]
     foot = [_("Total"), *cells(priced)] if len(priced) > 1 else ()
     return Table(caption, head, [line(one) for one in priced], foot)
 
@@ -222,7 +222,8 @@ def cost_of_rows(priced: Sequence[PricedRow], name: str, language: Language) -> 
     return amount if all(one.row.complete for one in priced) else f"\u2265\u00a0{amount}"
 
 
-def _unit(name: str, currency: str) -> str:
+def unit_of_cost(name: str, currency: str) -> str:
+    """Return the unit of a column of costs."""
     return "kWh" if name.startswith("band_") else currency
 
 

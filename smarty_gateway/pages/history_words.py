@@ -36,7 +36,12 @@ def _inside(value: Value, language: Language) -> str | _Number:
         return ", ".join(str(_inside(one, language)) for one in value)
     if isinstance(value, date):
         return language.day(value)
-    return translated(value, language) if isinstance(value, str) else _Number(value, language)
+    if isinstance(value, Sentence):
+        return translated(value, language)
+    if isinstance(value, str):
+        # The names and doubts of our own tariffs are in the catalogues; the empty message is their head.
+        return language.gettext(value) if value else value
+    return _Number(value, language)
 
 
 def title_of(by: By, day: date, language: Language) -> str:

@@ -51,7 +51,7 @@ def _of_history(view: View, meter: ShownMeter, first: int, last: int) -> Iterato
             continue
         power = (row.import_ - (row.export or 0)) * _HOUR / row.known_seconds
         yield max(row.start, first), power
-        yield min(row.end, last), power
+        yield min(row.end, last) - 1, power
 
 
 def picture_of(view: View, meter: ShownMeter, points: Sequence[Point], hours: int) -> str:
@@ -76,7 +76,7 @@ def hours_table(view: View, points: Sequence[Point]) -> Table:
         if known:
             start = local(view, hour * _HOUR)
             values = (sum(known) / len(known), min(known), max(known))
-            label = f"{language.weekdays()[start.weekday()]} {language.time(start)}"
-            rows.append(TableRow([label, *(language.quantity(value, 3, "kW") for value in values)]))
-    head = [_("Hour from"), _("Mean"), _("Lowest"), _("Highest")]
+            label = f"{language.weekdays()[start.weekday()]}\N{NO-BREAK SPACE}{language.time(start)}"
+            rows.append(TableRow([label, *(language.number(value, 3) for value in values)]))
+    head = [_("Hour from"), _("Mean (kW)"), _("Lowest (kW)"), _("Highest (kW)")]
     return Table(_("Net power by hour"), head, rows[::-1], is_folded=True)

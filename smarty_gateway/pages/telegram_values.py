@@ -20,8 +20,9 @@ _SHOWN: Final = {
     *(f"{name}_{phase}" for name in _OF_PHASES for phase in _PHASES),
 }  # fmt: skip
 
-#: What meters send of these units, zeros at the end included.
-_DECIMALS: Final = dict.fromkeys(("kW", "kWh", "kvar", "kvarh", "m³"), 3)
+#: What meters send of these units, zeros at the end included; limits are round numbers.
+_DECIMALS: Final = dict.fromkeys(("kW", "kWh", "kvar", "kvarh", "kVA", "m³"), 3)
+_SWITCHES: Final = ("breaker_state", "relay_1_state", "relay_2_state", "relay_3_state", "relay_4_state")
 
 Fields = Mapping[str, Any]
 
@@ -42,8 +43,8 @@ def phases(view: View, fields: Fields) -> Table | None:
     _, language = view.language.gettext, view.language
     columns = (
         (_("Power"), [language.quantity(net_power(fields, f"_{phase}"), 3, "kW") for phase in _PHASES]),
-        (_("Voltage"), [_quantity(view, f"voltage_{phase}", fields) for phase in _PHASES]),
-        (_("Current"), [_quantity(view, f"current_{phase}", fields) for phase in _PHASES]),
+        (_("Voltage"), _column(view, "voltage", fields, "V")),
+        (_("Current"), _column(view, "current", fields, "A")),
     )
     known = [(head, cells) for head, cells in columns if any(cells)]
     rows = [
@@ -110,18 +111,33 @@ def _lines(view: View, name: str, found: Any) -> Iterator[tuple[str, str]]:  # n
             yield _("{label}, {time}").format(label=label, time=at), _with_unit(view, number, unit)
     elif BY_NAME[name].quantity.form is Form.TIME:
         yield label, iso_moment(view, str(found))
+    elif name in _SWITCHES:
+        states = {0: _("disconnected"), 1: _("connected"), 2: _("ready for reconnection")}
+        yield label, states.get(found, printable(found))
+    elif BY_NAME[name].quantity.form in {Form.THRESHOLD, Form.THRESHOLD_PAIR}:
+        yield label, _exact(view, found, unit, 0)
     else:
         yield label, _with_unit(view, found, unit)
 
 
-def _quantity(view: View, name: str, fields: Fields) -> str:
-    return _with_unit(view, fields[name], BY_NAME[name].quantity.unit or "") if name in fields else ""
+def _column(view: View, name: str, fields: Fields, unit: str) -> list[str]:
+    """Return one quantity of all phases, each with as many decimals as the most exact one."""
+    values = [fields.get(f"{name}_{phase}") for phase in _PHASES]
+    least = max(_decimals(value) for value in values)
+    return ["" if value is None else _exact(view, value, unit, least) for value in values]
 
 
 def _with_unit(view: View, value: Any, unit: str) -> str:  # noqa: ANN401 - of JSON
-    """Return a value no less exact than the meter sent it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    return _exact(view, value, unit, _DECIMALS.get(unit, 0))
+
+
+def _exact(view: View, value: Any, unit: str, least: int) -> str:  # noqa: ANN401 - of JSON
+    """Return a value with its unit, no less exact than the meter sent it."""
+    if not isinstance(value, int | float):
         return printable(value)
-    decimals = len(repr(value).partition(".")[2]) if isinstance(value, float) else 0
-    decimals = max(decimals, _DECIMALS.get(unit, 0))
-    return view.language.quantity(value, decimals, unit).rstrip()
+    decimals = max(_decimals(value), least)
+    return view.language.quantity(value, decimals, unit) if unit else view.language.number(value, decimals)
+
+
+def _decimals(value: object) -> int:
+    return len(repr(value).partition(".")[2]) if isinstance(value, float) else 0

@@ -31,7 +31,6 @@ from smarty_gateway.simulator.year import Counted, boundaries, house_of
 _SEED: Final = 0
 _EPOCH: Final = int(BEGINNING.timestamp())
 _DAY: Final = 86_400
-_QUARTER: Final = 900
 #: Wh and litres that a meter has counted before its history begins: more than some years add.
 _EARLIER_ENERGY: Final = 50_000_000
 _EARLIER_VOLUME: Final = 10_000_000
@@ -94,12 +93,17 @@ def continued_meter(kind: MeterKind, number: int, newest: int, zone: ZoneInfo) -
         newest: the last boundary of the history, in seconds since 1970.
         zone: of the days in the house.
     """
-    since = local_date(newest, zone) - timedelta(days=_DAYS_OF_PEAKS)
-    span = range(midnight_of(since, zone), newest)
-    drawn = boundaries(SimulatedMeter(kind, number), _SEED, zone, span, since=since)
-    peaks = {peak.month: peak for boundary in drawn for peak in boundary.peaks}
+    peaks = _peaks(SimulatedMeter(kind, number), newest, zone) if kind is MeterKind.BELGIUM else {}
     household = _HouseholdOfToday(house_of(kind, number, _SEED), f"{kind} {number}", newest, zone, peaks)
     return ContinuedMeter(SimulatedMeter(kind, number, household=household), household, newest, zone)
+
+
+def _peaks(meter: SimulatedMeter, newest: int, zone: ZoneInfo) -> dict[int, MeterPeak]:
+    """Return the peaks that a meter tells, by month."""
+    since = local_date(newest, zone) - timedelta(days=_DAYS_OF_PEAKS)
+    span = range(midnight_of(since, zone), newest)
+    drawn = boundaries(meter, _SEED, zone, span, since=since)
+    return {peak.month: peak for boundary in drawn for peak in boundary.peaks}
 
 
 class _HouseholdOfToday(Household):
@@ -108,7 +112,8 @@ class _HouseholdOfToday(Household):
     def __init__(
         self, house: House, seed: str, newest: int, zone: ZoneInfo, peaks: dict[int, MeterPeak]
     ) -> None:
-        today = _day_from(house, _EPOCH + start_of_day(newest - _EPOCH), zone)
+        self._first_day = start_of_day(newest - _EPOCH)
+        today = _day_from(house, _EPOCH + self._first_day, zone)
         super().__init__(seed, [_on_three_phases(watts) for watts in today.powers])
         self._start_import += _EARLIER_ENERGY
         self._start_export += _EARLIER_ENERGY
@@ -117,13 +122,14 @@ class _HouseholdOfToday(Household):
         self._told = peaks
 
     def peak_of_month(self, month: int, second: int) -> Peak:
-        """Return the highest quarter of a month: that of its history, unless today has a higher one."""
-        found = [Peak(told.power, told.ended - _EPOCH)] if (told := self._told.get(_month_at(month))) else []
-        if _month_at(month) == _month_at(second):
-            midnight = start_of_day(second)
-            peak = self._peaks[(second - midnight) // _QUARTER]
-            found.append(Peak(peak.watts, midnight + peak.second))
-        return max(found, key=lambda peak: peak.watts, default=Peak(0, month))
+        """Return the highest quarter of a month: that of its history, unless a later one is higher."""
+        found = []
+        if (told := self._told.get(_month_at(month))) is not None:
+            found.append(Peak(told.power, told.ended - _EPOCH))
+        first = max(month, self._first_day)
+        if _month_at(first) == _month_at(month):
+            found.append(super().peak_of_month(first, second))
+        return max(found, key=lambda peak: peak.watts)
 
 
 def _day_from(house: House, begin: int, zone: ZoneInfo) -> Day:

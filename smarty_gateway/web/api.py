@@ -244,7 +244,7 @@ def _no_such(name: str, does: str, meters: Sequence[MeterNow | ShownMeter]) -> A
 
 
 def _parameters(*known: str) -> dict[str, str]:
-    """Return the parameters of the request; one without a value is as if it were not there."""
+    """Return the parameters of the request."""
     try:
         pairs = parse_qsl(
             request.query_string, keep_blank_values=True, errors="strict", max_num_fields=_MOST_PARAMETERS
@@ -262,7 +262,7 @@ def _parameters(*known: str) -> dict[str, str]:
         if len(value) > MOST_CHARACTERS:
             raise ApiError(400, f"{name} is longer than {MOST_CHARACTERS} characters")
         found[name] = value
-    return {name: value for name, value in found.items() if value}
+    return found
 
 
 def _choice(wanted: Mapping[str, str], name: str, values: Sequence[str]) -> str | None:

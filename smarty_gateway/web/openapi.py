@@ -99,7 +99,7 @@ def _limit(*names: str) -> str:
 
 def _get(summary: str, schema: Schema, *parameters: str, **more: object) -> Schema:
     """Return an address that answers with JSON."""
-    errors = ["401", "403", "429", "503"]
+    errors = ["401", "403", "421", "429", "503"]
     errors += ["400", "404"] if parameters else ["400"]
     get = {
         "summary": summary,
@@ -125,7 +125,7 @@ def _parameters() -> Schema:
     moment = {
         "type": "string",
         "maxLength": MOST_CHARACTERS,
-        "pattern": r"^(20\d\d-\d\d-\d\d(T\d\d:(00|15|30|45)(:00)?(Z|[+-]\d\d:\d\d)?)?)?$",
+        "pattern": r"^20\d\d-\d\d-\d\d(T\d\d:(00|15|30|45)(:00)?(Z|[+-]\d\d:\d\d)?)?$",
         "examples": ["2026-10-25", "2026-10-25T18:00", "2026-10-25T02:15+01:00"],
     }
     return {
@@ -161,8 +161,9 @@ def _errors() -> Schema:
     return {
         "400": {"description": "A parameter is wrong", "content": ours | plain},
         "401": {"description": "A password is needed", "content": plain, "headers": asks},
-        "403": {"description": "Not from there, or not under this name of the gateway", "content": plain},
+        "403": {"description": "A page of another site asks, or an address that may not", "content": plain},
         "404": {"description": "There is no such meter, or nothing is kept of it", "content": ours},
+        "421": {"description": "The gateway does not answer under this name", "content": plain},
         "429": {"description": "Too many wrong passwords", "content": plain, "headers": waits},
         "503": {"description": "The history cannot be read at the moment", "content": ours},
     }

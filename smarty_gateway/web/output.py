@@ -1,11 +1,14 @@
-"""The output `http`: its thread, and its door to the gateway."""
+"""The output `http`: its thread, and its door to the gateway.
+
+What only the server needs is loaded in its thread: no meter waits for it.
+"""
 
 import errno
 import logging
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.password_file import read_password
@@ -14,11 +17,11 @@ from smarty_gateway.fault_log import Condition, until_it_works
 from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.pages.public_names import PublicNames
-from smarty_gateway.web.access import guarded
 from smarty_gateway.web.live import Live
-from smarty_gateway.web.routes import application
-from smarty_gateway.web.server import Server
-from smarty_gateway.web.site_state import SiteState
+
+if TYPE_CHECKING:
+    from smarty_gateway.web.access import WsgiApp
+    from smarty_gateway.web.server import Server
 
 _log = logging.getLogger(__name__)
 
@@ -53,12 +56,12 @@ class HttpOutput:
         self.is_over = False
         self.is_busy = False
         self.failure: str | None = None
+        self._config = config
         self._http = http
-        names = PublicNames(config)
-        self._live = Live(config, names)
-        site = application(SiteState(config, folder, self._live, names))
-        password = None if http.password_file is None else read_password(http.password_file)
-        self._app = guarded(site, http, password, is_app=is_home_assistant_app())
+        self._folder = folder
+        self._password = None if http.password_file is None else read_password(http.password_file)
+        self._names = PublicNames(config)
+        self._live = Live(config, self._names)
         self._condition = Condition(_log.warning)
         self._stopping = threading.Event()
         self._server: Server | None = None
@@ -95,10 +98,21 @@ class HttpOutput:
         if crash := crash_of(self._serve_until_stopped):
             self.failure = f"the page failed: {crash}"
 
+    def _application(self) -> "WsgiApp":
+        from smarty_gateway.web.access import guarded  # noqa: PLC0415 - see above
+        from smarty_gateway.web.routes import application  # noqa: PLC0415 - the same
+        from smarty_gateway.web.site_state import SiteState  # noqa: PLC0415 - the same
+
+        site = application(SiteState(self._config, self._folder, self._live, self._names))
+        return guarded(site, self._http, self._password, is_app=is_home_assistant_app())
+
     def _serve_until_stopped(self) -> None:
+        from smarty_gateway.web.server import Server  # noqa: PLC0415 - see above
+
+        app = self._application()
         while not self._stopping.is_set():
             try:
-                server = Server(self._app, self._http.host, self._http.port)
+                server = Server(app, self._http.host, self._http.port)
             except OSError as error:
                 self.state, message = _fault(error, self._http)
                 self._condition.begin(until_it_works(message), self.state)
@@ -106,7 +120,7 @@ class HttpOutput:
                 continue
             self._serve(server)
 
-    def _serve(self, server: Server) -> None:
+    def _serve(self, server: "Server") -> None:
         self._server = server
         if self._stopping.is_set():  # since before it was there to be closed
             server.close()

@@ -76,7 +76,7 @@ def test_colours_follow_dark_mode_and_each_rule_stays_inside_the_picture() -> No
     style = ET.fromstring(to_svg(AUTUMN)).find(f".//{NS}style")  # noqa: S314 - our own
     assert style is not None
     assert style.text is not None
-    assert "@media (prefers-color-scheme:dark)" in style.text
+    assert "@media screen and (prefers-color-scheme:dark)" in style.text
     selectors = re.findall(r"(?:^|[{}])([^@{}]+)\{", style.text)
     assert selectors
     assert [selector for selector in selectors if not selector.startswith(".smarty-picture")] == []
@@ -149,6 +149,14 @@ def test_the_day_before_is_drawn_at_the_same_local_times() -> None:
     middles = [float(bar.get("x", "")) + float(bar.get("width", "")) / 2 for bar in (last, behind)]
     assert middles[0] == pytest.approx(middles[1])
     assert "yesterday: 1.600\u00a0kW" in tooltips(svg)[-1]
+
+
+def test_what_is_still_to_come_shows_the_day_before() -> None:
+    today, before = quarters("2026-07-02", "2026-07-03"), quarters("2026-07-01", "2026-07-02", energy=400)
+    running = replace(today, rows=today.rows[:40], previous=before.rows, previous_title="yesterday")
+    found = tooltips(to_svg(replace(running, previous_first=before.first)))
+    assert len(found) == 96
+    assert found[40].splitlines() == ["10:00\u201310:15", "yesterday: 1.600\u00a0kW"]
 
 
 def test_a_longer_month_ends_with_the_picture_of_a_shorter_one() -> None:
@@ -225,12 +233,14 @@ def test_a_picture_has_a_name_and_a_description() -> None:
 
 @pytest.mark.parametrize("name", ["a day", "a rather long name of something"])
 def test_all_names_of_the_legend_are_inside_the_picture(name: str) -> None:
-    before = replace(AUTUMN, previous=AUTUMN.rows, previous_first=AUTUMN.first, previous_title=name)
-    root = ET.fromstring(to_svg(before))  # noqa: S314 - our own
+    gap = replace(AUTUMN.rows[0], import_=None)
+    picture = replace(AUTUMN, rows=[gap, *AUTUMN.rows[1:]], previous=AUTUMN.rows)
+    svg = to_svg(replace(picture, previous_first=AUTUMN.first, previous_title=name))
+    root = ET.fromstring(svg)  # noqa: S314 - our own
     legends = next(node for node in root.iter(f"{NS}g") if node.get("class") == "legends")
     offset = float(re.findall(r"[\d.]+", legends.get("transform", ""))[1])
     found = [offset + float(text.get("y", "")) for text in legends.iter(f"{NS}text")]
-    assert len(found) == 4
+    assert len(found) == 5
     assert max(found) < 360
 
 

@@ -4,15 +4,20 @@ import fcntl
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -124,12 +129,84 @@ def test_json_is_what_it_prints_off_a_terminal_when_nothing_is_said(tmp_path: Pa
     assert json.loads(running.lines[0])["meter_id"]
 
 
-def test_it_says_that_its_meters_are_none_and_nothing_else(tmp_path: Path) -> None:
+def page_of(running: Running) -> str:
+    """Return the address of the page, once the log names it."""
+    running.wait_for_log("the page is at ")
+    (line,) = [line for line in running.log if "the page is at " in line]
+    return line.partition("the page is at ")[2]
+
+
+def answer_of(url: str) -> bytes:
+    """Return what the page says."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=LIMIT) as answer:
+        return bytes(answer.read())
+
+
+def test_it_says_that_its_meters_are_none_and_where_the_page_shows_them_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     with Running("demo", folder=tmp_path) as running:
+        url = page_of(running)
         running.wait_for_readings(5)
+        shown = answer_of(url).decode()
         assert running.stop() == 0
-    (line,) = running.log
-    assert "simulated" in line
+    assert all(name in shown for name in ("house_in_Luxembourg", "workshop_in_Luxembourg", "barn_in_Belgium"))
+    simulated, page = running.log
+    assert "simulated" in simulated
+    assert re.search(r"the page is at http://127\.0\.0\.1:[0-9]+/$", page)
+
+
+@pytest.mark.slow
+def test_its_year_is_complete_after_a_while_and_leads_up_to_the_live_meters(tmp_path: Path) -> None:
+    with Running("demo", folder=tmp_path) as running:
+        api = f"{page_of(running)}api/v1/meters"
+        barn = f"{api}/barn_in_Belgium"
+
+        def running_quarter() -> Any:  # noqa: ANN401 - JSON
+            return json.loads(answer_of(f"{barn}/now")).get("quarter", {})
+
+        wait_until(lambda: "import_day" in running_quarter(), "the sums of the running day")
+        histories = [meter["history"] for meter in json.loads(answer_of(api))]
+        today = f"{datetime.now(ZoneInfo('Europe/Luxembourg')):%Y-%m-%d}"
+        rows = json.loads(answer_of(f"{barn}/history?from={today}&by=quarter"))
+        quarter = running_quarter()
+        assert running.stop() == 0
+    for history in histories:
+        assert history["simulated"]
+        length = datetime.fromisoformat(history["to"]) - datetime.fromisoformat(history["from"])
+        assert timedelta(days=400) <= length < timedelta(days=401, hours=2)
+    listed = rows["rows"] if isinstance(rows, dict) else rows
+    drawn = sum(row["import"] for row in listed if row["complete"])
+    assert quarter["import_day"] == pytest.approx(drawn + quarter["import"], abs=0.003)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_nothing_is_left_in_the_temporary_folder_while_its_year_is_written(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with Running("demo", folder=tmp_path, env={"TMPDIR": str(tmp_path)}) as running:
+        page_of(running)
+        (folder,) = tmp_path.iterdir()
+        assert (folder / "history.sqlite3").exists()
+        assert running.stop(number) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_at_a_time_have_a_page_each(tmp_path: Path) -> None:
+    with Running("demo", folder=tmp_path) as one, Running("demo", folder=tmp_path) as other:
+        assert page_of(one) != page_of(other)
+        assert (one.stop(), other.stop()) == (0, 0)
+
+
+def test_without_the_libraries_of_the_page_it_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smarty_gateway.config.needs.find_spec", lambda _: None)
+    done = smarty_gateway("demo", "--seconds", 0.1, "--format", "json", folder=tmp_path)
+    assert done.returncode == 0
+    assert b"pip install 'smarty-gateway[web]'" in done.stderr
+    assert b"the page is at" not in done.stderr
 
 
 @pytest.mark.slow
@@ -172,7 +249,7 @@ def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path:
         shown.wait_for_text("authenticated")
         shown.wait_for_text("plaintext")
         shown.wait_for_text("telegrams/min")
-        shown.wait_for_text("telegrams/min")
+        shown.wait_for_text("the page is at http://127.0.0.1:")
     assert list(tmp_path.iterdir()) == []
 
 

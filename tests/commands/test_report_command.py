@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from smarty_gateway.pages.site import environment
 from tests.support.brokers import Authority, free_port
-from tests.support.commands import smarty_gateway
+from tests.support.commands import ROOT, SAMPLE_KEYS, smarty_gateway
 from tests.support.histories import boundaries, second_of, write_history
 from tests.support.mail_server import PASSWORD, USER, MailServer
 
@@ -348,3 +350,27 @@ def test_a_password_that_systemd_passes_takes_the_place_of_a_file_that_only_root
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
     assert report(folder, *MONTH, "--mail").returncode == 0
     assert len(server.mails) == 1
+
+
+def test_the_gateway_runs_without_the_password_of_the_mail_server(folder: Path) -> None:
+    mail = "{server: 'smtps://me@localhost', password_file: missing, from: a@b.example, to: a@b.example}"
+    meters = f"meters: [{{name: house, source: {ROOT}/vectors/sample.bin}}]\nkeys: sample.keys.yaml\n"
+    Path(shutil.copy(SAMPLE_KEYS, folder / "sample.keys.yaml")).chmod(0o600)
+    (folder / "gateway.yaml").write_text(f"{meters}outputs:\n  stdout: {{}}\n  mail: {mail}\n", "utf-8")
+    done = smarty_gateway("run", "--state", "run", folder=folder)
+    assert done.returncode == 0
+    assert b"energy_import" in done.stdout
+    done = smarty_gateway("check", folder=folder)
+    assert done.returncode == 78
+    assert b"mail: the password_file cannot be read" in done.stderr
+
+
+def test_without_the_extra_one_line_says_what_to_type(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    environment.cache_clear()
+    done = report(folder, *MONTH)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == (
+        b"smarty-gateway: reports need the extra web; type: pip install 'smarty-gateway[web,plot]'\n"
+    )
+    assert list(folder.glob("*.html")) == []

@@ -741,3 +741,15 @@ def test_nobody_is_identified_by_what_a_meter_with_nothing_but_a_header_goes_by(
     assert place.object_ids == {"smarty_guest"}
     place.hear(telegram("EST5\\253710000_A", "1-0:1.8.0(000001.000*kWh)"), "/a", 2)
     assert place.object_ids == {"smarty_guest", "smarty_barn"}
+
+
+def test_a_meter_is_connected_while_one_of_its_sources_is_open() -> None:
+    place = Place(entry("house", "/a", "/b"), entry("barn", "/c"), entry(None, "/d"))
+    place.hear(meter("A1"), "/d", 0)
+
+    def connected(*sources: str) -> set[str]:
+        return {name for name, found in place.registry.health(set(sources)).items() if found.is_connected}
+
+    assert connected("/b", "/x") == {"house"}
+    assert connected("/c", "/d") == {"barn", "A1"}
+    assert connected() == set()

@@ -1,4 +1,4 @@
-"""A reader tries other line settings where only garbage comes with the usual ones."""
+"""What a reader does when only garbage comes, and what it says of a source that brought no meter."""
 
 import os
 import termios
@@ -12,12 +12,12 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.state_keeper import StateKeeper
-from smarty_gateway.outputs.output import Reading
+from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.sources.opening import source_for
 from tests.support.commands import LIMIT
-from tests.support.running import wait_until
+from tests.support.running import is_read, wait_until
 from vectors.building_blocks import belgium, with_parity
 
 
@@ -79,3 +79,33 @@ def test_a_line_names_a_source_without_a_name_once(caplog: pytest.LogCaptureFixt
     reader.stop()
     reader.thread.join(LIMIT)
     assert caplog.messages[0].startswith("127.0.0.1 refuses connections on port 9: ")
+
+
+def test_a_source_that_has_brought_no_meter_yet_has_a_health_of_its_own() -> None:
+    port = PtyPort()
+    address = parse_address(port.name)
+    meters = (MeterConfig((address,)),)
+    reader = SourceReader(
+        address,
+        meters,
+        lambda line: source_for(address, line),
+        KeysInForce(None),
+        StateKeeper(Config(meters)),
+        lambda _: None,
+    )
+
+    def health() -> dict[str, Health]:
+        unheard: dict[str, Health] = {}
+        reader.add_health({}, unheard)
+        return unheard
+
+    assert health() == {address.text: Health()}
+    reader.start()
+    wait_until(lambda: health()[address.text].is_connected and is_read(port.name, os.getpid()), "the port")
+    port.write(belgium(1).replace(b"(00", b"(99", 1))
+    wait_until(lambda: health()[address.text].rejected == {"checksum": 1}, "the rejection")
+    port.write(belgium(2))
+    wait_until(lambda: not health(), "the meter")
+    reader.stop()
+    reader.thread.join(LIMIT)
+    port.close()

@@ -7,11 +7,12 @@ the .po files, then run it once more, so that the .mo files follow. Each run giv
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+import yaml
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
@@ -46,6 +47,9 @@ def collected() -> dict[MessageId, set[str]]:
             found.setdefault(message, set()).add(f"smarty_gateway/{path.relative_to(PACKAGE)}")
     for label in _labels():
         found.setdefault(label, set()).add("smarty_gateway/outputs/labels.py")
+    for path in sorted(PACKAGE.glob("tariffs/*.yaml")):
+        for text in _texts_of(yaml.safe_load(path.read_text("utf-8"))):
+            found.setdefault(text, set()).add(f"smarty_gateway/tariffs/{path.name}")
     return found
 
 
@@ -62,6 +66,19 @@ def _labels() -> Iterator[str]:
     for medium in {*MEDIA.values(), "device_unknown"}:
         yield label_of(medium)
         yield from (label_of(f"{medium}_{number}") for number in range(2, _CHANNELS + 1))
+
+
+def _texts_of(tariff: Mapping[str, object]) -> Iterator[str]:
+    """Yield the name of a tariff and the doubts of its prices, as notes show them."""
+    yield str(tariff["name"])
+    nodes: list[object] = [tariff]
+    for node in nodes:
+        if isinstance(node, Mapping):
+            nodes += node.values()
+            if "doubt" in node:
+                yield str(node["doubt"])
+        elif isinstance(node, list):
+            nodes += node
 
 
 class _Catalogue(Catalog):

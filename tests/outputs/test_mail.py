@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,9 @@ from tests.support.mail_server import PASSWORD, USER, MailServer
 TLS, STARTTLS = Encryption.TLS, Encryption.STARTTLS
 NOW = datetime(2026, 11, 22, 0, 20, tzinfo=ZONE)
 PNG = b"\x89PNG\r\n\x1a\n picture"
-MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\n", "<p>Größe</p>", {"house@smarty": PNG}, "de")
+MAIL = Mail(
+    "Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\nFrom  to\n.\n", "<p>Größe</p>", {"house@smarty": PNG}
+)
 #: Seconds. Generous beside what a machine under load takes, but one test waits for it.
 TIMEOUT = 20.0
 
@@ -232,4 +235,20 @@ def test_a_server_that_is_none_is_said(config: MailConfig, answer: bytes) -> Non
         thread = threading.Thread(target=serve)
         thread.start()
         assert refusal(replace(config, port=odd.getsockname()[1], encryption=STARTTLS))
+        thread.join()
+
+
+def test_a_server_that_sends_lines_without_end_is_given_up(config: MailConfig) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as endless:
+
+        def serve() -> None:
+            connection, _ = endless.accept()
+            with connection, suppress(ConnectionError):
+                while True:
+                    connection.sendall(b"220-and more\r\n" * 1000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        text = refusal(replace(config, port=endless.getsockname()[1], encryption=STARTTLS))
+        assert "has closed the connection" in text
         thread.join()

@@ -1,7 +1,6 @@
 """Under which names meters and devices are shown, and that nothing else of them is served."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,23 +10,13 @@ from hypothesis import strategies as st
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.pages.public_names import PublicNames, public_devices, public_record
-from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.safe_text import topic_part
-from tests.support.every_meter import EVERY_KIND
+from tests.support.every_meter import EVERY_KIND, secrets_of
 from tests.support.mqtt_runs import reading_of
 from tests.support.views import config_of
 from vectors.building_blocks import belgium, hex_text, telegram
 
 RECEIVED = datetime(2026, 1, 30, 9, tzinfo=UTC)
-IDS = ("equipment_id", "serial_number", "logical_device_name", "ean", "meter_id", "system_title", "header")
-
-
-def secrets_of(telegram: MeterTelegram) -> Iterator[str]:
-    """Yield everything that says which meter or device it is, and that is longer than what is shown of it."""
-    record = telegram.as_object()
-    found = [record.get(name) for name in IDS]
-    found += [device.get(name) for device in telegram.decoded.devices.values() for name in ("id", "ean")]
-    yield from (text for text in found if text is not None and len(text) > 4)
 
 
 @pytest.mark.parametrize("kind", sorted(EVERY_KIND))

@@ -5,6 +5,7 @@ The published telegrams lie outside this repository for their licences; without 
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,9 @@ from vectors.layouts import LAYOUTS, PLAIN_LAYOUTS, QUIRKS
 _PUBLISHED: Final = Path(__file__).resolve().parents[3] / "shared/vectors/telegrams.json"
 #: At noon the sun feeds in, at midnight it does not.
 _MOMENTS: Final = (datetime(2026, 6, 21, 11, 30, tzinfo=UTC), datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
+_IDS: Final = (
+    "equipment_id", "serial_number", "logical_device_name", "ean", "meter_id", "system_title", "header",
+)  # fmt: skip
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)")
 
 
@@ -36,6 +40,14 @@ def _every_kind() -> dict[str, MeterTelegram]:
 
 
 EVERY_KIND: Final = _every_kind()
+
+
+def secrets_of(telegram: MeterTelegram) -> Iterator[str]:
+    """Yield all that says which meter or device it is, and that is longer than what is shown of it."""
+    record = telegram.as_object()
+    found = [record.get(name) for name in _IDS]
+    found += [device.get(name) for device in telegram.decoded.devices.values() for name in ("id", "ean")]
+    yield from (text for text in found if text is not None and len(text) > 4)
 
 
 def measured(telegram: MeterTelegram) -> dict[str, str]:

@@ -76,7 +76,8 @@ class Site:
         path, _, query = address.partition("?")
         environ = {
             "REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": "localhost:8300", "REQUEST_METHOD": method,
-            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"), "QUERY_STRING": query, "REQUEST_URI": address,
+            "REQUEST_URI": address, "QUERY_STRING": query,
+            "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
         }  # fmt: skip
         environ |= {f"HTTP_{name.upper()}": text for name, text in headers.items()}
         got: dict[str, Any] = {}

@@ -5,27 +5,36 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from smarty_gateway.config.password_file import PasswordFileError
-from smarty_gateway.config.values import HttpConfig
+from smarty_gateway.config.values import Config, HttpConfig, MeterConfig
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.simulator.ports import PtyPort
+from smarty_gateway.sources.address import parse_address
 from smarty_gateway.web import output as output_module
+from smarty_gateway.web import server as server_module
 from smarty_gateway.web.access import WsgiApp
 from smarty_gateway.web.output import HttpOutput
 from smarty_gateway.web.server import Server
 from tests.support.commands import environment
+from tests.support.every_meter import secrets_of
+from tests.support.histories import ZONE, boundaries, second_of, write_history
 from tests.support.mqtt_runs import reading_of
 from tests.support.running import Running, wait_until
 from tests.support.views import config_of
+from tests.support.views import reading_of as simulated
 from vectors.building_blocks import belgium
 
 CONFIG = config_of("house")
+#: What a meter without an entry calls itself, and how it is shown.
+NUMBER, SHOWN = "SAG1030700012345", "electricity-2345"
 
 
 def free_port() -> int:
@@ -74,10 +83,10 @@ def test_it_serves_what_the_readers_deliver(stack: ExitStack) -> None:
 
 def test_a_meter_that_is_gone_is_not_served(stack: ExitStack) -> None:
     output, port = served(stack)
-    output.publish(reading_of(belgium(1), name="SAG1030700012345"))
-    assert get(port, "/api/v1/meters/electricity-2345/now")[0] == http.client.OK
-    output.forget("SAG1030700012345")
-    assert get(port, "/api/v1/meters/electricity-2345/now")[0] == http.client.NOT_FOUND
+    output.publish(reading_of(belgium(1), name=NUMBER))
+    assert get(port, f"/api/v1/meters/{SHOWN}/now")[0] == http.client.OK
+    output.forget(NUMBER)
+    assert get(port, f"/api/v1/meters/{SHOWN}/now")[0] == http.client.NOT_FOUND
 
 
 def test_it_is_healthy_once_the_meter_is_heard_and_the_outputs_work(stack: ExitStack) -> None:
@@ -114,7 +123,7 @@ def test_a_port_that_is_taken_is_said_once_and_tried_again_until_it_is_free(
         attempts.append(port)
         return Server(app, host, port)
 
-    monkeypatch.setattr(output_module, "Server", attempt)
+    monkeypatch.setattr(server_module, "Server", attempt)
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = int(other.getsockname()[1])
         output = started(stack, port=port)
@@ -177,7 +186,7 @@ def test_a_password_that_cannot_be_read_is_said_before_anything_starts(tmp_path:
 def loaded_after(code: str) -> set[str]:
     """Return which heavy libraries a new process has loaded after some lines."""
     names = ("bottle", "waitress", "jinja2", "pygal", "prometheus_client")
-    code += f"; import sys; print(*(name for name in {names} if name in sys.modules))"
+    code += f"\nimport sys; print(*(name for name in {names} if name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=True, text=True, env=environment()
     )
@@ -188,8 +197,44 @@ def test_a_gateway_without_the_page_loads_nothing_for_it() -> None:
     assert loaded_after("import smarty_gateway.gateway.wiring") == set()
 
 
-def test_templates_pictures_and_metrics_are_loaded_when_somebody_asks_for_them() -> None:
-    assert loaded_after("import smarty_gateway.web.output") == {"bottle", "waitress"}
+def test_a_page_that_nobody_looks_at_loads_no_templates_and_no_pictures() -> None:
+    code = f"""
+import http.client
+from contextlib import closing
+from smarty_gateway.config.values import Config, HttpConfig
+from smarty_gateway.web.output import HttpOutput
+from tests.support.running import wait_until
+output = HttpOutput(Config(()), HttpConfig(port={free_port()}), None)
+output.start()
+wait_until(lambda: output.state == "ok", "the page")
+with closing(http.client.HTTPConnection("127.0.0.1", output._http.port)) as connection:
+    connection.request("GET", "/livez")
+    assert connection.getresponse().status == 200
+output.stop(10)
+"""
+    assert loaded_after(code) == {"bottle", "waitress"}
+
+
+def test_no_answer_holds_an_id_of_a_meter_or_of_a_device_of_it(stack: ExitStack, tmp_path: Path) -> None:
+    now = int(time.time())
+    day = f"{datetime.fromtimestamp(now - 2 * 86_400, ZONE):%Y-%m-%d}"
+    write_history(tmp_path, NUMBER, boundaries(second_of(day), 96))
+    config, port = Config((MeterConfig((parse_address("tcp://127.0.0.1:2001"),)),)), free_port()
+    output = HttpOutput(config, HttpConfig(port=port), tmp_path)
+    output.start()
+    stack.callback(output.stop, 10)
+    wait_until(lambda: output.state == "ok", "the page")
+    reading = simulated(at=now, name=NUMBER, source="tcp://127.0.0.1:2001")
+    output.publish(reading)
+    paths = [
+        "/", "/health", "/metrics", "/api/v1/health", "/api/v1/openapi.json", "/api/v1/meters",
+        *(f"/meters/{SHOWN}/{page}" for page in ("", "live", f"day/{day}", "month", "year", "bill")),
+        *(f"/api/v1/meters/{SHOWN}/{page}" for page in ("now", "history")),
+    ]  # fmt: skip
+    answers = {path: get(port, path) for path in paths}
+    assert {path: status for path, (status, _) in answers.items() if status != http.client.OK} == {}
+    secrets = [NUMBER, "GFLO2133031470", *secrets_of(reading.telegram)]
+    assert [(path, s) for path, (_, page) in answers.items() for s in secrets if s.encode() in page] == []
 
 
 def test_a_gateway_with_the_page_alone_prints_no_readings_and_keeps_a_history(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@
   const TIMEOUT = 4000; // milliseconds
   const SLOWEST = 30000;
   const LOST_AFTER = 5000;
+  const PAGE_EVERY = 60000; // the whole page, for its picture
   const { live, seconds, lost } = connection.dataset;
   const often = 1000 * seconds;
   let timer = 0, asking = null, delay = often, answered = Date.now(), pageAsked = Date.now();
@@ -51,37 +52,44 @@
     document.body.classList.toggle("is-lost", isLost);
   }
 
+  const isOld = () => Date.now() - answered > LOST_AFTER;
+
   async function ask() {
-    const isPage = !live || Date.now() - pageAsked > 60000;
-    asking = new AbortController();
-    const mine = asking, limit = setTimeout(() => mine.abort(), TIMEOUT);
+    const isPage = !live || Date.now() - pageAsked > PAGE_EVERY;
+    const mine = (asking = new AbortController());
+    const limit = setTimeout(() => mine.abort(), TIMEOUT);
+    let text = null;
     try {
       const answer = await fetch(isPage ? location.href : live, { signal: mine.signal, cache: "no-store" });
-      if (!answer.ok || !show(await answer.text())) throw new Error(answer.status);
-      if (isPage) pageAsked = Date.now();
-      answered = Date.now();
-      delay = often;
+      if (answer.ok) text = await answer.text();
     } catch {
-      delay = Math.min(2 * delay, SLOWEST);
+      // No answer, or none in time.
     }
     clearTimeout(limit);
     if (mine !== asking) return;
-    asking = null;
-    say(Date.now() - answered > LOST_AFTER);
+    if (text !== null && show(text)) {
+      answered = Date.now();
+      if (isPage) pageAsked = answered;
+      delay = often;
+    } else {
+      delay = Math.min(2 * delay, SLOWEST);
+    }
+    say(isOld());
     timer = setTimeout(ask, delay);
   }
 
   function stop() {
     clearTimeout(timer);
-    const was = asking;
+    asking?.abort();
     asking = null;
-    if (was) was.abort();
   }
 
   function begin() {
     stop();
+    if (document.hidden) return;
     delay = often;
-    if (!document.hidden) ask();
+    document.body.classList.toggle("is-lost", isOld());
+    ask();
   }
 
   document.addEventListener("visibilitychange", begin);
