@@ -53,7 +53,13 @@ def open_page(browser: "Browser", address: str) -> OpenPage:
     """Return what opens a view: on a phone in English, if nothing else is said."""
 
     @contextmanager
-    def opened(path: str = "", *, width: int = 360, base: str = address, **options: Any) -> Iterator["Page"]:
+    def opened(  # playwright has many options
+        path: str = "",
+        *,
+        width: int = 360,
+        base: str = address,
+        **options: Any,  # noqa: ANN401 - its own
+    ) -> Iterator["Page"]:
         options = {"locale": "en-GB", "timezone_id": "Europe/Luxembourg", **options}
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         try:

@@ -44,9 +44,7 @@ def test_no_view_has_a_serious_finding_of_accessibility(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_view_asks_no_other_host_and_breaks_no_policy(
-    open_page: OpenPage, address: str, path: str
-) -> None:
+def test_a_view_asks_no_other_host_and_breaks_no_policy(open_page: OpenPage, address: str, path: str) -> None:
     with open_page("livez") as page:
         asked: list[str] = []
         complaints: list[str] = []
