@@ -13,9 +13,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.charts.axes import TimeAxis, time_labels, value_labels
-from smarty_gateway.charts.spans import height_of, is_known, span_text, unit_of
+from smarty_gateway.charts.spans import height_of, is_known, row_lines, time_text, unit_of, value_text
 from smarty_gateway.charts.style import SERIES
 from smarty_gateway.charts.words import ENGLISH, Words
+from smarty_gateway.history.local_time import end_of
 from smarty_gateway.history.rows import By, Row
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
@@ -183,12 +184,20 @@ def _ends(series: Mapping[str, Sequence[_Bar]]) -> tuple[float, float]:
 def _spans(
     picture: Picture, axis: TimeAxis, earlier: Sequence[_Bar], words: Words
 ) -> Iterator[tuple[float, float, str]]:
-    """Yield the place and the text of each span that begins in the picture."""
-    begins = [begin for _, begin, _ in earlier]
-    for row in picture.rows:
-        begin, end = axis.place(row.start), axis.place(min(row.end, picture.last))
-        number = bisect(begins, (begin + end) / 2) - 1
-        behind = None
-        if number >= 0 and (begin + end) / 2 < earlier[number][2]:
-            behind = _previous_title(picture), earlier[number][0]
-        yield begin, end, span_text(row, axis, words, behind)
+    """Yield the place and the text of each span of which something is known."""
+    begins, name = [begin for _, begin, _ in earlier], _previous_title(picture)
+    rows: list[tuple[int, int, Row | None]] = [(row.start, row.end, row) for row in picture.rows]
+    # What is still to come shows the earlier span.
+    time = rows[-1][1] if rows else picture.first
+    while earlier and time < picture.last:
+        start, time = time, end_of(axis.by, time, axis.zone)
+        rows.append((start, time, None))
+    for start, end, row in rows:
+        place = axis.place(start), axis.place(min(end, picture.last))
+        lines = [] if row is None else list(row_lines(row, axis.by, words))
+        middle = sum(place) / 2
+        number = bisect(begins, middle) - 1
+        if number >= 0 and middle < earlier[number][2]:
+            lines.append(value_text(name, earlier[number][0], axis.by, words))
+        if lines:
+            yield *place, "\n".join([time_text(start, end, axis, words), *lines])

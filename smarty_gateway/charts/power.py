@@ -30,7 +30,7 @@ class PowerPicture:
     Attributes:
         title: such as "The last 24 hours".
         points: UTC seconds and net power in W, in the order of time; None where a gap begins. Two points
-            with the same power are a step.
+            with the same power are a step; the second one is a second before its end.
         first: where the picture begins, in UTC seconds.
         last: where it ends.
         zone: of its labels.

@@ -1,6 +1,6 @@
 """What a picture shows of one span of time: how high its bar is, and the text of its tooltip."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from math import floor
 from typing import Final
@@ -36,20 +36,15 @@ def clock_times(begin: int, end: int, zone: ZoneInfo) -> str:
     return f"{_clock(begin, zone)}\u2013{_clock(end, zone)}"
 
 
-def span_text(row: Row, axis: TimeAxis, words: Words, earlier: tuple[str, float] | None) -> str:
-    """Return the text of a span: what time it is, then its values, a line each.
+def row_lines(row: Row, by: By, words: Words) -> Sequence[str]:
+    """Return what is known of a span, a line for each value."""
+    items = [words.item.format(label=label, value=value) for label, value in _values(row, by, words)]
+    return items if is_known(row) else [words.unknown, *items]
 
-    Args:
-        row: the span.
-        axis: of the picture.
-        words: of the reader's language.
-        earlier: the name and the value of the same span of an earlier day, month or year.
-    """
-    items = [words.item.format(label=label, value=value) for label, value in _values(row, axis.by, words)]
-    if earlier is not None:
-        value = words.quantity(earlier[1], _DECIMALS[axis.by], unit_of(axis.by))
-        items.append(words.item.format(label=earlier[0], value=value))
-    return "\n".join([_time(row, axis, words), *([] if is_known(row) else [words.unknown]), *items])
+
+def value_text(label: str, height: float, by: By, words: Words) -> str:
+    """Return a line with the height of a bar."""
+    return words.item.format(label=label, value=words.quantity(height, _DECIMALS[by], unit_of(by)))
 
 
 def _values(row: Row, by: By, words: Words) -> Iterator[tuple[str, str]]:
@@ -70,15 +65,14 @@ def _values(row: Row, by: By, words: Words) -> Iterator[tuple[str, str]]:
         yield words.coverage, words.quantity(floor(row.covered * 100), 0, "%")
 
 
-def _time(row: Row, axis: TimeAxis, words: Words) -> str:
+def time_text(first: int, last: int, axis: TimeAxis, words: Words) -> str:
+    """Return the name of a span: its date, its times, or both."""
     by, zone = axis.by, axis.zone
-    begin, end = local_date(row.start, zone), local_date(row.end - 1, zone)
-    if row.start != begin_of(by, row.start, zone) or row.end > end_of(by, row.start, zone):
-        return (
-            f"{words.day(begin)}, {_clock(row.start, zone)} \u2013 {words.day(end)}, {_clock(row.end, zone)}"
-        )
+    begin, end = local_date(first, zone), local_date(last - 1, zone)
+    if first != begin_of(by, first, zone) or last > end_of(by, first, zone):
+        return f"{words.day(begin)}, {_clock(first, zone)} \u2013 {words.day(end)}, {_clock(last, zone)}"
     if by in (By.QUARTER, By.HOUR):
-        times = clock_times(row.start, row.end, zone)
+        times = clock_times(first, last, zone)
         is_one_day = local_date(axis.first, zone) == local_date(axis.last - 1, zone)
         return times if is_one_day else f"{words.day(begin)}, {times}"
     if by is By.DAY:

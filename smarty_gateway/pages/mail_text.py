@@ -17,7 +17,7 @@ _NO_BREAK: Final = ("\u00a0", "\u202f")
 
 
 def mail_text(report: Report) -> str:
-    """Return a report as lines of at most `WIDTH` characters; the values are never cut."""
+    """Return a report as lines of at most `WIDTH` characters, as long as that cuts no value."""
     blocks = [_heading(report.heading, "=")]
     for meter in report.meters:
         blocks += _meter(meter, report)
@@ -71,7 +71,8 @@ def _parts(table: Table) -> Iterator[list[str]]:
     widths = [max(map(len, (*head, *column))) for head, column in zip(heads, columns, strict=True)]
     chosen = [0]
     for number in range(1, len(widths)):
-        if sum(widths[one] + len(_GAP) for one in chosen) + widths[number] > WIDTH:
+        # A column that is too wide even beside the first one alone makes a long line.
+        if len(chosen) > 1 and sum(widths[one] + len(_GAP) for one in chosen) + widths[number] > WIDTH:
             yield list(_lines(table, heads, widths, chosen))
             chosen = [0]
         chosen.append(number)
@@ -86,13 +87,15 @@ def _lines(
         right = [f"{cell:>{widths[number]}}" for number, cell in zip(chosen[1:], others, strict=True)]
         return _GAP.join([f"{first:{widths[0]}}", *right])
 
+    is_first_part = len(widths) == 1 or chosen[1] == 1
     height = max(len(heads[number]) for number in chosen)
     for words in zip(*([""] * (height - len(head)) + head[-height:] for head in heads), strict=True):
         yield line(words)
     yield "-" * (sum(widths[number] for number in chosen) + len(_GAP) * (len(chosen) - 1))
     for row in table.rows:
         yield line(row.cells)
-        yield from textwrap.wrap(row.note, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        if is_first_part:
+            yield from textwrap.wrap(row.note, WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     if table.foot:
         yield line(table.foot)
 

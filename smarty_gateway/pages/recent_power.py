@@ -51,7 +51,7 @@ def _of_history(view: View, meter: ShownMeter, first: int, last: int) -> Iterato
             continue
         power = (row.import_ - (row.export or 0)) * _HOUR / row.known_seconds
         yield max(row.start, first), power
-        yield min(row.end, last), power
+        yield min(row.end, last) - 1, power
 
 
 def picture_of(view: View, meter: ShownMeter, points: Sequence[Point], hours: int) -> str:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from resource import RLIMIT_NOFILE, getrlimit
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 from typing import Any, Final
 
 from waitress import wasyncore
@@ -63,7 +63,8 @@ class Server:
         self.port: int = listening.getsockname()[1]
         _start_log()
         # A process may have few files, as on macOS; half of them are for the other parts.
-        self._limit = min(_CONNECTIONS, getrlimit(RLIMIT_NOFILE)[0] // 2)
+        files = getrlimit(RLIMIT_NOFILE)[0]
+        self._limit = _CONNECTIONS if files == RLIM_INFINITY else min(_CONNECTIONS, files // 2)
         self._map: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         options: dict[str, Any] = {
@@ -128,6 +129,7 @@ class Server:
                 channel.handle_close()
             else:
                 channel.drop_read_answers()
+        # A few below the limit, at which waitress accepts no more.
         self._shed(lambda _: 1, self._limit - 10)
         self._shed(lambda channel: channel.kept_bytes, _UNREAD_BYTES)
 

@@ -151,6 +151,14 @@ def test_the_day_before_is_drawn_at_the_same_local_times() -> None:
     assert "yesterday: 1.600\u00a0kW" in tooltips(svg)[-1]
 
 
+def test_what_is_still_to_come_shows_the_day_before() -> None:
+    today, before = quarters("2026-07-02", "2026-07-03"), quarters("2026-07-01", "2026-07-02", energy=400)
+    running = replace(today, rows=today.rows[:40], previous=before.rows, previous_title="yesterday")
+    found = tooltips(to_svg(replace(running, previous_first=before.first)))
+    assert len(found) == 96
+    assert found[40].splitlines() == ["10:00\u201310:15", "yesterday: 1.600\u00a0kW"]
+
+
 def test_a_longer_month_ends_with_the_picture_of_a_shorter_one() -> None:
     def month(number: int, days: int) -> list[Row]:
         begins = [second_of(f"2026-{number:02}-{day:02}") for day in range(1, days + 1)]

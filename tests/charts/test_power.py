@@ -60,10 +60,13 @@ def test_a_gap_stays_open() -> None:
 
 def test_a_step_is_drawn_as_one() -> None:
     """The caller sends the begin and the end of each quarter hour, as far as only these are known."""
-    first = LAST - 7200
-    svg = power_svg(curve([(first, 500), (first + 900, 500), (first + 900, 2000), (first + 1800, 2000)], 2))
+    first = LAST - LAST % 900 - 3600
+    svg = power_svg(curve([(first, 500), (first + 899, 500), (first + 900, 2000), (first + 1799, 2000)]))
     (line,) = heights(svg, "import")
     assert len(set(line)) == 2
+    assert [text.splitlines()[1:] for text in tooltips(svg)] == [
+        ["net power: 0.500\u00a0kW"], ["net power: 2.000\u00a0kW"],
+    ]  # fmt: skip
 
 
 def test_a_tooltip_has_the_extremes_of_a_quarter_hour() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from smarty_gateway.pages.site import environment
 from tests.support.brokers import Authority, free_port
 from tests.support.commands import ROOT, SAMPLE_KEYS, smarty_gateway
 from tests.support.histories import boundaries, second_of, write_history
@@ -362,3 +363,14 @@ def test_the_gateway_runs_without_the_password_of_the_mail_server(folder: Path) 
     done = smarty_gateway("check", folder=folder)
     assert done.returncode == 78
     assert b"mail: the password_file cannot be read" in done.stderr
+
+
+def test_without_the_extra_one_line_says_what_to_type(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    environment.cache_clear()
+    done = report(folder, *MONTH)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == (
+        b"smarty-gateway: reports need the extra web; type: pip install 'smarty-gateway[web,plot]'\n"
+    )
+    assert list(folder.glob("*.html")) == []

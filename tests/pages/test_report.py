@@ -68,11 +68,14 @@ Total  12.345
 
 def test_a_table_that_is_too_wide_comes_in_parts_that_each_have_the_first_column() -> None:
     names = [f"column{number}" for number in range(20)]
-    table = Table("Wide", ["From", *names], [TableRow(["00:00", *(f"{name}-cell" for name in names)])])
+    table = Table(
+        "Wide", ["From", *names], [TableRow(["00:00", *(f"{name}-cell" for name in names)], note="odd")]
+    )
     text = mail_text(report_of(Section("wide", tables=[table])))
     assert max(map(len, text.splitlines())) <= WIDTH
     assert all(f"{name}-cell" in text for name in names)
     assert text.count("00:00") == text.count("Wide") > 1
+    assert text.count("odd") == 1
 
 
 def test_what_is_simulated_says_so_in_every_form() -> None:
@@ -130,3 +133,9 @@ def test_every_cell_of_a_table_is_in_the_text(head: list[str], rows: list[list[s
     table = Table("", head, [TableRow(row) for row in cells])
     text = mail_text(report_of(Section("a", tables=[table])))
     assert all(cell in text for row in cells for cell in row)
+
+
+def test_a_value_that_is_longer_than_a_line_is_not_cut() -> None:
+    rows = [TableRow(["a" * 70, "b" * 70, "c" * 90])]
+    text = mail_text(report_of(Section("long", tables=[Table("", ["", "", ""], rows)])))
+    assert all(cell in text for cell in rows[0].cells)

@@ -9,6 +9,7 @@ import timeit
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from resource import RLIM_INFINITY
 from typing import Any, Final
 
 import pytest
@@ -192,6 +193,19 @@ def test_more_stalled_clients_than_there_are_connections_keep_nobody_out(
         assert get(running.port) == b"127.0.0.1"
         wait_until(lambda: is_closed(clients[0]), "the longest stalled one to be closed")
         assert not is_closed(clients[-1])
+
+
+@pytest.mark.parametrize(("files", "most"), [(80, 40), (RLIM_INFINITY, 500)])
+def test_connections_take_half_of_the_files_that_a_process_may_have(
+    files: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "getrlimit", lambda _: (files, files))
+    with serving() as running, ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(connected(running.port, HALF))
+        assert get(running.port) == b"127.0.0.1"
+        assert len(running._channels()) <= most
+        assert (len(running._channels()) < 60) == (most < 60)
 
 
 def test_who_has_most_connections_loses_one_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
