@@ -46,7 +46,8 @@ _HIGHEST: Final = 10
 
 T = TypeVar("T")
 
-_MEMORY: Final = Memory()
+#: What a month came to takes about 1 kB, its days 30 kB: five years of several meters, and two years.
+_MEMORIES: Final = {By.MONTH: Memory(2000), By.DAY: Memory(50)}
 
 
 class NoHistoryError(GatewayError):
@@ -120,9 +121,7 @@ class History:
 
     def rows(self, meter: HistoryMeter, stretch: Stretch) -> list[Row]:
         """Return the spans of a stretch, with the excess over the reference power of the meter."""
-        if stretch.by is By.MONTH:
-            return self._by_month(meter, stretch.first, stretch.last, self._month_rows)
-        return self._rows(meter, stretch)
+        return self._by_month(meter, stretch, self._rows)
 
     def span(self, meter: HistoryMeter, by: By, day: date) -> Row | None:
         """Return the day, month or year of a date as one row; None if nothing is known of it."""
@@ -136,16 +135,16 @@ class History:
 
     def peaks(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hour of each month: that of the meter, if it says it."""
-        return self._by_month(meter, first, last, self._month_peak)
+        return self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._peaks)
 
     def highest(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hours of all months together, the highest first."""
-        months = self._by_month(meter, first, last, self._month_highest)
+        months = self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._highest)
         return nlargest(_HIGHEST, months, key=lambda peak: peak.power)
 
     def lowest_power(self, meter: HistoryMeter, first: int, last: int) -> int | None:
         """Return the lowest net power in W that was seen; negative while exporting."""
-        return min(self._by_month(meter, first, last, self._month_lowest), default=None)
+        return min(self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._lowest), default=None)
 
     def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
         """Return what each level of the meter's tariff would have meant.
@@ -161,7 +160,7 @@ class History:
             quarters = self.reader.quarters(meter.name, first, last)
             return compare_levels(tariff, quarters, self.now, self.zone)
 
-        costs = _MEMORY.of((tariff, self._state_of(meter, first, last)), compared)
+        costs = _MEMORIES[By.MONTH].of((tariff, self._state_of(meter, first, last)), compared)
         if not costs:
             raise NoTariffError(f"the tariff {tariff.file} of {meter.name} has no levels to compare")
         return [PricedLevel(tariff, cost) for cost in costs]
@@ -174,9 +173,7 @@ class History:
             UnusableFileError: the file of the tariff cannot be used.
         """
         tariff = _needed(self.tariff_of(meter), meter)
-        if stretch.by is By.MONTH:
-            return self._by_month(meter, stretch.first, stretch.last, self._month_priced, tariff)
-        return self._priced(meter, stretch)
+        return self._by_month(meter, stretch, self._priced, tariff)
 
     def cost_notes(self, meter: HistoryMeter, priced: Sequence[PricedRow]) -> list[Sentence]:
         """Return what the costs of spans lack, and where their prices are from."""
@@ -206,44 +203,41 @@ class History:
             found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
         return found
 
-    def _month_rows(self, meter: HistoryMeter, first: int, last: int) -> list[Row]:
-        return self._rows(meter, Stretch(first, last, By.MONTH, ""))
+    def _peaks(self, meter: HistoryMeter, month: Stretch) -> list[Peak]:
+        return self.reader.peaks(meter.name, month.first, month.last)
 
-    def _month_priced(self, meter: HistoryMeter, first: int, last: int) -> list[PricedRow]:
-        return self._priced(meter, Stretch(first, last, By.MONTH, ""))
-
-    def _month_peak(self, meter: HistoryMeter, first: int, last: int) -> list[Peak]:
-        return self.reader.peaks(meter.name, first, last)
-
-    def _month_highest(self, meter: HistoryMeter, first: int, last: int) -> list[Peak]:
-        quarters = self.reader.quarters(meter.name, first, last)
-        month = month_of(local_date(first, self.zone))
+    def _highest(self, meter: HistoryMeter, month: Stretch) -> list[Peak]:
+        quarters = self.reader.quarters(meter.name, month.first, month.last)
+        number = 0 if month.first is None else month_of(local_date(month.first, self.zone))
         highest = nlargest(_HIGHEST, quarters, key=lambda quarter: quarter[1])
-        return [Peak(month, start, 4 * import_) for start, import_ in highest]
+        return [Peak(number, start, 4 * import_) for start, import_ in highest]
 
-    def _month_lowest(self, meter: HistoryMeter, first: int, last: int) -> list[int]:
-        lowest = self.reader.lowest_power(meter.name, first, last)
+    def _lowest(self, meter: HistoryMeter, month: Stretch) -> list[int]:
+        lowest = self.reader.lowest_power(meter.name, month.first, month.last)
         return [] if lowest is None else [lowest]
 
     def _by_month(
         self,
         meter: HistoryMeter,
-        first: int | None,
-        last: int | None,
-        of_month: Callable[[HistoryMeter, int, int], list[T]],
+        stretch: Stretch,
+        found_in: Callable[[HistoryMeter, Stretch], list[T]],
         tariff: Tariff | None = None,
     ) -> list[T]:
-        """Return what there is of each month, and remember it."""
-        first = meter.first if first is None else first
-        last = max(meter.last, self.now) if last is None else last
+        """Return what is found in a stretch; of days and months month by month, and it is remembered."""
+        memory = _MEMORIES.get(stretch.by)
+        if memory is None:
+            return found_in(meter, stretch)
+        begin = begin_of(By.MONTH, meter.first, self.zone)
+        begin = begin if stretch.first is None else max(begin, stretch.first)
+        last = max(meter.last, self.now) if stretch.last is None else stretch.last
         found: list[T] = []
-        begin = max(first, begin_of(By.MONTH, meter.first, self.zone))
         while begin < min(last, meter.last):
             end = min(last, end_of(By.MONTH, begin, self.zone))
             # Of a month that is running, the share that is known depends on the time.
             quarter = self.now // QUARTER if end > self.now else None
-            key = (of_month.__name__, quarter, tariff, self._state_of(meter, begin, end))
-            found += _MEMORY.of(key, partial(of_month, meter, begin, end))
+            key = (found_in.__name__, quarter, tariff, self._state_of(meter, begin, end))
+            month = replace(stretch, first=begin, last=end)
+            found += memory.of(key, partial(found_in, meter, month))
             begin = end
         return found
 

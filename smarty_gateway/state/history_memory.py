@@ -3,12 +3,9 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-#: Results of about 1 kB each: five years of several meters.
-MOST: Final = 2000
 
 
 class Memory:
@@ -18,7 +15,7 @@ class Memory:
         most: how many.
     """
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int) -> None:
         self._most = most
         self._known: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()

@@ -183,13 +183,14 @@ class HistoryReader:
         }
         return tuple(self._connection.execute(_FINGERPRINT, values).fetchone())
 
-    def lowest_power(self, meter: str, first: int, last: int) -> int | None:
+    def lowest_power(self, meter: str, first: int | None, last: int | None) -> int | None:
         """Return the lowest net power in W that was seen between two times; negative while exporting."""
+        begin, end = _quarters(first, last)
         found = self._connection.execute(
             "SELECT min(min_power) FROM quarters "  # noqa: S608 - our own names
             f"WHERE meter = ? AND end > ? AND end <= ? AND {good_quarter()} "
             "AND typeof(min_power) = 'integer'",
-            (self._number(meter), first // QUARTER, last // QUARTER),
+            (self._number(meter), begin, end),
         ).fetchone()
         return None if found[0] is None else int(found[0])
 

@@ -109,9 +109,10 @@ def test_months_together_are_what_a_year_is(folder: Path) -> None:
         (meter,) = history.reader.meters()
         reference, now = history.reference_of(meter), history.now
         for begin, end in ((None, None), (JUNE + 4500, second_of("2026-10-03T07:15"))):
-            rows = history.rows(meter, Stretch(begin, end, By.MONTH, ""))
-            assert rows == history.reader.rows("house", By.MONTH, begin, end, now, reference)
-            assert len(rows) > 5
+            for by in (By.DAY, By.MONTH):
+                rows = history.rows(meter, Stretch(begin, end, by, ""))
+                assert rows == history.reader.rows("house", by, begin, end, now, reference)
+                assert len(rows) > 5
         stretch = year_stretch(2026, ZONE)
         years = history.reader.rows("house", By.YEAR, stretch.first, stretch.last, now, reference)
         whole = next(row for row in years if row.end == stretch.last)
