@@ -1,7 +1,7 @@
 """The style of all pictures: colours follow the reader's light or dark mode, texts grow in a small frame.
 
-It is all a picture needs: no script, no font and no file from elsewhere. Every rule begins with the class of
-the picture, so that one inside a page leaves the page alone.
+It is all a picture needs: no script, no font and no file from elsewhere. Every rule begins with a class that
+only pictures and their tooltips have, so that it leaves the page around them alone.
 """
 
 from typing import Final
