@@ -102,6 +102,10 @@ def write_days(folder: Path, days: int = 9) -> int:
 
 def damage(folder: Path) -> None:
     """Damage a history so that it is seen only when it is read, and not when it is opened."""
-    with closing(sqlite3.connect(folder / "history.sqlite3")) as connection:
-        connection.execute("ALTER TABLE quarters RENAME COLUMN max_power TO lost")
-        connection.commit()
+    path = folder / "history.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        ((size,),) = connection.execute("PRAGMA page_size")
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'quarters'")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
