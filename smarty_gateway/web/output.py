@@ -136,12 +136,12 @@ class HttpOutput:
 def _fault(error: OSError, http: HttpConfig) -> tuple[str, str]:
     """Return why nobody can listen there, in one word and in a line."""
     if error.errno == errno.EADDRINUSE:
-        advice = "another program has this port: stop that, or write another port behind `listen`"
+        advice = "another program uses this port; stop that, or write another port behind `listen`"
         return "port taken", f"the page cannot be at {http.address}: {advice}"
     if error.errno == errno.EADDRNOTAVAIL:
-        advice = "this machine does not have this address: connect the network, or correct `listen`"
+        advice = "this machine does not have this address; connect the network, or correct `listen`"
         return "no address", f"the page cannot be at {http.address}: {advice}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        advice = "the ports below 1024 are for root: write a higher one behind `listen`, such as 8300"
+        advice = "ports below 1024 are for root; write a higher one behind `listen`, such as 8300"
         return "not allowed", f"the page cannot be at {http.address}: {advice}"
     return "no address", f"the page cannot be at {http.address}: {error.strerror or error}"

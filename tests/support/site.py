@@ -1,8 +1,10 @@
 """The site as a gateway has it: meters that send, that were never heard, and that have only a history."""
 
 import json
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,3 +98,14 @@ def write_days(folder: Path, days: int = 9) -> int:
     write_history(folder, "shed", boundaries(last - 400 * 86_400, 96))
     write_history(folder, "shed", boundaries(last - 86_400, 96, series=2))
     return last
+
+
+def damage(folder: Path) -> None:
+    """Damage a history so that it is seen only when it is read, and not when it is opened."""
+    path = folder / "history.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        ((size,),) = connection.execute("PRAGMA page_size")
+        ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'quarters'")
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)

@@ -4,20 +4,19 @@ import csv
 import io
 import json
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.outputs.history_records import COLUMNS
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.sources.address import parse_address
 from tests.support.commands import smarty_gateway
 from tests.support.every_meter import EVERY_KIND
-from tests.support.histories import ZONE, boundaries, write_history
-from tests.support.site import OWN_NAME, UNNAMED, Site, write_days
+from tests.support.histories import ZONE, boundaries, boundary, registers, write_history
+from tests.support.site import OWN_NAME, UNNAMED, Site, damage, write_days
 from tests.support.views import config_of
 
 METERS = "/api/v1/meters"
@@ -180,17 +179,20 @@ def test_as_many_peaks_as_are_asked_for_are_returned(site: Site) -> None:
 
 
 def test_no_error_names_an_unnamed_meter(tmp_path: Path) -> None:
-    """Without a tariff there are no levels to compare; the reason must not have the serial number."""
-    write_history(tmp_path, OWN_NAME, boundaries(1_700_000_100, 4))
-    tariff = tmp_path / "tariff.yaml"
-    tariff.write_text("nonsense")
-    address = parse_address("tcp://127.0.0.1:2001")
-    entry = MeterConfig((address,), id=OWN_NAME, tariff=tariff)
-    site = Site(tmp_path, Config((entry,)))
+    """A meter with registers for day and night has no levels; the reason must not have its serial number."""
+    found = [
+        replace(
+            boundary(number), registers=registers(energy_import_tariff_1=number, energy_import_tariff_2=1)
+        )
+        for number in range(4)
+    ]
+    write_history(tmp_path, OWN_NAME, found)
+    site = Site(tmp_path)
     site.send()
-    for name in ("levels", "nothing", "history?by=week", "peaks?from=2023-02-30"):
+    assert error(site, f"{METERS}/{UNNAMED}/levels", 404).startswith(f"{UNNAMED} has no tariff with levels")
+    for name in ("nothing", "history?by=week", "peaks?from=2023-02-30"):
         answer = site.ask(f"{METERS}/{UNNAMED}/{name}")
-        assert answer.status in {400, 404, 503}
+        assert answer.status in {400, 404}
         assert OWN_NAME not in answer.text
 
 
@@ -263,17 +265,13 @@ def test_a_history_that_cannot_be_read_is_503_and_the_present_goes_on(tmp_path: 
     assert len(site.ask(METERS).json) == 3
 
 
-def test_a_history_that_is_damaged_inside_is_503_and_the_present_goes_on(tmp_path: Path) -> None:
-    write_days(tmp_path, 30)
-    file = tmp_path / "history.sqlite3"
-    data = bytearray(file.read_bytes())
-    for start in range(16_384, len(data), 4096):
-        data[start : start + 512] = b"\xff" * 512
-    file.write_bytes(data)
+def test_damage_that_is_found_while_reading_is_503_and_the_present_goes_on(tmp_path: Path) -> None:
+    write_days(tmp_path)
+    damage(tmp_path)
     site = Site(tmp_path)
     site.send()
-    assert site.ask(f"{HOUSE}/history").status in {404, 503}
-    assert site.ask(METERS).status == 200
+    assert error(site, f"{HOUSE}/history", 503) == "the history cannot be read at the moment"
+    assert [meter["history"] for meter in site.ask(METERS).json] == [None, None, None]
     assert site.ask(f"{HOUSE}/now").status == 200
 
 

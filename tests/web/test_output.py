@@ -134,7 +134,7 @@ def test_a_port_that_is_taken_is_said_once_and_tried_again_until_it_is_free(
     wait_until(lambda: output.state == "ok", "the page")
     assert get(port, "/livez")[0] == http.client.OK
     fault, cleared = (message for message in caplog.messages if "page" in message)
-    assert fault.startswith(f"the page cannot be at 127.0.0.1:{port}: another program has this port")
+    assert fault.startswith(f"the page cannot be at 127.0.0.1:{port}: another program uses this port")
     assert fault.endswith("write another port behind `listen`; trying again until it works")
     assert cleared == f"the page is at http://127.0.0.1:{port}/"
 

@@ -10,7 +10,7 @@ import pytest
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
 from smarty_gateway.web.routes import application
-from tests.support.site import OWN_NAME, UNNAMED, Site, write_days
+from tests.support.site import OWN_NAME, UNNAMED, Site, damage, write_days
 from tests.support.views import config_of
 
 PAGES = [
@@ -131,17 +131,13 @@ def test_the_styles_of_the_charts_are_those_of_the_pictures(site: Site) -> None:
     assert site.ask("/static/charts.css").text == STYLE
 
 
-@pytest.fixture
-def damaged(tmp_path: Path) -> Site:
-    """Return a site whose history is damaged in its middle, which is seen only when it is read."""
-    write_days(tmp_path, 30)
-    (file,) = tmp_path.glob("history.sqlite3")
-    data = bytearray(file.read_bytes())
-    for start in range(16_384, len(data), 4096):
-        data[start : start + 512] = b"\xff" * 512
-    file.write_bytes(data)
-    (tmp_path / "history.sqlite3-wal").unlink(missing_ok=True)
-    site = Site(tmp_path)
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Return a site whose history is damaged, which is seen only when it is read."""
+    folder = tmp_path_factory.mktemp("state")
+    write_days(folder)
+    damage(folder)
+    site = Site(folder)
     site.send()
     return site
 
