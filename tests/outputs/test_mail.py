@@ -21,7 +21,9 @@ from tests.support.mail_server import PASSWORD, USER, MailServer
 TLS, STARTTLS = Encryption.TLS, Encryption.STARTTLS
 NOW = datetime(2026, 11, 22, 0, 20, tzinfo=ZONE)
 PNG = b"\x89PNG\r\n\x1a\n picture"
-MAIL = Mail("Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\nFrom  to\n.\n", "<p>Größe</p>", {"house@smarty": PNG})
+MAIL = Mail(
+    "Zählerhaus: Sa, 21. Nov 2026", "12 kWh, Größe\nFrom  to\n.\n", "<p>Größe</p>", {"house@smarty": PNG}
+)
 #: Seconds. Generous beside what a machine under load takes, but one test waits for it.
 TIMEOUT = 20.0
 
