@@ -307,3 +307,50 @@ def test_a_list_of_levels_whose_only_entry_is_faulty_is_one_error(tmp_path: Path
     done = smarty_gateway("check", folder=tmp_path)
     assert done.returncode == 78
     assert b"gateway.yaml:2: " in done.stderr
+
+
+MAIL = "mail: {server: smtps://me@localhost, from: a@example.org, to: b@example.org, "
+
+
+@pytest.mark.parametrize(("command", "output"), [("check", "http: {"), ("run", "http: {"), ("check", MAIL)])
+@pytest.mark.parametrize(
+    ("content", "mode", "part"),
+    [
+        (None, 0o600, "the password_file cannot be read: No such file or directory"),
+        ("", 0o600, "the file is empty"),
+        ("secret\n", 0o644, "others on this machine can read the password in it; type: chmod 600 "),
+    ],
+)
+def test_a_password_file_that_cannot_be_used_is_a_fault(  # noqa: PLR0913, PLR0917 - a table of cases
+    tmp_path: Path, command: str, output: str, content: str | None, mode: int, part: str
+) -> None:
+    write(tmp_path / "gateway.yaml", f"{GATEWAY}outputs: {{{output}password_file: hunter2}}}}\n")
+    if content is not None:
+        write(tmp_path / "hunter2", content, mode)
+    done = smarty_gateway(command, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (78, b"")
+    (line,) = [line for line in done.stderr.decode().splitlines() if part in line]
+    assert f"{output.partition(':')[0]}: " in line
+    assert content is not None or "hunter2" not in line
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_page_without_its_libraries_is_a_fault_with_what_to_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    write(tmp_path / "gateway.yaml", f"{GATEWAY}outputs: {{http: true}}\n")
+    monkeypatch.setattr("smarty_gateway.config.needs.find_spec", lambda _: None)
+    done = smarty_gateway(command, folder=tmp_path)
+    assert (done.returncode, done.stdout) == (78, b"")
+    assert b"pip install 'smarty-gateway[web]'" in done.stderr
+
+
+def test_a_page_beyond_this_machine_without_a_password_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUPERVISOR_TOKEN", raising=False)
+    write(tmp_path / "gateway.yaml", f"{GATEWAY}outputs:\n  http:\n    listen: 0.0.0.0:8300\n")
+    for command in ("check", "run"):
+        done = smarty_gateway(command, folder=tmp_path)
+        assert done.returncode == 78
+        assert b"gateway.yaml:5: other machines can reach this address" in done.stderr

@@ -54,6 +54,9 @@ class Terminal:
                 "TERM": "xterm-256color",
                 "HOME": str(folder),
                 "XDG_STATE_HOME": str(folder / "state"),
+                "TMPDIR": str(
+                    folder.parent
+                ),  # the end of a test kills the command, which then tidies nothing
             },
             start_new_session=True,
         )

@@ -87,7 +87,54 @@ def test_another_word_for_a_setting_of_the_broker_leads_to_it(tmp_path: Path, wo
 @pytest.mark.parametrize(
     ("word", "advice"),
     [
+        ("bind", "`listen: 127.0.0.1:8300`"),
+        ("port", "`listen: 127.0.0.1:8300`"),
+        ("password", "`password_file: web.password`"),
+        ("username", "every user name is right"),
+        ("no_auth", "`open: true`"),
+        ("allowed_hosts", "`hosts: [smarty.example]`"),
+        ("trusted_proxies", "`proxies: [192.168.1.5]`"),
+        ("https", "a reverse proxy before it"),
+        ("base_path", "below any path"),
+        ("enabled", "the section itself"),
+    ],
+)
+def test_another_word_for_a_setting_of_the_page_leads_to_it(tmp_path: Path, word: str, advice: str) -> None:
+    text = f"{METER}outputs:\n  http:\n    {word}: {SECRET}\n"
+    (fault,) = faults(tmp_path / "gateway.yaml", text)
+    assert fault.startswith(f"5: '{word}' is not a known key; ")
+    assert advice in fault
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("smtp_server", "`server: smtps://USER@HOST`"),
+        ("port", "`server: smtps://USER@HOST:465`"),
+        ("user", "`server: smtps://USER@HOST`"),
+        ("password", "`password_file: mail.password`"),
+        ("starttls", "smtp:// (STARTTLS)"),
+        ("sender", "`from: gateway@example.org`"),
+        ("recipients", "`to: [me@example.org]`"),
+        ("ca_cert", "`ca_file: FILE`"),
+    ],
+)
+def test_another_word_for_a_setting_of_the_mail_leads_to_it(tmp_path: Path, word: str, advice: str) -> None:
+    settings = "server: smtp://localhost, from: a@example.org, to: b@example.org"
+    (fault,) = faults(
+        tmp_path / "gateway.yaml", f"{METER}outputs:\n  mail: {{{settings}, {word}: {SECRET}}}\n"
+    )
+    assert fault.startswith(f"4: '{word}' is not a known key; ")
+    assert advice in fault
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
         ("port", "`- source: /dev/ttyUSB0`"),
+        ("http", "below `outputs:`"),
+        ("web", "`http: true`"),
+        ("email", "`mail:`"),
         ("mqtt", "below `outputs:`"),
         ("broker", "`url: mqtt://HOST`"),
         ("password", "`password_file: mqtt.password`"),

@@ -40,10 +40,11 @@ def drawn(
     width: int,
     height: int,
     health: Mapping[str, Health] | None = None,
+    note: str | None = None,
 ) -> list[str]:
     """Return the lines that the live table leaves in a window."""
     file = io.StringIO()
-    table = LiveTable(Console(file=file, width=width, height=height, color_system=None))
+    table = LiveTable(Console(file=file, width=width, height=height, color_system=None), note)
     for name, telegram in meters.items():
         table.publish(Reading(name, telegram, datetime.now(UTC)))
     table.report(health or {}, GatewayHealth(counters_kept=True, outputs={}))
@@ -206,6 +207,17 @@ def test_a_window_that_is_too_small_is_no_reason_to_fail(width: int, height: int
 
 def test_before_the_first_telegram_it_says_what_it_waits_for() -> None:
     assert drawn({}, 80, 24) == ["waiting for the first telegram"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("meters", [{}, DEMO], ids=["before the first telegram", "with meters"])
+def test_a_note_is_the_last_line_in_a_window_of_any_size(
+    meters: Mapping[str, MeterTelegram], width: int
+) -> None:
+    note = "the page is at http://127.0.0.1:8300/"
+    lines = drawn(meters, width, 24, note=note)
+    assert lines[-1].rstrip() == note
+    assert len(lines) < 24
 
 
 def test_a_meter_that_is_forgotten_disappears() -> None:
