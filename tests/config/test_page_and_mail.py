@@ -201,6 +201,23 @@ def test_what_to_type_into_a_browser_is_an_address_or_the_name_of_the_machine(
     assert HttpConfig(host, 8300).url == f"http://{shown or socket.gethostname()}:8300/"
 
 
+@pytest.mark.parametrize(
+    ("page", "url"),
+    [
+        (HttpConfig("192.168.1.5", 8300), "http://192.168.1.5:8300/"),
+        (HttpConfig("fd00::5", 80), "http://[fd00::5]:80/"),
+        (HttpConfig("::", hosts=("energy.example", "b")), "http://energy.example:8300/"),
+        (HttpConfig("192.168.1.5", hosts=("energy.example",)), "http://energy.example:8300/"),
+        (HttpConfig("::"), None),
+        (HttpConfig("fe80::1%eth0"), None),
+        (HttpConfig(hosts=("energy.example",)), None),
+        (HttpConfig("192.168.1.5", hosts=("energy.example",), proxies=("192.168.1.6",)), None),
+    ],
+)
+def test_what_other_machines_open_is_known_only_without_a_proxy(page: HttpConfig, url: str | None) -> None:
+    assert page.url_elsewhere == url
+
+
 # Mail
 
 
