@@ -63,6 +63,7 @@ _DAYS: Final = 400
 #: Written at once: a few days. A gateway that ends does not wait long.
 _AT_ONCE: Final = 500
 _OPEN_WITHIN: Final = 5.0
+_ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -112,8 +113,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 timer.daemon = True
                 timer.start()
                 stack.callback(timer.cancel)
-            # SIGHUP: the terminal is closed.
-            with handling(dict.fromkeys((signal.SIGHUP, signal.SIGINT, signal.SIGTERM), gateway.stop)):
+            with handling(dict.fromkeys(_ENDING, gateway.stop)):
                 return gateway.run()
     except KeyboardInterrupt:  # before the gateway ran, or after it
         return ExitStatus.GOOD
@@ -121,12 +121,15 @@ def execute(args: argparse.Namespace) -> ExitStatus:
 
 @contextmanager
 def _interrupted_by_signals() -> Iterator[None]:
-    """End the block by SIGTERM and SIGHUP as by Ctrl-C, so that the temporary folder is removed."""
+    """End the block on a signal by an exception, so that the temporary folder is removed.
+
+    SIGHUP comes when the terminal is closed.
+    """
 
     def interrupt() -> NoReturn:
         raise KeyboardInterrupt
 
-    with handling({signal.SIGTERM: interrupt, signal.SIGHUP: interrupt}):
+    with handling(dict.fromkeys(_ENDING, interrupt)):
         yield
 
 

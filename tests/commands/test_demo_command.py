@@ -197,6 +197,13 @@ def test_nothing_is_left_in_the_temporary_folder_while_its_year_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_while_it_starts_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    with Running("demo", folder=tmp_path, env={"TMPDIR": str(tmp_path)}) as running:
+        wait_until(lambda: any(tmp_path.iterdir()), "the temporary folder")
+        assert running.stop(signal.SIGINT) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_two_at_a_time_have_a_page_each(tmp_path: Path) -> None:
     with Running("demo", folder=tmp_path) as one, Running("demo", folder=tmp_path) as other:
