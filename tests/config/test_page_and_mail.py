@@ -106,6 +106,7 @@ def test_an_address_is_read(tmp_path: Path, listen: str, address: str) -> None:
         ("8300", "a port needs an address before it"),
         (":8300", "a port needs an address before it"),
         ("127.0.0.1", "the port is missing"),
+        ("0.0.0.0", "0.0.0.0:8300 (the whole network)"),  # noqa: S104 - not listened on
         ("::1", "the port is missing"),
         ("[::1]", "the port is missing"),
         ("localhost", "the port is missing"),
@@ -171,6 +172,15 @@ def test_a_fault_of_the_page_is_reported_with_its_line(tmp_path: Path, line: str
     (message,) = errors(tmp_path, f"  http:\n    listen: 127.0.0.1:8300\n    {line}\n")
     assert message.startswith("6: ")
     assert part in message
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1:8300", "8300", ""])
+def test_an_address_in_place_of_the_settings_is_reported_with_what_may_be_there(
+    tmp_path: Path, value: str
+) -> None:
+    (message,) = errors(tmp_path, f"  http: {value}\n")
+    assert "write true or false for http, or lines of the form `name: value` below it" in message
+    assert "listen, password_file" in message
 
 
 @given(st.text())
