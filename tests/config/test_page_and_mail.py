@@ -201,6 +201,16 @@ def test_which_of_password_and_open_counts_is_said(tmp_path: Path) -> None:
     assert warned(tmp_path, "  http: {open: true}\n") == []
 
 
+def test_a_blank_at_the_end_of_a_password_is_warned_about(tmp_path: Path) -> None:
+    file = tmp_path / "web.password"
+    file.touch(0o600)
+    for password, count in (("two words\n", 0), ("hunter2 \n", 1), (" hunter2", 1)):
+        file.write_text(password, "ascii")
+        messages = warned(tmp_path, "  http: {password_file: web.password}\n")
+        assert len(messages) == count
+        assert "hunter2" not in str(messages)
+
+
 @pytest.mark.parametrize(
     ("host", "shown"),
     [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", None), ("::", None)],  # noqa: S104 - not listened on
