@@ -26,7 +26,7 @@ from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Output
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.gateway import Gateway
 from smarty_gateway.gateway.key_reload import KeysInForce
-from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
+from smarty_gateway.gateway.wiring import build_gateway, open_store
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.logs import start_log
@@ -63,6 +63,7 @@ _DAYS: Final = 400
 #: Written at once: a few days. A gateway that ends does not wait long.
 _AT_ONCE: Final = 500
 _OPEN_WITHIN: Final = 5.0
+_ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -89,7 +90,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     newest = int(time.time()) // QUARTER * QUARTER
     meters = [continued_meter(place.kind, n, newest, _ZONE) for n, place in enumerate(_PLACES, 1)]
     try:
-        with _interrupted_by_sigterm(), ExitStack() as stack:
+        with _interrupted_by_signals(), ExitStack() as stack:
             folder = stack.enter_context(
                 TemporaryDirectory(prefix="smarty-gateway-demo-", ignore_cleanup_errors=True)
             )
@@ -112,19 +113,23 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 timer.daemon = True
                 timer.start()
                 stack.callback(timer.cancel)
-            return run_until_signal(gateway)
+            with handling(dict.fromkeys(_ENDING, gateway.stop)):
+                return gateway.run()
     except KeyboardInterrupt:  # before the gateway ran, or after it
         return ExitStatus.GOOD
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """End the block by SIGTERM as by Ctrl-C, so that the temporary folder is removed."""
+def _interrupted_by_signals() -> Iterator[None]:
+    """End the block on a signal by an exception, so that the temporary folder is removed.
+
+    SIGHUP comes when the terminal is closed.
+    """
 
     def interrupt() -> NoReturn:
         raise KeyboardInterrupt
 
-    with handling({signal.SIGTERM: interrupt}):
+    with handling(dict.fromkeys(_ENDING, interrupt)):
         yield
 
 

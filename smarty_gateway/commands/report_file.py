@@ -40,7 +40,10 @@ def add_output(parser: argparse.ArgumentParser) -> None:
 def _report_file(text: str) -> Path:
     path = Path(text)
     if path != _STANDARD_OUTPUT and path.suffix.lower() not in _MARKS:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither an .html, an .svg nor a .png file, nor -")
+        hint = "; for a PDF print the .html file in a browser" if path.suffix.lower() == ".pdf" else ""
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither an .html, an .svg nor a .png file, nor -{hint}"
+        )
     return path
 
 

@@ -14,8 +14,9 @@ from typing import Final
 
 from smarty_gateway.commands.options import Subparsers, seconds
 from smarty_gateway.commands.usage import WrongUsageError
+from smarty_gateway.config.needs import WEB_INSTALLATION, has_web
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.setup.answers import GATEWAY_FILE, NAME, Answers, Existing
+from smarty_gateway.setup.answers import GATEWAY_FILE, NAME, Answers, Existing, Page
 from smarty_gateway.setup.terminal import LeftError, MissingOptionError, Terminal
 from smarty_gateway.signals import handling
 
@@ -30,8 +31,9 @@ def add_parser(commands: Subparsers) -> None:
         "setup",
         help="find the meter, try its key and the broker, write keys.yaml and gateway.yaml",
         description="Asks a few questions, listens to the ports, tries the key on the meter and the password "
-        "on the broker, writes keys.yaml, mqtt.password and gateway.yaml, and shows the first reading. Each "
-        "option answers a question. A key or password is never an option, but may be in a file.",
+        "on the broker, writes keys.yaml, gateway.yaml and the passwords of broker and page, and shows the "
+        "first reading. Each option answers a question. A key or password is never an option, but may be "
+        "in a file.",
     )
     add = parser.add_argument
     add("--port", metavar="SOURCE", help="where the meter is: a port, tcp://host:port or rfc2217://host:port")
@@ -50,6 +52,13 @@ def add_parser(commands: Subparsers) -> None:
     add(
         "--home-assistant", action=argparse.BooleanOptionalAction, help="announce the meter to Home Assistant"
     )
+    add(
+        "--page",
+        choices=[choice.value for choice in Page],
+        help="who can open the page in a browser: here (this computer only; default), network (with a "
+        "password), or none; needs the extra web",
+    )
+    add("--page-password-file", type=Path, metavar="FILE", help="holds the password of the page")
     add(
         "--existing",
         choices=[choice.value for choice in Existing],
@@ -87,6 +96,9 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         if not str(options[name]).isprintable():  # nor is what is no UTF-8
             raise WrongUsageError(f"--{name.replace('_', '-')}: there are invisible characters in it")
     options["existing"] = options["existing"] and Existing(options["existing"])
+    options["page"] = options["page"] and Page(options["page"])
+    if options["page"] in (Page.HERE, Page.NETWORK) and not has_web():
+        raise WrongUsageError(f"--page {args.page} needs the extra web; type: {WEB_INSTALLATION}")
     answers = Answers(**{name: options[name] for name in Answers.__dataclass_fields__})
     # Standard input is None where the parent process closed it.
     is_there = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

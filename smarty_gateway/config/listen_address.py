@@ -23,7 +23,7 @@ def parse_listen_address(text: str) -> dict[str, Any]:
         raise SettingError(f"a port needs an address before it; write {_HERE}")
     if _is_address(text.strip().strip("[]")) or text.strip() == "localhost":
         raise SettingError(
-            "the port is missing; write it behind the address, as in 127.0.0.1:8300 or [::1]:8300"
+            f"the port is missing; write it behind the address, as in {_HERE}; IPv6 as [::1]:8300"
         )
     if "//" in text:
         raise SettingError(f"an address is written without http:// and without a path; write {_HERE}")

@@ -35,12 +35,22 @@ def read_password(path: Path) -> bytes:
     if problem is not None:
         raise PasswordFileError(problem)
     try:
-        password = read_small_file(path).rstrip(b"\r\n")
+        data = read_small_file(path)
     except UnreadableFileError as error:
         # Without the path, which may be the password itself.
         raise PasswordFileError(
             f"the password_file cannot be read: {error}; name a file that holds the password and nothing else"
         ) from None
+    return only_line(data, path)
+
+
+def only_line(data: bytes, path: Path) -> bytes:
+    """Return the password that a file holds.
+
+    Raises:
+        PasswordFileError: the file does not hold one line.
+    """
+    password = data.rstrip(b"\r\n")
     if not password:
         raise PasswordFileError(f"{path}: the file is empty; write the password into it")
     if b"\n" in password or b"\0" in password:

@@ -269,10 +269,10 @@ def _number(
     return Form(description, read)
 
 
-def _read_boolean(file: YamlFile, node: yaml.Node, name: str) -> bool:
+def _read_boolean(file: YamlFile, node: yaml.Node, name: str, or_else: str = "") -> bool:
     word = node.value.lower() if isinstance(node, yaml.ScalarNode) else ""
     if word not in ("true", "yes", "on", "false", "no", "off"):
-        file.fail(node, f"write true or false for {name}")
+        file.fail(node, f"write true or false for {name}{or_else}")
     return word in ("true", "yes", "on")
 
 
@@ -324,7 +324,9 @@ def switch(kind: type[T]) -> Form[T | None]:
     def read(file: YamlFile, node: yaml.Node, name: str) -> Section[T] | T | None:
         if isinstance(node, yaml.MappingNode):
             return Section(file, node, kind, name)
-        return kind() if _read_boolean(file, node, name) else None
+        keys = ", ".join(settings_of(kind))
+        below = f", or lines of the form `name: value` below it, with one of: {keys}"
+        return kind() if _read_boolean(file, node, name, below) else None
 
     return Form("true or false, or its settings", read, kind)
 

@@ -301,6 +301,19 @@ class HttpConfig:
         is_any = ipaddress.ip_address(self.host).is_unspecified
         return f"http://{f'{socket.gethostname()}:{self.port}' if is_any else self.address}/"
 
+    @property
+    def url_elsewhere(self) -> str | None:
+        """What another machine opens; None where that is not known, as behind a proxy.
+
+        Other machines may not know the name of this one, and never the zone of an IPv6 address.
+        """
+        address = ipaddress.ip_address(self.host)
+        if self.proxies or address.is_loopback or "%" in self.host:
+            return None
+        if self.hosts:
+            return f"http://{self.hosts[0]}:{self.port}/"
+        return None if address.is_unspecified else self.url
+
 
 @dataclass(frozen=True, slots=True)
 class MailConfig:

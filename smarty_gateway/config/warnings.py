@@ -1,5 +1,6 @@
 """Finds in a configuration what is permitted but unwise."""
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -8,9 +9,10 @@ from pathlib import Path
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.mail_server import Encryption
+from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
-from smarty_gateway.config.values import Config, MailConfig, MeterConfig, MqttConfig
+from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.ports import lasting_name, ports_instead
 
@@ -27,8 +29,8 @@ def warnings(config: Config) -> list[str]:
     outputs = config.outputs
     if outputs.mqtt is not None:
         found += _broker_warnings(outputs.mqtt)
-    if outputs.http is not None and outputs.http.is_open and outputs.http.password_file is not None:
-        found.append("http: the password counts, and `open: true` does nothing; remove one of the two lines")
+    if outputs.http is not None and outputs.http.password_file is not None:
+        found += _password_warnings(outputs.http, outputs.http.password_file)
     if outputs.mail is not None:
         found += _mail_warnings(outputs.mail)
     return found
@@ -101,6 +103,18 @@ def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
         problem = None if path is None else permission_problem(path, content)
         if problem is not None:
             yield problem
+
+
+def _password_warnings(http: HttpConfig, path: Path) -> Iterator[str]:
+    if http.is_open:
+        yield "http: the password counts, and `open: true` does nothing; remove one of the two lines"
+    # The content of a pipe can be read once only, by the page itself.
+    with contextlib.suppress(PasswordFileError):  # `check` and `run` report it
+        if not path.is_fifo() and (password := read_password(path)) != password.strip():
+            yield (
+                f"http: the password in {path} begins or ends with a blank, which must be typed too; remove "
+                "the blank, if it is not meant"
+            )
 
 
 def _mail_warnings(mail: MailConfig) -> Iterator[str]:

@@ -10,6 +10,7 @@ UNKNOWN_POWER: Final = "not known"  #: what stands for no reference power
 GATEWAY_FILE: Final = "gateway.yaml"
 KEY_FILE: Final = "keys.yaml"
 PASSWORD_FILE: Final = "mqtt.password"  # noqa: S105 - the name of a file
+PAGE_PASSWORD_FILE: Final = "web.password"  # noqa: S105 - likewise
 
 
 class Existing(StrEnum):
@@ -18,6 +19,14 @@ class Existing(StrEnum):
     KEEP = "keep"
     ADD = "add"
     REPLACE = "replace"
+
+
+class Page(StrEnum):
+    """Who can open the page."""
+
+    HERE = "here"
+    NETWORK = "network"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +45,6 @@ class Answers:
     password_file: Path | None = None
     ca_file: Path | None = None
     home_assistant: bool | None = None
+    page: Page | None = None
+    page_password_file: Path | None = None
     existing: Existing | None = None

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from smarty_gateway.config.broker_url import parse_broker_url
-from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.config.values import Config, HomeAssistantConfig, MqttConfig, Outputs
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.setup.answers import PASSWORD_FILE, Answers
-from smarty_gateway.setup.broker import PASSWORD_MAX, BrokerSearch, lets_nobody_in, try_broker
-from smarty_gateway.setup.files import FileError, broker_url, write_secret
+from smarty_gateway.setup.broker import BrokerSearch, lets_nobody_in, try_broker
+from smarty_gateway.setup.files import broker_url
+from smarty_gateway.setup.password import PasswordFile
 from smarty_gateway.setup.terminal import RejectedError, Terminal
 
 _NONE = "none"
@@ -28,6 +28,9 @@ class BrokerChoice:
         self._terminal = terminal
         self._answers = answers
         self._search = BrokerSearch() if answers.broker is None else None
+        self._password = PasswordFile(
+            answers.folder / PASSWORD_FILE, terminal, answers.password_file, "--password-file"
+        )
 
     def choose(self) -> MqttConfig | None:
         """Return the broker, to which a connection was made; None if there shall be none.
@@ -39,7 +42,7 @@ class BrokerChoice:
         if given is None:
             self._terminal.say(
                 "Readings can go to an MQTT broker, from which Home Assistant and others take them. Type its "
-                "url (mqtt://HOST, or mqtts://HOST with TLS), or `none` to print the readings only."
+                "url (mqtt://HOST, or mqtts://HOST with TLS), or `none`."
             )
         if self._search is not None and self._search.found is not None:
             default = self._search.found
@@ -99,7 +102,7 @@ class BrokerChoice:
                 if not user:
                     continue
             broker = replace(broker, user=user)
-            password = self._password(user)
+            password = self._password.ask(f"Password of {user}")
             try:
                 try_broker(broker, password)
             except ConnectionFailed as failed:
@@ -109,46 +112,11 @@ class BrokerChoice:
                 broker = replace(broker, user=None)
                 continue
             self._terminal.say(f"The broker {broker.address} accepts user {user}.")
-            self._save(password)
-            return replace(broker, password_file=self._path)
-
-    @property
-    def _path(self) -> Path:
-        return self._answers.folder / PASSWORD_FILE
-
-    def _password(self, user: str) -> str:
-        given = self._answers.password_file
-        if given is not None:
-            return _password_in(given)
-        has_one = self._path.exists()
-        question = f"Password of {user}{f' (Enter: the one in {PASSWORD_FILE})' if has_one else ''}"
-        text = self._terminal.ask_secret(question, "--password-file")
-        return text or (_password_in(self._path) if has_one else "")
-
-    def _save(self, password: str) -> None:
-        """Write a password that was proven."""
-        if self._path.exists() and _password_in(self._path) != password:
-            if not self._terminal.confirm(f"Replace the password in {PASSWORD_FILE}?"):
-                raise RejectedError(f"{self._path} stays as it is; name another folder with --folder")
-        elif self._path.exists():
-            return
-        write_secret(self._path, f"{password}\n")
-        self._terminal.say(f"Written: {self._path} (only you can read it)")
+            self._password.save(password)
+            return replace(broker, password_file=self._password.path)
 
 
 def _parse(text: str) -> MqttConfig | None:
     if text.lower() == _NONE:
         return None
     return MqttConfig(**parse_broker_url(text if "://" in text else f"mqtt://{text}"))
-
-
-def _password_in(path: Path) -> str:
-    try:
-        data = read_small_file(path)
-        if len(data) > PASSWORD_MAX:
-            raise FileError(f"{path}: this is too long for a password; name a file that holds nothing else")
-        return data.decode().strip("\r\n")
-    except UnreadableFileError as error:
-        raise FileError(f"{path}: the password cannot be read: {error}") from None
-    except UnicodeDecodeError:
-        raise FileError(f"{path}: the password cannot be read: it is not text") from None

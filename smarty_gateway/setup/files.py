@@ -15,9 +15,15 @@ from typing import Final
 from urllib.parse import quote
 
 from smarty_gateway.config.gateway_file import read_config
-from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
 from smarty_gateway.protocol.errors import GatewayError
-from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE, UNKNOWN_POWER
+from smarty_gateway.setup.answers import (
+    GATEWAY_FILE,
+    KEY_FILE,
+    PAGE_PASSWORD_FILE,
+    PASSWORD_FILE,
+    UNKNOWN_POWER,
+)
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
 #: Here the systemd unit expects the files, and hands the secrets over (docs/systemd.md).
@@ -116,12 +122,20 @@ def parse_power(text: str) -> str | None:
     return power
 
 
-def gateway_text(meter: list[str], broker: MqttConfig | None, *, needs_keys: bool, is_service: bool) -> str:
+def gateway_text(
+    meter: list[str],
+    broker: MqttConfig | None,
+    page: HttpConfig | None = None,
+    *,
+    needs_keys: bool,
+    is_service: bool,
+) -> str:
     """Return a gateway.yaml.
 
     Args:
         meter: its lines.
-        broker: None for standard output.
+        broker: None for none; without broker and page, readings go to standard output.
+        page: likewise.
         needs_keys: the meter encrypts.
         is_service: it is for the systemd unit, which hands over keys and password itself.
     """
@@ -129,14 +143,21 @@ def gateway_text(meter: list[str], broker: MqttConfig | None, *, needs_keys: boo
     if needs_keys and not is_service:
         lines.append(f"keys: {KEY_FILE}")
     lines += ["meters:", f"  - {meter[0]}", *(f"    {line}" for line in meter[1:])]
+    if broker is not None or page is not None:
+        lines.append("outputs:")
     if broker is not None:
-        lines += ["outputs:", "  mqtt:", f"    url: {_scalar(broker_url(broker))}"]
+        lines += ["  mqtt:", f"    url: {_scalar(broker_url(broker))}"]
         if broker.password_file is not None:
             secrets = _SERVICE_SECRETS if is_service else Path()
             lines.append(f"    password_file: {secrets / PASSWORD_FILE}")
         if broker.ca_file is not None:
             lines.append(f"    ca_file: {_scalar(str(broker.ca_file))}")
         lines.append(f"    home_assistant: {str(broker.home_assistant is not None).lower()}")
+    if page is not None and page.password_file is None:
+        lines.append("  http: true")
+    elif page is not None:
+        # The service finds the credential by the name of the file.
+        lines += ["  http:", f"    listen: {page.address}", f"    password_file: {PAGE_PASSWORD_FILE}"]
     return "\n".join([*lines, ""])
 
 

@@ -11,7 +11,7 @@ from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.small_file import read_small_file
-from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
@@ -39,6 +39,7 @@ from smarty_gateway.setup.files import (
 )
 from smarty_gateway.setup.keys import KeyStep
 from smarty_gateway.setup.listening import Listener
+from smarty_gateway.setup.page_choice import choose_page
 from smarty_gateway.setup.port_choice import PortChoice
 from smarty_gateway.setup.reading import reading_of
 from smarty_gateway.setup.terminal import RejectedError, Terminal
@@ -155,13 +156,14 @@ class Steps:
         path, terminal = self._path, self._terminal
         needs_keys = has_keys or listener.title is not None
         broker: MqttConfig | None = None
+        page: HttpConfig | None = None
         power: str | None = None
 
         def text_of(name: str) -> str:
             meter = meter_lines(name, listener.address.text, listener.line, power)
             if present is not None:
                 return self._extended(present, meter, needs_keys=needs_keys)
-            return gateway_text(meter, broker, needs_keys=needs_keys, is_service=self._is_service)
+            return gateway_text(meter, broker, page, needs_keys=needs_keys, is_service=self._is_service)
 
         def parse(name: str) -> str:
             config_of(text_of(name))
@@ -169,7 +171,9 @@ class Steps:
 
         name = terminal.ask_for("Name of the meter", "--name", parse, self._answers.name, NAME)
         power = self._reference_power(listener)
-        broker = None if brokers is None else brokers.choose()
+        if brokers is not None:
+            broker = brokers.choose()
+            page = choose_page(terminal, self._answers)
         text = text_of(name)
         terminal.say(f"{path} will be:\n")
         terminal.quote(text)

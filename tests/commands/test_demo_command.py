@@ -183,7 +183,9 @@ def test_its_year_is_complete_after_a_while_and_leads_up_to_the_live_meters(tmp_
     assert quarter["import_day"] == pytest.approx(drawn + quarter["import"], abs=0.003)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_nothing_is_left_in_the_temporary_folder_while_its_year_is_written(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -192,6 +194,13 @@ def test_nothing_is_left_in_the_temporary_folder_while_its_year_is_written(
         (folder,) = tmp_path.iterdir()
         assert (folder / "history.sqlite3").exists()
         assert running.stop(number) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing_in_the_temporary_folder(tmp_path: Path) -> None:
+    with Running("demo", folder=tmp_path, env={"TMPDIR": str(tmp_path)}) as running:
+        wait_until(lambda: any(tmp_path.iterdir()), "the temporary folder")
+        assert running.stop(signal.SIGINT) == 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -207,7 +207,7 @@ def test_no_file_is_replaced_that_is_no_report(folder: Path, name: str) -> None:
         (("--month", "2026-13"), 2, "--month '2026-13' is not a month such as 2026-10"),
         (("--last", "week"), 2, "invalid choice: 'week'"),
         (("--language", "nl"), 2, "invalid choice: 'nl'"),
-        ((*MONTH, "--output", "a.pdf"), 2, "'a.pdf' is neither an .html, an .svg nor a .png file, nor -"),
+        ((*MONTH, "--output", "a.pdf"), 2, "nor a .png file, nor -; for a PDF print the .html file"),
         ((*MONTH, "--output", "missing/a.html"), 2, "missing/a.html cannot be written: No such file"),
         (("hous",), 2, "did you mean house?"),
         (("--from", "2026-10-25"), 2, "no option --from"),

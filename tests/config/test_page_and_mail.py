@@ -106,6 +106,7 @@ def test_an_address_is_read(tmp_path: Path, listen: str, address: str) -> None:
         ("8300", "a port needs an address before it"),
         (":8300", "a port needs an address before it"),
         ("127.0.0.1", "the port is missing"),
+        ("0.0.0.0", "0.0.0.0:8300 (the whole network)"),  # noqa: S104 - not listened on
         ("::1", "the port is missing"),
         ("[::1]", "the port is missing"),
         ("localhost", "the port is missing"),
@@ -173,6 +174,15 @@ def test_a_fault_of_the_page_is_reported_with_its_line(tmp_path: Path, line: str
     assert part in message
 
 
+@pytest.mark.parametrize("value", ["127.0.0.1:8300", "8300", ""])
+def test_an_address_in_place_of_the_settings_is_reported_with_what_may_be_there(
+    tmp_path: Path, value: str
+) -> None:
+    (message,) = errors(tmp_path, f"  http: {value}\n")
+    assert "write true or false for http, or lines of the form `name: value` below it" in message
+    assert "listen, password_file" in message
+
+
 @given(st.text())
 @example("127.0.0.1:8300")
 @example("[fe80::1%eth0]:1")
@@ -191,6 +201,16 @@ def test_which_of_password_and_open_counts_is_said(tmp_path: Path) -> None:
     assert warned(tmp_path, "  http: {open: true}\n") == []
 
 
+def test_a_blank_at_the_end_of_a_password_is_warned_about(tmp_path: Path) -> None:
+    file = tmp_path / "web.password"
+    file.touch(0o600)
+    for password, count in (("two words\n", 0), ("hunter2 \n", 1), (" hunter2", 1)):
+        file.write_text(password, "ascii")
+        messages = warned(tmp_path, "  http: {password_file: web.password}\n")
+        assert len(messages) == count
+        assert "hunter2" not in str(messages)
+
+
 @pytest.mark.parametrize(
     ("host", "shown"),
     [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("0.0.0.0", None), ("::", None)],  # noqa: S104 - not listened on
@@ -199,6 +219,23 @@ def test_what_to_type_into_a_browser_is_an_address_or_the_name_of_the_machine(
     host: str, shown: str | None
 ) -> None:
     assert HttpConfig(host, 8300).url == f"http://{shown or socket.gethostname()}:8300/"
+
+
+@pytest.mark.parametrize(
+    ("page", "url"),
+    [
+        (HttpConfig("192.168.1.5", 8300), "http://192.168.1.5:8300/"),
+        (HttpConfig("fd00::5", 80), "http://[fd00::5]:80/"),
+        (HttpConfig("::", hosts=("energy.example", "b")), "http://energy.example:8300/"),
+        (HttpConfig("192.168.1.5", hosts=("energy.example",)), "http://energy.example:8300/"),
+        (HttpConfig("::"), None),
+        (HttpConfig("fe80::1%eth0"), None),
+        (HttpConfig(hosts=("energy.example",)), None),
+        (HttpConfig("192.168.1.5", hosts=("energy.example",), proxies=("192.168.1.6",)), None),
+    ],
+)
+def test_what_other_machines_open_is_known_only_without_a_proxy(page: HttpConfig, url: str | None) -> None:
+    assert page.url_elsewhere == url
 
 
 # Mail

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PASSWORD_FILE
+from smarty_gateway.setup.answers import GATEWAY_FILE, KEY_FILE, PAGE_PASSWORD_FILE, PASSWORD_FILE
 from tests.support.brokers import Broker, free_port
 from tests.support.commands import environment, smarty_gateway, smarty_gateway_process
 from tests.support.doctor_runs import HOUSE, NOBODYS_KEY, house, port_sending
@@ -32,6 +32,8 @@ PORT_QUESTION = "Which port"
 NAME_QUESTION = "Name of the meter [house]:"
 POWER_QUESTION = "Reference power in kW [not known]:"
 BROKER_QUESTION = "Broker ["
+PAGE_QUESTION = "Page [here]:"
+PAGE_PASSWORD_QUESTION = "Choose a password for the page:"  # noqa: S105 - a question
 WRITE_QUESTION = "Write it? [Y/n]:"
 
 GARBAGE = random.Random(5).randbytes(600)
@@ -118,6 +120,7 @@ def test_it_leads_from_nothing_to_the_first_reading(home: Path, dev: Path, broke
         user.answer("Password of gateway:", PASSWORD)
         user.wait_for(f"The broker 127.0.0.1:{broker.port} accepts user gateway.")
         user.answer("Home Assistant? [Y/n]:", "")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for(f"The first reading: Meter {HOUSE} Security authenticated")
         user.wait_for("Power import 1.312 kW")
@@ -148,6 +151,7 @@ def test_a_meter_that_does_not_encrypt_needs_no_key(home: Path, belgian: Path) -
         user.answer(PORT_QUESTION, "1")
         user.answer(NAME_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "y")
         user.wait_for("Security plaintext")
         assert user.wait() == 0
@@ -230,6 +234,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_accepted(home: Path, dev: Path
         user.type(KEY)
         user.wait_for("The key is right")
         user.answer(POWER_QUESTION, "")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         assert user.wait() == 0
     assert list(files_in(home)) == [GATEWAY_FILE, KEY_FILE]
@@ -251,6 +256,7 @@ def test_a_telegram_that_needs_no_key_proves_no_key(home: Path, tmp_path: Path) 
         user.answer(NAME_QUESTION, "")
         user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for(f"The first reading: Meter {HOUSE} Security authenticated")
         assert user.wait() == 0
@@ -291,6 +297,7 @@ def test_setup_without_the_key_goes_on_when_it_is_there(home: Path, dev: Path) -
         user.answer(POWER_QUESTION, "7000")
         user.wait_for("reference_power is a number of kW from 1 to 1000.")
         user.answer(POWER_QUESTION, "12")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("The key is missing")
         assert user.wait() == 1
@@ -438,6 +445,7 @@ def test_a_broker_that_lets_everybody_in_needs_no_password(home: Path, belgian: 
         user.answer(BROKER_QUESTION, f"localhost:{broker.port}")
         user.wait_for("accepts connections without a password")
         user.answer("Home Assistant? [Y/n]:", "n")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         assert user.wait() == 0
     assert "home_assistant: false" in files_in(home)[GATEWAY_FILE]
@@ -455,6 +463,7 @@ def test_a_broker_that_does_not_answer_is_taken_only_if_the_user_insists(home: P
         user.answer(f"Broker [mqtt://localhost:{port}]:", "")
         user.answer("Use this broker all the same? [y/N]:", "y")
         user.answer("Home Assistant? [Y/n]:", "")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         assert user.wait() == 0
 
@@ -564,6 +573,7 @@ def test_nothing_is_written_where_the_user_says_no(home: Path, belgian: Path) ->
         "setup", "--dev", belgian, "--existing", "replace", "--broker", "none", "--name", "x", folder=home
     ) as user:
         user.answer(PORT_QUESTION, "1")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "n")
         assert user.wait() == 1
     assert files_in(home) == {GATEWAY_FILE: EXISTING}
@@ -618,6 +628,82 @@ def test_a_reference_power_that_cannot_be_is_refused(home: Path, power: str) -> 
     assert files_in(home) == {}
 
 
+# The page
+
+
+def test_the_page_is_for_this_computer_unless_the_user_wants_more(home: Path, belgian: Path) -> None:
+    options = ("--dev", belgian, "--port", belgian / ADAPTER, "--broker", "none", "--yes")
+    assert smarty_gateway_process("setup", *options, folder=home).returncode == 0
+    assert (home / GATEWAY_FILE).read_text("utf-8").endswith("outputs:\n  http: true\n")
+
+
+def test_the_page_for_the_network_gets_a_password_that_is_never_shown(home: Path, belgian: Path) -> None:
+    with TypingUser("setup", "--dev", belgian, "--broker", "none", "--name", "house", folder=home) as user:
+        user.answer(PORT_QUESTION, "")
+        user.answer(PAGE_QUESTION, "phone")
+        user.wait_for("type here, network or none.")
+        user.answer(PAGE_QUESTION, "Network")
+        user.answer(PAGE_PASSWORD_QUESTION, "")
+        user.wait_for("In a network the page needs a password.")
+        user.answer(PAGE_PASSWORD_QUESTION, PASSWORD)
+        user.answer(WRITE_QUESTION, "")
+        assert user.wait() == 0
+        assert PASSWORD not in user.text
+    assert mode_of(home / PAGE_PASSWORD_FILE) == "0o600"
+    assert (home / PAGE_PASSWORD_FILE).read_text("utf-8") == f"{PASSWORD}\n"
+    page = "outputs:\n  http:\n    listen: 0.0.0.0:8300\n    password_file: web.password\n"
+    assert (home / GATEWAY_FILE).read_text("utf-8").endswith(page)
+    assert smarty_gateway("check", folder=home).returncode == 0
+
+
+def test_a_script_may_bring_the_password_of_the_page(home: Path, belgian: Path) -> None:
+    options = (
+        "--dev",
+        belgian,
+        "--port",
+        belgian / ADAPTER,
+        "--broker",
+        "none",
+        "--yes",
+        "--page",
+        "network",
+    )
+    done = smarty_gateway_process("setup", *options, folder=home)
+    assert done.returncode == 2
+    assert b"the option --page-password-file is missing" in done.stderr
+    done = smarty_gateway(
+        "setup", *options, "--page-password-file", "/dev/stdin", folder=home, data=f"{PASSWORD}\n".encode()
+    )
+    assert done.returncode == 0
+    assert (home / PAGE_PASSWORD_FILE).read_text("utf-8") == f"{PASSWORD}\n"
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "the file is empty"), ("a\nb\n", "is one line of text")])
+def test_what_is_no_password_of_a_page_is_refused_before_it_is_written(
+    home: Path, belgian: Path, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "secret").write_text(text, "ascii")
+    done = smarty_gateway_process(
+        "setup", "--dev", belgian, "--port", belgian / ADAPTER, "--broker", "none", "--yes",
+        "--page", "network", "--page-password-file", tmp_path / "secret", folder=home,
+    )  # fmt: skip
+    assert done.returncode == 78
+    assert words in done.stderr.decode()
+    assert files_in(home) == {}
+
+
+def test_without_the_extra_the_page_is_not_asked_for_and_an_option_names_what_to_type(
+    home: Path, belgian: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "waitress", None)
+    options = ("--dev", belgian, "--port", belgian / ADAPTER, "--broker", "none", "--yes")
+    assert smarty_gateway("setup", *options, folder=home).returncode == 0
+    assert "http" not in (home / GATEWAY_FILE).read_text("utf-8")
+    done = smarty_gateway("setup", *options, "--page", "here", folder=home)
+    assert done.returncode == 2
+    assert b"pip install 'smarty-gateway[web]'" in done.stderr
+
+
 # Leaving
 
 #: Each question with the answer that leads to the next.
@@ -630,6 +716,8 @@ QUESTIONS = (
     ("User name at the broker:", "gateway"),
     ("Password of gateway:", PASSWORD),
     ("Home Assistant? [Y/n]:", ""),
+    (PAGE_QUESTION, "network"),
+    (PAGE_PASSWORD_QUESTION, PASSWORD),
     (WRITE_QUESTION, ""),
 )
 
@@ -648,7 +736,7 @@ def test_it_can_be_left_at_each_question_and_only_what_is_proven_is_written(
         assert user.echoes
         assert "`smarty-gateway setup` goes on from there" in user.text
         assert "Traceback" not in user.text
-    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 6)
+    written = [KEY_FILE] * (count > 1) + [PASSWORD_FILE] * (count > 6) + [PAGE_PASSWORD_FILE] * (count > 9)
     assert list(files_in(home)) == sorted(written)
     if KEY_FILE in written:
         assert smarty_gateway("check", "--keys", home / KEY_FILE).returncode == 0
@@ -826,6 +914,7 @@ def test_it_needs_no_escape_sequence_and_fits_the_terminal(
         user.answer(NAME_QUESTION, "")
         user.answer(POWER_QUESTION, "")
         user.answer(BROKER_QUESTION, "none")
+        user.answer(PAGE_QUESTION, "none")
         user.answer(WRITE_QUESTION, "")
         user.wait_for("systemd.md")
         assert user.wait() == 0

@@ -6,9 +6,10 @@ belongs into each component, an entity's name does not begin with its device's.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+from urllib.parse import quote
 
 from smarty_gateway import __version__
 from smarty_gateway.config.values import HomeAssistantConfig, Style
@@ -50,16 +51,27 @@ class Discovery:
 
     Args:
         expire_after: seconds without a state after which a value becomes unavailable.
+        page: the address of the page; None if other machines cannot open it.
+        named: the names of meters that the configuration names, which have pages of their own.
 
     Attributes:
         gateway_id: the id of the gateway's own device, which no meter may have.
     """
 
-    def __init__(self, config: HomeAssistantConfig, topics: Topics, expire_after: int) -> None:
+    def __init__(
+        self,
+        config: HomeAssistantConfig,
+        topics: Topics,
+        expire_after: int,
+        page: str | None = None,
+        named: Collection[str] = (),
+    ) -> None:
         self.gateway_id = f"smarty_{object_id(topics.root)}"
         self._config = config
         self._topics = topics
         self._expire_after = expire_after
+        self._page = page
+        self._named = named
 
     @property
     def birth_topic(self) -> str:
@@ -79,7 +91,7 @@ class Discovery:
         device = {"ids": [self.gateway_id], "name": "smarty-gateway", "sw": __version__}
         if root != "smarty":
             device["name"] = f"smarty-gateway {root}"  # there are several on this broker
-        shared = self._shared(device, self._topics.status)
+        shared = self._shared(_known(device | {"cu": self._page}), self._topics.status)
         found = {entity.key: self._component(entity, self._topics.root) for entity in entities.GATEWAY}
         found["status"]["avty"] = []  # it shows that the gateway is not there
         for name in named:
@@ -228,6 +240,7 @@ class Discovery:
             "sw": telegram.decoded.fields.get(_FIRMWARE),
             "sn": None if telegram.is_header_only else telegram.meter_id,
             "via_device": self.gateway_id,
+            "cu": self._page_of(reading.meter),
         }
         root = self._topics.of(reading.meter)
         online = self._topics.of(reading.meter, "availability")
@@ -244,6 +257,12 @@ class Discovery:
             components[entity.key]["avty"] = [{"topic": self._topics.status}]
         shared = self._shared(_known(device), self._topics.of(reading.meter, "state"), online)
         return self._announced(own_id, shared, components)
+
+    def _page_of(self, meter: str) -> str | None:
+        """Return the address of a meter's page; without a configured name it has another one there."""
+        if self._page is None or meter not in self._named:
+            return self._page
+        return f"{self._page}meters/{quote(topic_part(meter), safe='')}/"
 
     def _mbus_device(self, reading: Reading, medium: str, device: Mapping[str, Any]) -> Announced:
         own_id, serial = discovery_id_of(reading, device), device_name(device)

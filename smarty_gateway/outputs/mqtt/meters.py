@@ -55,7 +55,11 @@ class Meters:
         self._topics = Topics(mqtt.topic)
         self._discovery: Discovery | None = None
         if mqtt.home_assistant is not None:
-            self._discovery = Discovery(mqtt.home_assistant, self._topics, expires_after(mqtt.interval))
+            http = config.outputs.http
+            page = None if http is None else http.url_elsewhere
+            self._discovery = Discovery(
+                mqtt.home_assistant, self._topics, expires_after(mqtt.interval), page, self._names
+            )
         self._gateway = None if self._discovery is None else Announcements(self._discovery)
         self._gateway_from = float("-inf")
         self._is_swapping = False  # announcements wait until former ones are gone

@@ -462,6 +462,27 @@ def test_the_gateway_is_a_device_behind_which_the_meters_are() -> None:
     assert (status["stat_t"], status["avty"]) == ("smarty/status", [])
 
 
+@pytest.mark.parametrize(
+    ("named", "path"), [(["Küche / 1"], "meters/K%C3%BCche___1/"), ([], "")], ids=["named", "unnamed"]
+)
+def test_home_assistant_links_to_the_page_that_it_can_open(named: list[str], path: str) -> None:
+    url = "http://192.168.1.5:8300/"
+    discovery = Discovery(HomeAssistantConfig(), Topics("smarty"), 120, url, named)
+    reading = one(belgium(0), "Küche / 1")
+    (_, payload), *_ = discovery.messages(discovery.devices(reading, [], ())[0])
+    device = json.loads(payload)["dev"]
+    assert device.keys() <= DEVICE_KEYS
+    assert device["cu"] == f"{url}{path}"
+    (_, payload), *_ = discovery.messages(discovery.gateway(named))
+    assert json.loads(payload)["dev"]["cu"] == url
+
+
+def test_without_a_page_there_is_no_link() -> None:
+    (payload,) = gateway().values()
+    assert "cu" not in payload["dev"]
+    assert "cu" not in announce(one(belgium(0)))[BELGIAN]["dev"]
+
+
 def test_two_gateways_on_one_broker_are_two_devices_with_two_names() -> None:
     ((one_topic, one_gateway),), ((other_topic, other),) = (
         gateway(topic=t).items() for t in ("smarty", "b/p1")
