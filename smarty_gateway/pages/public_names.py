@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.safe_text import topic_part
+from smarty_gateway.safe_text import printable, topic_part
 
 #: What says which meter it is.
 SECRET: Final = frozenset(
@@ -50,7 +50,7 @@ class PublicNames:
         name = topic_part(own_name)
         is_number = sum(map(str.isdigit, name)) >= _DIGITS
         is_secret = not is_simulated and (is_unnamed or is_number)
-        return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else name)
+        return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else printable(name))
 
     def of_unheard(self, source: str) -> str:
         """Return the name for the meter of a source that no entry names and that was not heard yet."""
