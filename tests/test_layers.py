@@ -73,7 +73,7 @@ HEAVY = {
     "jinja2": ("pages/",),
     "prometheus_client": ("web/metrics.py",),
     "pygal": ("charts/",),
-    "waitress": ("web/connections.py", "web/server.py"),
+    "waitress": ("web/connections.py", "web/server.py", "web/turns.py"),
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),

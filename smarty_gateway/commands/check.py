@@ -91,7 +91,7 @@ def _check_config(path: Path, config: Config | None, errors: list[UnusableFileEr
 
 def _check_tariff(path: Path) -> bool:
     tariff, errors = read_tariff(path)
-    if tariff is not None and not errors and tariff.file != str(path):
+    if tariff is not None and not errors and tariff.file != path.name:
         return True  # it comes with the program
     return _report(path, errors, f"good, {_count(len(tariff.periods) if tariff else 0, 'period')} of prices")
 

@@ -22,8 +22,11 @@ def shipped_tariffs() -> dict[str, Path]:
 
 
 def tariff_name(file: Path) -> str:
-    """Return what a user writes for a tariff: the name of a shipped one, else its path."""
-    return file.stem if file.parent == _FOLDER else str(file)
+    """Return what a tariff is called where it is shown: the name of a shipped one, else that of its file.
+
+    The folders of the machine are nothing for the page, the API and a report.
+    """
+    return file.stem if file.parent == _FOLDER else file.name
 
 
 def _read_tariff(file: YamlFile, node: yaml.Node, _: str) -> Path:

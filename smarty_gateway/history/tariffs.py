@@ -207,7 +207,7 @@ class Tariff:
     """The prices of one file.
 
     Attributes:
-        file: how a user names it, as in gateway.yaml: it is shown with all money.
+        file: the name of a tariff that comes with the program, or of its file; it is shown with all money.
         name: what it is and what it covers.
         currency: as EUR.
         periods: by date.

@@ -31,6 +31,8 @@ _TARIFFS: Final = tuple(f"{way}_t{tariff}" for way in ("import", "export") for t
 _SHARE: Final = 4
 #: A share that is not whole is never rounded to 1.
 _NEARLY_ALL: Final = 0.9999
+#: With one of them a spreadsheet begins a formula, which may start a program.
+_FORMULA: Final = ("=", "+", "-", "@")
 #: The columns of a row of `show` that are there for every meter.
 COLUMNS: Final = (
     "meter", "start", "end", "import", "export", "mean_power", "max_power", "excess", "complete", "covered",
@@ -140,7 +142,7 @@ def to_lines(form: str, records: list[Record]) -> Iterator[str]:
 
 def csv_lines(names: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
     """Yield the head and one line for each record."""
-    yield _csv_line(names)
+    yield _csv_line(map(_text, names))
     for record in records:
         yield _csv_line(_cell(name, record.get(name)) for name in names)
 
@@ -166,11 +168,19 @@ def columns_of(records: Iterable[Record]) -> list[str]:
 def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return _text(value)
     if not isinstance(value, float):
-        return printable(value)
+        return str(value)
     if name in _PLAIN:
         return f"{value:g}"
     return f"{value:.{_CENTS if name.startswith(_COST) else _EXACT}f}"
+
+
+def _text(text: str) -> str:
+    """Return a text as a spreadsheet shows it; a meter can choose its id, and so its name, as a formula."""
+    shown = printable(text)
+    return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
 def _csv_line(cells: Iterable[str]) -> str:

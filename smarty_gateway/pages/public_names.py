@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.safe_text import topic_part
+from smarty_gateway.safe_text import printable, topic_part
 
 #: What says which meter it is.
 SECRET: Final = frozenset(
@@ -50,7 +50,7 @@ class PublicNames:
         name = topic_part(own_name)
         is_number = sum(map(str.isdigit, name)) >= _DIGITS
         is_secret = not is_simulated and (is_unnamed or is_number)
-        return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else name)
+        return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else printable(name))
 
     def of_unheard(self, source: str) -> str:
         """Return the name for the meter of a source that no entry names and that was not heard yet."""
@@ -71,8 +71,8 @@ class PublicNames:
 def public_record(reading: Reading, name: str) -> dict[str, Any]:
     """Return the JSON object of a reading without keys, titles, ids, headers and what is unknown.
 
-    A message of the meter that repeats one of them is left out, too. An M-Bus device gets a name from its
-    kind and the last four characters of its id: `gas-1470`.
+    A message of the meter that repeats one of them, in whatever case and with whatever blanks, is left out,
+    too. An M-Bus device gets a name from its kind and the last four characters of its id: `gas-1470`.
 
     Args:
         reading: the newest of a meter.
@@ -84,7 +84,8 @@ def public_record(reading: Reading, name: str) -> dict[str, Any]:
 
     def is_public(key: str) -> bool:
         value = record[key]
-        return key not in SECRET and not (isinstance(value, str) and any(s in value for s in secrets))
+        text = _bare(value) if isinstance(value, str) else ""
+        return key not in SECRET and not any(secret in text for secret in secrets)
 
     del record["meter"]
     return {"meter": name} | {key: record[key] for key in filter(is_public, record)} | public_devices(devices)
@@ -107,8 +108,12 @@ def _texts_of(values: Mapping[str, Any], names: Iterable[str]) -> Iterator[str]:
     """Yield the texts under some names that are longer than what is shown of them."""
     for name in names:
         text = values.get(name)
-        if isinstance(text, str) and len(text) > _SHOWN_END:
-            yield text
+        if isinstance(text, str) and len(_bare(text)) > _SHOWN_END:
+            yield _bare(text)
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split()).casefold()
 
 
 def _end_of(text: str) -> str:

@@ -31,6 +31,7 @@ from smarty_gateway.history.spans import (
     pieces_of,
     rows_of,
 )
+from smarty_gateway.safe_text import printable
 from smarty_gateway.state.history_schema import crc32, good_quarter, sum_of
 
 #: Quarter hours since 1970, in the year 2198: what is dated later is damaged.
@@ -287,13 +288,13 @@ class HistoryReader:
             limits = {"quarter": QUARTER, "highest": HIGHEST, "age": VALID}
             values = self._connection.execute(_DEVICE_VALUES, span | limits).fetchall()
             if values:
-                found.append(DeviceRegister.from_values(str(column), str(unit), values))
+                found.append(DeviceRegister.from_values(printable(column), printable(unit), values))
         return found
 
     def _device_values(self, number: int | None, time: int) -> dict[str, DeviceEnergy]:
         values = {"meter": number, "time": time, "quarter": QUARTER, "age": VALID}
         rows = self._connection.execute(_DEVICES_AT, values)
-        return {str(column): DeviceEnergy(value, str(unit)) for column, unit, value in rows}
+        return {printable(column): DeviceEnergy(value, printable(unit)) for column, unit, value in rows}
 
     def _register_values(self, number: int | None, point: Point) -> dict[str, int]:
         row = self._connection.execute(

@@ -87,9 +87,11 @@ class _Guard:
                 HTTPStatus.FORBIDDEN,
                 _("Open this page in Home Assistant, or set `password_file` of the output `http`."),
             )
-        # Another site could measure how long an answer takes, or keep the gateway busy. Links are welcome.
+        # Another site could measure how long an answer takes, or keep the gateway busy, also with frames that
+        # stay empty. Links are welcome.
         if environ.get("HTTP_SEC_FETCH_SITE") == "cross-site" and (
             environ.get("HTTP_SEC_FETCH_MODE") != "navigate"
+            or environ.get("HTTP_SEC_FETCH_DEST", "document") != "document"
         ):
             return plain_answer(HTTPStatus.FORBIDDEN, _("Other sites may not use this page."))
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:

@@ -71,6 +71,11 @@ class Connection(HTTPChannel):
         super().__init__(*arguments, **options)
         self.owner = owner_of(address_of(str(self.addr[0])))
 
+    @property
+    def path(self) -> str:
+        """Return which page is asked for; nothing where that could not be read."""
+        return str(getattr(self.requests[0], "path", "")) if self.requests else ""
+
     def is_late(self, now: float) -> bool:
         """True if the client takes too long for its request, or to read its answer."""
         if self.total_outbufs_len:

@@ -87,7 +87,7 @@ def _shown(state: SiteState, page: Page) -> str:
     """Return a page in the language of the reader."""
     response.content_type = _HTML
     response.set_header("Vary", "Accept-Language")
-    language = accepted_language(request.get_header("Accept-Language", ""))
+    language = accepted_language(_header("ACCEPT_LANGUAGE"))
     root = "../" * (request.path.count("/") - 1)
     return state.shown(language, root, page)
 
@@ -175,7 +175,7 @@ def _healthz(state: SiteState) -> HTTPResponse:
 def _metrics(state: SiteState) -> HTTPResponse:
     from smarty_gateway.web.metrics import exposition  # noqa: PLC0415 - most gateways have no Prometheus
 
-    kind, text = exposition(state.live.now(), request.get_header("Accept", ""))
+    kind, text = exposition(state.live.now(), _header("ACCEPT"))
     return HTTPResponse(text, Content_Type=kind, Vary="Accept")
 
 
@@ -187,6 +187,11 @@ def _moved(to: str) -> HTTPResponse:
 
 def _plain(text: str, status: int) -> HTTPResponse:
     return HTTPResponse(text, status, Content_Type=_TEXT)
+
+
+def _header(name: str) -> str:
+    """Return a header; bottle fails on one that is not UTF-8."""
+    return str(request.environ.get(f"HTTP_{name}", ""))
 
 
 def _require_text() -> None:

@@ -18,14 +18,12 @@ from typing import Any, Final
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 
 from smarty_gateway.web.access import WsgiApp
 from smarty_gateway.web.connections import BUFFER_BYTES, Connection
 from smarty_gateway.web.faults import Faults
+from smarty_gateway.web.turns import THREADS, FairDispatcher
 
-#: A page takes tens of milliseconds of a processor; more threads would only share it.
-_THREADS: Final = 4
 _CONNECTIONS: Final = 500
 #: Cookies of other programs on the same host come along.
 _HEADER_BYTES: Final = 16_384
@@ -66,7 +64,7 @@ class Server:
         files = getrlimit(RLIMIT_NOFILE)[0]
         self._limit = _CONNECTIONS if files == RLIM_INFINITY else min(_CONNECTIONS, files // 2)
         self._map: dict[int, Any] = {}
-        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatcher = FairDispatcher()
         options: dict[str, Any] = {
             "sockets": [listening],
             "connection_limit": self._limit,
@@ -93,7 +91,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until `close`."""
-        self._dispatcher.set_thread_count(_THREADS)
+        self._dispatcher.set_thread_count(THREADS)
         try:
             while not self._is_closing:
                 wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
@@ -136,7 +134,8 @@ class Server:
     def _shed(self, load: Callable[[Connection], int], limit: int) -> None:
         """Close connections until their load is within the limit.
 
-        It hits the client that has the largest part of the load, and there the connection that waits longest.
+        It hits the client that has the largest part of the load, and there the connection that waits longest,
+        first those that have asked for nothing.
         """
         channels = self._channels()
         while sum(map(load, channels)) > limit:
@@ -144,10 +143,8 @@ class Server:
             for channel in channels:
                 shares[channel.owner] += load(channel)
             worst = max(shares, key=lambda owner: shares[owner])
-            waiting = [one for one in channels if one.owner == worst and load(one) and not one.requests]
-            if not waiting:
-                return  # until its answers are made
-            longest = min(waiting, key=lambda channel: channel.since)
+            waiting = [one for one in channels if one.owner == worst and load(one)]
+            longest = min(waiting, key=lambda channel: (bool(channel.requests), channel.since))
             longest.handle_close()
             channels.remove(longest)
 

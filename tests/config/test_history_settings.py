@@ -142,7 +142,7 @@ def test_a_tariff_that_comes_with_the_program_has_a_name(tmp_path: Path, name: s
 def test_a_tariff_with_a_dot_or_a_slash_is_a_file_beside_gateway_yaml(tmp_path: Path, text: str) -> None:
     found = meter(tmp_path, f"tariff: {text}").tariff
     assert found == tmp_path / text
-    assert tariff_name(found) == str(tmp_path / text)
+    assert tariff_name(found) == Path(text).name
 
 
 def test_an_unknown_tariff_is_refused_with_the_names_that_there_are(tmp_path: Path) -> None:

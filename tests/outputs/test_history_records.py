@@ -42,6 +42,15 @@ def test_what_is_not_known_is_null_and_empty() -> None:
     assert csv_of(unknown)[1].endswith("+01:00,,,,,,0,")
 
 
+@pytest.mark.parametrize("name", ["=cmd|'/C calc'!A0", "+1", "-1", "@SUM(1)"])
+def test_no_name_is_a_formula_in_a_spreadsheet(name: str) -> None:
+    energy = DeviceEnergy(1000, name)
+    head, line = to_lines("csv", [record_of(name, row(devices={name: energy}), ZONE)])
+    assert line.startswith(f"'{name},")
+    assert line.endswith(f",'{name}")
+    assert f",'{name},'{name}_unit" in head
+
+
 def test_csv_has_three_decimals_whatever_the_value() -> None:
     assert csv_of(row())[1].endswith("1.000,0.007,4.000,5.123,0.250,1,1")
 

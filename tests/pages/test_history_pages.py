@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from html import unescape
 from pathlib import Path
@@ -131,8 +132,18 @@ def test_the_bill_links_each_quarter_hour_to_its_day(view: View) -> None:
 
 
 def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
-    write_history(tmp_path, "<b>house", boundaries(FIRST, 300))
+    hidden = "<b>\x1b[31m\u202e"
+    found = [
+        replace(
+            one, devices=tuple(replace(gas, column="gas" + hidden, unit="m³" + hidden) for gas in one.devices)
+        )
+        for one in boundaries(FIRST, 300)
+    ]
+    write_history(tmp_path, f"{hidden}house", found)
     with view_of(gateway_now(), folder=tmp_path) as view:
         (meter,) = view.meters()
-        html = span_page(view, meter, By.DAY, date(2026, 10, 25))
-    assert "<b>" not in html
+        pages = [span_page(view, meter, by, date(2026, 10, 25)) for by in (By.DAY, By.MONTH)]
+        pages.append(bill_page(view, meter))
+    for html in pages:
+        assert not [text for text in ("<b>", "\x1b", "\u202e") if text in html]
+    assert "gas&lt;b&gt;\\x1b[31m\\u202e" in pages[0]

@@ -311,6 +311,12 @@ def test_no_identity_of_a_meter_is_shown(history: History) -> None:
             assert meter_id not in text
 
 
+def test_a_tariff_of_the_users_own_is_shown_without_its_folder(history: History, folder: Path) -> None:
+    notes = section(bill(history), "levels").notes
+    assert any(note.startswith("Tariff tariff.yaml: ") for note in notes)
+    assert str(folder) not in repr(bill(history))
+
+
 def test_a_tariff_that_cannot_be_used_is_said(history: History, folder: Path, tmp_path: Path) -> None:
     config = tmp_path / "gateway.yaml"
     config.write_text((folder / "gateway.yaml").read_text("utf-8"), "utf-8")

@@ -36,11 +36,12 @@ def test_the_public_record_has_the_values_of_the_telegram_under_the_shown_name()
     assert record["received"] == reading.record["received"]
 
 
-def test_a_message_that_repeats_the_id_of_the_meter_is_not_served() -> None:
+@pytest.mark.parametrize("repeated", ["1SAG1100000001", "1sag1100000001", "1SAG 1100 000001"])
+def test_a_message_that_repeats_the_id_of_the_meter_is_not_served(repeated: str) -> None:
     lines = ("0-0:96.1.1(" + hex_text("1SAG1100000001") + ")", "1-0:1.8.0(000001.000*kWh)")
     good = reading_of(telegram("/FLU5x", *lines, "0-0:96.13.0(" + hex_text("Maintenance") + ")"))
     bad = reading_of(
-        telegram("/FLU5x", *lines, "0-0:96.13.0(" + hex_text("We change 1SAG1100000001 today") + ")")
+        telegram("/FLU5x", *lines, "0-0:96.13.0(" + hex_text(f"We change {repeated} today") + ")")
     )
     assert public_record(good, "house")["message"] == "Maintenance"
     assert "message" not in public_record(bad, "house")

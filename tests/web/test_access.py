@@ -186,9 +186,10 @@ def test_head_gets_the_headers_alone() -> None:
 def test_another_site_cannot_ask_behind_the_back_of_the_user() -> None:
     gate = Gate()
     hidden = gate.ask("/api/v1/health", sec_fetch_site="cross-site", sec_fetch_mode="no-cors")
-    link = gate.ask(sec_fetch_site="cross-site", sec_fetch_mode="navigate")
+    framed = gate.ask(sec_fetch_site="cross-site", sec_fetch_mode="navigate", sec_fetch_dest="iframe")
+    link = gate.ask(sec_fetch_site="cross-site", sec_fetch_mode="navigate", sec_fetch_dest="document")
     own = gate.ask(sec_fetch_site="same-origin", sec_fetch_mode="cors")
-    assert [hidden.status, link.status, own.status] == [403, 200, 200]
+    assert [hidden.status, framed.status, link.status, own.status] == [403, 403, 200, 200]
 
 
 def test_without_a_password_everybody_is_known() -> None:

@@ -54,6 +54,11 @@ def test_an_address_without_a_page_says_so(site: Site, address: str) -> None:
     assert "<h1>" in answer.text
 
 
+@pytest.mark.parametrize("address", ["/", "/nowhere", "/metrics"])
+def test_a_header_that_is_no_text_is_no_error(site: Site, address: str) -> None:
+    assert site.ask(address, accept_language="fr\xff", accept="\xff").status in {200, 404}
+
+
 def test_what_is_wrong_is_said_in_the_language_of_the_reader(site: Site) -> None:
     answer = site.ask("/meters/nobody/", accept_language="fr-LU,fr;q=0.9")
     assert '<html lang="fr">' in answer.text

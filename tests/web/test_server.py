@@ -218,6 +218,44 @@ def test_who_has_most_connections_loses_one_and_nobody_else(monkeypatch: pytest.
         assert other.recv(12) == b"HTTP/1.1 200"
 
 
+@contextmanager
+def busy() -> Iterator[tuple[Server, threading.Event]]:
+    """Start a server whose pages take until an event, except that of a watchdog and /quick."""
+    is_over = threading.Event()
+
+    def slow(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/":
+            is_over.wait(20)
+        return page(environ, start_response)
+
+    with serving(slow) as running:
+        try:
+            yield running, is_over
+        finally:
+            is_over.set()
+
+
+@pytest.mark.parametrize(("source", "path"), [("127.0.0.2", b"/quick"), ("127.0.0.1", b"/livez")])
+def test_a_client_that_asks_for_much_lets_others_and_a_watchdog_be_answered(source: str, path: bytes) -> None:
+    with busy() as (running, is_over), ExitStack() as stack:
+        greedy = [stack.enter_context(connected(running.port, WHOLE)) for _ in range(20)]
+        wait_until(lambda: len(running._dispatcher.queue) >= 17, "the requests to wait")
+        other = stack.enter_context(connected(running.port, WHOLE.replace(b"/ ", path + b" "), source))
+        assert other.recv(12) == b"HTTP/1.1 200"
+        is_over.set()
+        assert {client.recv(12) for client in greedy} == {b"HTTP/1.1 200"}
+
+
+def test_requests_that_wait_on_all_connections_keep_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CONNECTIONS", 50)
+    with busy() as (running, _), ExitStack() as stack:
+        for _number in range(100):
+            stack.enter_context(connected(running.port, WHOLE))
+        other = stack.enter_context(connected(running.port, WHOLE.replace(b"/ ", b"/quick "), "127.0.0.2"))
+        assert other.recv(12) == b"HTTP/1.1 200"
+        assert len(running._dispatcher.queue) <= 50
+
+
 def drip(client: socket.socket, is_over: Callable[[], bool]) -> None:
     """Send a byte now and then until the server hangs up."""
     while not is_over():
