@@ -25,7 +25,9 @@ from smarty_gateway.web.connections import BUFFER_BYTES, Connection
 from smarty_gateway.web.faults import Faults
 
 #: A page takes tens of milliseconds of a processor; more threads would only share it.
-_THREADS: Final = 4
+_THREADS: Final = 3
+#: How the paths of answers end that take a hundred times as long as others: long tables for programs.
+_LONG: Final = "/history"
 _CONNECTIONS: Final = 500
 #: Cookies of other programs on the same host come along.
 _HEADER_BYTES: Final = 16_384
@@ -66,7 +68,7 @@ class Server:
         files = getrlimit(RLIMIT_NOFILE)[0]
         self._limit = _CONNECTIONS if files == RLIM_INFINITY else min(_CONNECTIONS, files // 2)
         self._map: dict[int, Any] = {}
-        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatchers = (ThreadedTaskDispatcher(), ThreadedTaskDispatcher())
         options: dict[str, Any] = {
             "sockets": [listening],
             "connection_limit": self._limit,
@@ -83,17 +85,19 @@ class Server:
             app,
             self._map,
             _sock=listening,
-            dispatcher=self._dispatcher,
+            dispatcher=self._dispatchers[0],
             adj=Adjustments(**options),
             sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
             bind_socket=False,
         )
+        self._listener.long_dispatcher = self._dispatchers[1]
         self._is_closing = self._is_released = False
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Serve until `close`."""
-        self._dispatcher.set_thread_count(_THREADS)
+        for dispatcher, count in zip(self._dispatchers, (_THREADS, 1), strict=True):
+            dispatcher.set_thread_count(count)
         try:
             while not self._is_closing:
                 wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
@@ -112,11 +116,12 @@ class Server:
         for channel in self._channels():
             channel.handle_close()
         wasyncore.dispatcher.close(self._listener)
-        self._dispatcher.shutdown(timeout=_CLOSE_SECONDS)  # type: ignore[arg-type] # it takes fractions, too
+        for dispatcher in self._dispatchers:
+            dispatcher.shutdown(timeout=_CLOSE_SECONDS)  # type: ignore[arg-type] # it takes fractions, too
         with self._lock:
             self._is_released = True
             # A thread that is late may still write to this pipe; its number must not become another file's.
-            if not self._dispatcher.threads:
+            if not any(dispatcher.threads for dispatcher in self._dispatchers):
                 self._listener.trigger.close()  # type: ignore[attr-defined] # it is a trigger
 
     def _channels(self) -> list[Connection]:
@@ -153,7 +158,19 @@ class Server:
 
 
 class _Listener(TcpWSGIServer):
+    """Accepts connections.
+
+    Attributes:
+        long_dispatcher: makes the answers that take long, one at a time: nobody else waits for them.
+    """
+
     channel_class = Connection
+    long_dispatcher: ThreadedTaskDispatcher
+
+    def add_task(self, task: Any) -> None:  # noqa: ANN401 - waitress says it is a task, but it is a connection
+        """Have the answer to a connection made."""
+        path = getattr(task.requests[0], "path", "")  # a request that is refused has none
+        (self.long_dispatcher if path.endswith(_LONG) else self.task_dispatcher).add_task(task)
 
     def handle_close(self) -> None:
         """Do nothing: waitress would close the port after an error with one client."""
