@@ -64,7 +64,9 @@ class ParityFilter:
 
         One frame in 176 ends in what may be the beginning of a text with parity bits.
         """
-        taken = stream.complete_frame(self._held) if self._held else 0
+        if not self._held:
+            return b""
+        taken = stream.complete_frame(self._held)
         complete, self._held = self._held[:taken], self._held[taken:]
         return complete
 
