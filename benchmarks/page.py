@@ -1,13 +1,15 @@
 """What the page costs, and how fast it is: `python -m benchmarks.page`.
 
 Two gateways read the same kind of meter, one with the page and the history, one with neither. They are
-started in turn, so that a busy machine slows both alike; figures are medians.
+started in turn, so that a busy machine slows both alike.
 
-start   from the start of the process to READY=1, and to the first answer of the page.
+start   from the start of the process to READY=1, and to the first answer of the page: the fastest of several,
+        as other programs only make it longer.
 memory  PSS after some telegrams, before any page was asked for; then after each page once, then after a
         thousand pages.
-pages   the time from a request to the last byte of its answer, over the history of a year, and the
-        processor time of the gateway for it.
+pages   the processor time of the gateway for a page, over the history of a year, and the time from the
+        request to the last byte of the answer, which other programs lengthen.
+stalled the time of a new client's first page beside clients that have sent half a request.
 live    from the last byte of a frame on a pseudo-terminal until its value is served. A browser asks once a
         second, so it may take a second longer until somebody sees it.
 
@@ -39,7 +41,8 @@ from smarty_gateway.state.history_file import HistoryFile
 _STARTS: Final = 7
 _VIEWS: Final = 1000
 _ASKED: Final = 21
-_FRAMES: Final = 50
+_STALLED: Final = 200
+_FRAMES: Final = 200
 _DAYS: Final = 365
 _AT_ONCE: Final = 3000
 _ZONE: Final = ZoneInfo("Europe/Luxembourg")
@@ -138,13 +141,13 @@ def costs() -> list[Figure]:
                 memory[has_page].append(found.gateway.proportional_megabytes())
                 if has_page:
                     first_answers.append(1000 * found.seconds_to_page)
-    started = {has_page: statistics.median(times) for has_page, times in ready.items()}
+    started = {has_page: min(times) for has_page, times in ready.items()}
     used = {has_page: statistics.median(sizes) for has_page, sizes in memory.items()}
     return [
         Figure("start without page and history: ms until ready", started[False]),
         Figure("start with page and history: ms until ready", started[True]),
         Figure("start with page and history: times as long", started[True] / started[False]),
-        Figure("start with page and history: ms until the first answer", statistics.median(first_answers)),
+        Figure("start with page and history: ms until the first answer", min(first_answers)),
         Figure("memory without page and history, MB (PSS)", used[False]),
         Figure("memory with page and history, MB (PSS), nobody has looked yet", used[True]),
         Figure("memory with page and history: MB more", used[True] - used[False]),
@@ -172,8 +175,8 @@ def pages() -> list[Figure]:
             busy = 1000 * (found.gateway.processor_seconds() - busy) / _ASKED
             most = _MOST if name in _PAGES else None
             figures += [
-                Figure(f"{name}: ms, median ({len(content) / 1000:.0f} kB)", statistics.median(times), most),
-                Figure(f"{name}: ms of processor", busy),
+                Figure(f"{name}: ms of processor ({len(content) / 1000:.0f} kB)", busy, most),
+                Figure(f"{name}: ms, median", statistics.median(times)),
             ]
         asked = len(paths) * (_ASKED + 1)
         for number in range(max(0, _VIEWS - asked)):
@@ -210,6 +213,26 @@ def _paths() -> dict[str, str]:
     }
 
 
+def stalled() -> list[Figure]:
+    """Ask as a new client, beside many that never finish their request."""
+    times = []
+    with house(has_page=True) as found, contextlib.ExitStack() as stack:
+        found.get(_paths()["now"])
+        for _ in range(_STALLED):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", found.http_port), LIMIT))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+        for _ in range(_ASKED):
+            found.connection.close()  # the next request makes a connection of its own
+            begin = time.perf_counter()
+            found.get(_paths()["now"])
+            times.append(1000 * (time.perf_counter() - begin))
+    name = f"a new client beside {_STALLED} stalled ones: ms"
+    return [
+        Figure(f"{name}, median", statistics.median(times)),
+        Figure(f"{name}, worst", max(times), 1000),
+    ]
+
+
 def live() -> list[Figure]:
     """Send frames, one at a time, and ask until each is served."""
     times = []
@@ -240,7 +263,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     args = parser.parse_args()
-    print_figures([costs, pages, live], as_json=args.json)
+    print_figures([costs, pages, stalled, live], as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -151,6 +151,8 @@ class InputReader(Iterator[MeterTelegram]):
         if data := self._parity.strip(data):
             self._on_bytes(data)
             self._stream.receive_data(data)
+        if data := self._parity.complete_frame(self._stream):
+            self._on_bytes(data)
         return self._events()
 
     def _events(self) -> Iterator[MeterTelegram]:

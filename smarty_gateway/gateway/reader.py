@@ -192,6 +192,7 @@ class SourceReader:
             data = self._parity.strip(data)
             if data or self.address.is_live:
                 self._stream.receive_data(data, now if self.address.is_live else None)
+                self._parity.complete_frame(self._stream)
                 self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:

@@ -121,6 +121,32 @@ class Extractor(ABC, Generic[V, E]):
                 return None
         return self._events.popleft()
 
+    def complete_frame(self, held: bytes) -> int:
+        """Take what the open frame lacks from bytes that may still change, if it verifies with them.
+
+        Args:
+            held: the bytes that follow those received; what is not taken must be received later.
+
+        Returns:
+            the number of bytes taken.
+        """
+        while len(self._buffer) >= self._needed and self._advance(is_over=False):
+            pass
+        missing = self._needed - len(self._buffer)
+        if not 0 < missing <= len(held) or not self._buffer.startswith(FRAME_PREFIX):
+            return 0
+        data = bytes(self._buffer) + held[:missing]
+        header = read_header(data[:HEADER_MAX])
+        if not isinstance(header, Header) or header.size + header.length != len(data):
+            return 0
+        frame = cut_frame(self._base, data, header)
+        verdict = self._judge(frame)
+        if not verdict.verified:
+            return 0  # judged once more when its own bytes come: only what verifies leaves a trace
+        self._buffer += held[:missing]
+        self._consume(frame, verdict)
+        return missing
+
     @property
     def is_waiting(self) -> bool:
         """True if bytes are here that a silence would settle."""
@@ -269,8 +295,7 @@ class Extractor(ABC, Generic[V, E]):
         """Judge a candidate, then consume it or go on behind its first byte."""
         verdict = self._judge(candidate)
         if verdict.verified:
-            self._report_false(candidate.offset)
-            self._settle(candidate, verdict)
+            self._consume(candidate, verdict)
             return True
         if self._false and isinstance(candidate, Frame):
             # No text holds a frame, so what looks like a text around one is reported only without it.
@@ -284,6 +309,11 @@ class Extractor(ABC, Generic[V, E]):
         ):
             self._false.append((candidate, verdict))
         return self._skip()
+
+    def _consume(self, candidate: Candidate, verdict: V) -> None:
+        """Settle a verified candidate, and what lies before it."""
+        self._report_false(candidate.offset)
+        self._settle(candidate, verdict)
 
     def _skip(self) -> bool:
         self._at += 1

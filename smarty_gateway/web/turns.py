@@ -1,11 +1,13 @@
 """Who is answered next: no client keeps the others waiting, however many requests it sends.
 
-A year of quarter hours takes a second or more of a small computer. Whoever asks for it without end waits for
-itself; everybody else finds a free thread.
+A year of quarter hours takes a second or more of a small computer. A client that asks for it without end waits
+for itself; everybody else finds a free thread. Such long tables are made one at a time, because behind a proxy
+all clients are one.
 """
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +19,8 @@ from smarty_gateway.web.connections import Connection
 THREADS: Final = 4
 #: At the same time for one client: one thread is always left for the others.
 _OF_ONE_CLIENT: Final = THREADS - 1
+#: How the paths of answers end that take a hundred times as long as others: long tables for programs.
+_LONG: Final = "/history"
 #: A client of its own: a watchdog may share its address with a proxy, and restarts what does not answer.
 _WATCHDOG: Final = "/livez"
 
@@ -38,6 +42,7 @@ class _Turns:
     def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock
         self._waiting: list[tuple[object, Connection]] = []
+        #: By client, and the long ones of all clients together.
         self._running = Counter[object]()
 
     def append(self, connection: Connection) -> None:
@@ -47,23 +52,32 @@ class _Turns:
         self._waiting.append((client, connection))
 
     def popleft(self) -> "_Turn":
-        turn = min(self._waiting, key=lambda one: self._running[one[0]])
+        turn = min(filter(self._may_run, self._waiting), key=lambda one: self._running[one[0]])
         self._waiting.remove(turn)
-        self._running[turn[0]] += 1
-        return _Turn(self, *turn)
+        counted = _counted(*turn)
+        self._running.update(counted)
+        return _Turn(self, counted, turn[1])
 
-    def end(self, client: object) -> None:
-        """Make room for the next request of a client."""
+    def end(self, counted: Sequence[object]) -> None:
+        """Make room for the next request."""
         with self._lock:
-            self._running[client] -= 1
-            if not self._running[client]:
-                del self._running[client]
+            self._running.subtract(counted)
+            self._running += Counter()  # keeps what is above 0
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def __bool__(self) -> bool:
-        return any(self._running[client] < _OF_ONE_CLIENT for client, _ in self._waiting)
+        return any(map(self._may_run, self._waiting))
+
+    def _may_run(self, waiting: tuple[object, Connection]) -> bool:
+        client, *long = _counted(*waiting)
+        return self._running[client] < _OF_ONE_CLIENT and not any(self._running[name] for name in long)
+
+
+def _counted(client: object, connection: Connection) -> tuple[object, ...]:
+    """Return what a request counts as while it is answered."""
+    return (client, _LONG) if connection.path.endswith(_LONG) else (client,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +85,14 @@ class _Turn:
     """A request that a thread answers."""
 
     turns: _Turns
-    client: object
+    counted: Sequence[object]
     connection: Connection
 
     def service(self) -> None:
         try:
             self.connection.service()
         finally:
-            self.turns.end(self.client)
+            self.turns.end(self.counted)
 
     def cancel(self) -> None:
         self.connection.cancel()

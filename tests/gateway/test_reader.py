@@ -16,9 +16,11 @@ from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.sources.opening import source_for
+from smarty_gateway.sources.source import SourceEnded
 from tests.support.commands import LIMIT
 from tests.support.running import is_read, wait_until
-from vectors.building_blocks import belgium, with_parity
+from tests.support.streams import sample_keys
+from vectors.building_blocks import belgium, frame, luxembourg, with_parity
 
 
 @pytest.fixture
@@ -109,3 +111,50 @@ def test_a_source_that_has_brought_no_meter_yet_has_a_health_of_its_own() -> Non
     reader.stop()
     reader.thread.join(LIMIT)
     port.close()
+
+
+class OneFrame:
+    """A source that is over once a frame was read, and records what had been handed on before."""
+
+    def __init__(self, frame: bytes, readings: list[Reading]) -> None:
+        self._frame = frame
+        self._readings = readings
+        self.handed_on: list[Reading] = []
+
+    def open(self) -> None:
+        """Do nothing."""
+
+    def read(self, seconds: float = 1.0) -> bytes:  # noqa: ARG002 - as any source has it
+        """Return the frame."""
+        found, self._frame = self._frame, b""
+        if not found:
+            self.handed_on = list(self._readings)
+            raise SourceEnded
+        return found
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def interrupt(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("last", [0xAF, 0xDB, 0xFF], ids=["slash with parity", "prefix", "telnet"])
+def test_a_frame_is_handed_on_before_more_is_read_whatever_its_last_byte_is(last: int) -> None:
+    data = next(
+        data for data in (frame(luxembourg(1), counter=n) for n in range(1, 5000)) if data[-1] == last
+    )
+    readings = list[Reading]()
+    address = parse_address("tcp://127.0.0.1:9")
+    meters, source = (MeterConfig((address,)),), OneFrame(data, readings)
+    reader = SourceReader(
+        address,
+        meters,
+        lambda _: source,
+        KeysInForce(None, sample_keys()),
+        StateKeeper(Config(meters)),
+        readings.append,
+    )
+    reader.start()
+    reader.thread.join(LIMIT)
+    assert [reading.telegram.size for reading in source.handed_on] == [len(data)]

@@ -111,6 +111,16 @@ def test_no_more_is_read_than_the_next_telegram_needs() -> None:
     assert asked == [0]
 
 
+def test_a_frame_that_ends_like_the_beginning_of_a_text_with_parity_bits_does_not_wait_for_the_next() -> None:
+    ended = next(data for data in (frame(luxembourg(1), counter=n) for n in range(5000)) if data[-1] == 0xAF)
+
+    def chunks() -> Iterator[bytes]:
+        yield ended
+        pytest.fail("more was read than the frame")
+
+    assert next(smarty_gateway.read(chunks(), keys={SERIAL: KEY})).size == len(ended)
+
+
 def test_a_reading_is_a_mapping_that_has_the_values_of_the_json_object() -> None:
     reading = one(frame(luxembourg(1)), {SERIAL: KEY})
     assert reading["meter_id"] == SERIAL

@@ -2,18 +2,25 @@
 
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.protocol.meter import MeterStream
 from smarty_gateway.sources.parity import ParityFilter
-from tests.support.streams import chunks_of, drain, read, sample_keys, stripped, telegrams
+from tests.support.streams import chunks_of, drain, read, reasons, sample_keys, stripped, telegrams
 from vectors.building_blocks import belgium, frame, luxembourg, netherlands, with_parity
 
 TEXT = belgium(1)
 GOOD = frame(luxembourg(1))
 #: The beginning of a telegram, just long enough to prove itself.
 PROOF = with_parity(TEXT)[:32]
+
+
+def is_held(data: bytes) -> bool:
+    parity = ParityFilter()
+    parity.strip(data)
+    return parity.is_holding
 
 
 def test_telegrams_with_parity_bits_are_read_without_them() -> None:
@@ -90,14 +97,48 @@ def test_what_is_held_back_comes_out_as_it_was_once_nothing_follows() -> None:
     assert parity.strip(b"") == b""
 
 
-def test_a_frame_whose_last_byte_looks_like_a_slash_is_whole_before_a_silence_ends_it() -> None:
-    counter = next(n for n in range(5000) if frame(TEXT, counter=n).endswith(b"\xaf"))
-    data = frame(TEXT, counter=counter)
+#: Frames that end in what may be the beginning of a text with parity bits: a byte of it, two, and more.
+ENDS_LIKE_TEXT = [
+    next(
+        data
+        for data in (frame(TEXT, counter=n) for n in range(100_000))
+        if data[-size] == 0xAF and is_held(data)
+    )
+    for size in (1, 2, 3)
+]
+
+
+@pytest.mark.parametrize("data", ENDS_LIKE_TEXT, ids=["1 byte", "2 bytes", "3 bytes"])
+@pytest.mark.parametrize("follows", [b"", PROOF[:5]], ids=["nothing", "a text"])
+def test_a_frame_that_ends_like_the_beginning_of_a_text_is_read_at_once(data: bytes, follows: bytes) -> None:
     stream, parity = MeterStream(sample_keys()), ParityFilter()
-    stream.receive_data(parity.strip(data), now=0.0)
-    assert drain(stream) == []
-    stream.receive_data(parity.strip(b""), now=1.0)
-    assert len(telegrams(drain(stream))) == 1
+    stream.receive_data(parity.strip(data + follows), now=0.0)
+    parity.complete_frame(stream)
+    assert [(found.offset, found.size) for found in telegrams(drain(stream))] == [(0, len(data))]
+
+
+def test_a_text_behind_a_frame_that_was_completed_is_read() -> None:
+    stream, parity = MeterStream(sample_keys()), ParityFilter()
+    text = with_parity(netherlands(1))
+    offsets = []
+    for data in (ENDS_LIKE_TEXT[0] + text[:5], text[5:]):
+        stream.receive_data(parity.strip(data))
+        parity.complete_frame(stream)
+        offsets += [found.offset for found in telegrams(drain(stream))]
+    assert offsets == [0, len(ENDS_LIKE_TEXT[0])]
+
+
+def test_a_text_inside_a_false_frame_is_read_though_the_frame_could_end_in_its_beginning() -> None:
+    stream, parity = MeterStream(sample_keys()), ParityFilter()
+    text = with_parity(TEXT)
+    false = GOOD[:10] + b"\x12" + b"\x30" + bytes(14)  # three bytes are missing
+    events = []
+    for data in (false + text[:5], text[5:], b""):
+        stream.receive_data(parity.strip(data))
+        parity.complete_frame(stream)
+        events += drain(stream)
+    assert [found.offset for found in telegrams(events)] == [len(false)]
+    assert reasons(events) == []
 
 
 @st.composite

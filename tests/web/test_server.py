@@ -184,6 +184,25 @@ def test_a_fresh_client_is_served_beside_200_stalled_ones(port: int) -> None:
         assert min(timeit.repeat(lambda: get(port), repeat=5, number=1)) < FRESH_SECONDS
 
 
+def test_a_page_is_served_beside_long_tables_that_are_being_made() -> None:
+    go_on = threading.Event()
+    made: list[int] = []
+
+    def site(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"].endswith("/history"):
+            go_on.wait(60)
+            made.append(threading.get_ident())
+        return page(environ, start_response)
+
+    asked = b"GET /api/v1/meters/house/history HTTP/1.0\r\nHost: localhost\r\n\r\n"
+    with serving(site) as running, ExitStack() as stack:
+        clients = [stack.enter_context(connected(running.port, asked)) for _ in range(10)]
+        assert get(running.port) == b"127.0.0.1"
+        go_on.set()
+        assert all(received(client).endswith(b"127.0.0.1") for client in clients)
+    assert len(set(made)) == 1
+
+
 def test_more_stalled_clients_than_there_are_connections_keep_nobody_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -311,7 +330,9 @@ def test_answers_that_nobody_reads_take_a_bounded_amount_of_memory(monkeypatch: 
         def kept() -> int:
             return sum(channel.kept_bytes for channel in running._channels())
 
-        wait_until(lambda: not running._dispatcher.queue and kept() <= 3 * LARGE, "the memory to be freed")
+        wait_until(
+            lambda: not running._dispatcher.queue and kept() <= 3 * LARGE, "the memory to be freed"
+        )
 
 
 def test_an_answer_that_was_read_is_not_kept() -> None:
