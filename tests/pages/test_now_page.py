@@ -172,6 +172,16 @@ def test_a_silent_meter_is_never_shown_as_the_present() -> None:
     assert part.all("section", id="quarter") == []
 
 
+@pytest.mark.parametrize(("hours", "is_shown"), [(18, True), (19, False)])
+def test_the_sums_of_a_meter_that_is_silent_since_yesterday_are_not_those_of_today(
+    hours: int, *, is_shown: bool
+) -> None:
+    """`NOW` is 18:51."""
+    at = NOW - hours * 3600
+    part = _live(reading=reading_of(at=at, quarter=quarter_of(at)), availability=Availability.SILENT)
+    assert bool(part.all("section", id="sums")) == is_shown
+
+
 def test_a_meter_that_was_never_heard_has_no_value() -> None:
     part = _live(reading=None, availability=Availability.SILENT)
     assert "Nothing has arrived from this meter since the gateway started" in part.text
