@@ -128,7 +128,8 @@ class History:
         stretch = span_stretch(by, day, self.zone)
         first, last = midnight_of(first_day(by, day), self.zone), midnight_of(following(by, day), self.zone)
         if by is By.YEAR:
-            return sum_of(self.rows(meter, stretch), range(first, last), self.now)
+            devices = self.reader.devices(meter.name, first, last)
+            return sum_of(self.rows(meter, stretch), range(first, last), self.now, devices)
         # A gap may lie beside it.
         rows = self.rows(meter, replace(stretch, by=by))
         return next((row for row in rows if (row.start, row.end) == (first, last)), None)

@@ -20,7 +20,7 @@ from smarty_gateway.pages.history_words import translated
 from smarty_gateway.pages.sections import Section, Table
 from smarty_gateway.state.history_access import History, opened_history
 from tests.support.commands import smarty_gateway
-from tests.support.histories import ZONE, second_of
+from tests.support.histories import ZONE, boundaries, second_of, write_history
 from tests.support.kept_years import NOW, write_kept_years
 
 ENGLISH: Final = language_of("en")
@@ -326,3 +326,16 @@ def test_all_times_are_local(history: History) -> None:
     assert history.zone == ZONE
     quarters = section(shown(history, By.DAY, "2021-03-28"), "energy").tables[1]
     assert [row.cells[0] for row in quarters.rows[6:10]] == ["01:30", "01:45", "03:00", "03:15"]
+
+
+def test_the_total_of_a_table_has_what_a_device_counted_while_it_was_not_read(tmp_path: Path) -> None:
+    first = second_of("2021-03-01")
+    kept = [
+        replace(one, devices=()) if 96 < number < 960 else one
+        for number, one in enumerate(boundaries(first, 96 * 20))
+    ]
+    write_history(tmp_path, "house", kept)
+    with opened_history(tmp_path, None, NOW) as found:
+        energy = section(shown(found, By.MONTH, "2021-03"), "energy")
+    assert dict(energy.facts)["Gas"] == "19.200\xa0m³"
+    assert energy.tables[0].foot[-1] == "19.200"

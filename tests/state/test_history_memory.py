@@ -117,8 +117,23 @@ def test_months_together_are_what_a_year_is(folder: Path) -> None:
         years = history.reader.rows("house", By.YEAR, stretch.first, stretch.last, now, reference)
         whole = next(row for row in years if row.end == stretch.last)
         found = history.span(meter, By.YEAR, date(2026, 5, 1))
+        assert found == whole
+
+
+def test_what_a_device_counted_while_it_was_not_read_is_in_the_year(folder: Path) -> None:
+    """A month has no growth between two values that are further apart than twice its length."""
+    first = second_of("2026-08-01")
+    kept = [
+        one if number < 96 or number > 96 * 90 else replace(one, devices=())
+        for number, one in enumerate(boundaries(first, 96 * 100))
+    ]
+    write_history(folder / "state", "barn", kept)
+    config = load_config(folder / "gateway.yaml")
+    with opened_history(folder / "state", config, second_of("2026-12-14")) as history:
+        barn = next(meter for meter in history.reader.meters() if meter.name == "barn")
+        found = history.span(barn, By.YEAR, date(2026, 5, 1))
         assert found is not None
-        assert replace(found, devices={}) == replace(whole, devices={})
+        assert found.devices["gas"].amount == 10 * 96 * 100
 
 
 def test_quarter_hours_are_the_complete_rows(folder: Path) -> None:
@@ -130,7 +145,7 @@ def test_quarter_hours_are_the_complete_rows(folder: Path) -> None:
 
 
 def test_a_span_without_anything_known_is_none() -> None:
-    assert sum_of([], range(900), 0) is None
+    assert sum_of([], range(900), 0, {}) is None
 
 
 def test_the_result_that_nobody_asked_for_is_forgotten_first() -> None:
