@@ -265,8 +265,8 @@ def _cost(asked: _Asked, stretch: Stretch, title: str) -> Section | None:
         if is_total(name) or not is_table
     ]
     notes = [translated(note, asked.language) for note in asked.history.cost_notes(asked.meter, priced)]
-    if not all(one.row.complete for one in priced):
-        notes.insert(0, _("\u2265: not all quarter hours are known, so it costs at least this."))
+    if not all(one.is_whole for one in priced):
+        notes.insert(0, _("\u2265: not all quarter hours and prices are known, so it costs at least this."))
     table = costs_table(priced, by, _("Cost, {span}").format(span=title), asked.reader)
     return Section("cost", _("Cost"), facts, tables=[table] if is_table else (), notes=notes)
 

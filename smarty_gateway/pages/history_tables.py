@@ -218,7 +218,7 @@ def cost_of_rows(priced: Sequence[PricedRow], name: str, language: Language) -> 
     if not amounts:
         return ""
     amount = language.number(sum(amounts), _BAND if name.startswith("band_") else _MONEY)
-    return amount if all(one.row.complete for one in priced) else f"\u2265\u00a0{amount}"
+    return amount if all(one.is_whole for one in priced) else f"\u2265\u00a0{amount}"
 
 
 def unit_of_cost(name: str, currency: str) -> str:

@@ -201,7 +201,9 @@ class History:
         found = []
         for row in self._rows(meter, stretch):
             begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
-            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
+            costs = cost_of(tariff, quarters[begin:end], self.zone, reference)
+            has_prices = tariff.on(local_date(row.start, self.zone)) is not None
+            found.append(PricedRow(tariff, row, costs, is_whole=row.complete and has_prices))
         return found
 
     def _peaks(self, meter: HistoryMeter, month: Stretch) -> list[Peak]:
