@@ -63,7 +63,7 @@ _DEVICES_AT: Final = (
 )
 _FINGERPRINT: Final = (
     "SELECT count(*), sum(checksum), "
-    "(SELECT min(end) FROM quarters WHERE meter = :meter AND end > :end), "
+    "(SELECT checksum FROM quarters WHERE meter = :meter AND end > :end ORDER BY end LIMIT 1), "
     "(SELECT sum(checksum) FROM peaks WHERE meter = :meter), "
     "(SELECT count(*) + sum(device_values.checksum) FROM devices JOIN device_values "
     "ON device_values.device = number WHERE meter = :meter AND end BETWEEN :earliest AND :end) "
