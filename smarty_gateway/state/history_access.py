@@ -128,7 +128,8 @@ class History:
         stretch = span_stretch(by, day, self.zone)
         first, last = midnight_of(first_day(by, day), self.zone), midnight_of(following(by, day), self.zone)
         if by is By.YEAR:
-            devices = self.reader.devices(meter.name, first, last)
+            key = ("devices", self._state_of(meter, first, last))
+            devices = _MEMORIES[By.MONTH].of(key, partial(self.reader.devices, meter.name, first, last))
             return sum_of(self.rows(meter, stretch), range(first, last), self.now, devices)
         # A gap may lie beside it.
         rows = self.rows(meter, replace(stretch, by=by))
