@@ -20,11 +20,17 @@ _STEP: Final = Decimal("0.0001")
 
 @dataclass(frozen=True, slots=True)
 class PricedRow:
-    """A span, what it costs (see `cost_of`), and the tariff that says so."""
+    """A span, what it costs (see `cost_of`), and the tariff that says so.
+
+    Attributes:
+        is_whole: all of its quarter hours are known, and the tariff has prices since its beginning; otherwise
+            the costs are a lower bound.
+    """
 
     tariff: Tariff
     row: Row
     costs: Mapping[str, Decimal]
+    is_whole: bool
 
 
 def cost_of(

@@ -231,7 +231,7 @@ def _row(start: int, end: int, pieces: Sequence[Piece], now: int, devices: Seque
         complete=complete * QUARTER == end - start,
         covered=_covered(start, end, complete, now),
         tariffs=_tariffs(pieces),
-        devices=_device_energies(devices, pieces[0].start, pieces[-1].end, end - start),
+        devices=device_energies(devices, pieces[0].start, pieces[-1].end, end - start),
     )
 
 
@@ -245,17 +245,15 @@ def quarters_of(row: Row, now: int) -> int:
     return round((row.covered or 0) * whole_quarters(row.start, row.end, now))
 
 
-def sum_of(rows: Sequence[Row], stretch: range, now: int) -> Row | None:
-    """Return a stretch of time as one row, from those of its parts; None if nothing of it is known."""
+def sum_of(rows: Sequence[Row], stretch: range, now: int, devices: Mapping[str, DeviceEnergy]) -> Row | None:
+    """Return a stretch of time as one row, from those of its parts; None if nothing of it is known.
+
+    What devices have counted in it is no sum: it may stand in none of the parts.
+    """
     inside = [row for row in rows if row.end <= stretch.stop]
     if not inside:
         return None
     complete = sum(quarters_of(row, now) for row in inside)
-    devices: dict[str, DeviceEnergy] = {}
-    for row in inside:
-        for name, one in row.devices.items():
-            earlier = devices.get(name)
-            devices[name] = DeviceEnergy(one.amount + (earlier.amount if earlier else 0), one.unit)
     return Row(
         stretch.start,
         stretch.stop,
@@ -285,9 +283,10 @@ def _tariffs(pieces: Iterable[Piece | Row]) -> dict[str, int]:
     return total
 
 
-def _device_energies(
+def device_energies(
     devices: Iterable[DeviceRegister], first: int, last: int, seconds: int
 ) -> dict[str, DeviceEnergy]:
+    """Return what devices have counted between two boundaries of a row of this length, by column."""
     found: dict[str, DeviceEnergy] = {}
     for device in devices:
         amount = device.growth(first, last, seconds)

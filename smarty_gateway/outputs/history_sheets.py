@@ -180,8 +180,8 @@ def sheet_of_costs(
     ]
     if len(priced) > 1:
         lines.append(Line("total", cells(priced)))
-    bound = ["≥: not all quarter hours are known, so it costs at least this"]
-    is_bound = any(one.costs and not one.row.complete for one in priced)
+    bound = ["≥: not all quarter hours and prices are known, so it costs at least this"]
+    is_bound = any(one.costs for one in priced) and not all(one.is_whole for one in priced)
     nothing = ["no costs are known: the tariff has no price that applies here"]
     title = _title(meter, f"{shown.title}, costs")
     all_notes = [*(() if names else nothing), *(bound if is_bound else ()), *notes]
@@ -198,7 +198,7 @@ def _amount(priced: Sequence[PricedRow], name: str) -> str:
     if not amounts:
         return ""
     digits = 3 if name.startswith("band_") else 2
-    return f"{'' if all(one.row.complete for one in priced) else '≥ '}{sum(amounts):.{digits}f}"
+    return f"{'' if all(one.is_whole for one in priced) else '≥ '}{sum(amounts):.{digits}f}"
 
 
 def sheet_of_peaks(

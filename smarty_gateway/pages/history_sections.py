@@ -105,26 +105,26 @@ def _energy(asked: _Asked, by: By, day: date, picture: Picture) -> Section:
         "energy",
         facts=[*_facts(asked, picture, total, peak)],
         svg=svg,
-        tables=[*_tables(asked, picture, peak)],
+        tables=[*_tables(asked, picture, total, peak)],
         notes=notes,
     )
 
 
-def _tables(asked: _Asked, picture: Picture, peak: Peak | None) -> Iterator[Table]:
-    _, title, last = asked.language.gettext, picture.title, picture.last
+def _tables(asked: _Asked, picture: Picture, total: Row | None, peak: Peak | None) -> Iterator[Table]:
+    _, title = asked.language.gettext, picture.title
     if picture.by is By.QUARTER:
-        hours = asked.history.rows(asked.meter, Stretch(picture.first, last, By.HOUR, ""))
+        hours = asked.history.rows(asked.meter, Stretch(picture.first, picture.last, By.HOUR, ""))
         caption = _("{day} by hour").format(day=title)
-        yield rows_table(hours, By.HOUR, caption, asked.reader, last=last, peak=peak)
+        yield rows_table(hours, By.HOUR, caption, asked.reader, total=total, peak=peak)
         caption = _("{day} by quarter hour").format(day=title)
-        table = rows_table(picture.rows, By.QUARTER, caption, asked.reader, last=last, peak=peak)
+        table = rows_table(picture.rows, By.QUARTER, caption, asked.reader, total=total, peak=peak)
         yield replace(table, is_folded=True)
     elif picture.by is By.DAY:
         caption = _("{month} by day").format(month=title)
-        yield rows_table(picture.rows, By.DAY, caption, asked.reader, last=last, peak=peak)
+        yield rows_table(picture.rows, By.DAY, caption, asked.reader, total=total, peak=peak)
     else:
         caption = _("{year} by month").format(year=title)
-        yield rows_table(picture.rows, By.MONTH, caption, asked.reader, last=last, peak=peak)
+        yield rows_table(picture.rows, By.MONTH, caption, asked.reader, total=total, peak=peak)
 
 
 def _facts(
@@ -265,8 +265,8 @@ def _cost(asked: _Asked, stretch: Stretch, title: str) -> Section | None:
         if is_total(name) or not is_table
     ]
     notes = [translated(note, asked.language) for note in asked.history.cost_notes(asked.meter, priced)]
-    if not all(one.row.complete for one in priced):
-        notes.insert(0, _("\u2265: not all quarter hours are known, so it costs at least this."))
+    if not all(one.is_whole for one in priced):
+        notes.insert(0, _("\u2265: not all quarter hours and prices are known, so it costs at least this."))
     table = costs_table(priced, by, _("Cost, {span}").format(span=title), asked.reader)
     return Section("cost", _("Cost"), facts, tables=[table] if is_table else (), notes=notes)
 

@@ -64,7 +64,7 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
     caption: str,
     reader: Reader,
     *,
-    last: int,
+    total: Row | None = None,
     peak: Peak | None = None,
 ) -> Table:
     """Return the table of spans, with all that is known of them.
@@ -74,7 +74,7 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
         by: how long the spans are.
         caption: of the table.
         reader: who reads it.
-        last: what ends after it belongs to a gap, and not to the sum.
+        total: all of them together; what devices have counted may stand in it only.
         peak: the highest quarter hour, which is marked.
     """
     _ = reader.language.gettext
@@ -100,11 +100,10 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
             note,
         )
 
-    inside = [row for row in rows if row.end <= last]
     foot = [
         _("Total"),
         *(
-            thousandth(_sum(map(column.value, inside)), reader.language) if column.is_summed else ""
+            thousandth(column.value(total), reader.language) if total and column.is_summed else ""
             for column in columns
         ),
         *([""] if known else []),
@@ -219,7 +218,7 @@ def cost_of_rows(priced: Sequence[PricedRow], name: str, language: Language) -> 
     if not amounts:
         return ""
     amount = language.number(sum(amounts), _BAND if name.startswith("band_") else _MONEY)
-    return amount if all(one.row.complete for one in priced) else f"\u2265\u00a0{amount}"
+    return amount if all(one.is_whole for one in priced) else f"\u2265\u00a0{amount}"
 
 
 def unit_of_cost(name: str, currency: str) -> str:
@@ -330,8 +329,3 @@ def registers_table(
 
 def _share(covered: float | None, language: Language) -> str:
     return percent(covered, language) if covered and covered < 1 else ""
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.pages.gauge import Gauge, gauge_of, span_text
@@ -154,8 +155,17 @@ class Live:
 
     @cached_property
     def sums(self) -> Facts:
-        """Return import, export and excess of the running day, month and year, and the month's peak."""
-        return [] if self.quarter is None else list(_sums(self.view, self.quarter))
+        """Return import, export and excess of the running day, month and year, and the month's peak.
+
+        A meter that is silent since another day has none.
+        """
+        if self.quarter is None or (self.is_old and not self._is_of_today(self.quarter)):
+            return []
+        return list(_sums(self.view, self.quarter))
+
+    def _is_of_today(self, quarter: RunningQuarter) -> bool:
+        day, today = (local_date(time, self.view.zone) for time in (quarter.start, self.view.now))
+        return day == today
 
     @property
     def notes(self) -> list[str]:

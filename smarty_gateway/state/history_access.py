@@ -128,7 +128,9 @@ class History:
         stretch = span_stretch(by, day, self.zone)
         first, last = midnight_of(first_day(by, day), self.zone), midnight_of(following(by, day), self.zone)
         if by is By.YEAR:
-            return sum_of(self.rows(meter, stretch), range(first, last), self.now)
+            key = ("devices", self._state_of(meter, first, last))
+            devices = _MEMORIES[By.MONTH].of(key, partial(self.reader.devices, meter.name, first, last))
+            return sum_of(self.rows(meter, stretch), range(first, last), self.now, devices)
         # A gap may lie beside it.
         rows = self.rows(meter, replace(stretch, by=by))
         return next((row for row in rows if (row.start, row.end) == (first, last)), None)
@@ -200,7 +202,9 @@ class History:
         found = []
         for row in self._rows(meter, stretch):
             begin, end = (bisect_left(quarters, (time,)) for time in (row.start, row.end))
-            found.append(PricedRow(tariff, row, cost_of(tariff, quarters[begin:end], self.zone, reference)))
+            costs = cost_of(tariff, quarters[begin:end], self.zone, reference)
+            has_prices = tariff.on(local_date(row.start, self.zone)) is not None
+            found.append(PricedRow(tariff, row, costs, is_whole=row.complete and has_prices))
         return found
 
     def _peaks(self, meter: HistoryMeter, month: Stretch) -> list[Peak]:

@@ -27,6 +27,7 @@ from smarty_gateway.history.spans import (
     DeviceRegister,
     Piece,
     Point,
+    device_energies,
     known_piece,
     pieces_of,
     rows_of,
@@ -63,7 +64,7 @@ _DEVICES_AT: Final = (
 )
 _FINGERPRINT: Final = (
     "SELECT count(*), sum(checksum), "
-    "(SELECT min(end) FROM quarters WHERE meter = :meter AND end > :end), "
+    "(SELECT checksum FROM quarters WHERE meter = :meter AND end > :end ORDER BY end LIMIT 1), "
     "(SELECT sum(checksum) FROM peaks WHERE meter = :meter), "
     "(SELECT count(*) + sum(device_values.checksum) FROM devices JOIN device_values "
     "ON device_values.device = number WHERE meter = :meter AND end BETWEEN :earliest AND :end) "
@@ -194,6 +195,15 @@ class HistoryReader:
             (self._number(meter), begin, end),
         ).fetchone()
         return None if found[0] is None else int(found[0])
+
+    def devices(self, meter: str, first: int, last: int) -> dict[str, DeviceEnergy]:
+        """Return what the M-Bus devices have counted in a stretch of time, as far as it is known."""
+        number = self._number(meter)
+        begin, end = _quarters(first, last)
+        known = [next(self._points(number, begin, end, order), None) for order in ("ASC", "DESC")]
+        if known[0] is None or known[1] is None:
+            return {}
+        return device_energies(self._devices(number, begin, end), known[0].end, known[1].end, last - first)
 
     def registers(self, meter: str, first: int | None, last: int | None) -> list[RegisterReading]:
         """Return the registers at the beginning of each local day, where they are known."""

@@ -77,11 +77,11 @@ class Live:
             meter = self._heard.get(reading.meter)
             if meter is None:
                 meter = self._heard[reading.meter] = _Meter(reading)
-            was_silent = meter.rhythm.is_silent(now)
+            patience = meter.rhythm.patience
             meter.rhythm.arrive(now)
             meter.reading = reading
         if power is not None:
-            self._memory.add(reading.meter, power, is_gap=was_silent)
+            self._memory.add(reading.meter, power, patience)
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
         """Take the health of meters and gateway; the supervisor calls this about once a second."""

@@ -31,17 +31,19 @@ def _steady_time() -> float:
 class _Means:
     """The means of one meter, in a ring: that of a step is where the step's number leads."""
 
-    __slots__ = ("count", "first", "ring", "step", "total")
+    __slots__ = ("at", "count", "first", "ring", "step", "total")
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, at: float) -> None:
         self.ring = array("i", [_UNKNOWN]) * _MEANS
-        self.first = self.step = step
+        self.first = self.step = int(at // STEP)
+        self.at = at
         self.total = self.count = 0
 
-    def add(self, step: int, watts: int, *, is_gap: bool) -> None:
+    def add(self, at: float, watts: int, patience: float) -> None:
+        step, silence, self.at = int(at // STEP), at - self.at, at
         if step > self.step:
             before = self.ring[self.step % _MEANS]
-            filling = _UNKNOWN if is_gap else before
+            filling = before if silence < patience else _UNKNOWN
             for missed in range(max(self.step + 1, step - _MEANS + 1), step):
                 self.ring[missed % _MEANS] = filling
             self.step, self.total, self.count = step, 0, 0
@@ -71,24 +73,25 @@ class PowerMemory:
         self._of: dict[str, _Means] = {}
         self._lock = threading.Lock()
 
-    def add(self, meter: str, watts: int, *, is_gap: bool) -> None:
+    def add(self, meter: str, watts: int, patience: float) -> None:
         """Take the power of a meter at this moment.
 
         Args:
             meter: its own name.
             watts: import less export.
-            is_gap: it was silent before; otherwise a step without a telegram has the mean before it.
+            patience: the seconds after which it counts as silent; in a shorter time, steps without a telegram
+                have the mean before them.
         """
         if abs(watts) > _MOST:
             return
-        step = int(self._steady_time() // STEP)
+        now = self._steady_time()
         with self._lock:
             means = self._of.get(meter)
             if means is None:
                 if not self._has_place(meter):
                     return
-                means = self._of[meter] = _Means(step)
-            means.add(step, watts, is_gap=is_gap)
+                means = self._of[meter] = _Means(now)
+            means.add(now, watts, patience)
 
     def forget(self, meter: str) -> None:
         """Remove a meter that is gone."""

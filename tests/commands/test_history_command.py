@@ -241,7 +241,7 @@ def test_a_narrow_terminal_shows_both_totals_of_a_doubtful_price() -> None:
     tariff = load_tariff(shipped_tariffs()["lu"])
     row = Row(AUTUMN, AUTUMN + 90_000, 12_345, 0, 90_000, None, 0.0, complete=False, covered=0.5)
     names = ("cost_volume", "cost_added", "cost_instead")
-    priced = [PricedRow(tariff, row, dict.fromkeys(names, Decimal("1234.5")))]
+    priced = [PricedRow(tariff, row, dict.fromkeys(names, Decimal("1234.5")), is_whole=False)]
     shown = Shown("2026-10", By.DAY, ZONE, AUTUMN)
     head = next(islice(lines_of(sheet_of_costs(METER, priced, shown, ()), 40), 1, None)).plain
     assert head.split() == ["day", "cost", "added", "cost", "instead"]

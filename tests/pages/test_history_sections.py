@@ -20,8 +20,8 @@ from smarty_gateway.pages.history_words import translated
 from smarty_gateway.pages.sections import Section, Table
 from smarty_gateway.state.history_access import History, opened_history
 from tests.support.commands import smarty_gateway
-from tests.support.histories import ZONE, second_of
-from tests.support.kept_years import NOW, write_kept_years
+from tests.support.histories import ZONE, boundaries, second_of, write_history
+from tests.support.kept_years import CONFIG, NOW, TARIFF, write_kept_years
 
 ENGLISH: Final = language_of("en")
 #: With both changes of time, a gap, the day of the replacement, and those that are running.
@@ -332,3 +332,30 @@ def test_all_times_are_local(history: History) -> None:
     assert history.zone == ZONE
     quarters = section(shown(history, By.DAY, "2021-03-28"), "energy").tables[1]
     assert [row.cells[0] for row in quarters.rows[6:10]] == ["01:30", "01:45", "03:00", "03:15"]
+
+
+def test_the_total_of_a_table_has_what_a_device_counted_while_it_was_not_read(tmp_path: Path) -> None:
+    first = second_of("2021-03-01")
+    kept = [
+        replace(one, devices=()) if 96 < number < 960 else one
+        for number, one in enumerate(boundaries(first, 96 * 20))
+    ]
+    write_history(tmp_path, "house", kept)
+    with opened_history(tmp_path, None, NOW) as found:
+        energy = section(shown(found, By.MONTH, "2021-03"), "energy")
+    assert dict(energy.facts)["Gas"] == "19.200\xa0m³"
+    assert energy.tables[0].foot[-1] == "19.200"
+
+
+def test_costs_of_a_time_without_prices_are_a_lower_bound(tmp_path: Path) -> None:
+    """Every quarter hour is known; the tariff begins in the second of three months."""
+    (tmp_path / "gateway.yaml").write_text(CONFIG, "utf-8")
+    tariff = TARIFF.replace("valid_from: 2020-01-01", "valid_from: 2021-02-10")
+    (tmp_path / "tariff.yaml").write_text(tariff, "utf-8")
+    write_history(tmp_path / "state", "house", boundaries(second_of("2021-01-01"), 96 * 90 - 4))
+    with opened_history(tmp_path / "state", load_config(tmp_path / "gateway.yaml"), NOW) as found:
+        cost = section(shown(found, By.YEAR, "2021"), "cost")
+    table = cost.tables[0]
+    volume = [*columns(table)["Grid, by volume (EUR)"], table.foot[table.head.index("Grid, by volume (EUR)")]]
+    assert [text[:1] for text in volume] == ["", "\u2265", "1", "\u2265"]
+    assert cost.notes[0].startswith("\u2265: not all quarter hours and prices are known")

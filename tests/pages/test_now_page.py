@@ -9,6 +9,7 @@ import pytest
 
 from smarty_gateway.history.running_quarter import RunningQuarter, Totals
 from smarty_gateway.pages.now_page import live_part, now_page, overview_page
+from smarty_gateway.pages.recent_power import hours_table, points_of
 from smarty_gateway.pages.snapshots import Availability, PowerCurve
 from smarty_gateway.protocol.meter import Security
 from smarty_gateway.simulator.meters import MeterKind
@@ -171,6 +172,16 @@ def test_a_silent_meter_is_never_shown_as_the_present() -> None:
     assert part.all("section", id="quarter") == []
 
 
+@pytest.mark.parametrize(("hours", "is_shown"), [(18, True), (19, False)])
+def test_the_sums_of_a_meter_that_is_silent_since_yesterday_are_not_those_of_today(
+    hours: int, *, is_shown: bool
+) -> None:
+    """`NOW` is 18:51."""
+    at = NOW - hours * 3600
+    part = _live(reading=reading_of(at=at, quarter=quarter_of(at)), availability=Availability.SILENT)
+    assert bool(part.all("section", id="sums")) == is_shown
+
+
 def test_a_meter_that_was_never_heard_has_no_value() -> None:
     part = _live(reading=None, availability=Availability.SILENT)
     assert "Nothing has arrived from this meter since the gateway started" in part.text
@@ -217,6 +228,50 @@ def test_before_the_memory_begins_the_history_fills_in(tmp_path: Path) -> None:
     rows = _hours(_now(curve_of([1_000] * 360), tmp_path))
     assert rows[-1][1:] == ["0.300"] * 3
     assert len(rows) >= 24
+
+
+def _points(folder: Path, curve: PowerCurve) -> list[tuple[int, float | None]]:
+    with view_of(gateway_now(meter_now("house", reading_of())), folder=folder) as view:
+        return points_of(view, shown(view), curve, 24)
+
+
+def test_the_mean_of_an_hour_counts_each_power_for_its_time(tmp_path: Path) -> None:
+    """Half an hour of the history, 2 kW, and half an hour of the memory, 1 kW."""
+    hour = second_of("2026-11-21T17:00")
+    write_history(tmp_path, "house", boundaries(hour, 2, energy=500))
+    curve = PowerCurve(hour + 1800, 10, [1_000] * 180)
+    assert _hours(_now(curve, tmp_path)) == [["Sat\N{NO-BREAK SPACE}17:00", "1.500", "1.000", "2.000"]]
+
+
+def test_a_gap_between_history_and_memory_is_not_drawn_over(tmp_path: Path) -> None:
+    """The gateway was off; its first quarter hour after the start is not over."""
+    off = second_of("2026-11-21T14:00")
+    write_history(tmp_path, "house", boundaries(off - 3600, 4))
+    points = _points(tmp_path, curve_of([1_000] * 30))
+    assert points[7:9] == [(off - 1, 400.0), (off, None)]
+    assert points[9] == (NOW - 300, 1_000)
+
+
+def test_the_oldest_quarter_hour_of_the_picture_is_there_from_its_left_edge(tmp_path: Path) -> None:
+    write_history(tmp_path, "house", boundaries(NOW - NOW % 900 - 100 * 900, 100))
+    assert _points(tmp_path, curve_of())[0] == (NOW - 24 * 3600, 400.0)
+
+
+def test_the_history_of_a_meter_that_only_exports_is_in_the_picture(tmp_path: Path) -> None:
+    begin = NOW - NOW % 900 - 900
+    roof = [replace(one, registers=(None, *one.registers[1:])) for one in boundaries(begin, 1, export=100)]
+    write_history(tmp_path, "house", roof)
+    assert _points(tmp_path, curve_of())[0] == (begin, -400.0)
+
+
+def test_the_hour_that_comes_twice_has_two_names() -> None:
+    first = second_of("2026-10-25T02:00")
+    with view_of(gateway_now()) as view:
+        rows = hours_table(view, [(first, 1), (first + 3600, 2), (first + 7200, None)]).rows
+    assert [row.cells[0] for row in rows] == [
+        "Sun\N{NO-BREAK SPACE}02:00 +01:00",
+        "Sun\N{NO-BREAK SPACE}02:00 +02:00",
+    ]
 
 
 def test_without_memory_and_history_there_is_no_picture() -> None:

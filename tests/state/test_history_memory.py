@@ -84,6 +84,18 @@ def test_a_change_is_seen_at_once(folder: Path, change: Change) -> None:
     assert june(folder) != before
 
 
+def test_another_end_of_a_gap_over_the_end_of_a_month_is_seen_at_once(tmp_path: Path) -> None:
+    """As after a clock that was set back and came to the same time again."""
+    (tmp_path / "gateway.yaml").write_text(CONFIG, "utf-8")
+    (tmp_path / "tariff.yaml").write_text(TARIFF, "utf-8")
+    *before, end = boundaries(JULY - 8 * QUARTER, 12)
+    write_history(tmp_path / "state", "house", [*before[:5], end])
+    assert year(tmp_path)[0][-1].import_ == 800
+    more = replace(end, registers=tuple(value and value + 50 for value in end.registers))
+    write_history(tmp_path / "state", "house", [more])
+    assert year(tmp_path)[0][-1].import_ == 850
+
+
 def test_a_late_value_of_a_device_is_seen_at_once(folder: Path) -> None:
     def gas() -> int:
         return int(year(folder)[0][0].devices["gas"].amount)
@@ -117,8 +129,23 @@ def test_months_together_are_what_a_year_is(folder: Path) -> None:
         years = history.reader.rows("house", By.YEAR, stretch.first, stretch.last, now, reference)
         whole = next(row for row in years if row.end == stretch.last)
         found = history.span(meter, By.YEAR, date(2026, 5, 1))
+        assert found == whole
+
+
+def test_what_a_device_counted_while_it_was_not_read_is_in_the_year(folder: Path) -> None:
+    """A month has no growth between two values that are further apart than twice its length."""
+    first = second_of("2026-08-01")
+    kept = [
+        one if number < 96 or number > 96 * 90 else replace(one, devices=())
+        for number, one in enumerate(boundaries(first, 96 * 100))
+    ]
+    write_history(folder / "state", "barn", kept)
+    config = load_config(folder / "gateway.yaml")
+    with opened_history(folder / "state", config, second_of("2026-12-14")) as history:
+        barn = next(meter for meter in history.reader.meters() if meter.name == "barn")
+        found = history.span(barn, By.YEAR, date(2026, 5, 1))
         assert found is not None
-        assert replace(found, devices={}) == replace(whole, devices={})
+        assert found.devices["gas"].amount == 10 * 96 * 100
 
 
 def test_quarter_hours_are_the_complete_rows(folder: Path) -> None:
@@ -130,7 +157,7 @@ def test_quarter_hours_are_the_complete_rows(folder: Path) -> None:
 
 
 def test_a_span_without_anything_known_is_none() -> None:
-    assert sum_of([], range(900), 0) is None
+    assert sum_of([], range(900), 0, {}) is None
 
 
 def test_the_result_that_nobody_asked_for_is_forgotten_first() -> None:

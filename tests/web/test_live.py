@@ -11,6 +11,7 @@ from smarty_gateway.pages.public_names import PublicNames
 from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.web.live import Live
+from smarty_gateway.web.power_memory import PowerMemory
 from tests.support.mqtt_runs import reading_of
 from vectors.building_blocks import belgium, telegram
 
@@ -194,6 +195,17 @@ def test_the_power_of_a_live_meter_is_remembered_and_that_of_a_recording_is_not(
     net = round(1000 * (READING.telegram["power_import"] - READING.telegram["power_export"]))
     assert list(place.live.curve("house").watts) == [net]
     assert not place.live.curve("recorded").watts
+
+
+def test_a_time_in_which_the_machine_slept_is_a_gap_in_the_curve() -> None:
+    """The clock by which a meter is silent stands still meanwhile, and that of the curve goes on."""
+    steady, config = 1000.0, Config((entry("house"),))
+    memory = PowerMemory(["house"], lambda: steady, lambda: steady)
+    live = Live(config, PublicNames(config), lambda: 5000.0, memory)
+    live.take(replace(READING, meter="house"))
+    steady += 3600
+    live.take(replace(READING, meter="house"))
+    assert sum(watts is not None for watts in live.curve("house").watts) == 2
 
 
 def test_a_meter_that_sends_no_power_has_no_curve() -> None:

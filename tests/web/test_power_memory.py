@@ -8,6 +8,8 @@ from smarty_gateway.web.power_memory import METERS_MAX, STEP, PowerMemory
 #: 48 hours.
 MEANS = 17_280
 UTC = 1_795_000_000
+#: Seconds.
+PATIENCE = 30.0
 
 
 class Clocks:
@@ -31,7 +33,7 @@ def filled(clocks: Clocks, *watts: int, every: float = STEP) -> PowerMemory:
     memory = clocks.memory("house")
     for number, power in enumerate(watts):
         clocks.steady += every * bool(number)
-        memory.add("house", power, is_gap=False)
+        memory.add("house", power, PATIENCE)
     return memory
 
 
@@ -52,7 +54,7 @@ def test_a_gap_stays_unknown() -> None:
     clocks = Clocks()
     memory = filled(clocks, 100)
     clocks.steady += 40
-    memory.add("house", 300, is_gap=True)
+    memory.add("house", 300, PATIENCE)
     assert list(memory.curve("house").watts) == [100, None, None, None, 300]
 
 
@@ -78,7 +80,7 @@ def test_after_days_of_silence_only_the_new_power_is_there() -> None:
     clocks = Clocks()
     memory = filled(clocks, *[100] * 50)
     clocks.steady += 7 * 24 * 3600
-    memory.add("house", 300, is_gap=True)
+    memory.add("house", 300, PATIENCE)
     known = [power for power in memory.curve("house").watts if power is not None]
     assert known == [300]
 
@@ -89,7 +91,7 @@ def test_a_clock_that_is_set_moves_the_whole_curve_and_changes_nothing_in_it() -
     memory = filled(clocks, 100, 200)
     clocks.ahead = UTC - 1000
     clocks.steady += STEP
-    memory.add("house", 300, is_gap=False)
+    memory.add("house", 300, PATIENCE)
     curve = memory.curve("house")
     assert (curve.first, list(curve.watts)) == (UTC, [100, 200, 300])
 
@@ -106,8 +108,8 @@ def test_a_meter_that_is_not_known_has_an_empty_curve() -> None:
 def test_the_meters_of_the_configuration_have_a_place_whoever_comes_first() -> None:
     memory = Clocks().memory("house", "barn")
     for number in range(METERS_MAX):
-        memory.add(f"other-{number}", 1, is_gap=False)
-    memory.add("barn", 2, is_gap=False)
+        memory.add(f"other-{number}", 1, PATIENCE)
+    memory.add("barn", 2, PATIENCE)
     kept = [name for number in range(METERS_MAX) if memory.curve(name := f"other-{number}").watts]
     assert len(kept) == METERS_MAX - 2
     assert list(memory.curve("barn").watts) == [2]
@@ -117,29 +119,33 @@ def test_of_too_many_meters_in_the_configuration_the_first_are_remembered() -> N
     names = [f"meter-{number}" for number in range(METERS_MAX + 1)]
     memory = Clocks().memory(*names)
     for name in reversed(names):
-        memory.add(name, 1, is_gap=False)
+        memory.add(name, 1, PATIENCE)
     assert [name for name in names if not memory.curve(name).watts] == names[METERS_MAX:]
 
 
 def test_a_meter_that_is_gone_makes_room() -> None:
     memory = Clocks().memory()
     for number in range(METERS_MAX):
-        memory.add(f"other-{number}", 1, is_gap=False)
+        memory.add(f"other-{number}", 1, PATIENCE)
     memory.forget("other-7")
-    memory.add("new", 5, is_gap=False)
+    memory.add("new", 5, PATIENCE)
     assert list(memory.curve("other-7").watts) == []
     assert list(memory.curve("new").watts) == [5]
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 300_000), st.integers(-(10**6), 10**6), st.booleans()), max_size=40))
-def test_every_mean_stands_at_its_time(arrivals: list[tuple[int, int, bool]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 300_000), st.integers(-(10**6), 10**6), st.integers(0, 3600)), max_size=40
+    )
+)
+def test_every_mean_stands_at_its_time(arrivals: list[tuple[int, int, int]]) -> None:
     clocks = Clocks()
     memory = clocks.memory("house")
     newest: dict[int, list[int]] = {}
-    for seconds, power, is_gap in arrivals:
+    for seconds, power, patience in arrivals:
         clocks.steady += seconds
-        memory.add("house", power, is_gap=is_gap)
+        memory.add("house", power, patience)
         newest.setdefault(int(clocks.steady // STEP), []).append(power)
     curve = memory.curve("house")
     first = (curve.first - round(clocks.ahead)) // STEP
