@@ -26,6 +26,7 @@ from smarty_gateway.state.history_rows import MeterRows, number_of, select
 from smarty_gateway.state.history_schema import FILE_NAME, TABLES, VERSION
 from smarty_gateway.state.history_writer import Filled, MeterWriter
 from smarty_gateway.state.sqlite_file import (
+    PATIENCE,
     SqliteFile,
     StateBusyError,
     StateError,
@@ -236,17 +237,21 @@ def _last_of_each_end(boundaries: Iterable[Boundary]) -> Iterator[Boundary]:
 # For commands, beside a running gateway
 
 
-def open_history(folder: Path) -> sqlite3.Connection | None:
+def open_history(folder: Path, patience: float = PATIENCE) -> sqlite3.Connection | None:
     """Open the history in a state folder for reading; None if there is none yet.
+
+    Args:
+        folder: of the gateway.
+        patience: seconds to wait for a lock.
 
     Raises:
         StateError: it cannot be read. `history_errors` says the same of what is read later.
         StateBusyError: it is locked, which passes.
     """
-    return open_copy(folder / FILE_NAME)
+    return open_copy(folder / FILE_NAME, patience)
 
 
-def open_copy(file: Path) -> sqlite3.Connection | None:
+def open_copy(file: Path, patience: float = PATIENCE) -> sqlite3.Connection | None:
     """Open a history for reading, such as a backup; None if the file is missing or empty.
 
     Raises:
@@ -262,7 +267,7 @@ def open_copy(file: Path) -> sqlite3.Connection | None:
     with history_errors(path):
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-        connection = connect(f"{path.as_uri()}?{how}", is_uri=True)
+        connection = connect(f"{path.as_uri()}?{how}", is_uri=True, patience=patience)
         try:
             if require_ours(connection, path):
                 return connection

@@ -111,6 +111,7 @@ class Live:
             started=self._started_at,
             is_alive=now - self._reported < _REPORTED_WITHIN,
             counters_kept=self._gateway.counters_kept,
+            history_kept=self._gateway.history_kept,
             outputs=self._gateway.outputs,
             meters=tuple(self._meters(now)),
         )

@@ -115,15 +115,6 @@ def test_a_meter_without_a_history_says_so(folder: Path) -> None:
         assert said in bill_page(view, shown(view, "barn"))
 
 
-def test_a_history_that_is_not_kept_or_cannot_be_read_says_so() -> None:
-    with view_of(gateway_now(meter_now())) as view:
-        for html in (
-            span_page(view, shown(view), By.MONTH, date(2026, 11, 10)),
-            bill_page(view, shown(view)),
-        ):
-            assert "There is no history to show" in html
-
-
 def test_the_bill_links_each_quarter_hour_to_its_day(view: View) -> None:
     html = bill_page(view, shown(view))
     assert links_of(html)["October 2026"] == f"{BASE}day/2026-10-24"
