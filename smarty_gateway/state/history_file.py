@@ -70,15 +70,23 @@ class HistoryFile(SqliteFile):
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
-        """Keep other threads out, and open a file that was locked at first."""
+        """Keep other threads out, open a file that was locked at first, and replace one that was removed."""
         with self._lock:
-            if self._is_busy:
+            if self._is_busy or self._is_removed():
                 self._is_busy = False
                 self.connection.close()
                 self.connection = self._opened()
             if self._is_busy:
                 raise sqlite3.OperationalError("it is locked; has another program opened it?")
             yield
+
+    def _is_removed(self) -> bool:
+        """True if somebody has removed the file: what is written to it now would be lost."""
+        with contextlib.suppress(OSError):  # of a folder that cannot be searched
+            if self.is_kept and not self.path.exists():
+                self.notices.append(f"the {_NOUN} {self.path} was removed; the gateway makes a new one")
+                return True
+        return False
 
     def close(self) -> None:
         """Close the file."""
