@@ -122,7 +122,7 @@ class Live:
     def lives(self) -> bool:
         """True if the supervisor has reported a moment ago, or does so now.
 
-        A process that was paused goes on everywhere at once: the supervisor may be a moment behind the server.
+        After a pause of the process the supervisor may be a moment behind the server.
         """
         if not self._is_alive(self._clock()):
             self._has_reported.clear()
