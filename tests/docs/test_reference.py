@@ -91,5 +91,5 @@ def test_the_fields_of_health_are_those_that_are_sent() -> None:
     (row,) = re.findall(r"^\| `smarty/METER/health` \| (.*?);", section("MQTT"), re.MULTILINE)
     assert re.findall(r"`([a-z_]+)`", row) == list(Health().as_object())
     (row,) = re.findall(r"^\| `smarty/health` \| (.*?);", section("MQTT"), re.MULTILINE)
-    sent = set(GatewayHealth.__dataclass_fields__) - {"unheard"}  # which only the page shows
+    sent = set(GatewayHealth.__dataclass_fields__) - {"unheard"}  # that one is for the page only
     assert sent < set(re.findall(r"`([a-z_]+)`", row))
