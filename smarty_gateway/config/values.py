@@ -405,6 +405,11 @@ class Config:
         default=True,
     )
 
+    @property
+    def keeps_history(self) -> bool:
+        """True if the gateway keeps a history: it reads a port, and nobody has switched the history off."""
+        return self.history and any(meter.is_live for meter in self.meters)
+
     def entry_of(self, meter: str, meter_id: str) -> MeterConfig | None:
         """Return the entry of a meter; the only one, if that names no meter, is the entry of every meter.
 

@@ -227,6 +227,7 @@ class Gateway:
         gateway = GatewayHealth(
             counters_kept=self._state.counters_are_kept,
             outputs={output.name: output.state for output in self._outputs},
+            history_kept=self._state.history is None or self._state.history.is_kept,
             unheard=unheard,
         )
         for output in self._outputs:

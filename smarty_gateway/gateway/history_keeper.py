@@ -119,6 +119,11 @@ class HistoryKeeper:
         self._noticed = 0
         self._log_notices()
 
+    @property
+    def is_kept(self) -> bool:
+        """True if what becomes known outlives the process."""
+        return self._file.is_kept and not (self._fault.is_on or self._unreadable.is_on)
+
     def _log_notices(self) -> None:
         """Log what the file has to say since the last call."""
         for notice in self._file.notices[self._noticed :]:

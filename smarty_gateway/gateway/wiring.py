@@ -83,7 +83,7 @@ def _history_of(config: Config, store: Store | None) -> HistoryKeeper | None:
     Raises:
         StateError: a newer smarty-gateway has written it.
     """
-    if store is None or not config.history or not any(meter.is_live for meter in config.meters):
+    if store is None or not config.keeps_history:
         return None
     return HistoryKeeper(config, HistoryFile(store.path.parent))
 

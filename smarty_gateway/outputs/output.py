@@ -97,11 +97,13 @@ class GatewayHealth:
     Attributes:
         counters_kept: frame counters outlive the process, so that a restart allows no replays.
         outputs: the state of each output, in one word.
+        history_kept: quarter hours are written to the disk, or no history is kept.
         unheard: the health of sources that have brought no meter yet, by the text of their address.
     """
 
     counters_kept: bool
     outputs: Mapping[str, str]
+    history_kept: bool = True
     unheard: Mapping[str, Health] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from smarty_gateway.languages.language import Language
 from smarty_gateway.outputs.output import Health
+from smarty_gateway.pages.site import NoHistory
 from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.safe_text import printable
@@ -187,13 +188,13 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
     )
 
 
-def gateway_advice(language: Language, gateway: GatewayNow, *, has_history: bool) -> Iterator[Advice]:
+def gateway_advice(language: Language, gateway: GatewayNow, no_history: NoHistory | None) -> Iterator[Advice]:
     """Yield what is wrong with the gateway itself.
 
     Args:
         language: of the reader.
         gateway: at this moment.
-        has_history: a history is kept, and can be read.
+        no_history: why there is no history to show, if there is none.
     """
     _ = language.gettext
     if not gateway.is_alive:
@@ -208,12 +209,48 @@ def gateway_advice(language: Language, gateway: GatewayNow, *, has_history: bool
             _("Make the state folder writable for the gateway, and check that its disk is not full:"),
             "smarty-gateway check",
         )
-    if not has_history:
+    if not gateway.history_kept:
         yield Advice(
-            _("There is no history to show."),
+            _("New quarter hours are only in memory, and are lost if the gateway ends now."),
             _(
-                "It begins with the second quarter hour after the first start. If it is still missing then, "
-                "gateway.yaml says `history: false`, or its file cannot be read; this says why:"
+                "Its log says why: usually the disk is full, the state folder cannot be written, or another "
+                "program has locked the file. If this sentence is still here a few minutes after that is "
+                "put right, restart the gateway:"
             ),
-            "smarty-gateway history",
+            "systemctl restart smarty-gateway",
         )
+    if no_history in {NoHistory.LOCKED, NoHistory.UNREADABLE}:
+        yield history_advice(language, no_history)
+
+
+def history_advice(language: Language, why: NoHistory) -> Advice:
+    """Return why there is no history to show, and what to do."""
+    _ = language.gettext
+    match why:
+        case NoHistory.OFF:
+            return Advice(
+                _("This gateway keeps no history."),
+                _(
+                    "gateway.yaml says `history: false`, or names recordings only; this command reads a "
+                    "recording into the history:"
+                ),
+                "smarty-gateway history import FILE",
+            )
+        case NoHistory.NOT_YET:
+            return Advice(
+                _("There is no history yet."), _("The first quarter hour is there soon after it is over.")
+            )
+        case NoHistory.LOCKED:
+            return Advice(
+                _("The history cannot be read now: another program has locked its file."),
+                _("Wait until that program has ended, such as a backup or a database browser, or end it."),
+            )
+        case NoHistory.UNREADABLE:
+            return Advice(
+                _("The history cannot be read: its file is damaged, or cannot be opened."),
+                _(
+                    "Readings go on. A restart of the gateway saves what can be read of a damaged file. "
+                    "This says what is wrong:"
+                ),
+                "smarty-gateway history",
+            )

@@ -39,7 +39,7 @@ def health_page(view: View) -> str:
         (printable(name), output_advice(language, name, state))
         for name, state in view.gateway.outputs.items()
     ]
-    general = list(gateway_advice(language, view.gateway, has_history=view.history is not None))
+    general = list(gateway_advice(language, view.gateway, view.no_history))
     faults = [*general, *(advice for _name, advice in outputs if advice is not None)]
     return render(
         "health.html",

@@ -8,9 +8,11 @@ from typing import Final
 from smarty_gateway.history.local_time import first_day, following, local_date, preceding
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.languages.language import Language
+from smarty_gateway.pages.advice import Advice, history_advice
 from smarty_gateway.pages.history_sections import bill_sections, span_sections
 from smarty_gateway.pages.history_words import address_of, title_of
 from smarty_gateway.pages.site import ShownMeter, View, render
+from smarty_gateway.protocol.meter import Security
 
 #: The spans in which another one is chosen, and those that a page leads up to.
 _AROUND: Final = {By.DAY: By.MONTH, By.MONTH: By.YEAR}
@@ -82,14 +84,30 @@ def bill_page(view: View, meter: ShownMeter) -> str:
 
 def _without_history(view: View, meter: ShownMeter, title: str, here: str) -> str:
     _ = view.language.gettext
-    if view.history is None:
-        said = _(
-            "There is no history to show: the gateway keeps none (history: false in gateway.yaml), or its "
-            "file cannot be read at the moment. The log of the gateway says more."
+    if view.no_history is None and _is_left_out(meter):
+        advice = Advice(
+            _(
+                "This meter has no history: it has no name in gateway.yaml, and no key proves which one "
+                "it is."
+            ),
+            _("Write `name:` into its entry in gateway.yaml, and restart the gateway."),
         )
+    elif view.no_history is None:
+        text = _("This meter has no history yet.")
+        advice = Advice(text, _("The first quarter hour is there soon after it is over."))
     else:
-        said = _("This meter has no history yet. Its first quarter hour is there soon after it is over.")
-    return render("no_history.html", view, title, meter=meter, here=here, said=said)
+        advice = history_advice(view.language, view.no_history)
+    return render("no_history.html", view, title, meter=meter, here=here, advice=advice)
+
+
+def _is_left_out(meter: ShownMeter) -> bool:
+    """True if nothing of a meter gets into the history (docs/reference.md, "History")."""
+    reading = None if meter.now is None else meter.now.reading
+    return (
+        reading is not None
+        and not reading.is_configured
+        and reading.telegram.security is not Security.AUTHENTICATED
+    )
 
 
 def _choice(by: By, language: Language) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).parent
 STATIC: Final = _FOLDER / "static"
+
+
+class NoHistory(Enum):
+    """Why there is no history to show."""
+
+    OFF = auto()  #: none is kept
+    NOT_YET = auto()
+    LOCKED = auto()  #: by another program, which passes
+    UNREADABLE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +55,10 @@ class View:
     Attributes:
         root: leads from this page to the first one, such as `../../`, so that the page works below any path.
         gateway: at this moment.
-        history: None where none is kept, or it cannot be read.
+        history: None where there is none to show.
         now: UTC seconds.
         zone: of the times on the page.
+        no_history: why there is none.
     """
 
     language: Language
@@ -57,6 +68,7 @@ class View:
     history: History | None
     now: int
     zone: ZoneInfo
+    no_history: NoHistory | None = None
 
     def meters(self) -> Sequence[ShownMeter]:
         """Return all meters: those that are read first, in the order of the configuration."""

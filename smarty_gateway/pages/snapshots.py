@@ -60,6 +60,7 @@ class GatewayNow:
         started: when it started, in UTC.
         is_alive: its threads live; the supervisor has looked a moment ago.
         counters_kept: frame counters outlive the process.
+        history_kept: what becomes known of quarter hours does, too, or none is kept.
         outputs: the state of each output, in one word.
         meters: those of the configuration first.
     """
@@ -68,6 +69,7 @@ class GatewayNow:
     started: datetime
     is_alive: bool
     counters_kept: bool
+    history_kept: bool
     outputs: Mapping[str, str]
     meters: Sequence[MeterNow]
 

@@ -39,6 +39,7 @@ from smarty_gateway.state.history_file import history_errors, open_history
 from smarty_gateway.state.history_memory import Memory
 from smarty_gateway.state.history_reader import HistoryReader
 from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import PATIENCE
 
 #: The tariff that comes with the program and has levels.
 _LUXEMBOURG: Final = "lu"
@@ -63,19 +64,23 @@ class NoTariffError(GatewayError):
 
 
 @contextmanager
-def opened_history(folder: Path, config: Config | None, now: int) -> Iterator["History"]:
+def opened_history(
+    folder: Path, config: Config | None, now: int, patience: float = PATIENCE
+) -> Iterator["History"]:
     """Open the history in a state folder for reading.
 
     Args:
         folder: of the gateway.
         config: names the meters, their reference powers and tariffs; None without a gateway.yaml.
         now: the present time in UTC seconds.
+        patience: seconds to wait for another program that has locked it.
 
     Raises:
         NoHistoryError: there is none.
+        StateBusyError: it is locked, which passes.
         GatewayError: it cannot be read.
     """
-    connection = open_history(folder)
+    connection = open_history(folder, patience)
     if connection is None:
         raise no_history(folder)
     zone = zone_of(config)

@@ -26,6 +26,7 @@ from smarty_gateway.state.history_rows import MeterRows, number_of, select
 from smarty_gateway.state.history_schema import FILE_NAME, TABLES, VERSION
 from smarty_gateway.state.history_writer import Filled, MeterWriter
 from smarty_gateway.state.sqlite_file import (
+    PATIENCE,
     SqliteFile,
     StateBusyError,
     StateError,
@@ -69,15 +70,23 @@ class HistoryFile(SqliteFile):
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[None]:
-        """Keep other threads out, and open a file that was locked at first."""
+        """Keep other threads out, open a file that was locked at first, and replace one that was removed."""
         with self._lock:
-            if self._is_busy:
+            if self._is_busy or self._is_removed():
                 self._is_busy = False
                 self.connection.close()
                 self.connection = self._opened()
             if self._is_busy:
                 raise sqlite3.OperationalError("it is locked; has another program opened it?")
             yield
+
+    def _is_removed(self) -> bool:
+        """True if somebody has removed the file: what is written to it now would be lost."""
+        with contextlib.suppress(OSError):  # of a folder that cannot be searched
+            if self.is_kept and not self.path.exists():
+                self.notices.append(f"the {_NOUN} {self.path} was removed; the gateway makes a new one")
+                return True
+        return False
 
     def close(self) -> None:
         """Close the file."""
@@ -236,17 +245,21 @@ def _last_of_each_end(boundaries: Iterable[Boundary]) -> Iterator[Boundary]:
 # For commands, beside a running gateway
 
 
-def open_history(folder: Path) -> sqlite3.Connection | None:
+def open_history(folder: Path, patience: float = PATIENCE) -> sqlite3.Connection | None:
     """Open the history in a state folder for reading; None if there is none yet.
+
+    Args:
+        folder: of the gateway.
+        patience: seconds to wait for a lock.
 
     Raises:
         StateError: it cannot be read. `history_errors` says the same of what is read later.
         StateBusyError: it is locked, which passes.
     """
-    return open_copy(folder / FILE_NAME)
+    return open_copy(folder / FILE_NAME, patience)
 
 
-def open_copy(file: Path) -> sqlite3.Connection | None:
+def open_copy(file: Path, patience: float = PATIENCE) -> sqlite3.Connection | None:
     """Open a history for reading, such as a backup; None if the file is missing or empty.
 
     Raises:
@@ -262,7 +275,7 @@ def open_copy(file: Path) -> sqlite3.Connection | None:
     with history_errors(path):
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
-        connection = connect(f"{path.as_uri()}?{how}", is_uri=True)
+        connection = connect(f"{path.as_uri()}?{how}", is_uri=True, patience=patience)
         try:
             if require_ours(connection, path):
                 return connection

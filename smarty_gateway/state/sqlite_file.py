@@ -23,6 +23,8 @@ from smarty_gateway.protocol.errors import GatewayError
 
 #: Bytes. SQLite needs about this much for its log and what it shares with other processes.
 _LEAST_SPACE: Final = 200_000
+#: Seconds to wait for a lock.
+PATIENCE: Final = 10.0
 #: What SQLite answers about a folder or a disk, where the file itself may be sound.
 _NOT_DAMAGE: Final = re.compile("unable to open|locked|readonly|disk I/O|full|access")
 
@@ -204,9 +206,17 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def connect(path: str, *, is_uri: bool = False) -> sqlite3.Connection:
-    """Open a database; every statement outside `transaction` commits by itself."""
-    connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None, uri=is_uri)
+def connect(path: str, *, is_uri: bool = False, patience: float = PATIENCE) -> sqlite3.Connection:
+    """Open a database; every statement outside `transaction` commits by itself.
+
+    Args:
+        path: of the file, or a URI.
+        is_uri: which of both.
+        patience: seconds to wait for a lock.
+    """
+    connection = sqlite3.connect(
+        path, timeout=patience, check_same_thread=False, isolation_level=None, uri=is_uri
+    )
     connection.text_factory = _text
     return connection
 

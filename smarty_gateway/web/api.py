@@ -29,7 +29,7 @@ from smarty_gateway.outputs.history_records import (
 )
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.pages.public_names import public_record
-from smarty_gateway.pages.site import ShownMeter, View
+from smarty_gateway.pages.site import NoHistory, ShownMeter, View
 from smarty_gateway.pages.snapshots import MeterNow
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
@@ -46,7 +46,16 @@ _SHOWN_DAYS: Final = 7
 _REGISTER_DAYS: Final = 31
 _MOST_PARAMETERS: Final = 20
 _MOST_NAMES: Final = 20
-_UNREADABLE: Final = "the history cannot be read at the moment"
+#: Status and text, by why there is no history.
+_NO_HISTORY: Final = {
+    NoHistory.OFF: (
+        404,
+        "this gateway keeps no history: `history: false` in gateway.yaml, or recordings only",
+    ),
+    NoHistory.NOT_YET: (404, "there is no history yet"),
+    NoHistory.LOCKED: (503, "another program has locked the history; ask again when it has ended"),
+    NoHistory.UNREADABLE: (503, "the history cannot be read; `smarty-gateway history` says why"),
+}
 _ENGLISH: Final = language_of("en")
 #: Of an error without a text of its own.
 _TEXTS: Final = {
@@ -92,8 +101,8 @@ def _answered(answer: Callable[..., HTTPResponse], state: SiteState, **path: str
         raise ApiError(400, str(error)) from None
     except UnusableFileError:
         raise ApiError(503, "the tariff cannot be used; `smarty-gateway check` says why") from None
-    except GatewayError:
-        raise ApiError(503, _UNREADABLE) from None
+    except GatewayError as error:
+        raise ApiError(*_NO_HISTORY[state.why(error)]) from None
 
 
 def _openapi(state: SiteState) -> HTTPResponse:
@@ -205,8 +214,8 @@ def _levels(state: SiteState, name: str) -> HTTPResponse:
 def _kept(state: SiteState, name: str) -> Iterator[tuple[History, HistoryMeter]]:
     """Open the history of a meter."""
     with state.view(_ENGLISH, "") as view:
-        if view.history is None and state.folder is not None:
-            raise ApiError(503, _UNREADABLE)
+        if view.no_history is not None:
+            raise ApiError(*_NO_HISTORY[view.no_history])
         meters = view.meters()
         meter = next((meter for meter in meters if meter.name == name), None)
         if meter is None:

@@ -18,6 +18,7 @@ def health_object(gateway: GatewayNow) -> tuple[bool, Mapping[str, Any]]:
         "version": gateway.version,
         "started": gateway.started.isoformat(timespec="seconds"),
         "counters_kept": gateway.counters_kept,
+        "history_kept": gateway.history_kept,
         "outputs": dict(gateway.outputs),
         "meters": [_meter(meter) for meter in gateway.meters],
     }

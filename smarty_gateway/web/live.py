@@ -22,6 +22,7 @@ from smarty_gateway.web.power_memory import PowerMemory
 #: The supervisor reports once a second, unless a slow disk stops it. It gives up a thread that hangs, so
 #: nobody needs to look at the threads here. This clock stands still while the machine sleeps.
 _REPORTED_WITHIN: Final = 60.0
+_REPORTS_AGAIN_WITHIN: Final = 2.0
 #: For so many seconds after a rejection its reason is a trouble.
 _TROUBLE_SECONDS: Final = 900.0
 
@@ -64,6 +65,7 @@ class Live:
         self._health: Mapping[str, Health] = {}
         self._gateway = GatewayHealth(counters_kept=True, outputs={})
         self._troubles: dict[str, dict[str, float]] = {}
+        self._has_reported = threading.Event()
         self._started_at = datetime.now(UTC)
         self._started = self._reported = clock()
 
@@ -92,6 +94,7 @@ class Live:
                 risen = {r: now for r, n in found.rejected.items() if n > before.rejected.get(r, 0)}
                 self._troubles[name] = self._troubles.get(name, {}) | risen
         self._health, self._gateway, self._reported = health, gateway, now
+        self._has_reported.set()
 
     def forget(self, meter: str) -> None:
         """Remove a meter that is gone."""
@@ -109,11 +112,25 @@ class Live:
         return GatewayNow(
             version=__version__,
             started=self._started_at,
-            is_alive=now - self._reported < _REPORTED_WITHIN,
+            is_alive=self._is_alive(now),
             counters_kept=self._gateway.counters_kept,
+            history_kept=self._gateway.history_kept,
             outputs=self._gateway.outputs,
             meters=tuple(self._meters(now)),
         )
+
+    def lives(self) -> bool:
+        """True if the supervisor has reported a moment ago, or does so now.
+
+        After a pause of the process the supervisor may be a moment behind the server.
+        """
+        if not self._is_alive(self._clock()):
+            self._has_reported.clear()
+            self._has_reported.wait(_REPORTS_AGAIN_WITHIN)
+        return self._is_alive(self._clock())
+
+    def _is_alive(self, now: float) -> bool:
+        return now - self._reported < _REPORTED_WITHIN
 
     def curve(self, own_name: str) -> PowerCurve:
         """Return the recent power of a meter."""

@@ -281,6 +281,7 @@ def _health() -> Schema:
         "version": _TEXT,
         "started": _TIME,
         "counters_kept": {"type": "boolean"},
+        "history_kept": {"type": "boolean"},
         "outputs": {"type": "object", "additionalProperties": _TEXT},
         "meters": {"type": "array", "items": _object(meter, *meter)},
     }

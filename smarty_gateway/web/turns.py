@@ -1,8 +1,8 @@
 """Who is answered next: no client keeps the others waiting, however many requests it sends.
 
-A year of quarter hours takes a second or more of a small computer. A client that asks for it without end waits
-for itself; everybody else finds a free thread. Such long tables are made one at a time, because behind a proxy
-all clients are one.
+A year of quarter hours takes a second or more of a small computer. A client that asks for it without end
+waits for itself; everybody else finds a free thread. Such long tables are made one at a time, because behind
+a proxy all clients are one.
 """
 
 import threading

@@ -234,8 +234,10 @@ def test_a_full_disk_is_said_once_and_what_it_delays_is_written_later(
             time = BEGIN + number * QUARTER
             keeper.add(meter, at(time, 1000 + number), time)
             wait_until(lambda: "cannot be saved" in caplog.text, "the line")
+        assert not keeper.is_kept
         file.error = None
         wait_until(lambda: "is saved again" in caplog.text, "the good news")
+        assert keeper.is_kept
     assert energies(tmp_path) == [1, 1]
     assert caplog.text.count("disk is full") == 1
 

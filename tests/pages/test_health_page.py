@@ -106,10 +106,9 @@ def test_a_gateway_that_hangs_is_said(tmp_path: Path) -> None:
     assert "A part of the gateway has not answered" in _card(page, "Gateway").text
 
 
-def test_a_history_that_cannot_be_read_is_said() -> None:
-    with view_of(gateway_now(meter_now("house", reading_of()))) as view:
-        page = document(health_page(view))
-    assert "There is no history to show." in _card(page, "Gateway").text
+def test_quarter_hours_that_are_not_saved_are_said(tmp_path: Path) -> None:
+    page = _page(tmp_path, meter_now("house", reading_of()), history_kept=False)
+    assert "New quarter hours are only in memory" in _card(page, "Gateway").text
 
 
 def test_a_meter_that_is_only_in_the_history_needs_nothing(tmp_path: Path) -> None:

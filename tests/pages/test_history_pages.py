@@ -13,8 +13,9 @@ from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.pages.history_pages import bill_page, span_page
 from smarty_gateway.pages.site import View
+from smarty_gateway.simulator.meters import MeterKind
 from tests.support.histories import boundaries, second_of, write_history
-from tests.support.views import NOW, gateway_now, meter_now, shown, view_of
+from tests.support.views import NOW, gateway_now, meter_now, reading_of, shown, view_of
 
 FIRST = second_of("2026-10-24T06:00")
 
@@ -116,13 +117,12 @@ def test_a_meter_without_a_history_says_so(folder: Path) -> None:
         assert said in bill_page(view, shown(view, "barn"))
 
 
-def test_a_history_that_is_not_kept_or_cannot_be_read_says_so() -> None:
-    with view_of(gateway_now(meter_now())) as view:
-        for html in (
-            span_page(view, shown(view), By.MONTH, date(2026, 11, 10)),
-            bill_page(view, shown(view)),
-        ):
-            assert "There is no history to show" in html
+def test_a_meter_whose_history_never_comes_says_what_to_do(folder: Path) -> None:
+    reading = replace(reading_of(MeterKind.BELGIUM), is_configured=False)
+    with view_of(gateway_now(meter_now("barn", reading)), folder=folder) as view:
+        assert "Write `name:` into its entry" in span_page(
+            view, shown(view, "barn"), By.DAY, date(2026, 11, 10)
+        )
 
 
 def test_the_bill_links_each_quarter_hour_to_its_day(view: View) -> None:

@@ -369,6 +369,20 @@ def test_a_simulated_meter_is_marked(history: HistoryFile) -> None:
     assert marks == [("house", 1)]
 
 
+def test_a_file_that_was_removed_is_replaced_with_the_next_quarter_hour(
+    tmp_path: Path, history: HistoryFile
+) -> None:
+    history.write({"house": [boundary(0)]})
+    history.path.unlink()
+    history.write({"house": [boundary(1)]})
+    history.write({"house": [boundary(2)]})
+    assert history.notices == [f"the history file {history.path} was removed; the gateway makes a new one"]
+    connection = open_history(tmp_path)
+    assert connection is not None
+    with closing(connection):
+        assert list(boundaries_of(connection, "house")) == [boundary(1), boundary(2)]
+
+
 def test_commands_read_beside_a_gateway_and_leave_no_trace(tmp_path: Path) -> None:
     assert open_history(tmp_path) is None
     with closing(HistoryFile(tmp_path)) as history:

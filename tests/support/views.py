@@ -15,7 +15,7 @@ from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.languages.language import language_of
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.pages.public_names import PublicNames
-from smarty_gateway.pages.site import ShownMeter, View
+from smarty_gateway.pages.site import NoHistory, ShownMeter, View
 from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow, PowerCurve
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
@@ -75,7 +75,8 @@ def gateway_now(*meters: MeterNow, **values: Any) -> GatewayNow:
     """Return a gateway that runs for two days, with all well."""
     known: dict[str, Any] = {
         "version": "1.2.3", "started": datetime.fromtimestamp(NOW, UTC) - timedelta(days=2),
-        "is_alive": True, "counters_kept": True, "outputs": {"mqtt": "ok", "http": "ok"},
+        "is_alive": True, "counters_kept": True, "history_kept": True,
+        "outputs": {"mqtt": "ok", "http": "ok"},
     }  # fmt: skip
     return GatewayNow(meters=meters, **known | values)
 
@@ -112,7 +113,8 @@ def view_of(
     config = config_of(*(meter.own_name for meter in gateway.meters)) if config is None else config
     with ExitStack() as stack:
         history = None if folder is None else stack.enter_context(opened_history(folder, config, NOW))
-        yield View(language_of(language), root, gateway, PublicNames(config), history, NOW, ZONE)
+        why = NoHistory.OFF if folder is None else None
+        yield View(language_of(language), root, gateway, PublicNames(config), history, NOW, ZONE, why)
 
 
 def shown(view: View, name: str = "house") -> ShownMeter:

@@ -10,6 +10,7 @@ from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.pages.public_names import PublicNames
 from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
 from smarty_gateway.sources.address import parse_address
+from smarty_gateway.web import live
 from smarty_gateway.web.live import Live
 from smarty_gateway.web.power_memory import PowerMemory
 from tests.support.mqtt_runs import reading_of
@@ -186,6 +187,24 @@ def test_the_gateway_is_alive_while_the_supervisor_reports() -> None:
     assert not place.now().is_alive
     place.report()
     assert place.now().is_alive
+
+
+def test_a_gateway_that_was_paused_lives_as_soon_as_the_supervisor_reports_again() -> None:
+    place = Place()
+    place.time += 120
+    # As a process goes on after a pause: the server asks first, whatever the supervisor does next.
+    reports = threading.Timer(0.2, place.report)
+    reports.start()
+    assert place.live.lives()
+    reports.join()
+
+
+def test_a_gateway_whose_supervisor_hangs_does_not_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_REPORTS_AGAIN_WITHIN", 0.01)
+    place = Place()
+    assert place.live.lives()
+    place.time += 120
+    assert not place.live.lives()
 
 
 def test_the_power_of_a_live_meter_is_remembered_and_that_of_a_recording_is_not() -> None:

@@ -546,9 +546,10 @@ GATEWAY: Final = (
     Entity(
         "health", "Health", PROBLEM, _DIAGNOSTIC,
         "{{'OFF' if value_json.outputs.values()|unique|list in ([],['ok']) and value_json.counters_kept "
-        "and not value_json.put_aside else 'ON'}}",
-        "A problem while an output does not work, messages are put aside, or frame counters cannot be "
-        "stored; its attributes say which", platform="binary_sensor", topic=Topic.HEALTH, attributes="",
+        "and value_json.history_kept and not value_json.put_aside else 'ON'}}",
+        "A problem while an output does not work, messages are put aside, or frame counters or quarter hours "
+        "cannot be stored; its attributes say which", platform="binary_sensor", topic=Topic.HEALTH,
+        attributes="",
     ),
 )  # fmt: skip
 

@@ -130,6 +130,7 @@ class Publications:
             "version": __version__,
             "put_aside": self.refused.topics,
             "counters_kept": health.counters_kept,
+            "history_kept": health.history_kept,
             "outputs": dict(health.outputs),
         }
         if content != self._gateway_sent or now >= self._gateway_next:

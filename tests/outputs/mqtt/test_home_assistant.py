@@ -500,13 +500,15 @@ def test_two_gateways_on_one_broker_are_two_devices_with_two_names() -> None:
         ({"outputs": {"mqtt": "ok", "stdout": "closed"}}, "ON"),
         ({"put_aside": 1}, "ON"),
         ({"counters_kept": False}, "ON"),
+        ({"history_kept": False}, "ON"),
     ],
 )
 def test_the_gateway_has_a_problem_when_an_output_a_message_or_the_store_has_one(
     change: dict[str, Any], state: str
 ) -> None:
     ((_, payload),) = gateway().items()
-    found = {"version": "1", "put_aside": 0, "counters_kept": True, "outputs": {"mqtt": "ok"}} | change
+    kept = {"counters_kept": True, "history_kept": True}
+    found = {"version": "1", "put_aside": 0, "outputs": {"mqtt": "ok"}} | kept | change
     assert render(payload["cmps"]["health"]["val_tpl"], found) == state
     assert payload["cmps"]["health"]["json_attr_t"] == "smarty/health"
 

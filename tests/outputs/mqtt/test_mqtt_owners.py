@@ -229,6 +229,7 @@ def test_the_gateway_tells_how_it_fares(broker: Broker, tmp_path: Path) -> None:
         (message,) = listener.wait_for("smarty/health")
         assert message.qos == 0
         assert message.json["counters_kept"] is False
+        assert message.json["history_kept"] is True
         assert message.json["put_aside"] == 0
         assert message.json["outputs"] == {"mqtt": "ok"}
         output.report({}, GatewayHealth(counters_kept=True, outputs={"mqtt": "ok"}))
