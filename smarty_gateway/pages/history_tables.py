@@ -88,7 +88,8 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
     def line(row: Row) -> TableRow:
         mark, note = _mark_of(row, reader)
         is_span = mark != "gap" and by not in _SHORT
-        is_peak = not mark and peak is not None and row.start <= peak.start < row.end
+        is_peak = mark != "gap" and peak is not None and row.start <= peak.start < row.end
+        notes = [note, _peak_note(peak, by, reader.language) if is_peak and peak is not None else ""]
         day = local_date(row.start, reader.zone)
         return TableRow(
             [
@@ -98,7 +99,7 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
             ],
             mark,
             address_of(by, day) if is_span else "",
-            _peak_note(peak, by, reader.language) if is_peak and peak is not None else note,
+            ", ".join(filter(None, notes)),
             dict(_marks_of(row, by, columns, is_peak=is_peak)),
         )
 
