@@ -87,7 +87,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
             title_of(by, day, language),
             [
                 MeterReport(
-                    names.of(meter.name, is_simulated=meter.is_simulated),
+                    names.title_of(names.of(meter.name, is_simulated=meter.is_simulated)),
                     meter.is_simulated,
                     report_sections(history, meter, by, day, language),
                 )

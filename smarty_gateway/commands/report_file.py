@@ -16,6 +16,7 @@ from smarty_gateway.history.stretches import Stretch
 from smarty_gateway.pages.pictures import picture_of
 from smarty_gateway.pages.report import GENERATOR, Report, report_page
 from smarty_gateway.pages.words import words_of
+from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.history_access import History
 
 _SVG: Final = ".svg"
@@ -49,7 +50,7 @@ def _report_file(text: str) -> Path:
 
 def default_path(report: Report, date: str) -> Path:
     """Return where a report goes for which no file is named."""
-    name = report.meters[0].name if len(report.meters) == 1 else "report"
+    name = topic_part(report.meters[0].name) if len(report.meters) == 1 else "report"
     return Path(f"{name}-{date}.html")
 
 

@@ -144,7 +144,8 @@ def _facts(
     if peak is not None:
         is_day = picture.by is By.QUARTER
         when = (time_of if is_day else moment_of)(peak.start, asked.history.zone, asked.language)
-        yield _("Highest quarter hour"), f"{quantity(peak.power, 'kW', asked.language)} ({when})"
+        label = _("Highest quarter hour ({time})").format(time=when)
+        yield label, quantity(peak.power, "kW", asked.language)
     if total.max_power is not None:
         yield _("Highest power"), quantity(total.max_power, "kW", asked.language)
     lowest = asked.history.lowest_power(asked.meter, picture.first, picture.last)
@@ -225,11 +226,11 @@ def _comparison(asked: _Asked, by: By, day: date) -> Section | None:
     ]
     head = ["", _("Import (kWh)"), _("Export (kWh)"), _("Excess (kWh)"), _("Highest power (kW)"), _("Known")]
     caption = {
-        By.DAY: _("Beside the day before"),
-        By.MONTH: _("Beside the month before and a year before"),
-        By.YEAR: _("Beside the year before"),
+        By.DAY: _("Compared with the day before"),
+        By.MONTH: _("Compared with the month before and a year before"),
+        By.YEAR: _("Compared with the year before"),
     }[by]
-    return Section("comparison", _("In comparison"), tables=[_without_empty(Table(caption, head, lines))])
+    return Section("comparison", _("Comparison"), tables=[_without_empty(Table(caption, head, lines))])
 
 
 def _without_empty(table: Table) -> Table:

@@ -86,8 +86,10 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
     known = any(row.covered and row.covered < 1 for row in rows)
 
     def line(row: Row) -> TableRow:
-        mark, note = _mark_of(row, by, reader, peak)
+        mark, note = _mark_of(row, reader)
         is_span = mark != "gap" and by not in _SHORT
+        is_peak = mark != "gap" and peak is not None and row.start <= peak.start < row.end
+        notes = [note, _peak_note(peak, by, reader.language) if is_peak and peak is not None else ""]
         day = local_date(row.start, reader.zone)
         return TableRow(
             [
@@ -97,7 +99,8 @@ def rows_table(  # noqa: PLR0913 - what a table depends on
             ],
             mark,
             address_of(by, day) if is_span else "",
-            note,
+            ", ".join(filter(None, notes)),
+            dict(_marks_of(row, by, columns, is_peak=is_peak)),
         )
 
     foot = [
@@ -120,7 +123,7 @@ def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
     _ = language.gettext
     yield _Column(_("Import (kWh)"), lambda row: row.import_)
     yield _Column(_("Export (kWh)"), lambda row: row.export)
-    yield _Column(_("Excess (kWh)"), lambda row: row.excess)
+    yield _Column(_("Excess (kWh)"), _excess)
     yield _Column(_("Mean import (kW)"), mean_power, is_summed=False)
     yield _Column(_("Highest power (kW)"), lambda row: row.max_power, is_summed=False)
     for name in dict.fromkeys(name for row in rows for name in row.tariffs):
@@ -130,6 +133,10 @@ def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
             f"{device_name(name, language)} ({unit})",
             partial(_device, name),
         )
+
+
+def _excess(row: Row) -> float | None:
+    return row.excess
 
 
 def _tariff(name: str, row: Row) -> int | None:
@@ -160,8 +167,8 @@ def _heading(row: Row, by: By, reader: Reader, *, is_gap: bool) -> str:
     return title_of(by, day, reader.language)
 
 
-def _mark_of(row: Row, by: By, reader: Reader, peak: Peak | None) -> tuple[str, str]:
-    """Return by what a row stands out, and the same in words."""
+def _mark_of(row: Row, reader: Reader) -> tuple[str, str]:
+    """Return by what all of a row stands out, and the same in words."""
     _ = reader.language.gettext
     if row.import_ is row.export is None:
         return "gap", _("unknown: a new meter, or a register that began anew")
@@ -169,13 +176,25 @@ def _mark_of(row: Row, by: By, reader: Reader, peak: Peak | None) -> tuple[str, 
         return "running", _("still running")
     if not row.complete and not row.covered:
         return "gap", _("gap: the total is known, but not how it is spread")
-    if peak is not None and row.start <= peak.start < row.end:
-        if by is By.QUARTER:
-            return "peak", _("the highest")
-        return "peak", _("the highest quarter hour: {power} kW").format(
-            power=thousandth(peak.power, reader.language)
-        )
-    return ("excess" if row.excess else ""), ""
+    return "", ""
+
+
+def _peak_note(peak: Peak, by: By, language: Language) -> str:
+    _ = language.gettext
+    if by is By.QUARTER:
+        return _("the highest")
+    return _("the highest quarter hour: {power} kW").format(power=thousandth(peak.power, language))
+
+
+def _marks_of(row: Row, by: By, columns: Sequence[_Column], *, is_peak: bool) -> Iterator[tuple[int, str]]:
+    """Yield the place of each cell that stands out; the peak of a longer span is in its note."""
+    if is_peak and by is not By.QUARTER:
+        yield 0, "peak"
+    for place, column in enumerate(columns, 1):
+        if column.value is _excess and row.excess:
+            yield place, "excess"
+        if column.value is mean_power and is_peak and by is By.QUARTER:
+            yield place, "peak"
 
 
 def costs_table(priced: Sequence[PricedRow], by: By, caption: str, reader: Reader) -> Table:
@@ -187,11 +206,11 @@ def costs_table(priced: Sequence[PricedRow], by: By, caption: str, reader: Reade
         return [cost_of_rows(some, name, reader.language) for name in names]
 
     def line(one: PricedRow) -> TableRow:
-        mark, note = _mark_of(one.row, by, reader, None)
+        mark, note = _mark_of(one.row, reader)
         is_gap = mark == "gap"
         return TableRow(
             [_heading(one.row, by, reader, is_gap=is_gap), *cells([one])],
-            mark if mark != "excess" else "",
+            mark,
             "" if is_gap else address_of(by, local_date(one.row.start, reader.zone)),
             note,
         )

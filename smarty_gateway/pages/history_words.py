@@ -20,7 +20,7 @@ class _Number:
         self._value, self._language = value, language
 
     def __format__(self, spec: str) -> str:
-        return format(self._value, spec).replace(".", self._language.decimal)
+        return format(self._value, spec).replace(".", self._language.decimal).replace("%", "\u00a0%")
 
 
 def translated(text: str, language: Language) -> str:

@@ -35,8 +35,9 @@ class PublicNames:
     """
 
     def __init__(self, config: Config) -> None:
-        configured = [topic_part(meter.name) for meter in config.meters if meter.name is not None]
-        self._of = {name: name for name in configured}
+        configured = [meter.name for meter in config.meters if meter.name is not None]
+        self._titles = {topic_part(name): name for name in configured}
+        self._of = {name: name for name in self._titles}
         self._lock = threading.Lock()
 
     def of(self, own_name: str, *, is_simulated: bool = False, is_unnamed: bool = False) -> str:
@@ -51,6 +52,14 @@ class PublicNames:
         is_number = sum(map(str.isdigit, name)) >= _DIGITS
         is_secret = not is_simulated and (is_unnamed or is_number)
         return self._name(name, f"{_KIND}-{_end_of(name)}" if is_secret else printable(name))
+
+    def title_of(self, name: str) -> str:
+        """Return a name as the configuration has it, with its blanks; any other name as it is.
+
+        Args:
+            name: under which a meter is shown, as `of` returns it.
+        """
+        return self._titles.get(name, name)
 
     def of_unheard(self, source: str) -> str:
         """Return the name for the meter of a source that no entry names and that was not heard yet."""

@@ -3,8 +3,8 @@
 All texts are in the reader's language, with units, and not yet escaped.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +13,17 @@ class TableRow:
 
     Attributes:
         cells: the first one is its heading.
-        mark: what it stands out by: `excess`, `peak`, `best`, `gap`, `running`, or nothing.
+        mark: what all of it stands out by: `best`, `gap`, `running`, or nothing.
         link: to the view of this span, relative to that of the meter, such as `day/2026-11-21`; or nothing.
         note: says in words what the mark says, and stands with the heading.
+        marks: what single cells stand out by, by their place: `excess` or `peak`.
     """
 
     cells: Sequence[str]
     mark: str = ""
     link: str = ""
     note: str = ""
+    marks: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

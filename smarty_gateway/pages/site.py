@@ -35,10 +35,12 @@ class ShownMeter:
     """A meter that the page knows: one that is read, one that has a history, or both.
 
     Attributes:
-        name: under which it is shown and asked for.
+        name: under which it is asked for: a level of a topic.
+        title: under which it is shown: the name as the configuration has it.
     """
 
     name: str
+    title: str
     now: MeterNow | None
     history: HistoryMeter | None
 
@@ -74,8 +76,8 @@ class View:
         """Return all meters: those that are read first, in the order of the configuration."""
         kept = [] if self.history is None else self.history.reader.meters()
         of = {self.names.of(meter.name, is_simulated=meter.is_simulated): meter for meter in kept}
-        found = [ShownMeter(meter.name, meter, of.pop(meter.name, None)) for meter in self.gateway.meters]
-        return [*found, *(ShownMeter(name, None, meter) for name, meter in of.items())]
+        now = {meter.name: meter for meter in self.gateway.meters}
+        return [ShownMeter(name, self.names.title_of(name), now.get(name), of.get(name)) for name in now | of]
 
     def meter(self, name: str) -> ShownMeter | None:
         """Return the meter that is shown under a name."""

@@ -36,7 +36,7 @@ class MeterNow:
     """A meter that the gateway reads.
 
     Attributes:
-        name: under which it is shown and asked for (see `public_names`); safe in a URL.
+        name: under which it is asked for (see `public_names`); safe in a URL.
         own_name: in readings and in the history; never shown.
         is_expected: an entry of the configuration says that it is read from a port.
         reading: the newest; None before the first.

@@ -1,25 +1,20 @@
 """The page of the demonstration, and a browser that looks at it."""
 
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.running import Running, wait_until
+from tests.browser.chromium import path_of_chromium, started_chromium
+from tests.browser.demonstration import demonstration
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-#: Under these names Debian, Ubuntu and others install it.
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
-#: Of the demonstration, as in addresses.
-HOUSE = "house_in_Luxembourg"
-BARN = "barn_in_Belgium"
+#: The browser says so of what a test does: a gateway that is away, a wrong address.
+_EXPECTED = ("ERR_CONNECTION_REFUSED", "status of 404")
 
 OpenPage = Callable[..., AbstractContextManager["Page"]]
 
@@ -27,59 +22,51 @@ OpenPage = Callable[..., AbstractContextManager["Page"]]
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """Start a browser; without one the tests are left out."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `acceptance`")
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
+    pytest.importorskip("playwright.sync_api", reason="needs the extra `acceptance`")
+    path = path_of_chromium()
     if path is None:
         pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with started_chromium(path) as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the demonstration until its history is complete, and return the address of its page."""
-    with Running("demo", "--format", "json", folder=tmp_path_factory.mktemp("demo")) as demo:
-        wait_until(lambda: _address_in(demo.log), "the address of the page")
-        found = _address_in(demo.log)
-        for name in (HOUSE, BARN):
-            wait_until(lambda name=name: _is_there(f"{found}meters/{name}/year"), f"the history of {name}")  # type: ignore[misc]
+    with demonstration(tmp_path_factory.mktemp("demo")) as found:
         yield found
 
 
 @pytest.fixture
-def open_page(browser: "Browser", address: str) -> OpenPage:
-    """Return what opens a view: on a phone in English, if nothing else is said."""
+def open_page(browser: "Browser", request: pytest.FixtureRequest) -> OpenPage:
+    """Return what opens a view: of the demonstration, on a phone, in English, if nothing else is said.
+
+    No page may complain, break its policy, or ask another host.
+    """
 
     @contextmanager
     def opened(  # playwright has many options
         path: str = "",
         *,
         width: int = 360,
-        base: str = address,
+        base: str = "",
         **options: Any,  # noqa: ANN401 - its own
     ) -> Iterator["Page"]:
+        base = base or request.getfixturevalue("address")
         options = {"locale": "en-GB", "timezone_id": "Europe/Luxembourg", **options}
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        asked: list[str] = []
+        complaints: list[str] = []
         try:
             page = context.new_page()
+            page.on("request", lambda found: asked.append(found.url))
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(f"{base}{path}")
             yield page
         finally:
             context.close()
+        assert [text for text in complaints if not any(one in text for one in _EXPECTED)] == []
+        assert {urlsplit(url).netloc for url in asked} == {urlsplit(base).netloc}
 
     return opened
-
-
-def _address_in(log: list[str]) -> str:
-    found = re.search(r"http://[0-9.]+:\d+/", "\n".join(log))
-    return found[0] if found else ""
-
-
-def _is_there(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=10) as answer:  # noqa: S310 - of our own server
-            return b"<table" in answer.read()
-    except URLError:
-        return False

@@ -1,15 +1,19 @@
-"""What the page asks of browser and network: nothing from elsewhere, and nothing that shuts people out."""
+"""What surrounds the page: people who see or read it in other ways, proxies, and paper.
+
+That no view asks another host or breaks its policy, each test sees by `open_page`.
+"""
 
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.browser.conftest import BARN, HOUSE, OpenPage
+from tests.browser.conftest import OpenPage
+from tests.browser.demonstration import BARN, HOUSE
+from tests.browser.findings import findings
 
 pytestmark = pytest.mark.slow
 
@@ -28,33 +32,11 @@ PATHS = (
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_no_view_has_a_serious_finding_of_accessibility(
-    open_page: OpenPage, path: str, scheme: str, width: int
-) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    with open_page(path, width=width, color_scheme=scheme) as page:
-        found = axe.run(page).response["violations"]
-        serious = [
-            (one["id"], [node["html"][:200] for node in one["nodes"]])
-            for one in found
-            if one["impact"] in {"serious", "critical"}
-        ]
-        assert serious == []
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_a_view_asks_no_other_host_and_breaks_no_policy(open_page: OpenPage, address: str, path: str) -> None:
-    with open_page("livez") as page:
-        asked: list[str] = []
-        complaints: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{address}{path}", wait_until="networkidle" if path != f"meters/{HOUSE}/" else "load")
-        page.wait_for_selector("main")
-        assert {urlsplit(url).netloc for url in asked} == {urlsplit(address).netloc}
-        assert complaints == []
+def test_no_view_has_a_finding_of_accessibility(open_page: OpenPage, path: str, scheme: str) -> None:
+    with open_page(path, color_scheme=scheme) as page:
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert findings(page) == []
 
 
 class _Proxy(BaseHTTPRequestHandler):
@@ -106,3 +88,24 @@ def test_the_page_works_below_a_path(open_page: OpenPage, proxied: str) -> None:
             assert page.url.startswith(proxied)
             page.go_back()
         assert failed == []
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "fr-LU", "de-LU"])
+@pytest.mark.parametrize("width", [320, 360, 640, 1280])
+def test_no_view_is_wider_than_the_window(open_page: OpenPage, address: str, width: int, locale: str) -> None:
+    with open_page(width=width, locale=locale) as page:
+        for path in PATHS:
+            page.goto(f"{address}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+@pytest.mark.parametrize("has_script", [True, False])
+@pytest.mark.parametrize("view", ["", "day"])
+def test_on_paper_all_tables_are_there_and_nothing_to_click(
+    open_page: OpenPage, view: str, *, has_script: bool
+) -> None:
+    with open_page(f"meters/{HOUSE}/{view}", width=800, java_script_enabled=has_script) as page:
+        page.emulate_media(media="print")
+        assert page.locator("table.data").count() >= 2
+        assert all(row.is_visible() for row in page.locator("table.data tbody tr:first-child").all())
+        assert not page.locator("nav, .controls, .chooser").locator("visible=true").count()

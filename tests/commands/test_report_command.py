@@ -126,6 +126,13 @@ def test_a_report_is_one_file_that_is_named_after_meter_and_date(
     assert page.sources == []
 
 
+def test_a_report_shows_the_name_of_the_configuration_and_its_file_has_that_of_topics(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text(METERS.replace("house", "summer house"), "utf-8")
+    write_history(folder / "state", "summer_house", boundaries(AUTUMN, 100))
+    assert report(folder, "summer_house", *MONTH).returncode == 0
+    assert "<h1>summer house, October 2026</h1>" in (folder / "summer_house-2026-10.html").read_text("utf-8")
+
+
 def test_a_report_asks_no_other_host_also_not_from_its_styles(folder: Path) -> None:
     html = report(folder, *MONTH, "--output", "-").stdout.decode()
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/)", html)

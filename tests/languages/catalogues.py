@@ -69,14 +69,14 @@ def _labels() -> Iterator[str]:
 
 
 def _texts_of(tariff: Mapping[str, object]) -> Iterator[str]:
-    """Yield the name of a tariff and the doubts of its prices, as notes show them."""
+    """Yield the name of a tariff, its doubts, and the names of doubtful prices, as notes show them."""
     yield str(tariff["name"])
     nodes: list[object] = [tariff]
     for node in nodes:
         if isinstance(node, Mapping):
             nodes += node.values()
             if "doubt" in node:
-                yield str(node["doubt"])
+                yield from (str(node[key]) for key in ("doubt", "name") if key in node)
         elif isinstance(node, list):
             nodes += node
 

@@ -210,12 +210,22 @@ def test_the_highest_quarter_hour_is_marked_in_each_table(history: History, fold
     power, begin = peak["power"], datetime.fromisoformat(peak["start"])
     energy = section(shown(history, By.MONTH, "2021-02"), "energy")
     when = f"{ENGLISH.day(begin.date())} {begin:%H:%M}"
-    assert dict(energy.facts)["Highest quarter hour"] == f"{power:.3f}\u00a0kW ({when})"
-    (row,) = [row for row in energy.tables[0].rows if row.mark == "peak"]
-    assert row.link == f"day/{begin.date()}"
+    assert dict(energy.facts)[f"Highest quarter hour ({when})"] == f"{power:.3f}\u00a0kW"
+    (row,) = [row for row in energy.tables[0].rows if row.marks.get(0) == "peak"]
+    assert (row.link, row.note) == (f"day/{begin.date()}", f"the highest quarter hour: {power:.3f} kW")
     quarters = section(shown(history, By.DAY, str(begin.date())), "energy").tables[1]
-    (row,) = [row for row in quarters.rows if row.mark == "peak"]
+    (row,) = [row for row in quarters.rows if "peak" in row.marks.values()]
     assert (row.cells[0], row.note) == (f"{begin:%H:%M}", "the highest")
+    assert [row.cells[at] for at, mark in row.marks.items() if mark == "peak"] == [f"{power:.3f}"]
+
+
+def test_of_a_row_with_excess_only_the_excess_stands_out(history: History) -> None:
+    table = section(shown(history, By.MONTH, "2021-02"), "energy").tables[0]
+    place = table.head.index("Excess (kWh)")
+    assert any(row.cells[place] != "0.000" for row in table.rows)
+    for row in table.rows:
+        assert row.mark == ""
+        assert (row.marks.get(place) == "excess") is (row.cells[place] != "0.000")
 
 
 def test_a_span_stands_beside_the_one_before_and_the_same_of_the_year_before(history: History) -> None:

@@ -49,6 +49,11 @@ def test_a_sentence_is_translated_with_all_that_is_inside() -> None:
     assert translated(sentence, GERMAN) == f"12,34 kostet 4,5 kW: seit {day}, lu 1.5."
 
 
+def test_a_share_in_a_sentence_is_written_like_any_other() -> None:
+    sentence = Sentence("{covered:.0%} is known", covered=0.85)
+    assert translated(sentence, ENGLISH) == "85\u00a0% is known"
+
+
 def test_any_other_text_stays() -> None:
     assert translated("1.5 {x}", GERMAN) == "1.5 {x}"
 

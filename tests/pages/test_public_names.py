@@ -69,6 +69,16 @@ def test_a_configured_meter_has_its_name_as_in_topics() -> None:
     assert PublicNames(config_of("house no. 12345/7")).of("house no. 12345/7") == "house_no._12345_7"
 
 
+def test_the_title_of_a_configured_meter_is_its_name_with_blanks() -> None:
+    names = PublicNames(config_of("house in Luxembourg"))
+    assert names.title_of(names.of("house in Luxembourg")) == "house in Luxembourg"
+
+
+def test_the_title_of_any_other_meter_is_what_hides_it() -> None:
+    names = PublicNames(config_of("house"))
+    assert names.title_of(names.of("SAG1030700012345")) == "electricity-2345"
+
+
 def test_a_meter_without_a_name_is_shown_by_its_kind_and_the_end_of_its_id() -> None:
     assert PublicNames(config_of()).of("SAG1030700012345") == "electricity-2345"
 

@@ -25,7 +25,7 @@ ENERGY = Section(
             ["From", "Import (kWh)", "Lowest power (kW)"],
             [
                 TableRow(["00:00", "1.000", "0.250"]),
-                TableRow(["01:00", "11.345", "\u22121.000"], "peak", "day/x", "the highest"),
+                TableRow(["01:00", "11.345", "\u22121.000"], "", "day/x", "the highest", {1: "peak"}),
             ],
             foot=["Total", "12.345", ""],
         )

@@ -1,9 +1,7 @@
 """The tooltips of pictures work by mouse, finger and keyboard, under the page's Content-Security-Policy."""
 
-import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Final
 
@@ -12,16 +10,13 @@ import pytest
 from smarty_gateway.charts.picture import to_svg
 from smarty_gateway.charts.style import STYLE
 from smarty_gateway.pages.site import STATIC
+from tests.browser.conftest import OpenPage
 from tests.charts.test_picture import quarters
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra acceptance")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra acceptance")
-
-CHROMIUM: Final = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+pytestmark = pytest.mark.slow
 
 POLICY: Final = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"
 FIGURE: Final = "<figure>{}</figure>"
@@ -64,38 +59,11 @@ class Server(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def pictures() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-@contextmanager
-def opened(
-    browser: "Browser", address: str, *, width: int = 1280, is_phone: bool = False
-) -> Iterator["Page"]:
-    """Yield the page; it may not complain of anything."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 700}, has_touch=is_phone, is_mobile=is_phone
-    )
-    page, complaints = context.new_page(), list[str]()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address)
-    try:
-        yield page
-        assert complaints == []
-    finally:
-        context.close()
 
 
 def tooltip(page: "Page") -> list[str]:
@@ -111,22 +79,24 @@ def place(page: "Page", number: int, share: float) -> tuple[float, float]:
     return box["x"] + box["width"] * share, box["y"] + box["height"] / 2
 
 
-def test_a_mouse_shows_the_span_below_it_and_nothing_once_it_leaves(browser: "Browser", address: str) -> None:
-    with opened(browser, address) as page:
+def test_a_mouse_shows_the_span_below_it_and_nothing_once_it_leaves(
+    open_page: OpenPage, pictures: str
+) -> None:
+    with open_page(base=pictures, width=1280) as page:
         page.mouse.move(*place(page, 0, 0.5 + 0.5 / 96))
         assert tooltip(page)[:2] == ["12:00\u201312:15", "import: 3.600\u00a0kW"]
         page.mouse.move(1, 1)
         assert tooltip(page) == []
 
 
-def test_browsers_show_no_texts_of_their_own_beside_the_tooltips(browser: "Browser", address: str) -> None:
-    with opened(browser, address) as page:
+def test_browsers_show_no_texts_of_their_own_beside_the_tooltips(open_page: OpenPage, pictures: str) -> None:
+    with open_page(base=pictures, width=1280) as page:
         assert page.locator("svg title").count() == 0
         assert page.locator("svg").first.get_attribute("aria-label") == "house, 2026-07-01"
 
 
-def test_a_finger_shows_the_nearest_bar_until_the_page_moves(browser: "Browser", address: str) -> None:
-    with opened(browser, address, width=360, is_phone=True) as page:
+def test_a_finger_shows_the_nearest_bar_until_the_page_moves(open_page: OpenPage, pictures: str) -> None:
+    with open_page(base=pictures, has_touch=True, is_mobile=True) as page:
         x, y = place(page, 0, 0)
         page.touchscreen.tap(x - 10, y)
         assert tooltip(page)[0] == "00:00\u201300:15"
@@ -134,8 +104,8 @@ def test_a_finger_shows_the_nearest_bar_until_the_page_moves(browser: "Browser",
         page.wait_for_function("!document.querySelector('.smarty-tooltip.shown')")
 
 
-def test_a_tap_beside_the_picture_closes_the_tooltip(browser: "Browser", address: str) -> None:
-    with opened(browser, address, width=360, is_phone=True) as page:
+def test_a_tap_beside_the_picture_closes_the_tooltip(open_page: OpenPage, pictures: str) -> None:
+    with open_page(base=pictures, has_touch=True, is_mobile=True) as page:
         page.touchscreen.tap(*place(page, 0, 0.5))
         assert tooltip(page)
         page.touchscreen.tap(5, 5)
@@ -145,9 +115,9 @@ def test_a_tap_beside_the_picture_closes_the_tooltip(browser: "Browser", address
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_tooltip_stays_inside_the_window(
-    browser: "Browser", address: str, width: int, share: float
+    open_page: OpenPage, pictures: str, width: int, share: float
 ) -> None:
-    with opened(browser, address, width=width) as page:
+    with open_page(base=pictures, width=width) as page:
         page.mouse.move(*place(page, 0, share))
         box = page.locator(".smarty-tooltip").bounding_box()
         assert box is not None
@@ -157,10 +127,10 @@ def test_a_tooltip_stays_inside_the_window(
 
 
 def test_keys_move_through_one_picture_and_a_screen_reader_hears_each_span(
-    browser: "Browser", address: str
+    open_page: OpenPage, pictures: str
 ) -> None:
     spoken = []
-    with opened(browser, address) as page:
+    with open_page(base=pictures, width=1280) as page:
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         for key in ("ArrowRight", "ArrowRight", "End", "ArrowRight", "ArrowLeft", "Home"):
@@ -175,8 +145,8 @@ def test_keys_move_through_one_picture_and_a_screen_reader_hears_each_span(
     ]  # fmt: skip
 
 
-def test_a_picture_that_is_replaced_has_tooltips_again(browser: "Browser", address: str) -> None:
-    with opened(browser, address) as page:
+def test_a_picture_that_is_replaced_has_tooltips_again(open_page: OpenPage, pictures: str) -> None:
+    with open_page(base=pictures, width=1280) as page:
         page.mouse.move(*place(page, 0, 0.5))
         page.evaluate(
             "picture => { document.querySelector('figure').innerHTML = picture; }",
@@ -186,11 +156,3 @@ def test_a_picture_that_is_replaced_has_tooltips_again(browser: "Browser", addre
         page.mouse.move(*place(page, 0, 0.25))
         assert tooltip(page)
         assert page.locator("svg").first.get_attribute("aria-label") == "house, 2026-07-05"
-
-
-@pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing(browser: "Browser", address: str, width: int) -> None:
-    with opened(browser, address, width=width) as page:
-        page.locator("svg").first.focus()
-        page.keyboard.press("End")
-        assert axe.Axe().run(page).response["violations"] == []
