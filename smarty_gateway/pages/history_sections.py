@@ -113,7 +113,7 @@ def _energy(asked: _Asked, by: By, day: date, picture: Picture) -> Section:
 def _tables(asked: _Asked, picture: Picture, peak: Peak | None) -> Iterator[Table]:
     _, title, last = asked.language.gettext, picture.title, picture.last
     if picture.by is By.QUARTER:
-        hours = asked.history.rows(asked.meter, Stretch(picture.first, last, By.HOUR, ""))
+        hours = asked.history.rows(asked.meter, Stretch(picture.first, last, By.HOUR))
         caption = _("{day} by hour").format(day=title)
         yield rows_table(hours, By.HOUR, caption, asked.reader, last=last, peak=peak)
         caption = _("{day} by quarter hour").format(day=title)
@@ -284,7 +284,7 @@ def bill_sections(history: History, meter: HistoryMeter, language: Language) -> 
     for _month in range(_MONTHS - 1):
         first = preceding(By.MONTH, first)
     begin = midnight_of(first_day(By.MONTH, first), history.zone)
-    stretch = Stretch(begin, history.now, By.MONTH, "")
+    stretch = Stretch(begin, history.now, By.MONTH)
     sections = [
         _levels(asked),
         _peaks(asked, stretch),

@@ -135,16 +135,16 @@ class History:
 
     def peaks(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hour of each month: that of the meter, if it says it."""
-        return self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._peaks)
+        return self._by_month(meter, Stretch(first, last, By.MONTH), self._peaks)
 
     def highest(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hours of all months together, the highest first."""
-        months = self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._highest)
+        months = self._by_month(meter, Stretch(first, last, By.MONTH), self._highest)
         return nlargest(_HIGHEST, months, key=lambda peak: peak.power)
 
     def lowest_power(self, meter: HistoryMeter, first: int, last: int) -> int | None:
         """Return the lowest net power in W that was seen; negative while exporting."""
-        return min(self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._lowest), default=None)
+        return min(self._by_month(meter, Stretch(first, last, By.MONTH), self._lowest), default=None)
 
     def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
         """Return what each level of the meter's tariff would have meant.
