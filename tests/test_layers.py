@@ -39,9 +39,9 @@ PARTS = {
     "config": {*CORE, "history", "sources"},
     "library": {*CORE, "config", "sources"},
     "state": {*CORE, "config", "history"},
-    "charts": {*CORE, "history"},
-    "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "languages": set[str](),
+    "charts": {*CORE, "history", "languages"},
+    "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "pages": {*CORE, "charts", "config", "history", "languages", "outputs", "state"},
     "web": {
         *CORE, "charts", "config", "fault_log", "history", "languages", "logs", "outputs", "pages", "state",

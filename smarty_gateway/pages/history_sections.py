@@ -39,7 +39,6 @@ from smarty_gateway.pages.history_words import (
 )
 from smarty_gateway.pages.pictures import picture_of
 from smarty_gateway.pages.sections import Section, Table, TableRow
-from smarty_gateway.pages.words import words_of
 from smarty_gateway.state.history_access import History, NoTariffError
 
 _MONTHS: Final = 12
@@ -98,7 +97,7 @@ def _energy(asked: _Asked, by: By, day: date, picture: Picture) -> Section:
     peak = _peak_of(asked, picture)
     notes = [*_state_notes(asked, total, by)]
     try:
-        svg = to_svg(picture, words_of(asked.language), with_style=False)
+        svg = to_svg(picture, asked.language, with_style=False)
     except PictureError as error:
         svg, notes = "", [*notes, str(error)]
     return Section(
