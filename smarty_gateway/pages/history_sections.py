@@ -9,9 +9,8 @@ from smarty_gateway.charts.picture import Picture, PictureError, to_svg
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.history.local_time import first_day, local_date, midnight_of, preceding
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
-from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.spans import quarters_of, whole_quarters
-from smarty_gateway.history.stretches import Stretch, span_stretch
+from smarty_gateway.history.stretches import Stretch, recent_stretch, span_stretch
 from smarty_gateway.languages.language import Language
 from smarty_gateway.pages.history_tables import (
     Reader,
@@ -279,11 +278,8 @@ def bill_sections(history: History, meter: HistoryMeter, language: Language) -> 
     """Return level comparison, highest quarter hours, register readings and, with a tariff, costs."""
     _, asked = language.gettext, _Asked(history, meter, language)
     today = local_date(history.now, history.zone)
-    first = today
-    for _month in range(_MONTHS - 1):
-        first = preceding(By.MONTH, first)
-    begin = midnight_of(first_day(By.MONTH, first), history.zone)
-    stretch = Stretch(begin, history.now, By.MONTH)
+    recent = recent_stretch(history.zone, history.now, By.MONTH)
+    stretch = replace(recent, last=history.now, by=By.MONTH)
     sections = [
         _levels(asked),
         _peaks(asked, stretch),
@@ -338,13 +334,8 @@ def _registers(asked: _Asked, today: date) -> Section | None:
     begins = [first_day(By.MONTH, today)]
     while len(begins) <= _MONTHS:
         begins.append(preceding(By.MONTH, begins[-1]))
-    times = [midnight_of(begin, asked.history.zone) for begin in reversed(begins)]
-    months = [
-        reading
-        for time in times
-        for reading in asked.history.reader.registers(asked.meter.name, time, time + QUARTER)
-        if reading.at == time
-    ]
+    times = (midnight_of(begin, asked.history.zone) for begin in reversed(begins))
+    months = asked.history.registers_at(asked.meter, times)
     first = midnight_of(today - timedelta(days=_DAYS - 1), asked.history.zone)
     days = asked.history.reader.registers(asked.meter.name, first, asked.history.now)
     if not days and not months:
