@@ -2,16 +2,20 @@
 
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import WITH_MOSQUITTO, Broker
 from tests.support.canaries import assert_no_key
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 #: What decides how a program looks and where it keeps its files. A developer's machine sets some of these,
 #: a service manager others, a fresh one none; PYTHON* goes, too.
@@ -34,6 +38,8 @@ settings.register_profile("quick", max_examples=50, derandomize=True, **_ANY_SPE
 settings.register_profile("thorough", max_examples=500, derandomize=True, **_ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+#: Under these names Debian, Ubuntu and others install it.
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _log = logging.getLogger("smarty_gateway")
 _LEFT_OUT = pytest.StashKey[int]()
 
@@ -70,6 +76,19 @@ def broker(each_broker: None, tmp_path: Path) -> Iterator[Broker]:  # noqa: ARG0
     """Start a broker that lets everybody in."""
     with Broker(tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Start a browser, the only one of a process; without one the tests are left out."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `acceptance`")
+    path = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        found = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.hookimpl(wrapper=True)

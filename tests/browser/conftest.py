@@ -1,7 +1,6 @@
 """The page of the demonstration, and a browser that looks at it."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,26 +14,11 @@ from tests.support.running import Running, wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-#: Under these names Debian, Ubuntu and others install it.
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
 #: Of the demonstration, as in addresses.
 HOUSE = "house_in_Luxembourg"
 BARN = "barn_in_Belgium"
 
 OpenPage = Callable[..., AbstractContextManager["Page"]]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """Start a browser; without one the tests are left out."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra `acceptance`")
-    path = next((found for name in _NAMES if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """The tooltips of pictures work by mouse, finger and keyboard, under the page's Content-Security-Policy."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,9 @@ from tests.charts.test_picture import quarters
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra acceptance")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra acceptance")
 
-CHROMIUM: Final = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+pytestmark = pytest.mark.slow
 
 POLICY: Final = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'"
 FIGURE: Final = "<figure>{}</figure>"
@@ -69,14 +66,6 @@ def address() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The pages in a browser: they live, they say when they do not, and everybody can use them."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import pytest
 
 from smarty_gateway.pages.telegram_values import net_power
 from smarty_gateway.web.server import Server
-from tests.support.site import Site, write_days
+from tests.support.site import Site
 from tests.support.views import quarter_of, reading_of
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra acceptance")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs the extra acceptance")
 
-CHROMIUM: Final = shutil.which("chromium")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
+pytestmark = pytest.mark.slow
 
 Scheme = Literal["light", "dark"]
 
@@ -47,26 +45,9 @@ def served(site: Site, port: int = 0) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    folder = tmp_path_factory.mktemp("state")
-    write_days(folder)
-    found = Site(folder)
-    found.send()
-    return found
-
-
-@pytest.fixture(scope="module")
 def address(site: Site) -> Iterator[str]:
     with served(site) as port:
         yield f"http://127.0.0.1:{port}/"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @contextmanager
