@@ -25,7 +25,7 @@ class Advice:
     Attributes:
         text: what was observed.
         remedy: what to do.
-        command: to type; empty if there is none.
+        command: to type, or nothing.
     """
 
     text: str

@@ -22,7 +22,7 @@ from smarty_gateway.web.power_memory import PowerMemory
 #: The supervisor reports once a second, unless a slow disk stops it. It gives up a thread that hangs, so
 #: nobody needs to look at the threads here. This clock stands still while the machine sleeps.
 _REPORTED_WITHIN: Final = 60.0
-#: For so many seconds after a rejection its reason is a trouble.
+#: Seconds after a rejection in which its reason is a trouble.
 _TROUBLE_SECONDS: Final = 900.0
 
 
