@@ -13,6 +13,8 @@ from tests.browser.conftest import BARN, HOUSE, OpenPage
 pytestmark = pytest.mark.slow
 
 NOW = datetime.now(ZoneInfo("Europe/Luxembourg"))
+#: One that the script has made ready; before that, nothing happens at a mouse.
+PICTURE = "figure.chart svg[tabindex]"
 VIEWS = ("", "day", "month", "year", "bill")
 
 
@@ -105,14 +107,14 @@ def test_a_wrong_address_is_answered_in_words(open_page: OpenPage, path: str) ->
 def test_a_picture_says_its_values_by_mouse_and_keyboard(open_page: OpenPage, view: str) -> None:
     with open_page(f"meters/{HOUSE}/{view}", width=1280) as page:
         page.locator("a[rel=prev]").first.click()
-        picture = page.locator("figure.chart svg").first
+        picture = page.locator(PICTURE).first
         picture.hover()
         tip = page.locator(".smarty-tooltip").first
         tip.wait_for(state="visible")
         first = tip.inner_text()
         assert re.search(r"\d kWh?", first.replace("\u00a0", " "))
         page.mouse.move(0, 0)
-        page.locator("figure.chart svg[tabindex]").first.focus()
+        picture.focus()
         page.keyboard.press("Home")
         tip.wait_for(state="visible")
         first = tip.inner_text()
@@ -125,5 +127,5 @@ def test_a_picture_says_its_values_by_mouse_and_keyboard(open_page: OpenPage, vi
 def test_a_picture_says_its_values_to_a_finger(open_page: OpenPage) -> None:
     with open_page(f"meters/{HOUSE}/month", has_touch=True, is_mobile=True) as page:
         page.locator("a[rel=prev]").first.click()
-        page.locator("figure.chart svg").first.tap()
+        page.locator(PICTURE).first.tap()
         page.locator(".smarty-tooltip").first.wait_for(state="visible")
