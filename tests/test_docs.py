@@ -111,6 +111,11 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert place in map(anchor, headings), link
 
 
+def test_the_list_of_pages_names_each_once() -> None:
+    listed = re.findall(r"^\| \[(.+?)\]\(\1\) \|", PAGES["docs/README.md"], re.MULTILINE)
+    assert sorted(["README.md", *listed]) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 def test_every_recipe_says_at_its_top_what_was_tried() -> None:
     recipes = (
         "domoticz", "home-assistant", "install", "mosquitto", "node-red", "openhab", "systemd", "telegraf",

@@ -39,16 +39,16 @@ PARTS = {
     "config": {*CORE, "history", "sources"},
     "library": {*CORE, "config", "sources"},
     "state": {*CORE, "config", "history"},
-    "charts": {*CORE, "history"},
-    "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "languages": set[str](),
+    "charts": {*CORE, "history", "languages"},
+    "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "pages": {*CORE, "charts", "config", "history", "languages", "outputs", "state"},
     "web": {
         *CORE, "charts", "config", "fault_log", "history", "languages", "logs", "outputs", "pages", "state",
     },
     "gateway": {*CORE, "config", "fault_log", "history", "logs", "outputs", "sources", "state", "web"},
-    "doctor": {*CORE, "capture", "config", "sources"},
-    "simulator": {*CORE, "capture", "config", "history", "sources", "state"},
+    "doctor": {*CORE, "config", "sources"},
+    "simulator": {*CORE, "history", "sources"},
     "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
     "commands": {
         *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "languages", "library", "logs",
@@ -60,8 +60,8 @@ PARTS = {
 
 #: What the core may import from outside: computing, and nothing that reaches the world.
 PURE = {
-    "abc", "bisect", "calendar", "collections", "contextlib", "copy", "cryptography", "csv", "dataclasses",
-    "datetime", "decimal", "enum", "fastcrc", "functools", "hashlib", "heapq", "itertools", "re",
+    "abc", "bisect", "calendar", "collections", "contextlib", "cryptography", "csv", "dataclasses",
+    "datetime", "decimal", "enum", "fastcrc", "functools", "itertools", "re",
     "struct", "types", "typing", "unicodedata", "zoneinfo",
 }  # fmt: skip
 
@@ -92,8 +92,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse((PACKAGE / module).read_text("utf-8"))
 
 
-def imports_of(module: str) -> Iterator[str]:
-    """Yield every module that one imports, also inside functions, as `smarty_gateway.sources.tcp`."""
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Return every module that one imports, also inside functions, as `smarty_gateway.sources.tcp`."""
+    return frozenset(_imports_of(module))
+
+
+def _imports_of(module: str) -> Iterator[str]:
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

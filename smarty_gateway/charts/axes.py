@@ -8,8 +8,8 @@ from math import ceil, floor, log10
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.charts.words import Words
 from smarty_gateway.history.rows import By
+from smarty_gateway.languages.language import Language
 
 DAY: Final = 86_400
 #: How many labels fit below, and how many of them in a narrow frame.
@@ -53,7 +53,7 @@ class TimeAxis:
 
 
 def value_labels(
-    low: float, high: float, level: float | None, unit: str, words: Words
+    low: float, high: float, level: float | None, unit: str, language: Language
 ) -> list[tuple[float, str]]:
     """Return the places and texts of the labels on the left, that of the level last.
 
@@ -62,7 +62,7 @@ def value_labels(
         high: the highest one, above 0.
         level: the reference power.
         unit: of all three.
-        words: of the reader's language.
+        language: of the reader.
     """
     high = max(high, level or 0)
     rough = (high - low) / _TICKS
@@ -70,25 +70,25 @@ def value_labels(
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     places = [number * step for number in range(ceil(low / step), floor(high / step) + 1)]
     labels = [
-        (place, f"{words.short(place)} {unit}")
+        (place, f"{short(place, language)} {unit}")
         for place in places
         if level is None or abs(place - level) > (high - low) * _NEAR
     ]
-    return labels if level is None else [*labels, (level, f"{words.short(level)} {unit}")]
+    return labels if level is None else [*labels, (level, f"{short(level, language)} {unit}")]
 
 
-def time_labels(axis: TimeAxis, words: Words) -> list[tuple[float, str]]:
+def time_labels(axis: TimeAxis, language: Language) -> list[tuple[float, str]]:
     """Return the places and texts of the labels below; an empty one on both sides fixes the width."""
-    marks = list(_marks(axis, words))
+    marks = list(_marks(axis, language))
     shown = marks[:: ceil(len(marks) / _LABELS) or 1]
     return [(0.0, ""), *((axis.place(time), text) for time, text in shown), (axis.width, "")]
 
 
-def _marks(axis: TimeAxis, words: Words) -> Iterator[tuple[float, str]]:
+def _marks(axis: TimeAxis, language: Language) -> Iterator[tuple[float, str]]:
     """Yield the times at which labels may stand: hours at their beginning, anything longer in its middle."""
     length = axis.last - axis.first
     if length > _FEW_HOURS or axis.by not in (By.QUARTER, By.HOUR):
-        for text, group in groupby(_days(axis), key=_naming(axis, words)):
+        for text, group in groupby(_days(axis), key=_naming(axis, language)):
             days = list(group)
             end = min((days[-1] + timedelta(days=1)).timestamp(), axis.last)
             yield (max(days[0].timestamp(), axis.first) + end) / 2, text
@@ -102,24 +102,24 @@ def _marks(axis: TimeAxis, words: Words) -> Iterator[tuple[float, str]]:
             # one right at the end would be cut.
             if free <= time < axis.last - step * 3600 / 3:
                 is_next_day = hour == 0 and time > axis.first
-                yield time, _weekday(day, words) if is_next_day else f"{hour:02}:00"
+                yield time, _weekday(day, language) if is_next_day else f"{hour:02}:00"
                 free = time + step * 3600
 
 
-def _naming(axis: TimeAxis, words: Words) -> Callable[[datetime], str]:
+def _naming(axis: TimeAxis, language: Language) -> Callable[[datetime], str]:
     """Return what names the days that share a label."""
-    length = axis.last - axis.first
+    length, months = axis.last - axis.first, language.months()
     if length > _YEAR or axis.by is By.YEAR:
         return lambda day: f"{day.year}"
     if length > _FEW_WEEKS or axis.by is By.MONTH:
-        return lambda day: words.months[day.month - 1]
+        return lambda day: months[day.month - 1]
     if length > _FEW_DAYS:
         return lambda day: f"{day.day}"
-    return lambda day: _weekday(day, words)
+    return lambda day: _weekday(day, language)
 
 
-def _weekday(day: datetime, words: Words) -> str:
-    return f"{words.weekdays[day.weekday()]} {day.day}"
+def _weekday(day: datetime, language: Language) -> str:
+    return f"{language.weekdays()[day.weekday()]} {day.day}"
 
 
 def _days(axis: TimeAxis) -> Iterator[datetime]:
@@ -128,3 +128,8 @@ def _days(axis: TimeAxis) -> Iterator[datetime]:
     while day.timestamp() < axis.last:
         yield day
         day += timedelta(days=1)
+
+
+def short(value: float, language: Language) -> str:
+    """Return a number without needless zeros."""
+    return language.number(value, len(f"{value:.6f}".rstrip("0").partition(".")[2]))

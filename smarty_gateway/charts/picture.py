@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.charts.axes import TimeAxis, time_labels, value_labels
-from smarty_gateway.charts.spans import height_of, is_known, row_lines, time_text, unit_of, value_text
+from smarty_gateway.charts.axes import TimeAxis, short, time_labels, value_labels
+from smarty_gateway.charts.spans import height_line, height_of, is_known, row_lines, time_text, unit_of
 from smarty_gateway.charts.style import SERIES
-from smarty_gateway.charts.words import ENGLISH, Words
 from smarty_gateway.history.local_time import end_of
 from smarty_gateway.history.rows import By, Row
+from smarty_gateway.languages.language import Language, language_of
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
 
@@ -29,6 +29,7 @@ _WIDE_MARGIN: Final = 0.2  # where an earlier span is behind it
 _PNG_WIDTH: Final = 1280
 #: Height, begin and end.
 _Bar = tuple[float, float, float]
+_ENGLISH: Final = language_of("en")
 NEEDS_EXTRA: Final = "pictures need the extra plot; type: pip install 'smarty-gateway[plot]'"
 
 
@@ -67,12 +68,12 @@ class Picture:
     is_simulated: bool = False
 
 
-def to_svg(picture: Picture, words: Words = ENGLISH, *, with_style: bool = True) -> str:
+def to_svg(picture: Picture, language: Language = _ENGLISH, *, with_style: bool = True) -> str:
     """Return a picture as SVG, for a file or inside a page.
 
     Args:
         picture: what is to be drawn.
-        words: of the reader's language.
+        language: of the reader.
         with_style: without it, the page around the picture brings `charts.style.STYLE`.
 
     Raises:
@@ -93,14 +94,14 @@ def to_svg(picture: Picture, words: Words = ENGLISH, *, with_style: bool = True)
     ends = _ends(series)
     unit = unit_of(picture.by)
     drawing = Drawing(
-        printable(f"{picture.title} ({words.simulated})" if picture.is_simulated else picture.title),
-        words.shows_power if picture.by is By.QUARTER else words.shows_energy,
+        drawn_title(picture.title, language, is_simulated=picture.is_simulated),
+        _description(picture.by, language),
         series,
-        [_legend(name, picture, words) for name in series],
+        [_legend(name, picture, language) for name in series],
         ends,
-        time_labels(axis, words),
-        value_labels(*ends, level, unit, words),
-        spans=_spans(picture, axis, earlier, words),
+        time_labels(axis, language),
+        value_labels(*ends, level, unit, language),
+        spans=_spans(picture, axis, earlier, language),
         has_level=level is not None,
     )
     return draw(drawing, with_style=with_style)
@@ -123,12 +124,25 @@ def to_png(svg: str) -> bytes:
     return bytes(svg2png(bytestring=svg.encode(), output_width=_PNG_WIDTH))
 
 
-def _legend(name: str, picture: Picture, words: Words) -> str:
+def drawn_title(title: str, language: Language, *, is_simulated: bool) -> str:
+    """Return the title of a picture, which says if nobody has measured what it shows."""
+    simulated = language.gettext("simulated")
+    return printable(f"{title} ({simulated})" if is_simulated else title)
+
+
+def _description(by: By, language: Language) -> str:
+    _ = language.gettext
+    if by is By.QUARTER:
+        return _("Mean power of each quarter hour in kW: import above zero, export below.")
+    return _("Energy of each bar in kWh: import above zero, export below.")
+
+
+def _legend(name: str, picture: Picture, language: Language) -> str:
+    _ = language.gettext
     if name == "excess" and picture.level is not None:
-        return f"{words.over} {words.short(picture.level / 1000)} kW"
-    if name == "previous":
-        return _previous_title(picture)
-    return str(getattr(words, "import_" if name == "import" else name))
+        return " ".join((_("over"), short(picture.level / 1000, language), "kW"))
+    names = {"import": _("import"), "excess": _("excess"), "export": _("export"), "unknown": _("unknown")}
+    return _previous_title(picture) if name == "previous" else names[name]
 
 
 def _previous_title(picture: Picture) -> str:
@@ -182,7 +196,7 @@ def _ends(series: Mapping[str, Sequence[_Bar]]) -> tuple[float, float]:
 
 
 def _spans(
-    picture: Picture, axis: TimeAxis, earlier: Sequence[_Bar], words: Words
+    picture: Picture, axis: TimeAxis, earlier: Sequence[_Bar], language: Language
 ) -> Iterator[tuple[float, float, str]]:
     """Yield the place and the text of each span of which something is known."""
     begins, name = [begin for _, begin, _ in earlier], _previous_title(picture)
@@ -194,10 +208,10 @@ def _spans(
         rows.append((start, time, None))
     for start, end, row in rows:
         place = axis.place(start), axis.place(min(end, picture.last))
-        lines = [] if row is None else list(row_lines(row, axis.by, words))
+        lines = [] if row is None else list(row_lines(row, axis.by, language))
         middle = sum(place) / 2
         number = bisect(begins, middle) - 1
         if number >= 0 and middle < earlier[number][2]:
-            lines.append(value_text(name, earlier[number][0], axis.by, words))
+            lines.append(height_line(name, earlier[number][0], axis.by, language))
         if lines:
-            yield *place, "\n".join([time_text(start, end, axis, words), *lines])
+            yield *place, "\n".join([time_text(start, end, axis, language), *lines])

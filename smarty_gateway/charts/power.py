@@ -10,11 +10,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.charts.axes import TimeAxis, time_labels, value_labels
-from smarty_gateway.charts.picture import NEEDS_EXTRA, PictureError
-from smarty_gateway.charts.spans import clock_times
-from smarty_gateway.charts.words import ENGLISH, Words
+from smarty_gateway.charts.picture import drawn_title
+from smarty_gateway.charts.spans import clock_times, line
 from smarty_gateway.history.rows import By
-from smarty_gateway.safe_text import printable
+from smarty_gateway.languages.language import Language
 
 #: A column of the curve is about two units of the picture wide, a span that one can point at six.
 _COLUMNS: Final = 288
@@ -47,21 +46,12 @@ class PowerPicture:
     is_simulated: bool = False
 
 
-def power_svg(picture: PowerPicture, words: Words = ENGLISH, *, with_style: bool = True) -> str:
-    """Return a power curve as SVG, for a file or inside a page.
+def power_svg(picture: PowerPicture, language: Language) -> str:
+    """Return a power curve as SVG for a page, which brings `charts.style.STYLE`."""
+    from smarty_gateway.charts.drawing import Drawing, draw  # noqa: PLC0415 - only pictures need pygal
 
-    Args:
-        picture: what is to be drawn.
-        words: of the reader's language.
-        with_style: without it, the page around the picture brings `charts.style.STYLE`.
-
-    Raises:
-        PictureError: the library that draws is not installed.
-    """
-    try:
-        from smarty_gateway.charts.drawing import Drawing, draw  # noqa: PLC0415 - only pictures need pygal
-    except ImportError:
-        raise PictureError(NEEDS_EXTRA) from None
+    _ = language.gettext
+    names = {"import": _("import"), "export": _("export")}
     axis = TimeAxis(picture.first, picture.last, By.QUARTER, picture.zone)
     column = max((picture.last - picture.first) // _COLUMNS, 1)
     runs = [list(_reduced(run, column)) for run in _runs(picture)]
@@ -78,17 +68,17 @@ def power_svg(picture: PowerPicture, words: Words = ENGLISH, *, with_style: bool
     }
     series = {name: parts for name, parts in curves.items() if parts} or {"import": []}
     drawing = Drawing(
-        printable(f"{picture.title} ({words.simulated})" if picture.is_simulated else picture.title),
-        words.shows_curve,
+        drawn_title(picture.title, language, is_simulated=picture.is_simulated),
+        _("Net power in kW: import above zero, export below."),
         series,
-        [words.import_ if name == "import" else words.export for name in series],
+        [names[name] for name in series],
         ends,
-        time_labels(axis, words),
-        value_labels(*ends, level, "kW", words),
+        time_labels(axis, language),
+        value_labels(*ends, level, "kW", language),
         has_level=level is not None,
-        spans=_spans(runs, axis, column * _COLUMNS_OF_SPAN, words),
+        spans=_spans(runs, axis, column * _COLUMNS_OF_SPAN, language),
     )
-    return draw(drawing, with_style=with_style)
+    return draw(drawing, with_style=False)
 
 
 def _runs(picture: PowerPicture) -> Iterator[list[_Point]]:
@@ -127,20 +117,21 @@ def _parts(run: Sequence[_Point], sign: int) -> Iterator[list[_Point]]:
 
 
 def _spans(
-    runs: Sequence[Sequence[_Point]], axis: TimeAxis, length: int, words: Words
+    runs: Sequence[Sequence[_Point]], axis: TimeAxis, length: int, language: Language
 ) -> Iterator[tuple[float, float, str]]:
     """Yield the place and the text of each span of which something is known."""
+    _ = language.gettext
     points = (point for run in runs for point in run)
     for number, group in groupby(points, key=lambda point: int(point[0] // length)):
         begin, end = number * length, (number + 1) * length
         heights = [height for _, height in group]
         texts = [clock_times(begin, end, axis.zone)]
-        low, high = (words.quantity(height, 3, "kW") for height in (min(heights), max(heights)))
+        low, high = (language.quantity(height, 3, "kW") for height in (min(heights), max(heights)))
         if low == high:
-            texts.append(words.item.format(label=words.net_power, value=low))
+            texts.append(line(_("net power"), low, language))
         else:
-            texts.append(words.item.format(label=words.highest, value=high))
-            texts.append(words.item.format(label=words.lowest, value=low))
+            texts.append(line(_("highest"), high, language))
+            texts.append(line(_("lowest"), low, language))
         place = max(axis.place(begin), 0.0), min(axis.place(end), axis.width)
         if place[0] < place[1]:
             yield *place, "\n".join(texts)

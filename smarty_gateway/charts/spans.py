@@ -7,9 +7,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.charts.axes import TimeAxis
-from smarty_gateway.charts.words import Words
 from smarty_gateway.history.local_time import begin_of, end_of, local_date
 from smarty_gateway.history.rows import By, Row
+from smarty_gateway.languages.language import Language
 
 #: Decimals of kW and kWh: those of a meter, as far as they say something.
 _DECIMALS: Final = {By.QUARTER: 3, By.HOUR: 3, By.DAY: 2, By.MONTH: 1, By.YEAR: 0}
@@ -36,48 +36,55 @@ def clock_times(begin: int, end: int, zone: ZoneInfo) -> str:
     return f"{_clock(begin, zone)}\u2013{_clock(end, zone)}"
 
 
-def row_lines(row: Row, by: By, words: Words) -> Sequence[str]:
+def row_lines(row: Row, by: By, language: Language) -> Sequence[str]:
     """Return what is known of a span, a line for each value."""
-    items = [words.item.format(label=label, value=value) for label, value in _values(row, by, words)]
-    return items if is_known(row) else [words.unknown, *items]
+    lines = [line(label, value, language) for label, value in _values(row, by, language)]
+    return lines if is_known(row) else [language.gettext("unknown"), *lines]
 
 
-def value_text(label: str, height: float, by: By, words: Words) -> str:
+def height_line(label: str, height: float, by: By, language: Language) -> str:
     """Return a line with the height of a bar."""
-    return words.item.format(label=label, value=words.quantity(height, _DECIMALS[by], unit_of(by)))
+    return line(label, language.quantity(height, _DECIMALS[by], unit_of(by)), language)
 
 
-def _values(row: Row, by: By, words: Words) -> Iterator[tuple[str, str]]:
-    decimals = _DECIMALS[by]
+def line(label: str, value: str, language: Language) -> str:
+    """Return a line of a tooltip."""
+    return language.gettext("{label}: {value}").format(label=label, value=value)
+
+
+def _values(row: Row, by: By, language: Language) -> Iterator[tuple[str, str]]:
+    _, decimals = language.gettext, _DECIMALS[by]
     unit = unit_of(by) if is_known(row) else "kWh"
 
     def value(energy: float) -> str:
         height = height_of(row, energy, by) if is_known(row) else energy / 1000
-        return words.quantity(height, decimals, unit)
+        return language.quantity(height, decimals, unit)
 
     if row.import_ is not None:
-        yield words.import_, value(row.import_)
+        yield _("import"), value(row.import_)
     if row.excess:
-        yield words.excess, words.quantity(row.excess / 1000, decimals, "kWh")
+        yield _("excess"), language.quantity(row.excess / 1000, decimals, "kWh")
     if row.export is not None:
-        yield words.export, value(row.export)
+        yield _("export"), value(row.export)
     if is_known(row) and row.covered is not None and row.covered < 1:
-        yield words.coverage, words.quantity(floor(row.covered * 100), 0, "%")
+        yield _("coverage"), language.quantity(floor(row.covered * 100), 0, "%")
 
 
-def time_text(first: int, last: int, axis: TimeAxis, words: Words) -> str:
+def time_text(first: int, last: int, axis: TimeAxis, language: Language) -> str:
     """Return the name of a span: its date, its times, or both."""
     by, zone = axis.by, axis.zone
     begin, end = local_date(first, zone), local_date(last - 1, zone)
     if first != begin_of(by, first, zone) or last > end_of(by, first, zone):
-        return f"{words.day(begin)}, {_clock(first, zone)} \u2013 {words.day(end)}, {_clock(last, zone)}"
+        return (
+            f"{language.day(begin)}, {_clock(first, zone)} \u2013 {language.day(end)}, {_clock(last, zone)}"
+        )
     if by in (By.QUARTER, By.HOUR):
         times = clock_times(first, last, zone)
         is_one_day = local_date(axis.first, zone) == local_date(axis.last - 1, zone)
-        return times if is_one_day else f"{words.day(begin)}, {times}"
+        return times if is_one_day else f"{language.day(begin)}, {times}"
     if by is By.DAY:
-        return words.day(begin)
-    return words.month(begin) if by is By.MONTH else str(begin.year)
+        return language.day(begin)
+    return language.month(begin) if by is By.MONTH else str(begin.year)
 
 
 def _clock(time: int, zone: ZoneInfo) -> str:

@@ -11,12 +11,10 @@ from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.stretches import (
     Stretch,
-    day_stretch,
-    month_stretch,
     read_date,
     recent_stretch,
+    span_stretch,
     stretch_between,
-    year_stretch,
 )
 
 #: Longer spans would show a part as if it were the whole.
@@ -65,10 +63,10 @@ def _named_stretch(args: argparse.Namespace, zone: ZoneInfo, now: int, days: int
         by = getattr(args, "by", None)
         return recent_stretch(zone, now, None if by is None else By(by), days)
     if args.day is not None:
-        return day_stretch(_day(args.day, today), zone)
+        return span_stretch(By.DAY, _day(args.day, today), zone)
     if args.month is not None:
-        return month_stretch(_first(By.MONTH, args.month, "a month such as 2026-10"), zone)
-    return year_stretch(_first(By.YEAR, args.year, "a year such as 2026").year, zone)
+        return span_stretch(By.MONTH, _first(By.MONTH, args.month, "a month such as 2026-10"), zone)
+    return span_stretch(By.YEAR, _first(By.YEAR, args.year, "a year such as 2026"), zone)
 
 
 def _day(text: str, today: date) -> date:

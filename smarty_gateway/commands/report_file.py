@@ -15,7 +15,6 @@ from smarty_gateway.history.rows import HistoryMeter
 from smarty_gateway.history.stretches import Stretch
 from smarty_gateway.pages.pictures import picture_of
 from smarty_gateway.pages.report import GENERATOR, Report, report_page
-from smarty_gateway.pages.words import words_of
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.state.history_access import History
 
@@ -70,7 +69,7 @@ def content(
         names = ", ".join(meter.name for meter in meters)
         raise WrongUsageError(f"a picture shows one meter; name one of: {names}")
     heading = f"{report.meters[0].name}, {report.title}"
-    svg = to_svg(picture_of(history, meters[0], stretch, heading), words_of(report.language))
+    svg = to_svg(picture_of(history, meters[0], stretch, heading), report.language)
     return to_png(svg) if kind == _PNG else svg.encode()
 
 

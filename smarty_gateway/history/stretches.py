@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.local_time import following, local_date, midnight_of
+from smarty_gateway.history.local_time import first_day, following, local_date, midnight_of
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.protocol.errors import GatewayError
@@ -18,6 +18,8 @@ _MONTHS: Final = 12
 #: A stretch up to this long is shown by quarter, up to that long by day.
 _BY_QUARTER: Final = timedelta(hours=25)
 _BY_DAY: Final = timedelta(days=62)
+#: By what a day, a month or a year is shown.
+PARTS: Final[Mapping[By, By]] = {By.DAY: By.QUARTER, By.MONTH: By.DAY, By.YEAR: By.MONTH}
 _FORMS: Final[Mapping[By, str]] = {
     By.DAY: r"(\d{4})-(\d\d)-(\d\d)",
     By.MONTH: r"(\d{4})-(\d\d)",
@@ -43,31 +45,13 @@ class Stretch:
     first: int | None
     last: int | None
     by: By
-    title: str
-
-
-def day_stretch(day: date, zone: ZoneInfo) -> Stretch:
-    """Return a day by quarter hours."""
-    return Stretch(midnight_of(day, zone), midnight_of(day + timedelta(days=1), zone), By.QUARTER, str(day))
-
-
-def month_stretch(day: date, zone: ZoneInfo) -> Stretch:
-    """Return the month of a date by days."""
-    begin, end = day.replace(day=1), following(By.MONTH, day)
-    return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.DAY, f"{begin:%Y-%m}")
-
-
-def year_stretch(year: int, zone: ZoneInfo) -> Stretch:
-    """Return a year by month."""
-    begin, end = date(year, 1, 1), date(year + 1, 1, 1)
-    return Stretch(midnight_of(begin, zone), midnight_of(end, zone), By.MONTH, str(year))
+    title: str = ""
 
 
 def span_stretch(by: By, day: date, zone: ZoneInfo) -> Stretch:
     """Return the day, month or year of a date, by the spans that suit it."""
-    if by is By.YEAR:
-        return year_stretch(day.year, zone)
-    return month_stretch(day, zone) if by is By.MONTH else day_stretch(day, zone)
+    begin, end = (midnight_of(one, zone) for one in (first_day(by, day), following(by, day)))
+    return Stretch(begin, end, PARTS[by], date_text(by, day))
 
 
 def recent_stretch(zone: ZoneInfo, now: int, by: By | None, days: int | None = None) -> Stretch:
@@ -137,6 +121,12 @@ def read_date(by: By, text: str) -> date:
     parts = [int(part) for part in found.groups()] if found else []
     year, month, day = (*parts, 1, 1)[:3]
     return _bounded(date(year, month, day))
+
+
+def date_text(by: By, day: date) -> str:
+    """Return the day, month or year of a date in the form that `read_date` reads."""
+    length = {By.DAY: 10, By.MONTH: 7, By.YEAR: 4}[by]
+    return day.isoformat()[:length]
 
 
 def _bounded(day: date) -> date:

@@ -112,7 +112,7 @@ _FORMS: Final[Mapping[str, tuple[str, str]]] = {
 
 @cache
 def language_of(code: str) -> Language:
-    """Return a language by its code; English if there is none of that code."""
+    """Return a language by its code; English for an unknown code."""
     code = code if code in CODES else CODES[0]
     translations = gettext.translation(_DOMAIN, _FOLDER, [code], fallback=True)
     return Language(code, *_FORMS[code], translations)

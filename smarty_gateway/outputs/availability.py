@@ -6,7 +6,7 @@ from typing import Final
 _SILENT_AFTER: Final = 30.0
 _SILENT_AFTER_MOST: Final = 3600.0
 _PERIODS: Final = 3
-#: The median of so few is not changed by a telegram that was missed, and soon by a meter that changes.
+#: Few enough that the median follows a meter that changes soon; one missed telegram does not change it.
 _INTERVALS: Final = 10
 
 

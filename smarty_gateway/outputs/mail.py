@@ -116,7 +116,7 @@ def _login(config: MailConfig) -> tuple[str, str]:
 
 
 class _Answers:
-    """What a server sends, up to a limit: whoever is in its place before TLS may send lines without end."""
+    """What a server sends, up to a limit: before TLS, an impostor may send lines without end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

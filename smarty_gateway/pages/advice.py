@@ -15,7 +15,7 @@ from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.safe_text import printable
 
-DOCTOR: Final = "smarty-gateway doctor SOURCE"
+_DOCTOR: Final = "smarty-gateway doctor SOURCE"
 _OK: Final = "ok"
 
 
@@ -26,7 +26,7 @@ class Advice:
     Attributes:
         text: what was observed.
         remedy: what to do.
-        command: to type; empty if there is none.
+        command: to type, or nothing.
     """
 
     text: str
@@ -57,7 +57,7 @@ def _of_availability(language: Language, meter: MeterNow) -> Iterator[Advice]:
                 "gateway.yaml. The gateway tries again by itself. The doctor says what the system answers "
                 "(SOURCE is the source of this meter in gateway.yaml):"
             ),
-            DOCTOR,
+            _DOCTOR,
         )
     elif meter.availability is Availability.STARTING:
         return
@@ -68,7 +68,7 @@ def _of_availability(language: Language, meter: MeterNow) -> Iterator[Advice]:
                 "The cable, or the speed of the port, is probably wrong. Stop the gateway, and ask the "
                 "doctor (SOURCE is the source of this meter in gateway.yaml):"
             ),
-            DOCTOR,
+            _DOCTOR,
         )
     elif not meter.troubles:
         yield Advice(
@@ -77,7 +77,7 @@ def _of_availability(language: Language, meter: MeterNow) -> Iterator[Advice]:
                 "Check both ends of the cable, and whether the grid operator has switched the P1 port on. "
                 "Stop the gateway, and ask the doctor (SOURCE is the source of this meter in gateway.yaml):"
             ),
-            DOCTOR,
+            _DOCTOR,
         )
 
 
@@ -108,7 +108,7 @@ def _of_reasons(language: Language) -> Mapping[str, Advice]:
                 "Look for a bridge with a small buffer, a loose plug, or another program that reads the same "
                 "port. Stop the gateway, and ask the doctor:"
             ),
-            DOCTOR,
+            _DOCTOR,
         ),
         Reason.SECURITY: Advice(
             _("Some frames are protected in another way than those of a P1 port, and cannot be read."),
@@ -128,7 +128,7 @@ def _of_reasons(language: Language) -> Mapping[str, Advice]:
                 "If only a few fail, the cable damages them. If all fail, the key has a typo, belongs to "
                 "another meter, or was changed by the grid operator. Stop the gateway, and ask the doctor:"
             ),
-            DOCTOR,
+            _DOCTOR,
         ),
         Reason.REPLAY: Advice(
             _("Frames come that came before: their frame counter did not rise."),
@@ -144,7 +144,7 @@ def _of_reasons(language: Language) -> Mapping[str, Advice]:
                 "Use a shorter cable (3 m is safe) without a splitter, keep it away from power lines, and "
                 "try another USB port. Stop the gateway, and ask the doctor:"
             ),
-            DOCTOR,
+            _DOCTOR,
         ),
         Reason.PLAINTEXT: Advice(
             _("Plaintext comes with the identity of a meter that must be encrypted. The gateway refuses it."),

@@ -7,6 +7,7 @@ from typing import Final
 
 from smarty_gateway.history.local_time import first_day, following, local_date, preceding
 from smarty_gateway.history.rows import By, HistoryMeter
+from smarty_gateway.history.stretches import PARTS
 from smarty_gateway.languages.language import Language
 from smarty_gateway.pages.advice import Advice, history_advice
 from smarty_gateway.pages.history_sections import bill_sections, span_sections
@@ -16,8 +17,6 @@ from smarty_gateway.protocol.meter import Security
 
 #: The spans in which another one is chosen, and those that a page leads up to.
 _AROUND: Final = {By.DAY: By.MONTH, By.MONTH: By.YEAR}
-#: The spans of the tables, for who loads them as a file.
-_ROWS: Final = {By.DAY: By.QUARTER, By.MONTH: By.DAY, By.YEAR: By.MONTH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def span_page(view: View, meter: ShownMeter, by: By, day: date) -> str:
         here=by.value,
         ways=_ways(view, meter.history, by, day),
         sections=span_sections(view.history, meter.history, by, day, view.language),
-        files=f"history?from={first_day(by, day)}&to={following(by, day)}&by={_ROWS[by]}",
+        files=f"history?from={first_day(by, day)}&to={following(by, day)}&by={PARTS[by]}",
         choice=_choice(by, view.language),
     )
 

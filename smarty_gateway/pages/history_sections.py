@@ -9,9 +9,8 @@ from smarty_gateway.charts.picture import Picture, PictureError, to_svg
 from smarty_gateway.config.yaml_file import UnusableFileError
 from smarty_gateway.history.local_time import first_day, local_date, midnight_of, preceding
 from smarty_gateway.history.rows import By, HistoryMeter, Peak, Row
-from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.spans import quarters_of, whole_quarters
-from smarty_gateway.history.stretches import Stretch, span_stretch
+from smarty_gateway.history.stretches import Stretch, recent_stretch, span_stretch
 from smarty_gateway.languages.language import Language
 from smarty_gateway.pages.history_tables import (
     Reader,
@@ -39,7 +38,6 @@ from smarty_gateway.pages.history_words import (
 )
 from smarty_gateway.pages.pictures import picture_of
 from smarty_gateway.pages.sections import Section, Table, TableRow
-from smarty_gateway.pages.words import words_of
 from smarty_gateway.state.history_access import History, NoTariffError
 
 _MONTHS: Final = 12
@@ -98,7 +96,7 @@ def _energy(asked: _Asked, by: By, day: date, picture: Picture) -> Section:
     peak = _peak_of(asked, picture)
     notes = [*_state_notes(asked, total, by)]
     try:
-        svg = to_svg(picture, words_of(asked.language), with_style=False)
+        svg = to_svg(picture, asked.language, with_style=False)
     except PictureError as error:
         svg, notes = "", [*notes, str(error)]
     return Section(
@@ -113,7 +111,7 @@ def _energy(asked: _Asked, by: By, day: date, picture: Picture) -> Section:
 def _tables(asked: _Asked, picture: Picture, total: Row | None, peak: Peak | None) -> Iterator[Table]:
     _, title = asked.language.gettext, picture.title
     if picture.by is By.QUARTER:
-        hours = asked.history.rows(asked.meter, Stretch(picture.first, picture.last, By.HOUR, ""))
+        hours = asked.history.rows(asked.meter, Stretch(picture.first, picture.last, By.HOUR))
         caption = _("{day} by hour").format(day=title)
         yield rows_table(hours, By.HOUR, caption, asked.reader, total=total, peak=peak)
         caption = _("{day} by quarter hour").format(day=title)
@@ -281,11 +279,8 @@ def bill_sections(history: History, meter: HistoryMeter, language: Language) -> 
     """Return level comparison, highest quarter hours, register readings and, with a tariff, costs."""
     _, asked = language.gettext, _Asked(history, meter, language)
     today = local_date(history.now, history.zone)
-    first = today
-    for _month in range(_MONTHS - 1):
-        first = preceding(By.MONTH, first)
-    begin = midnight_of(first_day(By.MONTH, first), history.zone)
-    stretch = Stretch(begin, history.now, By.MONTH, "")
+    recent = recent_stretch(history.zone, history.now, By.MONTH)
+    stretch = replace(recent, last=history.now, by=By.MONTH)
     sections = [
         _levels(asked),
         _peaks(asked, stretch),
@@ -340,13 +335,8 @@ def _registers(asked: _Asked, today: date) -> Section | None:
     begins = [first_day(By.MONTH, today)]
     while len(begins) <= _MONTHS:
         begins.append(preceding(By.MONTH, begins[-1]))
-    times = [midnight_of(begin, asked.history.zone) for begin in reversed(begins)]
-    months = [
-        reading
-        for time in times
-        for reading in asked.history.reader.registers(asked.meter.name, time, time + QUARTER)
-        if reading.at == time
-    ]
+    times = (midnight_of(begin, asked.history.zone) for begin in reversed(begins))
+    months = asked.history.registers_at(asked.meter, times)
     first = midnight_of(today - timedelta(days=_DAYS - 1), asked.history.zone)
     days = asked.history.reader.registers(asked.meter.name, first, asked.history.now)
     if not days and not months:

@@ -128,7 +128,7 @@ def _columns(rows: Sequence[Row], language: Language) -> Iterator[_Column]:
     yield _Column(_("Highest power (kW)"), lambda row: row.max_power, is_summed=False)
     for name in dict.fromkeys(name for row in rows for name in row.tariffs):
         yield _Column(f"{register_name(name, language)} (kWh)", partial(_tariff, name))
-    for name, unit in units_of(row.devices for row in rows).items():
+    for name, unit in _units_of(row.devices for row in rows).items():
         yield _Column(
             f"{device_name(name, language)} ({unit})",
             partial(_device, name),
@@ -147,7 +147,7 @@ def _device(name: str, row: Row) -> int | None:
     return row.devices[name].amount if name in row.devices else None
 
 
-def units_of(all_devices: Iterable[Mapping[str, DeviceEnergy]]) -> dict[str, str]:
+def _units_of(all_devices: Iterable[Mapping[str, DeviceEnergy]]) -> dict[str, str]:
     """Return the units of devices by column."""
     return {name: device.unit for devices in all_devices for name, device in sorted(devices.items())}
 
@@ -322,7 +322,7 @@ def registers_table(
     """Return the table of registers, each as at the time on the left."""
     _, language = reader.language.gettext, reader.language
     names = dict.fromkeys(name for reading in readings for name in reading.values)
-    devices = units_of(reading.devices for reading in readings)
+    devices = _units_of(reading.devices for reading in readings)
     head = [
         _("At"),
         *(f"{register_name(name, language)} ({'kvarh' if 'reactive' in name else 'kWh'})" for name in names),

@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from smarty_gateway.history.local_time import first_day
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sentences import Sentence, Value
+from smarty_gateway.history.stretches import date_text
 from smarty_gateway.languages.language import Language
 
 _EXACT: Final = 3
@@ -53,8 +53,7 @@ def title_of(by: By, day: date, language: Language) -> str:
 
 def address_of(by: By, day: date) -> str:
     """Return the address of a day, month or year, relative to that of the meter."""
-    length = {By.DAY: 10, By.MONTH: 7, By.YEAR: 4}[by]
-    return f"{by}/{first_day(by, day).isoformat()[:length]}"
+    return f"{by}/{date_text(by, day)}"
 
 
 def time_of(second: int, zone: ZoneInfo, language: Language) -> str:

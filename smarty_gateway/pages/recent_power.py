@@ -12,7 +12,6 @@ from smarty_gateway.pages.moments import local
 from smarty_gateway.pages.sections import Table, TableRow
 from smarty_gateway.pages.site import ShownMeter, View
 from smarty_gateway.pages.snapshots import PowerCurve
-from smarty_gateway.pages.words import words_of
 
 _HOUR: Final = 3600
 #: How many hours the picture may show.
@@ -73,7 +72,7 @@ def picture_of(view: View, meter: ShownMeter, points: Sequence[Point], hours: in
     picture = PowerPicture(
         title, points, view.now - hours * _HOUR, view.now, view.zone, level, is_simulated=meter.is_simulated
     )
-    return power_svg(picture, words_of(view.language), with_style=False)
+    return power_svg(picture, view.language)
 
 
 def hours_table(view: View, points: Sequence[Point]) -> Table:

@@ -8,7 +8,6 @@ from typing import Any, Final
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
 from smarty_gateway.history.rows import By, HistoryMeter
-from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.stretches import span_stretch
 from smarty_gateway.languages.language import Language
 from smarty_gateway.pages.history_sections import span_sections
@@ -112,13 +111,8 @@ def _for_a_bill(
         caption = _("The highest quarter hours") if is_month else _("The highest quarter hour of each month")
         table = peaks_table(peaks, caption, reader, by_month=not is_month)
         yield Section("peaks", _("Highest quarter hours"), tables=[table])
-    readings = [
-        reading
-        for time in (stretch.first, stretch.last)
-        if time is not None
-        for reading in history.reader.registers(meter.name, time, time + QUARTER)
-        if reading.at == time
-    ]
+    ends = (time for time in (stretch.first, stretch.last) if time is not None)
+    readings = history.registers_at(meter, ends)
     if readings:
         table = registers_table(
             readings, _("At the beginning and the end of {span}").format(span=title), reader

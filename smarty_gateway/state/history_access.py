@@ -1,7 +1,7 @@
 """The history of the configured meters: rows, costs and levels, for commands, the page and the report."""
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -28,7 +28,7 @@ from smarty_gateway.history.local_time import (
     month_of,
 )
 from smarty_gateway.history.reference_power import ReferencePower
-from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, Row
+from smarty_gateway.history.rows import By, HistoryMeter, LevelCost, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER
 from smarty_gateway.history.sentences import Sentence
 from smarty_gateway.history.spans import sum_of
@@ -142,16 +142,25 @@ class History:
 
     def peaks(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hour of each month: that of the meter, if it says it."""
-        return self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._peaks)
+        return self._by_month(meter, Stretch(first, last, By.MONTH), self._peaks)
 
     def highest(self, meter: HistoryMeter, first: int | None, last: int | None) -> list[Peak]:
         """Return the highest quarter hours of all months together, the highest first."""
-        months = self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._highest)
+        months = self._by_month(meter, Stretch(first, last, By.MONTH), self._highest)
         return nlargest(_HIGHEST, months, key=lambda peak: peak.power)
+
+    def registers_at(self, meter: HistoryMeter, times: Iterable[int]) -> list[RegisterReading]:
+        """Return the registers at some local midnights, where they are known."""
+        return [
+            reading
+            for time in times
+            for reading in self.reader.registers(meter.name, time, time + QUARTER)
+            if reading.at == time
+        ]
 
     def lowest_power(self, meter: HistoryMeter, first: int, last: int) -> int | None:
         """Return the lowest net power in W that was seen; negative while exporting."""
-        return min(self._by_month(meter, Stretch(first, last, By.MONTH, ""), self._lowest), default=None)
+        return min(self._by_month(meter, Stretch(first, last, By.MONTH), self._lowest), default=None)
 
     def levels(self, meter: HistoryMeter) -> list[PricedLevel]:
         """Return what each level of the meter's tariff would have meant.

@@ -23,7 +23,7 @@ from smarty_gateway.web.power_memory import PowerMemory
 #: nobody needs to look at the threads here. This clock stands still while the machine sleeps.
 _REPORTED_WITHIN: Final = 60.0
 _REPORTS_AGAIN_WITHIN: Final = 2.0
-#: For so many seconds after a rejection its reason is a trouble.
+#: Seconds after a rejection in which its reason is a trouble.
 _TROUBLE_SECONDS: Final = 900.0
 
 

@@ -17,6 +17,7 @@ from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.pages.health_page import health_page
 from smarty_gateway.pages.history_pages import bill_page, span_page
 from smarty_gateway.pages.now_page import live_part, now_page, overview_page
+from smarty_gateway.pages.recent_power import HOURS
 from smarty_gateway.pages.site import STATIC, ShownMeter, View, render
 from smarty_gateway.pages.snapshots import PowerCurve
 from smarty_gateway.web.access import IS_KNOWN, WsgiApp
@@ -36,7 +37,6 @@ _STATIC: Final = {
 #: For a year: an address with a version has the same content for ever.
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 _CHECK_FIRST: Final = "no-cache"
-_HOURS: Final = (24, 48)
 _SPANS: Final = (By.DAY, By.MONTH, By.YEAR)
 
 Page = Callable[[View], str]
@@ -102,8 +102,8 @@ def _now(state: SiteState, view: View, name: str) -> str:
 
 
 def _now_of(state: SiteState, view: View, meter: ShownMeter) -> str:
-    text = request.query.get("hours", str(_HOURS[0]))
-    if text not in map(str, _HOURS):
+    text = request.query.get("hours", str(HOURS[0]))
+    if text not in map(str, HOURS):
         raise PageError(400, view.language.gettext("The page shows the last 24 or 48 hours."))
     curve = PowerCurve(view.now, 1, ()) if meter.now is None else state.live.curve(meter.now.own_name)
     return now_page(view, meter, curve, int(text))

@@ -10,11 +10,12 @@ import pytest
 
 from smarty_gateway.charts.picture import Picture, PictureError, to_png, to_svg
 from smarty_gateway.charts.style import STYLE
-from smarty_gateway.charts.words import Words
 from smarty_gateway.history.local_time import begin_of
 from smarty_gateway.history.rows import By, Row
+from smarty_gateway.languages.language import language_of
 from tests.support.histories import ZONE, second_of
 
+ENGLISH: Final = language_of("en")
 NS: Final = "{http://www.w3.org/2000/svg}"
 
 
@@ -110,9 +111,10 @@ def test_a_simulated_meter_is_marked_in_the_title() -> None:
     assert "house, 2026-10-25 (simulated)" in texts(to_svg(replace(AUTUMN, is_simulated=True)))
 
 
-def test_words_of_another_language_replace_the_english_ones() -> None:
-    french = Words(import_="prélevé", over="au-delà de", export="injecté")
-    assert {"prélevé", "au-delà de 3 kW", "injecté"} <= set(texts(to_svg(AUTUMN, french)))
+def test_the_words_and_numbers_are_those_of_the_language() -> None:
+    svg = to_svg(replace(AUTUMN, level=2500), language_of("de"))
+    assert {"Bezug", "über 2,5 kW", "Einspeisung"} <= set(texts(svg))
+    assert "Bezug: 3,600\u00a0kW" in tooltips(svg)[0]
 
 
 def test_a_year_stands_before_the_one_before() -> None:
@@ -133,7 +135,7 @@ def test_a_year_stands_before_the_one_before() -> None:
     svg = to_svg(picture)
     assert len(bars(svg, "previous")) == len(bars(svg, "import")) == 12
     assert "2025" in texts(svg)
-    assert [text for text in texts(svg) if text in Words().months] == list(Words().months)
+    assert [text for text in texts(svg) if text in ENGLISH.months()] == list(ENGLISH.months())
     assert svg.index('class="previous"') < svg.index('class="import"')
 
 
@@ -228,7 +230,10 @@ def test_a_picture_has_a_name_and_a_description() -> None:
     root = ET.fromstring(to_svg(AUTUMN))  # noqa: S314 - our own
     assert root.get("role") == "img"
     assert root.findtext(f"{NS}title") == "house, 2026-10-25"
-    assert root.findtext(f"{NS}desc") == Words().shows_power
+    assert (
+        root.findtext(f"{NS}desc")
+        == "Mean power of each quarter hour in kW: import above zero, export below."
+    )
 
 
 @pytest.mark.parametrize("name", ["a day", "a rather long name of something"])

@@ -8,9 +8,7 @@ from babel.dates import format_skeleton, get_month_names
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smarty_gateway.charts.words import ENGLISH
 from smarty_gateway.languages.language import CODES, accepted_language, language_of
-from smarty_gateway.pages.words import words_of
 
 DAYS = [date(2026, 1, 1) + timedelta(days=day) for day in range(365)]
 
@@ -85,19 +83,3 @@ def test_any_header_gets_some_language(header: str) -> None:
 
 def test_a_language_that_is_not_there_is_english() -> None:
     assert language_of("../../etc").code == "en"
-
-
-def test_pictures_have_the_words_of_the_language() -> None:
-    words = words_of(language_of("de"))
-    assert (words.import_, words.export, words.over) == ("Bezug", "Einspeisung", "\u00fcber")
-    assert words.quantity(1.5, 3, "kW") == "1,500\u00a0kW"
-    assert words.day(date(2026, 11, 21)) == "Sa., 21. Nov. 2026"
-
-
-def test_english_pictures_of_the_page_read_as_those_of_the_command() -> None:
-    words, day = words_of(language_of("en")), date(2026, 11, 21)
-    assert (words.day(day), words.month(day), words.number(-1.5, 2)) == (
-        ENGLISH.day(day), ENGLISH.month(day), ENGLISH.number(-1.5, 2),
-    )  # fmt: skip
-    names = [name for name in ENGLISH.__slots__ if isinstance(getattr(ENGLISH, name), str | tuple)]
-    assert [getattr(words, name) for name in names] == [getattr(ENGLISH, name) for name in names]

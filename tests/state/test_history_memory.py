@@ -14,7 +14,7 @@ from smarty_gateway.history.boundary import SetBack
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.sample import QUARTER, DeviceValue
 from smarty_gateway.history.spans import sum_of
-from smarty_gateway.history.stretches import Stretch, year_stretch
+from smarty_gateway.history.stretches import Stretch, span_stretch
 from smarty_gateway.state.history_access import opened_history
 from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_memory import Memory
@@ -41,7 +41,7 @@ def year(folder: Path) -> list[Any]:
     config = load_config(folder / "gateway.yaml")
     with opened_history(folder / "state", config, second_of("2026-07-20")) as history:
         (meter,) = history.reader.meters()
-        stretch = year_stretch(2026, ZONE)
+        stretch = span_stretch(By.YEAR, date(2026, 1, 1), ZONE)
         assert stretch.first is not None
         assert stretch.last is not None
         return [
@@ -122,10 +122,10 @@ def test_months_together_are_what_a_year_is(folder: Path) -> None:
         reference, now = history.reference_of(meter), history.now
         for begin, end in ((None, None), (JUNE + 4500, second_of("2026-10-03T07:15"))):
             for by in (By.DAY, By.MONTH):
-                rows = history.rows(meter, Stretch(begin, end, by, ""))
+                rows = history.rows(meter, Stretch(begin, end, by))
                 assert rows == history.reader.rows("house", by, begin, end, now, reference)
                 assert len(rows) > 5
-        stretch = year_stretch(2026, ZONE)
+        stretch = span_stretch(By.YEAR, date(2026, 1, 1), ZONE)
         years = history.reader.rows("house", By.YEAR, stretch.first, stretch.last, now, reference)
         whole = next(row for row in years if row.end == stretch.last)
         found = history.span(meter, By.YEAR, date(2026, 5, 1))

@@ -66,7 +66,7 @@ class Site:
         self.app = guarded(application(self.state), HttpConfig(), None, is_app=False)
 
     def send(self, *, at: int | None = None) -> None:
-        """Let the two meters send."""
+        """Send a reading of each of the two meters."""
         at = int(time.time()) if at is None else at
         self.live.take(reading_of(at=at, quarter=quarter_of(at)))
         self.live.take(reading_of(MeterKind.BELGIUM, name=OWN_NAME, at=at))

@@ -95,7 +95,7 @@ def test_an_m_bus_device_has_a_name_that_is_no_id_and_the_time_of_its_value() ->
 
 @pytest.mark.parametrize("state", [Availability.SILENT, Availability.STARTING])
 def test_a_meter_that_is_not_heard_keeps_its_health_and_no_value(state: Availability) -> None:
-    """A power of an hour ago is none of now, and a register that stands still would be a consumption of 0."""
+    """A power of an hour ago is not that of now, and a register that stands still means no consumption."""
     last = datetime(2026, 11, 21, 17, 0, tzinfo=UTC)
     silent = meter_now(
         reading=reading_of(), availability=state, health=Health(telegrams=7, last_telegram=last)

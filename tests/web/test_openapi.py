@@ -13,7 +13,7 @@ from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.web.openapi import document
 from tests.support.every_meter import EVERY_KIND
 from tests.support.histories import ZONE
-from tests.support.site import UNNAMED, Site, write_days
+from tests.support.site import UNNAMED, Site
 from tests.support.views import config_of
 
 DOCUMENT = document("1.2.3", needs_password=True)
@@ -30,16 +30,6 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 def faults(schema: dict[str, Any], value: Any) -> list[str]:  # noqa: ANN401 - what JSON can hold
     """Return what of a value is not as the schema says."""
     return [f"{found.json_path}: {found.message}" for found in validator(schema).iter_errors(value)]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Return a site with a history."""
-    folder = tmp_path_factory.mktemp("state")
-    write_days(folder)
-    found = Site(folder)
-    found.send()
-    return found
 
 
 def test_the_document_is_served_as_it_is(site: Site) -> None:

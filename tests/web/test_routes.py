@@ -28,16 +28,6 @@ NOT_FOUND = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """Return a site with a history."""
-    folder = tmp_path_factory.mktemp("state")
-    write_days(folder)
-    found = Site(folder)
-    found.send()
-    return found
-
-
 @pytest.mark.parametrize("address", PAGES)
 def test_each_address_shows_its_page(site: Site, address: str) -> None:
     answer = site.ask(address)

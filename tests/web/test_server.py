@@ -330,9 +330,7 @@ def test_answers_that_nobody_reads_take_a_bounded_amount_of_memory(monkeypatch: 
         def kept() -> int:
             return sum(channel.kept_bytes for channel in running._channels())
 
-        wait_until(
-            lambda: not running._dispatcher.queue and kept() <= 3 * LARGE, "the memory to be freed"
-        )
+        wait_until(lambda: not running._dispatcher.queue and kept() <= 3 * LARGE, "the memory to be freed")
 
 
 def test_an_answer_that_was_read_is_not_kept() -> None:

@@ -25,7 +25,7 @@ from smarty_gateway.protocol.meter import Security
 from smarty_gateway.state.store import PublishedDevice
 
 _HEALTH_EVERY: Final = 60.0
-#: Of the health: a message that is not followed by another for so many of its periods is too old.
+#: Periods of the health after which a message that no other follows is too old.
 _PERIODS: Final = 3
 #: Seconds between the removal of entities and what replaces them: Home Assistant must not take the first
 #: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
