@@ -87,6 +87,7 @@ def test_silence():
 """
 
 
+@pytest.mark.slow
 def test_a_key_that_a_test_logs_or_prints_turns_it_red(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_leaks.py").write_text(TESTS_WITH_LEAKS)

@@ -26,6 +26,8 @@ ON_A_PORT = [command for command in COMMANDS if "/dev/ttyUSB0" in command]
 #: What a newcomer types; `setup` asks, so its form for scripts is run instead.
 SETUP, RUN = "smarty-gateway setup", "smarty-gateway run"
 (SETUP_OF_SCRIPTS,) = re.findall(rf"`({SETUP} --[^`]*)`", README)
+#: Takes seconds to write.
+YEAR = "simulate --days 400"
 PLAIN = [command for command in COMMANDS if command not in [*SET_UP, *ON_A_PORT, SETUP, RUN]]
 
 
@@ -42,7 +44,10 @@ def test_there_are_two_commands_that_set_everything_up_and_ci_runs_them() -> Non
     assert "README.md" in (ROOT / ".ci/run").read_text("utf-8")
 
 
-@pytest.mark.parametrize("command", PLAIN)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(one, marks=[pytest.mark.slow] if YEAR in one else []) for one in PLAIN],
+)
 def test_each_command_works_as_it_stands_there(command: str, folder: Path) -> None:
     if command.startswith("xxd") and shutil.which("xxd") is None:
         pytest.skip("xxd is not on this machine; .ci/run installs it")

@@ -173,7 +173,8 @@ def test_its_year_is_complete_after_a_while_and_leads_up_to_the_live_meters(tmp_
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGHUP, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [signal.SIGHUP, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGINT))],
 )
 def test_nothing_is_left_in_the_temporary_folder_while_its_year_is_written(
     tmp_path: Path, number: signal.Signals
@@ -219,6 +220,7 @@ def test_the_plaintext_telegrams_are_printed_as_the_meters_write_them(tmp_path: 
     assert re.search(rb"\r\n![0-9A-F]{4}\r\n\Z", done.stdout)
 
 
+@pytest.mark.slow
 def test_no_process_and_no_thread_holds_it_up_when_its_reader_has_gone(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "smarty_gateway", "demo"],
@@ -254,7 +256,8 @@ def test_on_a_terminal_a_live_table_shows_the_meters_of_both_countries(tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("columns", [40, pytest.param(80, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [40, 80])
 def test_every_meter_appears_in_a_window_of_24_rows(tmp_path: Path, columns: int) -> None:
     with terminal("demo", folder=tmp_path, columns=columns, rows=24) as shown:
         for name in ("house in Luxembourg", "workshop in Luxembourg", "barn in Belgium"):
@@ -270,6 +273,7 @@ def test_the_live_table_updates_in_place(tmp_path: Path) -> None:
         wait_until(lambda: shown.shown.count(up) > before, "a table that is drawn over the last one")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_within_five_seconds_and_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     with terminal("demo", folder=tmp_path) as shown:
         shown.wait_for_text("barn in Belgium")

@@ -130,6 +130,7 @@ def test_an_adapter_that_is_pulled_out_is_read_again_under_its_old_name(folder: 
         assert len(running.lines) == 4
 
 
+@pytest.mark.slow
 def test_neither_threads_nor_descriptors_grow_over_replugging(folder: Path) -> None:
     link = folder / "by-id"
     with Running(
@@ -441,6 +442,7 @@ def test_telnet_commands_are_no_part_of_a_telegram(folder: Path, peers: list[_Pe
         running.wait_for_readings(1)
 
 
+@pytest.mark.slow
 def test_a_peer_that_accepts_and_closes_makes_no_hot_loop_and_one_line(
     folder: Path, peers: list[_Peer]
 ) -> None:

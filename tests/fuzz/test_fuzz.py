@@ -32,6 +32,7 @@ def check_of(door: str) -> Callable[[bytes], None]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [5, pytest.param(1, marks=pytest.mark.slow)], ids=["a fifth", "all"])
 @pytest.mark.parametrize("door", DOORS)
 def test_no_input_through_a_door_breaks_a_promise(door: str, share: int) -> None:

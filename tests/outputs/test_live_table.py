@@ -69,6 +69,7 @@ def is_whole(value: str, lines: Iterable[str]) -> bool:
     return any(re.search(rf"(?<!\S){re.escape(value)}(?!\S)", line) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_no_value_unit_or_time_is_cut_at_any_size(kind: str) -> None:
     telegram = EVERY_KIND[kind]

@@ -23,6 +23,8 @@ from tests.support.commands import smarty_gateway
 from tests.support.histories import ZONE, boundaries, second_of, write_history
 from tests.support.kept_years import CONFIG, NOW, TARIFF, write_kept_years
 
+pytestmark = pytest.mark.slow  # its histories are years
+
 ENGLISH: Final = language_of("en")
 #: With both changes of time, a gap, the day of the replacement, and those that are running.
 DAYS: Final = ("2020-10-25", "2021-03-28", "2020-12-03", "2020-10-02", "2021-04-05")

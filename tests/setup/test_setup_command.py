@@ -722,6 +722,7 @@ QUESTIONS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", range(len(QUESTIONS)), ids=[question for question, _ in QUESTIONS])
 @pytest.mark.parametrize("key", [b"\x03", b"\x04"], ids=["Ctrl-C", "Ctrl-D"])
 def test_it_can_be_left_at_each_question_and_only_what_is_proven_is_written(

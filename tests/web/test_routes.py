@@ -55,6 +55,7 @@ def test_what_is_wrong_is_said_in_the_language_of_the_reader(site: Site) -> None
     assert answer.headers["Vary"] == "Accept-Language"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", PAGES + NOT_FOUND[:4])
 def test_every_link_of_a_page_leads_to_something_below_any_path(site: Site, address: str) -> None:
     prefix = "https://a.example/some/path"

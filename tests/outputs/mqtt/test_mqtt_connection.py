@@ -362,6 +362,7 @@ def test_without_the_right_to_write_there_is_one_line_and_the_connection_lasts(t
             assert strict.log().count("New client connected") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.1.1", pytest.param("5", marks=pytest.mark.slow)])
 def test_two_gateways_with_one_client_id_say_so_once(broker: Broker, tmp_path: Path, version: str) -> None:
     folders = tmp_path / "a", tmp_path / "b"

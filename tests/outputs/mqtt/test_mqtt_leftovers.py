@@ -68,6 +68,7 @@ def wanted(tmp_path: Path, each_broker: None) -> Callable[[Setup], set[str]]:  #
     return find
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "is_away",
     [

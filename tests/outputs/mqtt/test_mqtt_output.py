@@ -344,6 +344,7 @@ def test_with_a_broker_there_no_telegram_is_written(broker: Broker, tmp_path: Pa
         assert connection.execute("SELECT * FROM sqlite_sequence").fetchall() == []
 
 
+@pytest.mark.slow
 def test_a_peer_that_never_answers_holds_up_neither_readings_nor_the_stop(tmp_path: Path) -> None:
     stored = 0
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -390,6 +391,7 @@ def test_when_home_assistant_starts_it_gets_announcements_and_states_again(
                 listener.wait_for(topic, count=birth)
 
 
+@pytest.mark.slow
 def test_a_change_of_style_empties_the_topics_of_the_other(broker: Broker, tmp_path: Path) -> None:
     other = "homeassistant/sensor/smarty_1SAG1100000001/power_import/config"
     for style, here, gone in (

@@ -108,6 +108,7 @@ def test_a_meter_whose_messages_the_broker_refuses_delays_no_other(small: Broker
     assert len(lines) <= 20, lines
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_search")
 @pytest.mark.parametrize(
     "refused",
@@ -287,6 +288,7 @@ def test_a_puback_that_is_final_puts_its_message_aside_at_once(
         assert any(topic in line and why in line for line in said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [0x80, 0x87, 0x97, 0xE0])
 def test_a_puback_that_may_pass_loses_no_telegram_and_makes_no_hot_loop(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int

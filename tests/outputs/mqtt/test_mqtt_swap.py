@@ -29,6 +29,7 @@ def configs(broker: Broker) -> dict[str, str]:
     return {topic: json.loads(payload)["stat_t"] for topic, payload in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("style", ["device", "entity"])
 def test_the_old_meter_is_taken_away_before_the_first_state_of_the_new_one(
@@ -80,6 +81,7 @@ def test_mbus_devices_that_the_new_meter_does_not_have_go_with_the_old_one(
     assert BELGIAN in configs(broker)
 
 
+@pytest.mark.slow
 def test_two_meters_that_change_places_keep_an_announcement_each(broker: Broker, tmp_path: Path) -> None:
     more = "interval: 0, home_assistant: true"
     for house, barn in ((A, B), (B, A), (A, B)):
