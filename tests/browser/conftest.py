@@ -19,6 +19,11 @@ _EXPECTED = ("ERR_CONNECTION_REFUSED", "status of 404")
 OpenPage = Callable[..., AbstractContextManager["Page"]]
 
 
+def settle(page: "Page") -> None:
+    """Wait until the page has heard of its last scrolling, which hides tooltips."""
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """Start a browser; without one the tests are left out."""

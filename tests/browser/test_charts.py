@@ -10,7 +10,7 @@ import pytest
 from smarty_gateway.charts.picture import to_svg
 from smarty_gateway.charts.style import STYLE
 from smarty_gateway.pages.site import STATIC
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, settle
 from tests.charts.test_picture import quarters
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def test_keys_move_through_one_picture_and_a_screen_reader_hears_each_span(
     with open_page(base=pictures, width=1280) as page:
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
+        settle(page)
         for key in ("ArrowRight", "ArrowRight", "End", "ArrowRight", "ArrowLeft", "Home"):
             page.keyboard.press(key)
             spoken.append(page.get_by_role("status").inner_text().split(", ")[0])

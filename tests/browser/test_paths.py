@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.browser.conftest import OpenPage
+from tests.browser.conftest import OpenPage, settle
 from tests.browser.demonstration import BARN, HOUSE
 
 pytestmark = pytest.mark.slow
@@ -90,7 +90,10 @@ def test_a_wrong_address_is_answered_in_words(open_page: OpenPage, path: str) ->
 def test_the_picture_of_a_page_says_its_values(open_page: OpenPage) -> None:
     with open_page(f"meters/{HOUSE}/month", width=1280) as page:
         page.locator("a[rel=prev]").first.click()
-        page.locator("figure.chart svg[tabindex]").first.hover()
+        picture = page.locator("figure.chart svg[tabindex]").first
+        picture.scroll_into_view_if_needed()
+        settle(page)
+        picture.hover()
         tip = page.locator(".smarty-tooltip")
         tip.wait_for(state="visible")
         assert re.search(r"\d kWh", tip.inner_text().replace("\u00a0", " "))
