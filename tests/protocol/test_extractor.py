@@ -461,3 +461,31 @@ def test_every_intact_frame_of_a_spoiled_stream_comes_out_once() -> None:
     for size_of_chunk in (size, 1, 100):
         found = telegrams(read(chunks_of(b"".join(parts), size_of_chunk)))
         assert [telegram.offset for telegram in found] == expected
+
+
+def test_a_frame_is_completed_with_bytes_that_are_held_back_if_it_verifies_with_them() -> None:
+    data = b"noise" + frame(SHORT)
+    stream = MeterStream(sample_keys())
+    stream.receive_data(data[:-3])
+    assert stream.complete_frame(data[-3:] + b"more") == 3
+    assert [found.offset for found in telegrams(drain(stream))] == [len(b"noise")]
+
+
+def test_a_frame_that_does_not_verify_takes_nothing_and_is_judged_when_its_bytes_come() -> None:
+    data = bytearray(frame(SHORT))
+    data[-1] ^= 1
+    stream = MeterStream(sample_keys())
+    stream.receive_data(bytes(data[:-3]))
+    assert stream.complete_frame(bytes(data[-3:])) == 0
+    assert drain(stream) == []
+    stream.receive_data(bytes(data[-3:]))
+    assert reasons(drain(stream)) == ["authentication"]
+
+
+def test_a_header_that_is_not_complete_takes_nothing() -> None:
+    data = frame(SHORT)
+    stream = MeterStream(sample_keys())
+    stream.receive_data(data[:5])
+    assert stream.complete_frame(data[5:]) == 0
+    stream.receive_data(data[5:])
+    assert len(telegrams(drain(stream))) == 1
