@@ -464,11 +464,12 @@ def test_every_intact_frame_of_a_spoiled_stream_comes_out_once() -> None:
 
 
 def test_a_frame_is_completed_with_bytes_that_are_held_back_if_it_verifies_with_them() -> None:
-    data = b"noise" + frame(SHORT)
+    before = b"noise" + belgium(0)
+    data = before + frame(SHORT)
     stream = MeterStream(sample_keys())
     stream.receive_data(data[:-3])
     assert stream.complete_frame(data[-3:] + b"more") == 3
-    assert [found.offset for found in telegrams(drain(stream))] == [len(b"noise")]
+    assert [found.offset for found in telegrams(drain(stream))] == [len(b"noise"), len(before)]
 
 
 def test_a_frame_that_does_not_verify_takes_nothing_and_is_judged_when_its_bytes_come() -> None:
