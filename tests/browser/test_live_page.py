@@ -63,7 +63,7 @@ def power_of(page: "Page") -> "Locator":
 
 
 def send_another(site: Site, page: "Page") -> str:
-    """Let the house send another power than the one on the page, and return it as it is written."""
+    """Make the house send another power than the one on the page, and return it as it is written."""
     at = int(time.time())
     shown = power_of(page).inner_text()
     for before in range(0, 6 * 3600, 600):
