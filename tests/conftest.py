@@ -28,9 +28,9 @@ for _number, _handler in ((signal.SIGHUP, lambda *_: None), (signal.SIGINT, sign
         signal.signal(_number, _handler)
 
 # A test may not depend on the machine's speed, nor fail once in a hundred runs: examples are the same in
-# every run, and many more in CI (HYPOTHESIS_PROFILE=thorough). `python -m tests.fuzz` tries new ones.
+# every run, and ten times as many in CI (HYPOTHESIS_PROFILE=thorough). `python -m tests.fuzz` tries new ones.
 _ANY_SPEED: Final[dict[str, Any]] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("quick", max_examples=30, derandomize=True, **_ANY_SPEED)
+settings.register_profile("quick", max_examples=50, derandomize=True, **_ANY_SPEED)
 settings.register_profile("thorough", max_examples=500, derandomize=True, **_ANY_SPEED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
