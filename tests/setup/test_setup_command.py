@@ -166,7 +166,8 @@ def test_all_ports_are_listened_to_at_once_and_the_meter_is_the_default(home: Pa
         ) as dev,
         (dev / "ttyACM0").open("rb"),
     ):
-        (dev / "ttyUSB2").symlink_to("/dev/full")
+        # Not /dev/full: while another test writes to that, it is busy.
+        (dev / "ttyUSB2").symlink_to("/dev/random")
         with TypingUser("setup", "--dev", dev, "--seconds", 2, folder=home) as user:
             user.wait_for("Listening to 4 ports")
             user.wait_for(f"1 usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0 meter {HOUSE}")
