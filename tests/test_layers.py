@@ -78,7 +78,13 @@ HEAVY = {
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
     "shtab": ("commands/completion.py",),
-    "sqlite3": ("state/", "outputs/mqtt/", "gateway/state_keeper.py", "gateway/history_keeper.py"),
+    "sqlite3": (
+        "state/",
+        "outputs/mqtt/",
+        "outputs/outbox.py",
+        "gateway/state_keeper.py",
+        "gateway/history_keeper.py",
+    ),
     "yaml": ("config/",),
 }
 

@@ -1,116 +1,103 @@
-"""The base of outputs that write one reading after the other: a bounded queue and a thread.
+"""The base of outputs that write one reading after the other, and keep nothing."""
 
-A slow or stalled consumer delays neither the meters nor another output. What it cannot accept in time is
-dropped, the oldest first, and counted; a recording waits instead.
-"""
+import time
+from abc import abstractmethod
+from typing import ClassVar
 
-import logging
-import queue
-import threading
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Final
-
-from smarty_gateway.logs import crash_of
-from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
-
-_log = logging.getLogger(__name__)
-#: About a minute of a thousand meters, or a few hours of one.
-_QUEUE_SIZE: Final = 1000
+from smarty_gateway.outputs.arrivals import READINGS_MAX
+from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
+from smarty_gateway.outputs.output import Reading
+from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
 
 
-class QueuedOutput(ABC):
+class QueuedOutput(ThreadedOutput):
     """Writes each reading as it comes.
+
+    While its consumer is away, readings are dropped: after each pause it gets the newest of each meter.
 
     Args:
         name: as in the configuration.
         label: what log messages call it.
+        most: readings that may wait.
     """
 
-    def __init__(self, name: str, label: str) -> None:
-        self.name = name
-        self.beat = None  # a consumer may stall for any time, as a terminal does after Ctrl-S
-        self.is_over = False
-        self.failure: str | None = None
-        self._label = label
-        self._queue: queue.Queue[Reading | None] = queue.Queue(_QUEUE_SIZE)
-        self._thread = threading.Thread(target=self._run, name=label, daemon=True)
-        self._dropped = 0
+    #: Whether `write` may take any time, as on a terminal after Ctrl-S; such a thread shows no sign of life.
+    may_stall: ClassVar[bool] = False
+
+    def __init__(self, name: str, label: str, most: int = READINGS_MAX) -> None:
+        super().__init__(name, label, most)
+        self._attempts = Attempts(f"{label} works again")
+        self._is_idle = True
 
     @abstractmethod
     def write(self, reading: Reading) -> None:
         """Write one reading.
 
         Raises:
-            BrokenPipeError: nobody listens any more; the gateway ends as planned.
-            OSError: nothing can be written any more; the gateway ends with an error.
+            ConsumerAwayError: the consumer cannot be served now; it is tried again after a pause.
+            BrokenPipeError: nobody will ever read this output again; the gateway ends as planned.
         """
 
     @property
     def state(self) -> str:
-        """Return in one word how it works: `ok`, `slow`, or what is wrong."""
-        return self.failure or ("slow" if self._dropped else "ok")
-
-    def forget(self, meter: str) -> None:  # noqa: B027 - most outputs have no use for it
-        """Nothing is stored about a meter."""
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def publish(self, reading: Reading) -> None:
-        """Put a reading into the queue."""
-        while not self.is_over:
-            try:
-                self._queue.put(reading, block=not reading.is_live, timeout=1)
-            except queue.Full:
-                if reading.is_live:
-                    self._drop_oldest()
-            else:
-                return
-
-    def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: B027 - likewise
-        """Health is in the log and on MQTT."""
-
-    def stop(self, seconds: float) -> None:
-        """Write the readings in the queue, for at most this long."""
-        try:
-            self._queue.put(None, timeout=seconds)
-        except queue.Full:
-            return
-        self._thread.join(seconds)
+        """Return in one word how it works: `ok`, `slow`, `offline`, or what is wrong."""
+        if self.failure is not None:
+            return self.failure
+        if self._attempts.is_away:
+            return "offline"
+        return "slow" if self.arrivals.is_dropping else "ok"
 
     @property
     def is_busy(self) -> bool:
-        """True while readings wait to be written."""
-        return self._queue.unfinished_tasks > 0 and not self.is_over
+        """True while readings wait to be written to a consumer that is there, or may be."""
+        is_waiting = bool(self.arrivals) or not self._is_idle
+        return is_waiting and not self.is_over and not self._attempts.is_away
 
-    def _drop_oldest(self) -> None:
+    def show_life(self) -> float:
+        """Record that the thread lives, unless it may stall, and return the time."""
+        now = super().show_life()
+        if self.may_stall:
+            self.beat = None
+        return now
+
+    def work(self) -> None:
+        """Write the readings in the queue until the end."""
         try:
-            self._queue.get_nowait()
-        except queue.Empty:
-            return
-        self._queue.task_done()
-        if not self._dropped:
-            _log.warning(
-                "%s is too slow, or was stopped; the oldest readings for it are dropped", self._label
-            )
-        self._dropped += 1
-
-    def _run(self) -> None:
-        if crash := crash_of(self._write_until_stopped):
-            self.failure = f"{self._label} failed: {crash}"
-        self.is_over = True
-
-    def _write_until_stopped(self) -> None:
-        try:
-            while (reading := self._queue.get()) is not None:
-                self.write(reading)
-                self._queue.task_done()
-                if self._dropped and self._queue.empty():
-                    _log.warning("%s takes readings again; %d were dropped", self._label, self._dropped)
-                    self._dropped = 0
+            while (reading := self._next()) is not None:
+                self._write(reading)
         except BrokenPipeError:
-            pass
-        except OSError as error:
-            self.failure = f"{self._label} cannot be written: {error.strerror}"
+            self.is_over = True
+
+    def _next(self) -> Reading | None:
+        """Wait for the next reading; None at the end, when all are written or the time is over."""
+        while True:
+            now = self.show_life()
+            if now >= self.stopping.by:
+                return None
+            self._is_idle = False
+            if (reading := self.take()) is not None:
+                return reading
+            self._is_idle = True
+            if self.stopping.is_requested:
+                return None
+            self.wake.wait(LOOK_EVERY)
+
+    def _write(self, reading: Reading) -> None:
+        try:
+            self.write(reading)
+        except ConsumerAwayError as away:
+            self._attempts.note_failure(f"{self.label}: {away}", time.monotonic())
+            self._pause(reading)
+        else:
+            self._attempts.note_success()
+
+    def _pause(self, failed: Reading) -> None:
+        """Wait until the next attempt is due, and keep nothing but the newest reading of each meter."""
+        newest = {failed.meter: failed}
+        while (left := self._attempts.seconds_left(self.show_life())) and not self.stopping.is_requested:
+            self.wake.wait(min(left, LOOK_EVERY))
+            newest |= {reading.meter: reading for reading in self.arrivals.take_newest()}
+            self.note_room()
+        if not self.stopping.is_requested:
+            for reading in newest.values():
+                self.arrivals.put(reading)

@@ -9,6 +9,8 @@ from smarty_gateway.outputs.queued import QueuedOutput
 from smarty_gateway.safe_text import printable
 
 _WIDTH: Final = 120
+#: About a minute of a thousand meters at a terminal that was stopped, or a few hours of one.
+_READINGS_MAX: Final = 1000
 
 
 class StdoutOutput(QueuedOutput):
@@ -18,9 +20,18 @@ class StdoutOutput(QueuedOutput):
         form: `json` or `telegram`; `table` prints one table after the other, for files and pipes.
     """
 
+    may_stall = True
+
     def __init__(self, form: str) -> None:
-        super().__init__("stdout", "standard output")
+        super().__init__("stdout", "standard output", _READINGS_MAX)
         self._form = form
+
+    def work(self) -> None:
+        """Print readings until the end; what cannot be printed now never can."""
+        try:
+            super().work()
+        except OSError as error:
+            self.failure = f"{self.label} cannot be written: {error.strerror}"
 
     def write(self, reading: Reading) -> None:
         """Print a reading past Python's buffer: a line appears at once, and none is left in it."""

@@ -11,8 +11,8 @@ from smarty_gateway.config.source import parse_source
 from smarty_gateway.config.values import MeterConfig, StoreLimits
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.outputs.mqtt.devices import MbusDevices
-from smarty_gateway.outputs.mqtt.outbox import Outbox
 from smarty_gateway.outputs.mqtt.retained import RetainedTopics
+from smarty_gateway.outputs.outbox import Outbox
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FILE_NAME, VERSION

@@ -110,13 +110,13 @@ def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     assert output.failure is None
 
 
-def reading_of(telegram: bytes, name: str = "house") -> Reading:
+def reading_of(telegram: bytes, name: str = "house", *, is_configured: bool = True) -> Reading:
     """Return the reading of a telegram, as outputs receive it."""
     stream = MeterStream(KeyRing())
     stream.receive_data(telegram)
     event = stream.next_event()
     assert isinstance(event, MeterTelegram)
-    return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC))
+    return Reading(name, event, datetime(2026, 1, 30, 9, tzinfo=UTC), is_configured=is_configured)
 
 
 class _FixedQuarter:

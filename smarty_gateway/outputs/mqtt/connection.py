@@ -35,7 +35,7 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     refused_message,
     unusable_certificate,
 )
-from smarty_gateway.outputs.mqtt.wake import WakePipe
+from smarty_gateway.outputs.wake import WakePipe
 
 #: Less than the time in which a stop must be done.
 _CONNECT_SECONDS: Final = 3.0

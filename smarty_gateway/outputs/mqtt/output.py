@@ -1,7 +1,6 @@
 """The MQTT output: the thread that opens one connection after the other, and its door to the gateway."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,7 +8,6 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import Config, MqttConfig
-from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.mqtt.broker_errors import (
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
@@ -19,64 +17,48 @@ from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connecting import Connecting
 from smarty_gateway.outputs.mqtt.connection import Connection, Will, default_client_id
 from smarty_gateway.outputs.mqtt.publications import Publications
-from smarty_gateway.outputs.mqtt.session import Session, Stop
+from smarty_gateway.outputs.mqtt.session import Session
 from smarty_gateway.outputs.mqtt.topics import Topics
-from smarty_gateway.outputs.mqtt.wake import WakePipe
-from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
+from smarty_gateway.outputs.output import GatewayHealth, Health
+from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
 from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 
 #: Seconds to the next attempt after the broker closed the connection because of a message.
 _QUICK_DELAY: Final = 0.25
-_LOOK_EVERY: Final = 1.0
-#: Of the seconds for a stop, what is kept for the store and for closing.
-_LAST_STEPS: Final = 1.0
 _WAIT_FOR_HANDSHAKE: Final = 0.5
 _ANSWER_WITHIN: Final = 10.0
 
 
-class MqttOutput:
+class MqttOutput(ThreadedOutput):
     """Hands readings to a broker.
 
     Attributes:
-        name: as in the configuration.
-        beat: when its thread last showed that it lives, by the monotonic clock.
         is_over: never, as the broker may return.
-        failure: why it can never work again.
         refused: what the broker refuses; any thread may ask.
     """
 
+    #: For the store and for closing.
+    last_steps = 1.0
+
     def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
-        self.name = "mqtt"
-        self.beat: float | None = None
-        self.is_over = False
-        self.failure: str | None = None
+        super().__init__("mqtt", "the MQTT output")
         self._config = mqtt
         self._store = store
-        self._publications = Publications(config, mqtt, store, unnamed)
+        self._publications = Publications(config, mqtt, store, self.arrivals, unnamed)
         self.refused = self._publications.refused
         self._status = BrokerStatus(mqtt)
         self._will = Will(Topics(mqtt.topic).status)
         self._session: Session | None = None
         self._given_up: Connecting | None = None
-        self._stop = Stop()
-        self._wake = WakePipe()
-        self._thread = threading.Thread(target=self._run, name="MQTT", daemon=True)
 
     # Called by other threads
 
-    def start(self) -> None:
-        """Start the thread."""
-        self.beat = time.monotonic()
-        self._thread.start()
-
-    def publish(self, reading: Reading) -> None:
-        """Take a reading; a recording waits while there are too many, a port never does."""
-        if not reading.is_live:
-            self._publications.wait_for_room(lambda: self._stop.is_requested)
-        self._publications.arrivals.put(reading)
-        self._wake.wake()
+    @property
+    def has_room(self) -> bool:
+        """True while a recording need not wait."""
+        return super().has_room and self._publications.has_room
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
         """Take the health of meters and gateway."""
@@ -88,7 +70,7 @@ class MqttOutput:
         One that has a name now is announced under it first (see `Meters`).
         """
         self._publications.meters.gone.append(meter)
-        self._wake.wake()
+        self.wake.wake()
 
     @property
     def state(self) -> str:
@@ -109,26 +91,25 @@ class MqttOutput:
 
     def stop(self, seconds: float) -> None:
         """Send what is due, store what is not acknowledged, and say goodbye."""
-        self._stop.by = time.monotonic() + max(0.0, seconds - _LAST_STEPS)
-        self._wake.wake()
-        self._thread.join(seconds)
-        if self._thread.is_alive():
-            _log.error("the MQTT output did not end in time")
-        elif self._publications.arrivals:
+        super().stop(seconds)
+        if self.arrivals and not self._thread.is_alive():
             self._store_rest()  # it arrived after the thread had failed
 
     # The thread
 
-    def _run(self) -> None:
-        for step in (self._work, self._store_rest, self._wait_for_handshake, self._wake.close):
-            if crash := crash_of(step):
-                self.failure = self.failure or f"the MQTT output failed: {crash}"
-
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Open one connection after the other."""
         self._serve_once()  # even if a stop was requested already: a recording may be short
-        while not self._stop.is_requested:
+        while not self.stopping.is_requested:
             self._wait_offline()
             self._serve_once()
+
+    def close(self) -> None:
+        """Store what is not acknowledged."""
+        try:
+            self._store_rest()
+        finally:
+            self._wait_for_handshake()
 
     def _serve_once(self) -> None:
         """Connect and stay connected for as long as it lasts."""
@@ -142,7 +123,7 @@ class MqttOutput:
                     connection,
                     self._publications,
                     self._status,
-                    self._stop,
+                    self.stopping,
                     self._look,
                 )
                 self._session.run()
@@ -178,35 +159,36 @@ class MqttOutput:
         client_id = default_client_id(self._config)
         take_message = self._publications.take_message
         connecting = Connecting(
-            partial(Connection, self._config, self._will, take_message, client_id, self._wake),
-            self._wake.wake,
+            partial(Connection, self._config, self._will, take_message, client_id, self.wake),
+            self.wake.wake,
         )
         started = time.monotonic()
         while (connection := connecting.take()) is None:
             now = time.monotonic()
-            if self._stop.is_requested and (now >= self._stop.by or self._status.is_away):
+            if self.stopping.is_requested and (now >= self.stopping.by or self._status.is_away):
                 connecting.give_up()
                 self._given_up = connecting
                 return None
             if now - started > _ANSWER_WITHIN:
                 self._status.note_no_answer()
-            self._wait_without_broker(self._stop.by - now)
+            self._wait_without_broker(self.stopping.by - now)
         return connection
 
     def _wait_offline(self) -> None:
         now = time.monotonic()
         until = now + (_QUICK_DELAY if self.refused.is_quick(now) else self._status.next_delay())
-        while not self._stop.is_requested and (left := until - time.monotonic()) > 0:
+        while not self.stopping.is_requested and (left := until - time.monotonic()) > 0:
             self._wait_without_broker(left)
 
     def _wait_without_broker(self, seconds: float) -> None:
-        self._wake.wait(min(seconds, _LOOK_EVERY))
+        self.wake.wait(min(seconds, LOOK_EVERY))
         self._look()
 
     def _look(self) -> float:
         """Do what must be done every second, whatever the broker does, and return the time."""
-        self.beat = now = time.monotonic()
+        now = self.show_life()
         self._publications.take_arrivals()
+        self.note_room()
         self._publications.outbox.tick(now)
         return now
 

@@ -2,22 +2,22 @@
 
 import random
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
 from smarty_gateway import __version__
 from smarty_gateway.config.values import Config, Durability, MqttConfig
+from smarty_gateway.outputs.arrivals import Arrivals
 from smarty_gateway.outputs.json_lines import to_json_bytes
-from smarty_gateway.outputs.mqtt.arrivals import Arrivals, TelegramBudget
 from smarty_gateway.outputs.mqtt.meters import Meters
-from smarty_gateway.outputs.mqtt.outbox import Outbox
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
+from smarty_gateway.outputs.mqtt.telegram_budget import TelegramBudget
 from smarty_gateway.outputs.mqtt.topics import Topics
+from smarty_gateway.outputs.outbox import Outbox
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.state.store import Store
 
@@ -31,24 +31,29 @@ class Publications:
     """Everything that is to be published; it outlives the connections.
 
     Attributes:
-        arrivals: readings that the thread of the output has not taken yet.
         meters: their newest states, availability, health and announcements.
         outbox: telegrams.
         refused: what the broker refuses; any thread may ask.
         named_telegrams: the telegram topics of the meters that the configuration names.
     """
 
-    def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        mqtt: MqttConfig,
+        store: Store,
+        arrivals: Arrivals,
+        unnamed: Iterable[str] = (),
+    ) -> None:
         self._store = store
         self._keeps_telegrams = mqtt.telegrams
         self._topics = Topics(mqtt.topic)
         self.meters = Meters(config, mqtt, store, unnamed, time.monotonic())
         self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
         self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, self.meters.is_named)
-        self.arrivals = Arrivals(self.meters.named)
+        self._arrivals = arrivals
         self.named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self.meters.named)
         self._budget = TelegramBudget()
-        self._taken = threading.Condition()
         self._health: Mapping[str, Health] = {}
         self._gateway_health: GatewayHealth | None = None
         self._gateway_sent: object = None
@@ -62,14 +67,10 @@ class Publications:
 
     # Called by other threads
 
-    def wait_for_room(self, is_stopping: Callable[[], bool]) -> None:
-        """Wait until there is room for many more readings, or the gateway stops."""
-        with self._taken:
-            self._taken.wait_for(lambda: self._has_room or is_stopping())
-
     @property
-    def _has_room(self) -> bool:
-        return self.arrivals.has_room and self.outbox.in_memory < _TELEGRAMS_IN_MEMORY
+    def has_room(self) -> bool:
+        """True while few telegrams wait in memory."""
+        return self.outbox.in_memory < _TELEGRAMS_IN_MEMORY
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:
         """Take the health of meters and gateway."""
@@ -78,7 +79,7 @@ class Publications:
     @property
     def has_readings(self) -> bool:
         """True if there are readings whose messages are not queued yet."""
-        return bool(self.arrivals) or self.meters.has_work
+        return bool(self._arrivals) or self.meters.has_work
 
     # Called by the thread of the output
 
@@ -86,13 +87,11 @@ class Publications:
         """Turn readings that have arrived into states and telegrams: all of named meters, some of others."""
         now = time.monotonic()
         others = 0
-        while others < _OTHERS_AT_ONCE and (reading := self.arrivals.take()) is not None:
+        while others < _OTHERS_AT_ONCE and (reading := self._arrivals.take()) is not None:
             others += reading.meter not in self.meters.named
             self.meters.take(reading, now)
             if self._keeps_telegrams:
                 self._keep_telegram(reading, now)
-        with self._taken:
-            self._taken.notify_all()
 
     def _keep_telegram(self, reading: Reading, now: float) -> None:
         topic = self._topics.of(reading.meter, "telegram")
@@ -102,7 +101,7 @@ class Publications:
 
     def take_all_arrivals(self) -> None:
         """Turn all readings that have arrived into states and telegrams."""
-        while self.arrivals:
+        while self._arrivals:
             self.take_arrivals()
 
     def take_message(self, topic: str, payload: bytes) -> None:
@@ -140,4 +139,4 @@ class Publications:
 
     def seconds_to_next(self, now: float) -> float:
         """Return after how many seconds there is something to do."""
-        return 0.0 if self.arrivals else self.meters.next_due(now)
+        return 0.0 if self._arrivals else self.meters.next_due(now)

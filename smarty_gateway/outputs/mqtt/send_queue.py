@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-TopicTest = Callable[[str], bool]
+from smarty_gateway.outputs.outbox import TopicTest
 
 
 class Rank(IntEnum):

@@ -13,9 +13,9 @@ from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs.mqtt.broker_errors import FINAL_CODES, reason_text
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection, packet_size
-from smarty_gateway.outputs.mqtt.outbox import Outbox, Waiting
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages, Sent, Verdict
-from smarty_gateway.outputs.mqtt.send_queue import NAMED, OTHERS, UNSURE, Message, Rank, SendQueue, TopicTest
+from smarty_gateway.outputs.mqtt.send_queue import NAMED, OTHERS, UNSURE, Message, Rank, SendQueue
+from smarty_gateway.outputs.outbox import Outbox, TopicTest, Waiting
 
 _LOOK_EVERY: Final = 1.0
 #: The part of the window that is kept for telegrams, which would starve behind the states of many meters. It

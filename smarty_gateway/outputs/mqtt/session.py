@@ -1,6 +1,5 @@
 """One connection from its handshake to its end: greet, serve, say goodbye."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -13,28 +12,13 @@ from smarty_gateway.outputs.mqtt.publications import Publications
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
+from smarty_gateway.outputs.threaded import Stop
 
 _LOOK_EVERY: Final = 1.0
 _FINISH_LOOK_EVERY: Final = 0.1
 _ANSWER_WITHIN: Final = 10.0
 #: Of the seconds for a stop, what is kept for going offline.
 _GOODBYE: Final = 0.5
-
-
-class Stop:
-    """A request to end.
-
-    Attributes:
-        by: when everything must be sent, by the monotonic clock.
-    """
-
-    def __init__(self) -> None:
-        self.by = math.inf
-
-    @property
-    def is_requested(self) -> bool:
-        """True if the output shall end."""
-        return self.by < math.inf
 
 
 class Session:

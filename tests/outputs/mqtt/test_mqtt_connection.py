@@ -18,15 +18,15 @@ import pytest
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt import outbox
+from smarty_gateway.outputs import outbox
 from smarty_gateway.outputs.mqtt import output as module
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connecting import Connecting
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.refused_messages import HangUp, Sent
-from smarty_gateway.outputs.mqtt.wake import WakePipe
 from smarty_gateway.outputs.output import GatewayHealth, Health
+from smarty_gateway.outputs.wake import WakePipe
 from tests.support.brokers import Broker, Subscriber, needs_mosquitto, retained
 from tests.support.commands import LIMIT
 from tests.support.mqtt_runs import configure, house, is_number, mqtt_output, reading_of, second_of

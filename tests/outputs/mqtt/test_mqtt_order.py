@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.arrivals import Arrivals
+from smarty_gateway.outputs.arrivals import Arrivals
 from smarty_gateway.outputs.mqtt.send_queue import NAMED, OTHERS, Message, Rank, SendQueue
 from tests.support.brokers import Broker, Subscriber
 from tests.support.mqtt_runs import is_number, mqtt_output, reading_of
@@ -52,24 +52,24 @@ def test_everything_of_named_meters_comes_before_anything_of_others() -> None:
 def test_readings_of_named_meters_are_taken_first_and_kept_longest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    arrivals = Arrivals({"house"}, most=10)
+    arrivals = Arrivals("the output", most=10)
     for number in range(20):
-        arrivals.put(reading_of(belgium(number), "invented"))
+        arrivals.put(reading_of(belgium(number), "invented", is_configured=False))
     for number in range(10):
         arrivals.put(reading_of(belgium(number), "house"))
     assert len(arrivals) == 10
-    assert arrivals.dropped == 20
+    assert arrivals.is_dropping
     for number in range(10, 15):
-        arrivals.put(reading_of(belgium(number), "invented"))
-    assert arrivals.dropped == 25
+        arrivals.put(reading_of(belgium(number), "invented", is_configured=False))
     taken = [arrivals.take() for _ in range(10)]
     assert [reading.meter for reading in taken if reading] == ["house"] * 10
     assert arrivals.take() is None
-    assert len(caplog.records) == 1
+    assert "those of meters that the configuration does not name before all others" in caplog.messages[0]
+    assert caplog.messages[1:] == ["the output takes readings again; 25 were dropped"]
 
 
 def test_where_all_are_named_the_oldest_reading_goes() -> None:
-    arrivals = Arrivals({"house"}, most=3)
+    arrivals = Arrivals("the output", most=3)
     readings = [reading_of(belgium(number), "house") for number in range(5)]
     for reading in readings:
         arrivals.put(reading)
@@ -90,8 +90,8 @@ def test_a_flood_of_meters_that_nobody_named_delays_no_named_one(tmp_path: Path)
         place = len(broker.log())
         broker.freeze()
         for number in range(300):
-            output.publish(reading_of(belgium(0), f"invented{number}"))
-        wait_until(lambda: not output._publications.arrivals, "an output that has taken them all")
+            output.publish(reading_of(belgium(0), f"invented{number}", is_configured=False))
+        wait_until(lambda: not output.arrivals, "an output that has taken them all")
         output.publish(reading_of(belgium(1), "house"))
         broker.resume()
         listener.wait_for("smarty/house/telegram", is_number(1))

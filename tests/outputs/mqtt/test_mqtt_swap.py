@@ -123,7 +123,7 @@ def test_a_meter_that_replaces_another_while_the_gateway_stops_is_announced(
         def publish_and_stop() -> None:
             output.publish(reading_of(luxembourg(1, name=B)))
             stop.start()
-            wait_until(lambda: output._stop.is_requested, "the stop")
+            wait_until(lambda: output.stopping.is_requested, "the stop")
 
         output.report(_Health(publish_and_stop), GatewayHealth(counters_kept=True, outputs={}))
         wait_until(lambda: stop.ident is not None, "the next look at the health")

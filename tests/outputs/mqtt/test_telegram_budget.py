@@ -2,7 +2,7 @@
 
 import pytest
 
-from smarty_gateway.outputs.mqtt.arrivals import TelegramBudget
+from smarty_gateway.outputs.mqtt.telegram_budget import TelegramBudget
 
 
 def test_a_meter_that_sends_the_longest_telegrams_every_second_loses_none() -> None:

@@ -15,16 +15,17 @@ import contextlib
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.fault_log import Condition
-from smarty_gateway.outputs.mqtt.send_queue import TopicTest
 from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
+
+TopicTest = Callable[[str], bool]
 
 #: Seconds for an acknowledgement before the disk is used, and between two writes.
 PATIENCE: Final = 10.0

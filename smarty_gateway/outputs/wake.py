@@ -1,4 +1,4 @@
-"""Wakes the thread that serves the broker, whatever it waits for."""
+"""Wakes the thread of an output, whatever it waits for."""
 
 import contextlib
 import os
@@ -15,6 +15,7 @@ class WakePipe:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_closed = False
+        self._is_set = False
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
@@ -25,9 +26,11 @@ class WakePipe:
 
     def wake(self) -> None:
         """End a `wait`, or the next one; any thread may call it."""
-        # A full pipe wakes just as well.
-        with self._lock, contextlib.suppress(BlockingIOError):
-            if not self._is_closed:
+        if self._is_set:
+            return
+        with self._lock:
+            if not self._is_closed and not self._is_set:
+                self._is_set = True
                 os.write(self._write, b"x")
 
     def wait(self, seconds: float) -> None:
@@ -39,7 +42,8 @@ class WakePipe:
 
     def drain(self) -> None:
         """Clear the calls of `wake` so far."""
-        with contextlib.suppress(BlockingIOError):
+        with self._lock, contextlib.suppress(BlockingIOError):
+            self._is_set = False
             os.read(self._read, 4096)
 
     def close(self) -> None:

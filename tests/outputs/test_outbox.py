@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.config.values import StoreLimits
-from smarty_gateway.outputs.mqtt.outbox import Outbox, Waiting
+from smarty_gateway.outputs.outbox import Outbox, Waiting
 from smarty_gateway.state.store import Store, StoredCounter
 
 TOPIC = "smarty/house/telegram"
@@ -379,7 +379,7 @@ def test_whatever_is_held_everything_arrives_in_the_order_of_its_meter(
     steps: list[tuple[Callable[[HeldWorld, int], None], int]],
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("smarty_gateway.outputs.mqtt.outbox._PAGE", 7)  # so that there are many
+        patch.setattr("smarty_gateway.outputs.outbox._PAGE", 7)  # so that there are many
         world = HeldWorld(Path(folder), write_first=write_first)
         try:
             for step, count in steps:
