@@ -13,6 +13,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.consumers import (
+    PTY,
+    TCP,
+    UDP,
+    DomoticzConfig,
+    FilesConfig,
+    InfluxConfig,
+    PtyConfig,
+    TcpConfig,
+    UdpConfig,
+)
 from smarty_gateway.config.listen_address import parse_host, parse_listen_address, parse_network
 from smarty_gateway.config.mail_server import Encryption, parse_mail_address, parse_mail_server
 from smarty_gateway.config.powers import REFERENCE_POWER, kilowatts
@@ -355,6 +366,14 @@ class Outputs:
     http: HttpConfig | None = setting(
         switch(HttpConfig), "the page, the JSON API and the metrics (extra `web`)", default=None
     )
+    tcp: tuple[TcpConfig, ...] = setting(TCP, "ports on which telegrams are served byte for byte", default=())
+    pty: tuple[PtyConfig, ...] = setting(
+        PTY, "pseudo-terminals to which telegrams are written byte for byte", default=()
+    )
+    udp: tuple[UdpConfig, ...] = setting(UDP, "receivers of a datagram for each telegram", default=())
+    influxdb: InfluxConfig | None = setting(section(InfluxConfig), "an InfluxDB server", default=None)
+    domoticz: DomoticzConfig | None = setting(section(DomoticzConfig), "a Domoticz server", default=None)
+    files: FilesConfig | None = setting(section(FilesConfig), "files with all readings", default=None)
     mail: MailConfig | None = setting(
         section(MailConfig), "the mail server to which `report --mail` hands reports", default=None
     )

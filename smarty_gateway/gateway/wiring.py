@@ -35,7 +35,7 @@ def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
         StateError: it cannot be used, or another gateway uses it.
     """
     outputs = config.outputs
-    is_lasting = outputs.mqtt is not None or outputs.http is not None
+    is_lasting = any(each is not None for each in (outputs.mqtt, outputs.http, outputs.influxdb))
     if not is_lasting and not any(meter.is_live for meter in config.meters):
         yield None
         return
@@ -103,22 +103,53 @@ def _outputs_of(
     config: Config, form: str | None, store: Store | None, unnamed: Sequence[str]
 ) -> list[Output]:
     """Return the configured outputs; standard output where readings go nowhere else."""
-    outputs: list[Output] = []
     if form is None and config.outputs.stdout is not None:
         form = config.outputs.stdout.format
-    if form is None and config.outputs.mqtt is None and config.outputs.http is None:
+    others = [*_own_outputs(config, store, unnamed), *_consumers(config, store)]
+    if form is None and not others:
         form = "table" if sys.stdout.isatty() else "json"
-    if form is not None:
-        outputs.append(_stdout_output(form, config))
+    return [*([] if form is None else [_stdout_output(form, config)]), *others]
+
+
+def _own_outputs(config: Config, store: Store | None, unnamed: Sequence[str]) -> Iterator[Output]:
+    """Yield the outputs with more than one reading at a time: retained messages, and the page."""
     if config.outputs.mqtt is not None and store is not None:
         from smarty_gateway.outputs.mqtt.output import MqttOutput  # noqa: PLC0415 - loads paho-mqtt
 
-        outputs.append(MqttOutput(config, config.outputs.mqtt, store, unnamed))
+        yield MqttOutput(config, config.outputs.mqtt, store, unnamed)
     if config.outputs.http is not None:
         from smarty_gateway.web.output import HttpOutput  # noqa: PLC0415 - loads more than others need
 
-        outputs.append(HttpOutput(config, config.outputs.http, None if store is None else store.path.parent))
-    return outputs
+        yield HttpOutput(config, config.outputs.http, None if store is None else store.path.parent)
+
+
+def _consumers(config: Config, store: Store | None) -> Iterator[Output]:
+    """Yield the outputs that hand each reading to another program; each module is loaded where it is used."""
+    outputs = config.outputs
+    if outputs.tcp:
+        from smarty_gateway.outputs.tcp import TcpOutput  # noqa: PLC0415 - see above
+
+        yield TcpOutput(config)
+    if outputs.pty:
+        from smarty_gateway.outputs.pty import PtyOutput  # noqa: PLC0415 - see above
+
+        yield PtyOutput(config)
+    if outputs.udp:
+        from smarty_gateway.outputs.udp import UdpOutput  # noqa: PLC0415 - see above
+
+        yield UdpOutput(config)
+    if outputs.influxdb is not None and store is not None:
+        from smarty_gateway.outputs.influxdb.output import InfluxOutput  # noqa: PLC0415 - see above
+
+        yield InfluxOutput(config, outputs.influxdb, store)
+    if outputs.domoticz is not None and not outputs.domoticz.mqtt:
+        from smarty_gateway.outputs.domoticz import DomoticzOutput  # noqa: PLC0415 - see above
+
+        yield DomoticzOutput(config, outputs.domoticz)
+    if outputs.files is not None:
+        from smarty_gateway.outputs.files import FilesOutput  # noqa: PLC0415 - see above
+
+        yield FilesOutput(config, outputs.files)
 
 
 def _stdout_output(form: str, config: Config) -> Output:

@@ -1,0 +1,16 @@
+"""The output `pty`; not built yet."""
+
+from smarty_gateway.config.values import Config
+from smarty_gateway.outputs.output import Reading
+from smarty_gateway.outputs.queued import QueuedOutput
+
+
+class PtyOutput(QueuedOutput):
+    """Not built yet."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__("pty", "the pty output")
+
+    def write(self, reading: Reading) -> None:
+        """Write one reading."""
+        raise NotImplementedError
