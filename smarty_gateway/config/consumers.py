@@ -29,7 +29,7 @@ _FILE: Final = path("the path of a file")
 _METER: Final = parsed("the name of a meter", str, may_be_hex=True)
 _TEXT: Final = parsed("a name", str, may_be_hex=True)
 _LISTEN: Final[Form[Any]] = parsed("an address and a port", parse_listen_address)
-_PASSWORD_ADVICE: Final = (
+_CREDENTIALS_ADVICE: Final = (
     "a password is never part of the url; write it into a file of its own and name that as password_file"
 )
 _INFLUX_PORTS: Final = {"http": 8086, "https": 443}
@@ -41,7 +41,7 @@ def _web_server(ports: dict[str, int], example: str) -> Form[Any]:
 
     def parse(text: str) -> dict[str, Any]:
         form = f"write the url as {example}"
-        url = parse_server_url(text, ports, form, "; paths are known", _PASSWORD_ADVICE)
+        url = parse_server_url(text, ports, form, "; paths are known", _CREDENTIALS_ADVICE)
         if url.user is not None:
             raise SettingError("the user has a line of its own: `user: NAME`")
         return {"host": url.host, "port": url.port or ports[url.scheme], "tls": url.scheme == "https"}
@@ -56,6 +56,10 @@ def _udp_address(text: str) -> dict[str, Any]:
     if not colon or not is_port or not re.fullmatch(r"[\w.:%-]{1,253}", host):
         raise SettingError("write the host and the port of the receiver, such as 192.168.1.77:7000")
     return {"host": host, "port": int(port)}
+
+
+#: Sets host and port.
+_RECEIVER: Final[Form[Any]] = parsed("a host and a port", _udp_address)
 
 
 def _mode(text: str) -> int:
@@ -126,14 +130,14 @@ class UdpConfig:
     """A receiver of datagrams, one a telegram."""
 
     host: str = setting(
-        parsed("a host and a port", _udp_address),
+        _RECEIVER,
         "where the datagrams go",
         key="address",
         example="192.168.1.77:7000",
     )
     port: int = 7000
     meter: str | None = setting(
-        _METER, "whose readings are sent; those of all meters by default", default=None
+        _METER, "whose readings are sent; by default those of all meters", default=None
     )
     format: str = setting(
         choice(UDP_FORMATS), "the JSON object, or the telegram byte for byte", default="json"
