@@ -39,7 +39,7 @@ def unmet_needs(config: Config) -> Iterator[GatewayError]:
         yield from _password_errors("http", http.password_file)
     if influx is not None:
         yield from _password_errors("influxdb", influx.password_file)
-        yield from _password_errors("influxdb", influx.token_file, "token")
+        yield from _password_errors("influxdb", influx.token_file, "token_file")
     if domoticz is not None:
         yield from _password_errors("domoticz", domoticz.password_file)
 
@@ -50,11 +50,11 @@ def mail_needs(config: Config) -> Iterator[GatewayError]:
         yield from _password_errors("mail", config.outputs.mail.password_file)
 
 
-def _password_errors(output: str, path: Path | None, what: str = "password") -> Iterator[GatewayError]:
+def _password_errors(output: str, path: Path | None, key: str = "password_file") -> Iterator[GatewayError]:
     # The content of a pipe can be read once only, by the output itself.
     if path is None or path.is_fifo():
         return
     try:
-        read_password(path, what)
+        read_password(path, key)
     except PasswordFileError as error:
         yield PasswordFileError(f"{output}: {error}")

@@ -45,7 +45,7 @@ _BYTES: Final = "remove this line: telegrams are handed on byte for byte"
 _UNPROTECTED: Final = (
     "remove this line: the port has no password and no TLS, as no program that reads telegrams expects any"
 )
-_TOKEN: Final = (
+_TOKEN: Final = (  # noqa: S105 - words
     "a token is never in this file; write it into a file of its own (chmod 600), and name that as "
     "`token_file: influx.token`"
 )

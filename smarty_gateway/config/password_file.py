@@ -20,22 +20,18 @@ class PasswordFileError(GatewayError):
     exit_status = ExitStatus.UNUSABLE_FILE
 
 
-def read_password(path: Path, what: str = "password") -> bytes:
+def read_password(path: Path) -> bytes:
     """Return the password in a file: its only line.
 
     A credential of the service manager with the name of the file (`LoadCredential=mail.password:…`) comes
     first: it is for this service, and the file perhaps for root alone.
-
-    Args:
-        path: of the file.
-        what: it holds, for messages: `password`, or `token`.
 
     Raises:
         PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
     """
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
     path = credential if credential.is_file() else path
-    problem = permission_problem(path, f"the {what}")
+    problem = permission_problem(path, "the password")
     if problem is not None:
         raise PasswordFileError(problem)
     try:
@@ -43,12 +39,12 @@ def read_password(path: Path, what: str = "password") -> bytes:
     except UnreadableFileError as error:
         # Without the path, which may be the password itself.
         raise PasswordFileError(
-            f"the {what}_file cannot be read: {error}; name a file that holds the {what} and nothing else"
+            f"the password_file cannot be read: {error}; name a file that holds the password and nothing else"
         ) from None
-    return only_line(data, path, what)
+    return only_line(data, path)
 
 
-def only_line(data: bytes, path: Path, what: str = "password") -> bytes:
+def only_line(data: bytes, path: Path) -> bytes:
     """Return the password that a file holds.
 
     Raises:
@@ -56,7 +52,7 @@ def only_line(data: bytes, path: Path, what: str = "password") -> bytes:
     """
     password = data.rstrip(b"\r\n")
     if not password:
-        raise PasswordFileError(f"{path}: the file is empty; write the {what} into it")
+        raise PasswordFileError(f"{path}: the file is empty; write the password into it")
     if b"\n" in password or b"\0" in password:
-        raise PasswordFileError(f"{path}: a {what} is one line of text; write nothing else into the file")
+        raise PasswordFileError(f"{path}: a password is one line of text; write nothing else into the file")
     return password
