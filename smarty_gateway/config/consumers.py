@@ -17,6 +17,7 @@ from smarty_gateway.config.settings import (
     SettingError,
     by_name,
     choice,
+    folder,
     list_of,
     number,
     parsed,
@@ -248,7 +249,7 @@ FILE_FORMATS: Final = ("jsonl", "csv")
 class FilesConfig:
     """Files with all readings, one a day and meter."""
 
-    folder: Path = setting(path("the path of a folder"), "where the files are", example="telegrams")
+    folder: Path = setting(folder("the path of a folder"), "where the files are", example="telegrams")
     format: str = setting(
         choice(FILE_FORMATS),
         "one JSON object a line, or a table with a column for each value",

@@ -106,32 +106,38 @@ class Section(Generic[T]):
     They become the dataclass only after the checks between settings, which need the lines.
 
     Attributes:
+        node: the whole section.
         values: by key, those without a fault; sections inside are Section objects.
         nodes: by key, also those with a fault.
     """
 
     def __init__(self, file: YamlFile, node: yaml.Node, kind: type[T], what: str) -> None:
+        self.node = node
         self.values: dict[str, Any] = {}
         self.nodes: dict[str, yaml.Node] = {}
         self._kind = kind
+        self._advice: list[str] = []
         known = settings_of(kind)
         if not isinstance(node, yaml.MappingNode):
             if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
                 file.fail(node, "a blank is missing behind the colon; write `name: value`")
             file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
-        advice: list[str] = []
         for name, value in file.pairs(node):
             if name.value not in known:
-                advice.append(_meant(name.value, kind, known))
-                file.note(name, f"{shown(name.value)} is not a known key; {advice[-1]}")
+                self._advice.append(_meant(name.value, kind, known))
+                file.note(name, f"{shown(name.value)} is not a known key; {self._advice[-1]}")
                 continue
             self.nodes[name.value] = value
             with file.collected():
                 self.values[name.value] = known[name.value].form.read(file, value, name.value)
         for key, one in known.items():
-            is_advised = any(f"`{key}" in words for words in advice)
+            is_advised = any(f"`{key}" in words for words in self._advice)
             if one.default is MISSING and key not in self.nodes and not is_advised:
                 file.note(node, f"{key} is missing; add a line such as `{key}: {one.example}`")
+
+    def is_advised(self, *keys: str) -> bool:
+        """True if a name that is not known was perhaps meant to be one of these keys."""
+        return any(re.search(rf"[`']{key}\b", words) for words in self._advice for key in keys)
 
     def line(self, key: str) -> int:
         """Return the line of a key that is there, counted from 1."""
