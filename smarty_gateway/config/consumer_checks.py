@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import yaml
 
-from smarty_gateway.config.consumers import FilesConfig, InfluxConfig, PtyConfig, TcpConfig, UdpConfig
+from smarty_gateway.config.consumers import (
+    DomoticzConfig,
+    DomoticzDevice,
+    FilesConfig,
+    InfluxConfig,
+    PtyConfig,
+    TcpConfig,
+    UdpConfig,
+)
 from smarty_gateway.config.listen_address import is_any_address, is_this_machine
 from smarty_gateway.config.settings import Section
 from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
@@ -88,7 +96,7 @@ def check_consumers(file: YamlFile, root: Section[Config]) -> None:
     if "influxdb" in outputs:
         _check_influxdb(file, outputs["influxdb"])
     if "domoticz" in outputs:
-        _check_login(file, outputs["domoticz"])
+        _check_domoticz(file, meters, outputs["domoticz"], has_broker="mqtt" in section.nodes)
     if "files" in outputs:
         _check_folder(file, outputs["files"], root)
 
@@ -209,6 +217,35 @@ def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
             "where the readings go is missing; add `database: smarty` (InfluxDB 1) or `bucket: smarty` "
             "(InfluxDB 2 and 3)",
         )
+
+
+def _check_domoticz(
+    file: YamlFile, meters: ConfiguredMeters, domoticz: Section[DomoticzConfig], *, has_broker: bool
+) -> None:
+    """Check that each device shows one meter, and that there is a way to Domoticz."""
+    _check_login(file, domoticz)
+    if domoticz.values.get("mqtt") and not has_broker:
+        file.note(
+            domoticz.nodes["mqtt"],
+            "this needs a broker; add `mqtt: {url: mqtt://localhost}` below `outputs:`",
+        )
+    taken: dict[int, int] = {}
+    entries: Sequence[Section[DomoticzDevice]] = domoticz.values.get("devices", ())
+    for entry in entries:
+        meters.check(entry.nodes["meter"], entry.values["meter"]["meter"])
+        if not entry.node.value:
+            file.note(
+                entry.nodes["meter"],
+                "no device is named; add the idx of one from Domoticz, such as `{electricity: 12}`",
+            )
+        for key in ("electricity", "gas"):
+            if (idx := entry.values.get(key)) in taken:
+                file.note(
+                    entry.nodes[key],
+                    f"line {taken[idx]} has this idx, too; each value needs a device of its own",
+                )
+            elif idx is not None:
+                taken[idx] = entry.line(key)
 
 
 def _refuse(file: YamlFile, section: Section[Any], keys: Iterable[str], only_with: str) -> None:

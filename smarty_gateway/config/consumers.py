@@ -15,6 +15,7 @@ from smarty_gateway.config.settings import (
     BOOLEAN,
     Form,
     SettingError,
+    by_name,
     choice,
     folder,
     list_of,
@@ -211,7 +212,11 @@ class DomoticzDevice:
 class DomoticzConfig:
     """A Domoticz server."""
 
-    devices: tuple[DomoticzDevice, ...] = ()
+    devices: tuple[DomoticzDevice, ...] = setting(
+        by_name(DomoticzDevice, "meter", "house: {electricity: 12, gas: 13}"),
+        "the devices in Domoticz that show each meter",
+        example="{house: {electricity: 12, gas: 13}}",
+    )
     host: str = setting(
         _web_server(_DOMOTICZ_PORTS, "http://HOST:8080 or https://HOST"),
         "the server; without a port 8080, with https 443",

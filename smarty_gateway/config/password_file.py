@@ -20,18 +20,22 @@ class PasswordFileError(GatewayError):
     exit_status = ExitStatus.UNUSABLE_FILE
 
 
-def read_password(path: Path) -> bytes:
+def read_password(path: Path, key: str = "password_file") -> bytes:
     """Return the password in a file: its only line.
 
     A credential of the service manager with the name of the file (`LoadCredential=mail.password:…`) comes
     first: it is for this service, and the file perhaps for root alone.
+
+    Args:
+        path: of the file.
+        key: what names it in gateway.yaml.
 
     Raises:
         PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
     """
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
     path = credential if credential.is_file() else path
-    problem = permission_problem(path, "the password")
+    problem = permission_problem(path, f"the {_what(key)}")
     if problem is not None:
         raise PasswordFileError(problem)
     try:
@@ -39,9 +43,13 @@ def read_password(path: Path) -> bytes:
     except UnreadableFileError as error:
         # Without the path, which may be the password itself.
         raise PasswordFileError(
-            f"the password_file cannot be read: {error}; name a file that holds the password and nothing else"
+            f"the {key} cannot be read: {error}; name a file that holds the {_what(key)} and nothing else"
         ) from None
     return only_line(data, path)
+
+
+def _what(key: str) -> str:
+    return key.removesuffix("_file")
 
 
 def only_line(data: bytes, path: Path) -> bytes:

@@ -42,12 +42,14 @@ class Form(Generic[T_co]):
         read: returns the value of a node with the given name, or its Section; raises UnusableFileError.
         section: the dataclass of the keys below this one, if there are any.
         is_list: they are those of each item of a list.
+        names: what the names are between this key and those below it, such as METER.
     """
 
     description: str
     read: Callable[[YamlFile, yaml.Node, str], object]
     section: type | None = None
     is_list: bool = False
+    names: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +401,34 @@ def list_of(item: Form[T], one: str, example: str, most: int = 10_000) -> Form[t
         return found
 
     return Form(description, read, item.section, is_list=True)
+
+
+def by_name(kind: type[T], field: str, example: str, most: int = 10_000) -> Form[tuple[T, ...]]:
+    """Return the form of a mapping from names to settings of a dataclass, which is not empty.
+
+    Args:
+        kind: the dataclass.
+        field: the one of its fields that takes the name; it is also what the name is of.
+        example: a line of the mapping.
+        most: how many there may be.
+    """
+    description = f"a line for each {field}, such as `{example}`"
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> list[Section[T]]:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            file.fail(node, f"{name} needs {description}")
+        if len(node.value) > most:
+            file.fail(node, f"{name} has {len(node.value)} entries; {most} are possible")
+        found = []
+        for each, value in file.pairs(node):
+            with file.collected():
+                text = read_text(file, each, f"the name of a {field}", may_be_hex=True)
+                one = Section(file, value, kind, f"each {field}")
+                one.nodes[field], one.values[field] = each, {field: text}
+                found.append(one)
+        return found
+
+    return Form(description, read, kind, names=field.upper())
 
 
 def one_or_list(item: Form[T], one: str, example: str, *, least: int = 0) -> Form[tuple[T, ...]]:
