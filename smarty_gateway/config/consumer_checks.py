@@ -23,8 +23,9 @@ from smarty_gateway.config.consumers import (
 )
 from smarty_gateway.config.listen_address import is_any_address, is_this_machine
 from smarty_gateway.config.settings import Section
+from smarty_gateway.config.value_names import is_value_name, nearest_value_name
 from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
-from smarty_gateway.config.yaml_file import YamlFile, line_of
+from smarty_gateway.config.yaml_file import YamlFile, line_of, shown
 from smarty_gateway.safe_text import looks_like_key, topic_part
 from smarty_gateway.sources.address import Address, Kind
 
@@ -196,6 +197,12 @@ def _check_receiver(file: YamlFile, meters: ConfiguredMeters, receiver: Section[
             receiver.nodes["fields"],
             f"fields take the place of the format in line {receiver.line('format')}; remove one of the two",
         )
+    names = receiver.nodes["fields"] if "fields" in receiver.values else None
+    for node in names.value if isinstance(names, yaml.SequenceNode) else ():
+        if not is_value_name(node.value):
+            near = nearest_value_name(node.value)
+            advice = f"did you mean {near!r}?" if near else "docs/reference.md lists them (The JSON object)"
+            file.note(node, f"{shown(node.value)} is not a value of a reading; {advice}")
 
 
 def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
