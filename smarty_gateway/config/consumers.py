@@ -15,7 +15,9 @@ from smarty_gateway.config.settings import (
     BOOLEAN,
     Form,
     SettingError,
+    by_name,
     choice,
+    folder,
     list_of,
     number,
     parsed,
@@ -210,7 +212,11 @@ class DomoticzDevice:
 class DomoticzConfig:
     """A Domoticz server."""
 
-    devices: tuple[DomoticzDevice, ...] = ()
+    devices: tuple[DomoticzDevice, ...] = setting(
+        by_name(DomoticzDevice, "meter", "house: {electricity: 12, gas: 13}"),
+        "the devices in Domoticz that show each meter",
+        example="{house: {electricity: 12, gas: 13}}",
+    )
     host: str = setting(
         _web_server(_DOMOTICZ_PORTS, "http://HOST:8080 or https://HOST"),
         "the server; without a port 8080, with https 443",
@@ -243,7 +249,7 @@ FILE_FORMATS: Final = ("jsonl", "csv")
 class FilesConfig:
     """Files with all readings, one a day and meter."""
 
-    folder: Path = setting(path("the path of a folder"), "where the files are", example="telegrams")
+    folder: Path = setting(folder("the path of a folder"), "where the files are", example="telegrams")
     format: str = setting(
         choice(FILE_FORMATS),
         "one JSON object a line, or a table with a column for each value",

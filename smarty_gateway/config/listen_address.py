@@ -80,6 +80,11 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
+def is_any_address(host: str) -> bool:
+    """True if an IP address stands for all those of the machine."""
+    return ipaddress.ip_address(host).is_unspecified
+
+
 def is_home_assistant_app() -> bool:
     """True if the gateway runs as an app of Home Assistant, which lets only its own proxy reach the page."""
     return bool(os.environ.get("SUPERVISOR_TOKEN"))
