@@ -267,7 +267,7 @@ class World:
         self.gateway = stack.enter_context(self._start())
         stack.callback(self.may_read.set)
         self.load.begin_life(0)
-        wait_until(self.outputs, "the page")
+        wait_until(lambda: self.outputs() or not self.gateway.is_alive, "the page")
         self.tcp = [self._tcp_reader(n) for n in range(_METERS)]
         self.pty_skipped: list[int] = []
         pty = self.load.meters[_PTY_METER].meter_id
