@@ -121,6 +121,17 @@ class Ledger:
             self.note(key)
         return key
 
+    def take_public(self, payload: bytes) -> None:
+        """Take the JSON object of the page, which leaves out identities and adds the running quarter hour."""
+        record = json.loads(payload)
+        meter = next(meter_id for meter_id, name in self.truth.names.items() if name == record["meter"])
+        key = Key(meter, seconds_since_2020(datetime.fromisoformat(record["timestamp"])))
+        truth = self.truth.record(key)
+        if odd := {name: value for name, value in record.items() if not _fits(value, truth.get(name, value))}:
+            self.note_wrong(f"{key} has {odd}")
+        else:
+            self.note(key)
+
     def take_telegram(self, meter: str, text: bytes) -> None:
         """Take a plaintext telegram, which must be what the meter wrote, byte for byte."""
         stamp = _STAMP.search(text)
@@ -145,9 +156,9 @@ class Ledger:
         return [key for key in sent if key.second not in found.get(key.meter, ())]
 
     def skipped(self, sent: Iterable[Key]) -> list[Key]:
-        """Return what was sent between the first and the last that arrived, and has not arrived."""
-        ends = {meter: (min(seconds), max(seconds)) for meter, seconds in list(self.seconds.items())}
-        return [key for key in self.missing(sent) if _is_within(key, ends.get(key.meter))]
+        """Return what was sent after the first that arrived of its meter, and has not arrived."""
+        first = {meter: min(seconds) for meter, seconds in list(self.seconds.items())}
+        return [key for key in self.missing(sent) if key.second > first.get(key.meter, 0)]
 
     def out_of_order(self) -> int:
         """Count telegrams that came behind a newer one of their meter, where they are not repeats."""
@@ -161,8 +172,11 @@ class Ledger:
         return count
 
 
-def _is_within(key: Key, ends: tuple[int, int] | None) -> bool:
-    return ends is not None and ends[0] <= key.second <= ends[1]
+def _fits(value: object, truth: object) -> bool:
+    """True if a value is the true one, or an object with some of the true one's values."""
+    if isinstance(value, dict) and isinstance(truth, dict):
+        return all(name in truth and _fits(part, truth[name]) for name, part in value.items())
+    return value == truth
 
 
 class TelegramSplitter:
