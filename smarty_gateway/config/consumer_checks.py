@@ -215,9 +215,9 @@ def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
             "remove one of the two",
         )
     elif "bucket" in nodes:
-        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1; a bucket has `token_file`")
+        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1, with a `database`")
     elif "database" in nodes:
-        _refuse(file, influx, ("org", "token_file"), "a bucket; a database has `user` and `password_file`")
+        _refuse(file, influx, ("org", "token_file"), "InfluxDB 2 and 3, with a `bucket`")
         _check_login(file, influx)
     elif not influx.is_advised("bucket", "database"):
         file.note(
