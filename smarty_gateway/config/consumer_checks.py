@@ -59,10 +59,9 @@ class ConfiguredMeters:
         if "meter" in output.values:
             self.check(output.nodes["meter"], output.values["meter"])
         elif "meter" not in output.nodes and not output.is_advised("meter") and len(self._entries) > 1:
-            example = (
-                f"`meter: {self._shown[0]}`" if self._shown else "`meter: NAME`, and that name to a meter"
-            )
-            self._file.note(output.node, f"there are several meters; add which of them, such as {example}")
+            name = self._shown[0] if self._shown else "NAME"
+            advice = f"add a line such as `meter: {name}`"
+            self._file.note(output.node, f"there are several meters, and this serves one of them; {advice}")
 
     def sources(self) -> list[tuple[int, Address]]:
         """Return all sources with their lines."""

@@ -57,7 +57,7 @@ def needed(folder: Path, outputs: str) -> list[str]:
         ("pty: [{link: x, meter: house, mode: rw}]", "such as 0660"),
         (f"udp: [{{{TO_UDP}, fields: [power_import], format: json}}]", "remove one of the two"),
         (f"udp: [{{{TO_UDP}, fields: [power]}}]", "did you mean 'power_import'?"),
-        (f"udp: [{{{TO_UDP}, fields: [power_import, gazz]}}]", "did you mean 'gas'?"),
+        (f"udp: [{{{TO_UDP}, fields: [power_import, gass]}}]", "did you mean 'gas'?"),
         (f"udp: [{{{TO_UDP}, fields: [blurb]}}]", "docs/reference.md lists them"),
         (f"influxdb: {{{INFLUX}}}", "`database: smarty` (InfluxDB 1) or `bucket: smarty` (InfluxDB 2 and 3)"),
         (f"influxdb: {{{INFLUX}, databse: x}}", "did you mean 'database'?"),
@@ -118,7 +118,7 @@ def test_a_message_lists_a_few_names_only(tmp_path: Path) -> None:
 def test_a_port_that_others_can_reach_is_warned_about_once(tmp_path: Path) -> None:
     (warning,) = warned(
         tmp_path,
-        "tcp: [{listen: '0.0.0.0:3001', meter: house}, {listen: '192.168.1.5:3001', meter: barn}, "
+        "tcp: [{listen: '0.0.0.0:3001', meter: house}, {listen: '192.168.1.5:3003', meter: barn}, "
         "{listen: '127.0.0.1:3002', meter: barn}]",
     )
     assert warning.startswith("tcp: everybody who can reach 0.0.0.0:3001 and 1 more reads the telegrams")
@@ -189,7 +189,7 @@ def test_names_of_single_values_are_known(name: str) -> None:
     [
         ("unknown", None),
         ("", None),
-        ("gas.colour", "gas"),
+        ("gas.colour", None),
         ("Power_Export", "power_export"),
         ("energy", "energy_import"),
     ],
