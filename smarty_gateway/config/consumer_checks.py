@@ -59,10 +59,9 @@ class ConfiguredMeters:
         if "meter" in output.values:
             self.check(output.nodes["meter"], output.values["meter"])
         elif "meter" not in output.nodes and not output.is_advised("meter") and len(self._entries) > 1:
-            example = (
-                f"`meter: {self._shown[0]}`" if self._shown else "`meter: NAME`, and that name to a meter"
-            )
-            self._file.note(output.node, f"there are several meters; add which of them, such as {example}")
+            name = self._shown[0] if self._shown else "NAME"
+            advice = f"add a line such as `meter: {name}`"
+            self._file.note(output.node, f"there are several meters, and this serves one of them; {advice}")
 
     def sources(self) -> list[tuple[int, Address]]:
         """Return all sources with their lines."""
@@ -215,9 +214,9 @@ def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
             "remove one of the two",
         )
     elif "bucket" in nodes:
-        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1; a bucket has `token_file`")
+        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1, with a `database`")
     elif "database" in nodes:
-        _refuse(file, influx, ("org", "token_file"), "a bucket; a database has `user` and `password_file`")
+        _refuse(file, influx, ("org", "token_file"), "InfluxDB 2 and 3, with a `bucket`")
         _check_login(file, influx)
     elif not influx.is_advised("bucket", "database"):
         file.note(

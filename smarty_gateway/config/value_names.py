@@ -31,4 +31,7 @@ def is_value_name(name: str) -> bool:
 
 def nearest_value_name(name: str) -> str | None:
     """Return the name that was perhaps meant; None if nothing is similar."""
-    return next(iter(difflib.get_close_matches(name[:100].lower(), _NAMES, n=1)), None)
+    word = name[:100].lower()
+    if (imported := f"{word}_import") in _NAMES:
+        return imported
+    return next(iter(difflib.get_close_matches(word, _NAMES, n=1)), None)
