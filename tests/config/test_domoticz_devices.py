@@ -20,7 +20,8 @@ def errors_of(folder: Path, domoticz: str, meters: str = METERS) -> list[str]:
 def test_the_devices_are_named_by_meter(tmp_path: Path) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(
-        f"{METERS}  domoticz:\n    url: https://domoticz.example\n    user: gateway\n    password_file: password\n"
+        f"{METERS}  domoticz:\n    url: https://domoticz.example\n"
+        "    user: gateway\n    password_file: password\n"
         "    devices:\n      house: {electricity: 12, gas: 13}\n      barn:\n        gas: 14\n",
         "utf-8",
     )
@@ -88,8 +89,8 @@ def test_a_meter_without_a_name_is_named_by_its_id(tmp_path: Path) -> None:
         ),
         (
             "\n    devices: {house: {gas: 12}}\n    url: http://me:secret@localhost",
-            "7: a password is never part of the url; write it into a file of its own and name that as "
-            "password_file",
+            "7: a password is never part of the url; "
+            + "write it into a file of its own and name that as password_file",
         ),
     ],
 )
