@@ -8,6 +8,9 @@ from smarty_gateway.config.consumers import DomoticzDevice
 from smarty_gateway.config.gateway_file import load_config, read_config
 
 METERS = "meters:\n  - {name: house, source: /dev/ttyS0}\n  - {name: barn, source: /dev/ttyS1}\noutputs:\n"
+NEVER_IN_URL = (
+    "a password is never part of the url; write it into a file of its own and name that as password_file"
+)
 
 
 def errors_of(folder: Path, domoticz: str, meters: str = METERS) -> list[str]:
@@ -89,8 +92,7 @@ def test_a_meter_without_a_name_is_named_by_its_id(tmp_path: Path) -> None:
         ),
         (
             "\n    devices: {house: {gas: 12}}\n    url: http://me:secret@localhost",
-            "7: a password is never part of the url; "
-            + "write it into a file of its own and name that as password_file",
+            f"7: {NEVER_IN_URL}",
         ),
     ],
 )
