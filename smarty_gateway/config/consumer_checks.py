@@ -23,8 +23,9 @@ from smarty_gateway.config.consumers import (
 )
 from smarty_gateway.config.listen_address import is_any_address, is_this_machine
 from smarty_gateway.config.settings import Section
+from smarty_gateway.config.value_names import is_value_name, nearest_value_name
 from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
-from smarty_gateway.config.yaml_file import YamlFile, line_of
+from smarty_gateway.config.yaml_file import YamlFile, line_of, shown
 from smarty_gateway.safe_text import looks_like_key, topic_part
 from smarty_gateway.sources.address import Address, Kind
 
@@ -58,10 +59,9 @@ class ConfiguredMeters:
         if "meter" in output.values:
             self.check(output.nodes["meter"], output.values["meter"])
         elif "meter" not in output.nodes and not output.is_advised("meter") and len(self._entries) > 1:
-            example = (
-                f"`meter: {self._shown[0]}`" if self._shown else "`meter: NAME`, and that name to a meter"
-            )
-            self._file.note(output.node, f"there are several meters; add which of them, such as {example}")
+            name = self._shown[0] if self._shown else "NAME"
+            advice = f"add a line such as `meter: {name}`"
+            self._file.note(output.node, f"there are several meters, and this serves one of them; {advice}")
 
     def sources(self) -> list[tuple[int, Address]]:
         """Return all sources with their lines."""
@@ -142,8 +142,9 @@ def _page_address(http: Section[HttpConfig] | HttpConfig) -> _Address:
 
 def _is_same_host(one: str, other: str) -> bool:
     """True if nobody can listen on both addresses with one port."""
-    is_same_kind = (":" in one) is (":" in other)
-    return one == other or (is_same_kind and (is_any_address(one) or is_any_address(other)))
+    if one == other or "::" in (one, other):  # `::` stands for IPv4, too
+        return True
+    return (":" in one) is (":" in other) and (is_any_address(one) or is_any_address(other))
 
 
 def _reaches(host: str, listener: str) -> bool:
@@ -195,6 +196,12 @@ def _check_receiver(file: YamlFile, meters: ConfiguredMeters, receiver: Section[
             receiver.nodes["fields"],
             f"fields take the place of the format in line {receiver.line('format')}; remove one of the two",
         )
+    names = receiver.nodes["fields"] if "fields" in receiver.values else None
+    for node in names.value if isinstance(names, yaml.SequenceNode) else ():
+        if not is_value_name(node.value):
+            near = nearest_value_name(node.value)
+            advice = f"did you mean {near!r}?" if near else "docs/reference.md lists them (The JSON object)"
+            file.note(node, f"{shown(node.value)} is not a value of a reading; {advice}")
 
 
 def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
@@ -207,9 +214,9 @@ def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
             "remove one of the two",
         )
     elif "bucket" in nodes:
-        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1; a bucket has `token_file`")
+        _refuse(file, influx, ("user", "password_file"), "InfluxDB 1, with a `database`")
     elif "database" in nodes:
-        _refuse(file, influx, ("org", "token_file"), "a bucket; a database has `user` and `password_file`")
+        _refuse(file, influx, ("org", "token_file"), "InfluxDB 2 and 3, with a `bucket`")
         _check_login(file, influx)
     elif not influx.is_advised("bucket", "database"):
         file.note(

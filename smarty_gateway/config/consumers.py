@@ -30,7 +30,7 @@ from smarty_gateway.config.settings import (
 _FILE: Final = path("the path of a file")
 _METER: Final = parsed("the name of a meter", str, may_be_hex=True)
 _TEXT: Final = parsed("a name", str, may_be_hex=True)
-_LISTEN: Final[Form[Any]] = parsed("an address and a port", parse_listen_address)
+_LISTEN: Final[Form[Any]] = parsed("an address and a port", lambda text: parse_listen_address(text, 2001))
 _CREDENTIALS_ADVICE: Final = (
     "a password is never part of the url; write it into a file of its own and name that as password_file"
 )
@@ -43,7 +43,7 @@ def _web_server(ports: dict[str, int], example: str) -> Form[Any]:
 
     def parse(text: str) -> dict[str, Any]:
         form = f"write the url as {example}"
-        url = parse_server_url(text, ports, form, "; paths are known", _CREDENTIALS_ADVICE)
+        url = parse_server_url(text, ports, form, "; the gateway knows the path", _CREDENTIALS_ADVICE)
         if url.user is not None:
             raise SettingError("the user has a line of its own: `user: NAME`")
         return {"host": url.host, "port": url.port or ports[url.scheme], "tls": url.scheme == "https"}

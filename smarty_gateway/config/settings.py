@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from datetime import date
 from pathlib import Path
@@ -69,6 +69,24 @@ class Setting:
     field: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What may stand beside the keys of a dataclass; see `rest`.
+
+    Attributes:
+        form_of: returns what may be written below a name, None where nothing may.
+        names: returns all such names.
+    """
+
+    form_of: Callable[[yaml.ScalarNode], Form[Any] | None]
+    names: Callable[[], Iterable[str]]
+
+
+def rest(found: Rest) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field for what stands under names that are no keys: a tuple, in the order of the file."""
+    return dataclasses.field(default=(), metadata={"rest": found})
+
+
 @overload
 def setting(form: Form[T], meaning: str, *, key: str = ..., example: str) -> T: ...
 @overload
@@ -117,6 +135,7 @@ class Section(Generic[T]):
         self.nodes: dict[str, yaml.Node] = {}
         self._kind = kind
         self._advice: list[str] = []
+        self._rest: list[object] = []
         known = settings_of(kind)
         if not isinstance(node, yaml.MappingNode):
             if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
@@ -124,7 +143,11 @@ class Section(Generic[T]):
             file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
         for name, value in file.pairs(node):
             if name.value not in known:
-                self._advice.append(_meant(name.value, kind, known))
+                if (form := _form_of_rest(kind, name)) is not None:
+                    with file.collected():
+                        self._rest.append(form.read(file, value, name.value))
+                    continue
+                self._advice.append(_meant(name.value, kind, [*known, *_names_of_rest(kind)]))
                 file.note(name, f"{shown(name.value)} is not a known key; {self._advice[-1]}")
                 continue
             self.nodes[name.value] = value
@@ -158,10 +181,26 @@ class Section(Generic[T]):
                 arguments[known[key].field] = built
         if any(one.default is MISSING and one.field not in arguments for one in known.values()):
             return None
+        if self._rest and (field := _rest_field(self._kind)) is not None:
+            arguments[field.name] = _built(self._rest)
         return self._kind(**arguments)
 
 
-def _meant(name: str, kind: type, known: Mapping[str, object]) -> str:
+def _rest_field(kind: type) -> "dataclasses.Field[Any] | None":
+    return next((field for field in dataclasses.fields(kind) if "rest" in field.metadata), None)
+
+
+def _form_of_rest(kind: type, name: yaml.ScalarNode) -> Form[Any] | None:
+    field = _rest_field(kind)
+    return None if field is None else field.metadata["rest"].form_of(name)
+
+
+def _names_of_rest(kind: type) -> Iterable[str]:
+    field = _rest_field(kind)
+    return () if field is None else field.metadata["rest"].names()
+
+
+def _meant(name: str, kind: type, known: Collection[str]) -> str:
     """Return what to write instead of a name that is not known."""
     if lacks_blank(name, known):
         return "a blank is missing behind the colon; write `name: value`"

@@ -78,6 +78,12 @@ class HttpClient:
         self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
 
+    @property
+    def name(self) -> str:
+        """What messages call the server."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"the {self._program} server {host}:{self._port}"
+
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
@@ -94,9 +100,9 @@ class HttpClient:
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
             # Without the cause: its text may hold what was sent.
-            raise ConsumerAwayError(f"{self._name} {self._why(error)}") from None
+            raise ConsumerAwayError(f"{self.name} {self._why(error)}") from None
         if self._is_tls_expected(answer):
-            raise ConsumerAwayError(f"{self._name} expects TLS: write https:// in the url in gateway.yaml")
+            raise ConsumerAwayError(f"{self.name} expects TLS: write https:// in the url in gateway.yaml")
         return answer
 
     def close(self) -> None:
@@ -150,11 +156,6 @@ class HttpClient:
             return Answer(response.status, data, _seconds(response.getheader("Retry-After")))
 
     # What is wrong
-
-    @property
-    def _name(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"the {self._program} server {host}:{self._port}"
 
     def _is_tls_expected(self, answer: Answer) -> bool:
         """True for what Go's and nginx's servers answer to HTTP without TLS."""

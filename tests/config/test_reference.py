@@ -38,7 +38,7 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
             "outputs.pty[].link": f"{PORT}outputs: {{pty: [{{mode: 0660}}]}}",
             "outputs.udp[].address": f"{PORT}outputs: {{udp: [{{format: json}}]}}",
             "outputs.influxdb.url": f"{PORT}outputs: {{influxdb: {{database: smarty}}}}",
-            "outputs.domoticz.devices": f"{PORT}outputs: {{domoticz: {{url: 'http://localhost'}}}}",
+            "outputs.domoticz.devices": f"{PORT}outputs: {{domoticz: {{interval: 10}}}}",
             "outputs.files.folder": f"{PORT}outputs: {{files: {{}}}}",
             "outputs.mail.server": f"{PORT}outputs: {{mail: {{from: a@example.org, to: b@example.org}}}}",
             "outputs.mail.from": f"{MAIL}to: b@example.org}}}}",

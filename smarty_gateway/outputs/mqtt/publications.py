@@ -50,7 +50,8 @@ class Publications:
         self._keeps_telegrams = mqtt.telegrams
         self._topics = Topics(mqtt.topic)
         self.meters = Meters(config, mqtt, store, unnamed, time.monotonic())
-        self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
+        is_each = mqtt.durability is Durability.EACH
+        self.outbox = Outbox(store, config.limits, "mqtt", "the broker", write_first=is_each)
         self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, self.meters.is_named)
         self._domoticz = DomoticzIn(config)
         self._arrivals = arrivals
