@@ -6,6 +6,7 @@ puts it in order when the last program has closed it: the next one gets neither 
 the one before.
 """
 
+import errno
 import fcntl
 import grp
 import os
@@ -17,7 +18,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from smarty_gateway.config.consumers import PtyConfig
 from smarty_gateway.config.values import Config
@@ -25,6 +26,8 @@ from smarty_gateway.outputs.attempts import ConsumerAwayError
 from smarty_gateway.outputs.telegram_ports import Poller, TelegramOutput, TelegramPort
 
 _READ_A_TURN: Final = 4096
+#: As of `termios.tcgetattr`.
+_Settings = list[Any]
 #: The names of pseudo-terminals on Linux and macOS.
 _TERMINAL: Final = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
 
@@ -45,20 +48,23 @@ class _Terminal(TelegramPort):
         self._entry = entry
         self._master: int | None = None
         self._name = ""
+        self._settings: _Settings = []
+        self._is_clean = True
         self._rest = memoryview(b"")
 
     def tend(self) -> None:
-        """Open the terminal, and see to its link."""
+        """Open the terminal, see to its link, and to its settings while nobody has it open."""
+        if self._master is not None:
+            self._look_after(self._master)
         if self._master is None:
             self._master = self._open()
         else:
             _keep_link(self._entry.link, self._name)
-        if self._is_read(self._master):
-            self._watch(self._master)
 
     def send(self, telegram: bytes) -> None:
         """Write a telegram if a program has the terminal open and has taken the one before."""
         if self._master is not None and not self._rest and self._is_read(self._master):
+            self._is_clean = False
             self._rest = memoryview(telegram)
             self._flush(self._master)
 
@@ -84,6 +90,7 @@ class _Terminal(TelegramPort):
         try:
             os.set_blocking(master, False)
             tty.setraw(slave)
+            self._settings = termios.tcgetattr(slave)
             self._name = os.ttyname(slave)
             _permit(slave, self._entry)
             _make_link(self._entry.link, self._name)
@@ -117,7 +124,9 @@ class _Terminal(TelegramPort):
             with suppress(OSError):
                 os.read(self._master, _READ_A_TURN)  # of no use, as is what it echoes
         if events & select.POLLHUP:
-            self._tidy(self._master)
+            self.poller.ignore(self._master)
+            self._rest = memoryview(b"")
+            self.look()
         elif events & select.POLLOUT:
             self._flush(self._master)
 
@@ -127,21 +136,26 @@ class _Terminal(TelegramPort):
                 self._rest = self._rest[os.write(master, self._rest) :]
         self._watch(master)
 
-    def _tidy(self, master: int) -> None:
-        """Prepare the terminal for the next program: nobody has it open."""
-        self.poller.ignore(master)
-        self._rest = memoryview(b"")
+    def _look_after(self, master: int) -> None:
+        """Serve the program that has the terminal open, or prepare it for the next one."""
+        # In this order, so that no settings are undone that a program makes in this moment.
+        is_clean = self._is_clean and termios.tcgetattr(master) == self._settings
+        if self._is_read(master):
+            self._watch(master)
+            return
         try:
             slave = os.open(self._name, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        except OSError:
-            # Its program wanted it alone (TIOCEXCL), and that outlives the program: nobody can open it again.
-            self._hang_up(master)
-            self.look()
+        except OSError as error:
+            # A program wanted it for itself alone (TIOCEXCL), and that outlives the program.
+            if error.errno == errno.EBUSY and not self._is_read(master):
+                self._hang_up(master)
             return
         try:
             fcntl.ioctl(slave, termios.TIOCNXCL)
-            tty.setraw(slave)
-            termios.tcflush(slave, termios.TCIFLUSH)
+            if not is_clean:
+                termios.tcsetattr(slave, termios.TCSANOW, self._settings)
+                termios.tcflush(slave, termios.TCIFLUSH)
+                self._is_clean = True
         finally:
             os.close(slave)
 

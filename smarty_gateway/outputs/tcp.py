@@ -157,7 +157,7 @@ class _Clients:
         self.connected: dict[_Client, None] = {}
 
     def make_room(self) -> bool:
-        """Return whether one more can be served, if need be in place of one that has ended and may be gone."""
+        """Return whether there is room for one more, if need be after removing one that has ended."""
         if len(self.connected) >= self._most:
             ended = next((client for client in self.connected if client.has_ended), None)
             if ended is None:
