@@ -7,6 +7,7 @@ behind is removed or done again.
 import contextlib
 import errno
 import gzip
+import io
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.fault_log import Condition
@@ -115,7 +116,7 @@ def _pack(path: Path) -> Steps:
     """Compress a file in small steps; nothing happens if it grows meanwhile, or is none of ours."""
     temporary = path.with_name(f"{path.name}{_TEMPORARY}")
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as plain:
+    with os.fdopen(descriptor, "rb", buffering=0) as plain:  # a buffer would not see what is cut off
         if not plain.read(16).startswith(_BEGINNINGS):
             return
         cut_torn_line(descriptor, str(path))
@@ -132,17 +133,18 @@ def _pack(path: Path) -> Steps:
                     yield
                 packed.write(compressor.flush())
                 packed.flush()
+                size = plain.tell()
                 os.fsync(packed.fileno())
             os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
             now = path.stat()
-            if (now.st_ino, now.st_size) == (before.st_ino, before.st_size):
+            if (now.st_ino, now.st_size) == (before.st_ino, size):
                 _replace(path, temporary)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
 
-def _check_older(path: Path, plain: BinaryIO) -> Steps:
+def _check_older(path: Path, plain: io.FileIO) -> Steps:
     """Check that a compressed file of this name holds nothing but the beginning of the plain one.
 
     A crash leaves both. What a person has put there is never overwritten.
