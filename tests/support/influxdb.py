@@ -1,6 +1,4 @@
-"""InfluxDB for tests: a stub that answers as it is told, and the real server of Debian's package `influxdb`."""
-
-# ruff: noqa: N802 - http.server calls its hooks by these names
+"""InfluxDB for tests: a stub that answers as it is told, and the real server of Debian."""
 
 import gzip
 import json
@@ -73,7 +71,7 @@ class StubInflux:
             def do_POST(self) -> None:
                 stub._serve(self)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as its base
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -181,7 +179,7 @@ bind-address = "127.0.0.1:{rpc}"
         """Return all points of a measurement: tags, fields and `time`."""
         return [
             {name: value for name, value in zip(series["columns"], row, strict=True) if value is not None}
-            for series in self.query(f"SELECT * FROM {measurement}")
+            for series in self.query(f"SELECT * FROM {measurement}")  # noqa: S608 - our own names
             for row in series["values"]
         ]
 

@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,6 @@ from smarty_gateway.outputs.output import Reading
 from smarty_gateway.safe_text import printable
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.state.store import Store
-from tests.support.brokers import free_port
 from tests.support.every_meter import EVERY_KIND
 from tests.support.influxdb import InfluxServer, Reply, StubInflux, needs_influxdb
 from tests.support.line_protocol import Point, read_points
@@ -63,7 +62,7 @@ def expected(reading: Reading) -> dict[str, Any]:
 
 
 @contextmanager
-def running(folder: Path, port: int, **options: Any) -> Iterator[InfluxOutput]:
+def running(folder: Path, port: int, **options: object) -> Iterator[InfluxOutput]:
     """Run an output until the end of the block."""
     settings: dict[str, Any] = {"host": "127.0.0.1", "port": port, "database": "smarty"} | options
     with Store(folder) as store:
@@ -94,7 +93,7 @@ def test_every_number_and_every_text_is_a_field(kind: str) -> None:
 @pytest.mark.parametrize("kind", EVERY_KIND)
 def test_each_device_is_a_point_at_its_own_time(kind: str) -> None:
     telegram = EVERY_KIND[kind]
-    (meter, *devices) = points_of(Reading("house", telegram, datetime.now(UTC)))
+    (_, *devices) = points_of(Reading("house", telegram, datetime.now(UTC)))
     found = {point.tags["device"]: point for point in devices}
     valued = {n: d for n, d in telegram.decoded.devices.items() if "timestamp" in d or "value" in d}
     assert found.keys() == valued.keys()
@@ -143,7 +142,7 @@ def _crc(data: bytes) -> int:
 
 
 def test_a_telegram_without_a_time_is_dated_by_its_arrival() -> None:
-    text = "/ISk5\\2MT382-1003\r\n\r\n0-0:96.1.1(4B414C37303035313039383532353831)\r\n1-0:1.7.0(0000.91*kW)\r\n!\r\n"
+    text = "/ISk5\\2MT382-1003\r\n\r\n1-0:1.7.0(0000.91*kW)\r\n!\r\n"
     (point,) = points_of(with_text(text, START))
     assert point.time == START.timestamp()
 
@@ -194,13 +193,14 @@ def test_what_is_not_accepted_waits_over_a_restart(tmp_path: Path, reply: Reply)
 
 def test_a_server_that_does_not_answer_delays_no_stop_and_loses_nothing(tmp_path: Path) -> None:
     with StubInflux() as server:
-        server.reply = Reply(wait=threading.Event())
+        go_on = threading.Event()
+        server.reply = Reply(wait=go_on)
         with running(tmp_path, server.port) as output:
             output.publish(reading_of())
             wait_until(lambda: server.requests, "the request")
             began = time.monotonic()
         assert time.monotonic() - began < 3.5
-        server.reply.wait.set()
+        go_on.set()
         server.reply, server.accepted[:] = Reply(), []
         with running(tmp_path, server.port):
             wait_until(lambda: server.accepted, "the reading")
@@ -218,12 +218,13 @@ def test_a_refused_batch_is_put_aside_and_tried_again_at_the_next_start(
             output.publish(reading_of(1))
             wait_until(lambda: output.state == "ok", "the next batch")
         assert seconds_since(server.accepted) == [1]
-        assert [record.getMessage() for record in caplog.records] == [
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert message == (
             f"the influxdb output: the InfluxDB server 127.0.0.1:{server.port} refuses readings (400 partial "
             "write: field type conflict: \\x1b[31minput field): another program has written this field in "
             f"another form; use a database for this alone; they are put aside in {tmp_path}/"
             "gateway.sqlite3 (1 so far) and tried again every hour"
-        ]
+        )
         with running(tmp_path, server.port):
             wait_until(lambda: len(server.accepted) >= 2 and seconds_since(server.accepted) == [1, 0], "it")
 
@@ -292,13 +293,18 @@ def test_a_recording_waits_for_a_server_that_is_there(tmp_path: Path) -> None:
         server.reply = Reply(wait=go_on)
         with running(tmp_path, server.port) as output:
             reading = reading_of(is_live=False)
-            publishing = threading.Thread(target=lambda: [output.publish(reading) for _ in range(9000)])
+            publishing = threading.Thread(target=_publish_often, args=(output, reading))
             publishing.start()
             wait_until(lambda: not output.has_room, "the limit")
             assert publishing.is_alive()
             go_on.set()
             publishing.join(30)
             assert not publishing.is_alive()
+
+
+def _publish_often(output: InfluxOutput, reading: Reading) -> None:
+    for _ in range(6000):
+        output.publish(reading)
 
 
 MISSING = {
