@@ -139,7 +139,7 @@ def _refusal(answer: Answer, idx: int, config: DomoticzConfig) -> str | None:
         user = "this machine" if config.user is None else f"the user {config.user!r}"
         return (
             f"Domoticz does not let {user} write to the device {idx}: under Setup, Users, give it the rights "
-            "`User`, and this device if it may use only some"
+            "`User`, and this device too where `Set Devices` lists some"
         )
     if answer.status != _OK:
         return f"Domoticz does not take the value of the device {idx}: it answers {answer.words}"
