@@ -1,12 +1,13 @@
 """The output `domoticz`: sends values to the devices of a Domoticz server over its JSON API.
 
 Each device has pauses of its own after a refusal, so that a wrong idx does not hinder the others. Where no
-answer comes at all, or the login is refused, the whole output waits.
+answer comes at all, or the login is refused, the whole output pauses.
 """
 
 import base64
 import json
 import time
+from functools import partial
 from typing import Final
 from urllib.parse import urlencode
 
@@ -14,10 +15,12 @@ from smarty_gateway.config.consumers import DomoticzConfig
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
+from smarty_gateway.outputs.background import Task
 from smarty_gateway.outputs.domoticz_values import Device, devices_of
 from smarty_gateway.outputs.http_client import Answer, HttpClient
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.queued import QueuedOutput
+from smarty_gateway.outputs.threaded import LOOK_EVERY
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
@@ -35,6 +38,7 @@ class DomoticzOutput(QueuedOutput):
             "Domoticz", domoticz.host, domoticz.port, tls=domoticz.tls, ca_file=domoticz.ca_file
         )
         self._headers: dict[str, str] | None = None
+        self._asking: Task[Answer] | None = None
         self._devices = [
             (device, Attempts(f"{self.label}: the device {device.idx} takes values again"))
             for device in devices_of(config)
@@ -62,17 +66,19 @@ class DomoticzOutput(QueuedOutput):
                         raise
 
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connection, behind a request that still waits for its answer."""
+        if self._asking is None:
+            self._client.close()
+        else:
+            self._asking.then(self._client.close)
 
     def _update(self, device: Device, attempts: Attempts, reading: Reading, now: float) -> None:
         svalue = device.due(reading, now)
         if svalue is None:
             return
-        parameters = {"type": "command", "param": "udevice", "idx": device.idx, "nvalue": 0, "svalue": svalue}
-        answer = self._client.request(
-            "GET", f"/json.htm?{urlencode(parameters, safe=';')}", headers=self._login()
-        )
+        answer = self._answer_to(device.idx, svalue)
+        if answer is None:
+            return
         if answer.status == _UNAUTHORIZED:
             self._headers = None  # the password may be another one now
             raise ConsumerAwayError(_unauthorized(self._config))
@@ -81,6 +87,20 @@ class DomoticzOutput(QueuedOutput):
             return
         attempts.note_success()
         device.note_sent(now)
+
+    def _answer_to(self, idx: int, svalue: str) -> Answer | None:
+        """Send a value, and return the answer; None at the end."""
+        parameters = {"type": "command", "param": "udevice", "idx": idx, "nvalue": 0, "svalue": svalue}
+        path = f"/json.htm?{urlencode(parameters, safe=';')}"
+        request = partial(self._client.request, "GET", path, headers=self._login())
+        self._asking = Task("Domoticz request", request, self.wake.wake)
+        while not self._asking.is_done:
+            left = self.stopping.by - self.show_life()
+            if left <= 0:
+                return None
+            self.wake.wait(min(left, LOOK_EVERY))
+        asked, self._asking = self._asking, None
+        return asked.result()
 
     def _login(self) -> dict[str, str]:
         """Return the header with user and password."""

@@ -288,7 +288,11 @@ _COLUMNS: Final[Mapping[str, tuple[Check, ...]]] = {
 _UNDELIVERED: Final = "SELECT output, topic, id, typeof(payload), stored FROM undelivered"
 _UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), "blob".__eq__, _is_seconds)
 #: What `topic` may hold for each output: that of MQTT, else the name of the meter.
-_TOPICS: Final[Mapping[object, Check]] = {"mqtt": is_topic, "influxdb": _is_text}
+_TOPICS: Final[Mapping[object, Check]] = {
+    "mqtt": is_topic,
+    "influxdb": _is_text,
+    "influxdb-refused": _is_text,
+}
 
 
 def _is_good(row: Row, checks: tuple[Check, ...]) -> bool:

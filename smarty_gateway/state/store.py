@@ -33,10 +33,11 @@ from smarty_gateway.state.state_file import FILE_NAME, Row, StateFile, good_rows
 
 #: Of the limit, how much stays after messages were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
-#: With what SQLite needs for a row and its entry in the index.
-_ROW_BYTES: Final = "(length(payload) + length(topic) + 60)"
-#: What a row takes of the file: as many of one size as fit share a page, and a large one has several.
-_ROW_SIZE: Final = f"4096 * ({_ROW_BYTES} / 4092 + 1) / max(1, 4088 / {_ROW_BYTES})"
+#: With what SQLite needs for a row beside its topic and payload.
+_ROW_BYTES: Final = "(length(payload) + length(topic) + 32)"
+#: About what a row takes of the file: as many of one size as fit share a page of 4096 bytes, or it fills
+#: several; and its entry in the index.
+_ROW_SIZE: Final = f"4096 * ({_ROW_BYTES} / 4092 + 1) / max(1, 4088 / {_ROW_BYTES}) + 20"
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,24 +388,31 @@ class Store:
                 (output,),
             ).fetchall()
         )
-        taken = own = sum(sizes.values())
-        if used > self._most:
-            # Other tables and gaps in pages count too, with each output in proportion to what waits for it.
-            waiting = dict(
-                self._connection.execute(
-                    f"SELECT output, sum({_ROW_SIZE}) FROM undelivered GROUP BY output"  # noqa: S608
-                ).fetchall()
-            )
-            used_for_one = used / max(1, sum(waiting.values()))
-            if used_for_one * sum(waiting.get(name, 0) for name in self._limits) > self._most:
-                taken = own * used_for_one
+        own = sum(sizes.values())
+        if own <= most and used <= self._most:
+            return 0
+        taken = own * self._bytes_in_use_per_byte(used)
         if taken <= most:
             return 0
-        excess = taken - most * _SHARE_AFTER_DROP
-        share = _fair_share(sizes.values(), excess)
+        share = _fair_share(sizes.values(), own * (1 - most * _SHARE_AFTER_DROP / taken))
         return sum(
             self._drop_oldest(output, topic, size - share) for topic, size in sizes.items() if size > share
         )
+
+    def _bytes_in_use_per_byte(self, used: int) -> float:
+        """Return how many bytes in use stand for each byte of a message.
+
+        Other tables and gaps between messages are counted only once the file has reached all limits
+        together: those of one output must not push out another.
+        """
+        waiting = dict(
+            self._connection.execute(
+                f"SELECT output, sum({_ROW_SIZE}) FROM undelivered GROUP BY output"  # noqa: S608
+            ).fetchall()
+        )
+        ratio = used / max(1, sum(waiting.values()))
+        is_full = ratio * sum(waiting.get(output, 0) for output in self._limits) > self._most
+        return ratio if is_full else min(ratio, 1.0)
 
     def _drop_oldest(self, output: str, topic: str, excess: float) -> int:
         last = 0

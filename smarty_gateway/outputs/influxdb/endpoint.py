@@ -25,10 +25,10 @@ _MOST_WORDS: Final = 200
 
 
 class RefusedError(Exception):
-    """The server will never accept this batch; the text is what it says."""
+    """The server does not accept this batch; the text is a sentence about that."""
 
 
-class TooLargeError(Exception):
+class TooLargeError(RefusedError):
     """The server accepts smaller batches only."""
 
 
@@ -64,8 +64,7 @@ class WriteEndpoint:
 
         Raises:
             ConsumerAwayError: it must be written again later.
-            RefusedError: the server will never accept it.
-            TooLargeError: the server accepts smaller batches only.
+            RefusedError: the server does not accept it; a TooLargeError if it may accept a smaller one.
         """
         headers = {
             "Content-Type": "text/plain; charset=utf-8",
@@ -80,6 +79,10 @@ class WriteEndpoint:
         answer = self._client.request("POST", self._path, body, headers)
         if not answer.is_success:
             self._raise_for(answer)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
 
     @property
     def _path(self) -> str:
@@ -110,14 +113,15 @@ class WriteEndpoint:
         if status == 404:
             raise ConsumerAwayError(f"{name} {self._what_is_missing(words)}")
         if status == 413:
-            raise TooLargeError
+            raise TooLargeError(f"{name} does not accept a reading of this size ({words})")
         if status in (429, 503):
             raise BusyError(f"{name} has no time ({words}): is it overloaded?", answer.retry_after)
         if 400 <= status < 500:
-            raise RefusedError(words)
+            raise RefusedError(f"{name} refuses readings ({words}){self._what_to_do(status, words)}")
         if 300 <= status < 400:
             raise ConsumerAwayError(
-                f"{name} sends elsewhere ({status}): write the address of InfluxDB itself as url in gateway.yaml"
+                f"{name} sends elsewhere ({status}): write the address of InfluxDB itself as url in "
+                "gateway.yaml"
             )
         raise ConsumerAwayError(f"{name} cannot write ({words}): read the log of InfluxDB")
 
@@ -138,11 +142,19 @@ class WriteEndpoint:
             return f"check the user and the password in {influx.password_file}"
         return "name a user and a password_file in gateway.yaml"
 
+    def _what_to_do(self, status: int, words: str) -> str:
+        if status == 403:
+            return f": give {self._who} the right to write"
+        if "field type conflict" in words:
+            return ": another program has written this field in another form; use a database for this alone"
+        return ""
+
     def _what_is_missing(self, words: str) -> str:
         influx = self._influx
         if influx.bucket is None:
             database = influx.database or ""
-            name = database if re.fullmatch(r"[A-Za-z_]\w*", database, re.ASCII) else f'"{database}"'
+            quoted = '"' + database.replace("\\", r"\\").replace('"', r"\"") + '"'
+            name = database if re.fullmatch(r"[A-Za-z_]\w*", database, re.ASCII) else quoted
             command = f"influx -execute {shlex.quote(f'CREATE DATABASE {name}')}"
             what = f"database {database}"
         else:

@@ -10,8 +10,8 @@ from smarty_gateway.outputs.outbox import Outbox, Waiting
 
 _log = logging.getLogger(__name__)
 
-#: InfluxData recommends batches of 5,000 points; a telegram has up to 100 fields, so bytes count first.
-_MOST_READINGS: Final = 5000
+#: A telegram has up to 100 fields, so this is about a megabyte; InfluxDB takes batches of 25 MB at most.
+_MOST_READINGS: Final = 1000
 _MOST_BYTES: Final = 1_000_000
 _TRY_EVERY: Final = 3600.0
 #: Requests a try of what was refused may take; the next one begins with what this one did not reach.
@@ -40,6 +40,8 @@ class WaitingReadings:
     def take(self) -> bool:
         """Take the next batch; False if nothing waits."""
         self.batch = self.outbox.next_batch(self._most, _MOST_BYTES)
+        if not self.batch:
+            self.count, self._most = 0, _MOST_READINGS
         return bool(self.batch)
 
     @property
@@ -49,7 +51,7 @@ class WaitingReadings:
 
     @property
     def is_backlog(self) -> bool:
-        """True if the batch comes from the disk, or is as large as it may be; the next one follows at once."""
+        """True if the batch comes from the disk, or is as large as it may be: the next one is not far."""
         return len(self.batch) >= self._most or any(waiting.id is not None for waiting in self.batch)
 
     def remove_batch(self) -> None:
@@ -58,7 +60,6 @@ class WaitingReadings:
             self.outbox.remove(waiting)
         self.count = max(0, self.count - len(self.batch))
         self.batch = ()
-        self._most = min(_MOST_READINGS, 2 * self._most)
 
     def put_back(self) -> None:
         """Send the batch again."""
@@ -107,8 +108,8 @@ class RefusedReadings(WaitingReadings):
         if not self._fault.is_on:
             self._next_try = now + _TRY_EVERY
         self._fault.begin(
-            f"the influxdb output: {why}; {number} readings are put aside in {self._path} and tried again "
-            "every hour"
+            f"the influxdb output: {why}; they are put aside in {self._path} ({number} so far) and tried "
+            "again every hour"
         )
 
     def take_due(self, now: float) -> bool:
@@ -120,6 +121,11 @@ class RefusedReadings(WaitingReadings):
             return True
         self._end_try(now)
         return False
+
+    def remove_batch(self) -> None:
+        """Remove the batch, and try more at once."""
+        super().remove_batch()
+        self._most = min(_MOST_READINGS, 2 * self._most)
 
     def note_refused(self) -> None:
         """Look for what the server refuses in the batch."""
@@ -134,6 +140,6 @@ class RefusedReadings(WaitingReadings):
             self.outbox.add(waiting.topic, waiting.payload, now)
         self._alone.clear()
         if number := self.outbox.close(now):
-            _log.error("the influxdb output: %d readings are still put aside", number)
+            _log.error("the influxdb output: InfluxDB still refuses what is put aside (%d readings)", number)
         else:
             self._fault.end("the influxdb output: InfluxDB has the readings that were put aside")

@@ -16,8 +16,8 @@ class Writing:
     def __init__(self, write: Callable[[], None], wake: Callable[[], None]) -> None:
         self._result = Future[None]()
         work = (write, wake, self._result)
-        self.thread = threading.Thread(target=_write, args=work, name="InfluxDB write", daemon=True)
-        self.thread.start()
+        self._thread = threading.Thread(target=_write, args=work, name="InfluxDB write", daemon=True)
+        self._thread.start()
 
     @property
     def is_done(self) -> bool:
@@ -27,6 +27,11 @@ class Writing:
     def check(self) -> None:
         """Raise why the server has not got the batch."""
         self._result.result()
+
+    def give_up(self, close: Callable[[], None], seconds: float) -> None:
+        """Wait this many seconds at most, and close the connection now or when the server has answered."""
+        self._result.add_done_callback(lambda _: close())
+        self._thread.join(seconds)
 
 
 def _write(write: Callable[[], None], wake: Callable[[], None], result: Future[None]) -> None:
