@@ -173,9 +173,9 @@ class Ledger:
 
 
 def _fits(value: object, truth: object) -> bool:
-    """True if a value is the true one, or an object with some of the true one's values."""
+    """True if a value is the true one; of an object, what both have must be."""
     if isinstance(value, dict) and isinstance(truth, dict):
-        return all(name in truth and _fits(part, truth[name]) for name, part in value.items())
+        return all(_fits(part, truth.get(name, part)) for name, part in value.items())
     return value == truth
 
 

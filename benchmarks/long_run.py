@@ -37,6 +37,7 @@ import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -68,7 +69,8 @@ _DOMOTICZ_METERS: Final = (0, 1)
 _STALLED_MOST: Final = 60
 #: Seconds behind a fault of the folder until the gateway has tried again, at the latest.
 _FILES_AGAIN: Final = 35.0
-_RECENT: Final = 600
+#: Seconds that a value for Domoticz may be old.
+_RECENT: Final = 60.0
 _BOX: Final = re.compile(r"[0-9]+;[0-9]+;[0-9]+;[0-9]+;[0-9]+;[0-9]+")
 
 FaultFactory = Callable[[], AbstractContextManager[None]]
@@ -192,15 +194,14 @@ class UdpReceiver:
 
 
 class Domoticz:
-    """A stub of Domoticz that compares each value with those of the last telegrams."""
+    """A stub of Domoticz, which keeps what it gets: when, for which idx, and the value."""
 
-    def __init__(self, load: Load, truth: Truth, ledger: Ledger) -> None:
-        self._load, self._truth, self._ledger = load, truth, ledger
-        self._meter_of = {100 + 2 * n: load.meters[n].meter_id for n in _DOMOTICZ_METERS}
-        self.values = 0
+    def __init__(self) -> None:
+        self.values: list[tuple[float, int, str]] = []
         self.stub = StubServer(self._take, 200, b'{"status": "OK", "title": "Update Device"}')
 
-    def devices(self) -> str:
+    @staticmethod
+    def devices() -> str:
         """Return the setting `devices`."""
         idx = [f"meter-{n}: {{electricity: {100 + 2 * n}, gas: {101 + 2 * n}}}" for n in _DOMOTICZ_METERS]
         return "{" + ", ".join(idx) + "}"
@@ -208,15 +209,21 @@ class Domoticz:
     def _take(self, path: str, body: bytes) -> None:
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)
         asked |= urllib.parse.parse_qs(body.decode("ascii", "replace"))
-        if "svalue" not in asked:
-            return
-        self.values += 1
-        idx, value = int(asked["idx"][0]), asked["svalue"][0]
-        meter = self._meter_of[idx - idx % 2]
-        recent = [sent.key for sent in self._load.sent[-_RECENT:] if sent.key.meter == meter]
-        is_gas = bool(idx % 2)
-        if not any(self._fits(value, self._truth.record(key), is_gas=is_gas) for key in recent[::-1]):
-            self._ledger.note_wrong(f"idx {idx} got {value}")
+        if "svalue" in asked:
+            self.values.append((time.monotonic(), int(asked["idx"][0]), asked["svalue"][0]))
+
+    def check(self, load: Load, truth: Truth, ledger: Ledger) -> None:
+        """Compare each value with those of the telegrams that were sent shortly before."""
+        meter_of = {100 + 2 * n: load.meters[n].meter_id for n in _DOMOTICZ_METERS}
+        sent = [found for found in load.sent if found.key.meter in meter_of.values()]
+        for at, idx, value in self.values:
+            recent = [
+                found.key
+                for found in sent
+                if found.key.meter == meter_of[idx - idx % 2] and at - _RECENT < found.at <= at
+            ]
+            if not any(self._fits(value, truth.record(key), is_gas=bool(idx % 2)) for key in recent):
+                ledger.note_wrong(f"idx {idx} got {value}")
 
     @staticmethod
     def _fits(value: str, record: dict[str, Any], *, is_gas: bool) -> bool:
@@ -258,7 +265,7 @@ class World:
         self.influx.start()
         stack.callback(self.influx.end)
         self.influx.query("CREATE DATABASE smarty")
-        self.domoticz = Domoticz(self.load, self.truth, self.ledgers["domoticz"])
+        self.domoticz = Domoticz()
         self.udp = UdpReceiver(self.ledgers["udp"].take_json)
         self.tcp_ports = [free_port() for _ in self.load.meters]
         self.http_port = free_port()
@@ -575,7 +582,7 @@ def watch(world: World, faults: Faults, seconds: float) -> list[Look]:
             print(
                 f"{(now - begin) / 60:6.1f} min  {look.megabytes:6.1f} MB  {look.threads} threads  "
                 f"{look.descriptors} files  sent {len(world.load.sent)}  {counts}  "
-                f"domoticz {world.domoticz.values}  faults {sum(faults.count.values())}  wrong {wrong}  "
+                f"domoticz {len(world.domoticz.values)}  faults {sum(faults.count.values())}  wrong {wrong}  "
                 f"not ok: {states}",
                 flush=True,
             )
@@ -585,7 +592,7 @@ def watch(world: World, faults: Faults, seconds: float) -> list[Look]:
 
 def influx_figures(world: World, sent: list[Key]) -> list[Figure]:
     """Compare the points in InfluxDB with what was sent."""
-    missing = odd = wrong = 0
+    missing = odd = wrong = devices_missing = devices_odd = 0
     for meter in world.load.meters:
         keys = {unix_time(key): key for key in sent if key.meter == meter.meter_id}
         name = world.truth.names[meter.meter_id]
@@ -594,6 +601,14 @@ def influx_figures(world: World, sent: list[Key]) -> list[Figure]:
         times = Counter(point["time"] for point in points)
         missing += len(keys.keys() - times.keys())
         odd += sum(times.values()) - len(times) + len(times.keys() - keys.keys())
+        found = Counter(
+            (point["device"], point["time"])
+            for s in world.influx.query(f"SELECT * FROM smarty_mbus WHERE meter = '{name}'")  # noqa: S608 - see above
+            for point in (dict(zip(s["columns"], row, strict=True)) for row in s["values"])
+        )
+        expected = {pair for key in keys.values() for pair in device_times(world.truth.record(key))}
+        devices_missing += len(expected - found.keys())
+        devices_odd += sum(found.values()) - len(found) + len(found.keys() - expected)
         for point in points:
             if point["time"] in keys:
                 record = world.truth.record(keys[point["time"]])
@@ -606,7 +621,16 @@ def influx_figures(world: World, sent: list[Key]) -> list[Figure]:
         Figure("influxdb: telegrams without a point", missing, 0),
         Figure("influxdb: points without a telegram, or twice", odd, 0),
         Figure("influxdb: points with other values than the meter's", wrong, 0),
+        Figure("influxdb: values of gas and water meters without a point", devices_missing, 0),
+        Figure("influxdb: points of these without a value, or twice", devices_odd, 0),
     ]
+
+
+def device_times(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the M-Bus devices of a telegram, and when each was read."""
+    for name, value in record.items():
+        if isinstance(value, dict) and "channel" in value:
+            yield name, int(datetime.fromisoformat(value["timestamp"]).timestamp())
 
 
 def read_files(world: World) -> None:
@@ -630,6 +654,7 @@ def verdict(world: World, looks: list[Look]) -> list[Figure]:
     sent = [found.key for found in world.load.sent]
     ledgers = world.ledgers
     read_files(world)
+    world.domoticz.check(world.load, world.truth, ledgers["domoticz"])
     quarter = max(1, len(looks) // 4)
     early, late = looks[quarter : 2 * quarter] or looks, looks[-quarter:]
     files_missing = ledgers["files"].missing(sent)
@@ -664,7 +689,7 @@ def verdict(world: World, looks: list[Look]) -> list[Figure]:
         Figure("pty: bytes outside of telegrams, at most in a session", max(world.pty_skipped, default=0)),
         Figure("udp: lost while the receiver was there", unexplained_udp(world, sent)),
         Figure("udp: telegrams", ledgers["udp"].count()),
-        Figure("domoticz: values", world.domoticz.values),
+        Figure("domoticz: values", len(world.domoticz.values)),
         Figure("files: lost while the folder was away", len(files_missing)),
         Figure("files: lost while it was there", unexplained(world, files_missing, "files"), 0),
         Figure("files: out of order", ledgers["files"].out_of_order(), 0),

@@ -71,7 +71,11 @@ class Consumers:
         stack.callback(reader.close)
         self._clients: list[TcpReader] = []
         self._stalled: list[socket.socket] = []
-        self.most_megabytes = 0.0
+        self.most: tuple[float, ...] = (0.0, 0, 0)
+
+    def resources(self) -> tuple[float, int, int]:
+        """Return the memory in MB, the threads, and the descriptors of the gateway."""
+        return self.gateway.proportional_megabytes(), self.gateway.threads(), self.gateway.descriptors()
 
     def turn_bad(self) -> None:
         """Make all of them bad, except standard output, MQTT, and one TCP client."""
@@ -114,7 +118,7 @@ class Consumers:
             ends = (self.gateway.last_line, self._subscriber.messages[-1].time, self._arrived[0])
             for place, end in zip(_PLACES, ends, strict=True):
                 times[place].append(1000 * (end - begin))
-            self.most_megabytes = max(self.most_megabytes, self.gateway.proportional_megabytes())
+            self.most = tuple(map(max, self.most, self.resources()))
         return times
 
 
@@ -134,14 +138,11 @@ def undisturbed(frames: int) -> list[Figure]:
     """Measure before and during."""
     with temporary_folder() as folder, contextlib.ExitStack() as stack:
         consumers = Consumers(folder, stack)
-        gateway = consumers.gateway
         consumers.latencies(20)  # warms up
         before = consumers.latencies(frames)
-        resources_before = (gateway.proportional_megabytes(), gateway.threads(), gateway.descriptors())
+        resources_before, consumers.most = consumers.most, (0.0, 0, 0)
         consumers.turn_bad()
-        consumers.most_megabytes = 0.0
         during = consumers.latencies(frames)
-        resources_during = (consumers.most_megabytes, gateway.threads(), gateway.descriptors())
         dropped, dropped_readers = consumers.dropped, consumers.dropped_readers
     figures = []
     for place in _PLACES:
@@ -155,8 +156,8 @@ def undisturbed(frames: int) -> list[Figure]:
             Figure(f"last byte to {place}, during: ms, worst", max(during[place])),
         ]
     names = ("memory, MB (PSS)", "threads", "descriptors")
-    for name, found, most in zip(names, resources_before, resources_during, strict=True):
-        figures += [Figure(f"{name}, before", found), Figure(f"{name}, during, at most", most)]
+    for name, found, most in zip(names, resources_before, consumers.most, strict=True):
+        figures += [Figure(f"{name}, before, at most", found), Figure(f"{name}, during, at most", most)]
     return [
         *figures,
         Figure(f"of {_CLIENTS // 2} clients that never read: dropped", dropped),
