@@ -4,26 +4,17 @@ The truth is computed anew, from the plaintext of the simulated meter: it was ne
 """
 
 import contextlib
-import http.client
 import json
-import os
 import re
-import shutil
-import signal
 import socket
-import subprocess
 import threading
-import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.brokers import Key, key_of
-from benchmarks.figures import wait_until
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.decoder import decode
 from smarty_gateway.protocol.telegram import parse_telegram
@@ -234,154 +225,6 @@ class TcpReader:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
-
-
-class StubServer:
-    """A web server that answers as told, well or badly.
-
-    Args:
-        take: called with the path and the body of each request that is answered well.
-
-    Attributes:
-        status: of the answer.
-        seconds: until it answers.
-        is_rubbish: it answers with bytes that are no answer.
-        requests: how many came.
-        ended: it no longer listens.
-    """
-
-    def __init__(self, take: Callable[[str, bytes], None], good: int, content: bytes) -> None:
-        self.good, self.content = good, content
-        self.take = take
-        self.requests = 0
-        self.port = 0
-        self.behave()
-        self.ended = threading.Event()
-        self.open()
-
-    def behave(self) -> None:
-        """Answer well from now on."""
-        self.status, self.seconds, self.is_rubbish = self.good, 0.0, False
-
-    def open(self) -> None:
-        """Listen, on the same port as before."""
-        self.ended.clear()
-        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), self._handler())
-        self._server.daemon_threads = True
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening, and let go of those that wait for an answer."""
-        self.ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self._answer()
-
-            def do_POST(self) -> None:
-                self._answer()
-
-            def _answer(self) -> None:
-                stub.requests += 1
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if stub.ended.wait(stub.seconds):
-                    self.close_connection = True
-                    return
-                if stub.is_rubbish:
-                    self.wfile.write(os.urandom(3000))
-                    self.close_connection = True
-                    return
-                if stub.status == stub.good:
-                    stub.take(self.path, body)
-                self.send_response(stub.status)
-                self.send_header("Content-Length", str(len(stub.content)))
-                self.end_headers()
-                self.wfile.write(stub.content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    super().handle()
-
-        return Handler
-
-
-class InfluxServer:
-    """A real InfluxDB 1 on a port of its own; Debian's package `influxdb` has it."""
-
-    def __init__(self, folder: Path, port: int, rpc_port: int) -> None:
-        self.port = port
-        self._file, self._log = folder / "influxdb.conf", folder / "influxdb.log"
-        self._file.write_text(
-            f"""reporting-disabled = true
-bind-address = "127.0.0.1:{rpc_port}"
-[meta]
-dir = "{folder}/meta"
-[data]
-dir = "{folder}/data"
-wal-dir = "{folder}/wal"
-[http]
-bind-address = "127.0.0.1:{port}"
-log-enabled = false
-[monitor]
-store-enabled = false
-[logging]
-level = "warn"
-""",
-            "utf-8",
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        with self._log.open("ab") as log:
-            command = [shutil.which("influxd") or "influxd", "-config", str(self._file)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(self._answers, "InfluxDB")
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal; SIGSTOP freezes it."""
-        if self._process is not None:
-            self._process.send_signal(number)
-
-    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End it, if it runs."""
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.send_signal(signal.SIGCONT)
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request("GET", "/ping")
-            return connection.getresponse().status == http.client.NO_CONTENT
-        except OSError:
-            return False
-        finally:
-            connection.close()
-
-    def query(self, text: str) -> list[dict[str, Any]]:
-        """Ask, and return the series of the answer; times are seconds since 1970."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
-        query = urllib.parse.urlencode({"db": "smarty", "epoch": "s", "q": text})
-        method = "GET" if text.startswith("SELECT") else "POST"
-        connection.request(method, f"/query?{query}")
-        with connection.getresponse() as answer:
-            found: list[dict[str, Any]] = json.loads(answer.read())["results"][0].get("series", [])
-        connection.close()
-        return found
 
 
 def unix_time(key: Key) -> int:

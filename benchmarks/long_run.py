@@ -33,7 +33,6 @@ import tempfile
 import threading
 import time
 import traceback
-import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -45,9 +44,7 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from benchmarks.brokers import Key, Load, Mosquitto, has_what_waited
 from benchmarks.consumers import (
-    InfluxServer,
     Ledger,
-    StubServer,
     TcpReader,
     TelegramSplitter,
     Truth,
@@ -56,6 +53,8 @@ from benchmarks.consumers import (
 from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from benchmarks.gateway import RunningGateway
 from tests.support.brokers import Subscriber, free_port
+from tests.support.domoticz_server import DomoticzServer
+from tests.support.influxdb import InfluxServer
 
 _METERS: Final = 20
 _RATE: Final = 20.0
@@ -193,12 +192,30 @@ class UdpReceiver:
                 self._take(self._socket.recv(65536))
 
 
-class Domoticz:
-    """A stub of Domoticz, which keeps what it gets: when, for which idx, and the value."""
+class Influx(InfluxServer):
+    """An InfluxDB that can be suspended."""
+
+    def freeze(self) -> None:
+        """Suspend it: it answers nothing, and its connections stay open."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Resume it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+
+class Domoticz(DomoticzServer):
+    """Domoticz with two devices for each of some meters; it can be stopped and started again."""
 
     def __init__(self) -> None:
-        self.values: list[tuple[float, int, str]] = []
-        self.stub = StubServer(self._take, 200, b'{"status": "OK", "title": "Update Device"}')
+        self.meters = {100 + 2 * n + is_gas: n for n in _DOMOTICZ_METERS for is_gas in (0, 1)}
+        super().__init__(*self.meters)
+
+    def start(self) -> None:
+        """Start it again, on the same port."""
+        self._start(self.port)
 
     @staticmethod
     def devices() -> str:
@@ -206,36 +223,30 @@ class Domoticz:
         idx = [f"meter-{n}: {{electricity: {100 + 2 * n}, gas: {101 + 2 * n}}}" for n in _DOMOTICZ_METERS]
         return "{" + ", ".join(idx) + "}"
 
-    def _take(self, path: str, body: bytes) -> None:
-        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(path).query)
-        asked |= urllib.parse.parse_qs(body.decode("ascii", "replace"))
-        if "svalue" in asked:
-            self.values.append((time.monotonic(), int(asked["idx"][0]), asked["svalue"][0]))
+    def count(self) -> int:
+        """Return how many values it has got."""
+        return sum(len(values) for values in self.values.values())
 
     def check(self, load: Load, truth: Truth, ledger: Ledger) -> None:
         """Compare each value with those of the telegrams that were sent shortly before."""
-        meter_of = {100 + 2 * n: load.meters[n].meter_id for n in _DOMOTICZ_METERS}
-        sent = [found for found in load.sent if found.key.meter in meter_of.values()]
-        for at, idx, value in self.values:
-            recent = [
-                found.key
-                for found in sent
-                if found.key.meter == meter_of[idx - idx % 2] and at - _RECENT < found.at <= at
-            ]
-            if not any(self._fits(value, truth.record(key), is_gas=bool(idx % 2)) for key in recent):
-                ledger.note_wrong(f"idx {idx} got {value}")
+        for idx, n in self.meters.items():
+            sent = [found for found in load.sent if found.key.meter == load.meters[n].meter_id]
+            for at, value in self.values[idx]:
+                recent = [found.key for found in sent if at - _RECENT < found.at <= at]
+                if not any(_fits(value, truth.record(key), is_gas=bool(idx % 2)) for key in recent):
+                    ledger.note_wrong(f"idx {idx} got {value}")
 
-    @staticmethod
-    def _fits(value: str, record: dict[str, Any], *, is_gas: bool) -> bool:
-        if is_gas:
-            return value == str(round(1000 * record["gas"]["value"]))
-        if not _BOX.fullmatch(value):
-            return False
-        numbers = [int(part) for part in value.split(";")]
-        sums = [numbers[0] + numbers[1], numbers[2] + numbers[3], numbers[4], numbers[5]]
-        sent = [_total(record, "import"), _total(record, "export")]
-        sent += [round(1000 * record["power_import"]), round(1000 * record["power_export"])]
-        return sums == sent
+
+def _fits(value: str, record: dict[str, Any], *, is_gas: bool) -> bool:
+    if is_gas:
+        return value == str(round(1000 * record["gas"]["value"]))
+    if not _BOX.fullmatch(value):
+        return False
+    numbers = [int(part) for part in value.split(";")]
+    sums = [numbers[0] + numbers[1], numbers[2] + numbers[3], numbers[4], numbers[5]]
+    sent = [_total(record, "import"), _total(record, "export")]
+    sent += [round(1000 * record["power_import"]), round(1000 * record["power_export"])]
+    return sums == sent
 
 
 def _total(record: dict[str, Any], way: str) -> int:
@@ -261,11 +272,9 @@ class World:
             Listener(self.broker, self.ledgers["mqtt"], self.ledgers["state"])
         )
         self.broker.remember_sessions()
-        self.influx = InfluxServer(folder, free_port(), free_port())
-        self.influx.start()
-        stack.callback(self.influx.end)
-        self.influx.query("CREATE DATABASE smarty")
-        self.domoticz = Domoticz()
+        (folder / "influxdb").mkdir()
+        self.influx = stack.enter_context(Influx(folder / "influxdb"))
+        self.domoticz = stack.enter_context(Domoticz())
         self.udp = UdpReceiver(self.ledgers["udp"].take_json)
         self.tcp_ports = [free_port() for _ in self.load.meters]
         self.http_port = free_port()
@@ -291,7 +300,7 @@ class World:
         tcp = [
             f"    - {{meter: meter-{n}, listen: '127.0.0.1:{port}'}}" for n, port in enumerate(self.tcp_ports)
         ]
-        domoticz = f"url: 'http://127.0.0.1:{self.domoticz.stub.port}', devices: {self.domoticz.devices()}"
+        domoticz = f"url: 'http://127.0.0.1:{self.domoticz.port}', devices: {self.domoticz.devices()}"
         settings = [
             f"  mqtt: {{url: 'mqtt://127.0.0.1:{self.broker.port}', telegrams: true, home_assistant: true}}",
             "  tcp:",
@@ -351,7 +360,7 @@ class Faults:
             "domoticz": [
                 self._domoticz_500,
                 self._domoticz_late,
-                self._domoticz_closed,
+                self._domoticz_stopped,
                 self._domoticz_rubbish,
             ],
             "tcp": [self._tcp_stalled, self._tcp_reset, self._tcp_flood],
@@ -413,39 +422,46 @@ class Faults:
 
     @contextlib.contextmanager
     def _influx_killed(self) -> Iterator[None]:
-        self._world.influx.end(signal.SIGKILL)
+        self._world.influx.kill()
         yield
         self._world.influx.start()
 
     @contextlib.contextmanager
     def _influx_frozen(self) -> Iterator[None]:
-        self._world.influx.send(signal.SIGSTOP)
+        self._world.influx.freeze()
         yield
-        self._world.influx.send(signal.SIGCONT)
+        self._world.influx.resume()
 
     @contextlib.contextmanager
-    def _domoticz_500(self) -> Iterator[None]:
-        self._world.domoticz.stub.status = 500
+    def _domoticz_answers(self, answer: Callable[[int], tuple[int, bytes]]) -> Iterator[None]:
+        domoticz = self._world.domoticz
+        domoticz.fault, good = answer, domoticz.fault
         yield
-        self._world.domoticz.stub.behave()
+        domoticz.fault = good
+
+    def _domoticz_500(self) -> AbstractContextManager[None]:
+        return self._domoticz_answers(lambda _: (500, b"Internal Server Error"))
+
+    def _domoticz_rubbish(self) -> AbstractContextManager[None]:
+        return self._domoticz_answers(lambda _: (200, os.urandom(3000)))
 
     @contextlib.contextmanager
     def _domoticz_late(self) -> Iterator[None]:
-        self._world.domoticz.stub.seconds = 30.0
-        yield
-        self._world.domoticz.stub.behave()
+        over = threading.Event()
+
+        def late(_: int) -> tuple[int, bytes]:
+            over.wait(30)
+            return 503, b""
+
+        with self._domoticz_answers(late):
+            yield
+        over.set()
 
     @contextlib.contextmanager
-    def _domoticz_closed(self) -> Iterator[None]:
-        self._world.domoticz.stub.close()
+    def _domoticz_stopped(self) -> Iterator[None]:
+        self._world.domoticz.stop()
         yield
-        self._world.domoticz.stub.open()
-
-    @contextlib.contextmanager
-    def _domoticz_rubbish(self) -> Iterator[None]:
-        self._world.domoticz.stub.is_rubbish = True
-        yield
-        self._world.domoticz.stub.behave()
+        self._world.domoticz.start()
 
     def _client(self) -> socket.socket:
         client = socket.socket()
@@ -582,7 +598,7 @@ def watch(world: World, faults: Faults, seconds: float) -> list[Look]:
             print(
                 f"{(now - begin) / 60:6.1f} min  {look.megabytes:6.1f} MB  {look.threads} threads  "
                 f"{look.descriptors} files  sent {len(world.load.sent)}  {counts}  "
-                f"domoticz {len(world.domoticz.values)}  faults {sum(faults.count.values())}  wrong {wrong}  "
+                f"domoticz {world.domoticz.count()}  faults {sum(faults.count.values())}  wrong {wrong}  "
                 f"not ok: {states}",
                 flush=True,
             )
@@ -689,7 +705,7 @@ def verdict(world: World, looks: list[Look]) -> list[Figure]:
         Figure("pty: bytes outside of telegrams, at most in a session", max(world.pty_skipped, default=0)),
         Figure("udp: lost while the receiver was there", unexplained_udp(world, sent)),
         Figure("udp: telegrams", ledgers["udp"].count()),
-        Figure("domoticz: values", len(world.domoticz.values)),
+        Figure("domoticz: values", world.domoticz.count()),
         Figure("files: lost while the folder was away", len(files_missing)),
         Figure("files: lost while it was there", unexplained(world, files_missing, "files"), 0),
         Figure("files: out of order", ledgers["files"].out_of_order(), 0),

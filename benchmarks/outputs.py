@@ -18,17 +18,20 @@ import contextlib
 import signal
 import socket
 import statistics
+import threading
 import time
 from pathlib import Path
 from typing import Final
 
 from benchmarks.brokers import Mosquitto
-from benchmarks.consumers import StubServer, TcpReader
+from benchmarks.consumers import TcpReader
 from benchmarks.figures import Figure, print_figures, wait_until
 from benchmarks.gateway import RunningGateway, seconds_from_now, send_until_received, temporary_folder
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from tests.support.brokers import Subscriber, free_port
+from tests.support.domoticz_server import DomoticzServer
+from tests.support.influxdb import Reply, Request, StubInflux
 
 _CLIENTS: Final = 200
 _PACE: Final = 0.05
@@ -45,8 +48,10 @@ class Consumers:
         broker = Mosquitto(folder)
         stack.callback(broker.end, signal.SIGKILL)
         self._subscriber = stack.enter_context(Subscriber(broker, "smarty/house/telegram"))
-        self._influx = StubServer(lambda *_: None, 204, b"")
-        self._domoticz = StubServer(lambda *_: None, 200, b'{"status": "OK"}')
+        self._influx = stack.enter_context(StubInflux())
+        self._domoticz = stack.enter_context(DomoticzServer(1, 2))
+        self._over = threading.Event()
+        stack.callback(self._over.set)
         self._tcp_port = free_port()
         self._receiver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._receiver.bind(("127.0.0.1", 0))
@@ -80,8 +85,8 @@ class Consumers:
     def turn_bad(self) -> None:
         """Make all of them bad, except standard output, MQTT, and one TCP client."""
         self._receiver.close()
-        self._influx.seconds = 30.0
-        self._domoticz.status = 500
+        self._influx.reply = self._late
+        self._domoticz.fault = lambda _: (500, b"Internal Server Error")
         for _ in range(_CLIENTS // 2):
             client = TcpReader(self._tcp_port, lambda _: None)
             self._stack.callback(client.close)
@@ -90,6 +95,10 @@ class Consumers:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stalled.connect(("127.0.0.1", self._tcp_port))
             self._stalled.append(stalled)
+
+    def _late(self, _: Request) -> Reply:
+        self._over.wait(30)
+        return Reply()
 
     @property
     def dropped(self) -> int:

@@ -190,6 +190,7 @@ class _Listener(TelegramPort):
         """Listen, and accept the clients that wait."""
         if self._socket is None:
             self._socket = _listen(self._entry)
+            self.poller.watch(self._socket.fileno(), select.POLLIN, lambda _: self.look())
         self._accept(self._socket)
         self._all_clients.tend()
         if not self.has_unsent:
@@ -214,7 +215,7 @@ class _Listener(TelegramPort):
     def close(self) -> None:
         """Close the port and its clients."""
         if self._socket is not None:
-            self._ignore(self._socket)
+            self.poller.ignore(self._socket.fileno())
             self._socket.close()
         for client in list(self._clients):
             client.close()
@@ -229,16 +230,11 @@ class _Listener(TelegramPort):
                     connection.close()
         except OSError as error:
             if error.errno in _SHORTAGES:
-                self._ignore(listener)  # it would stay ready, and the loop would spin
                 raise ConsumerAwayError(
                     f"clients cannot connect now: {os.strerror(error.errno)}; allow the gateway more open "
                     "files (LimitNOFILE= in its systemd unit)"
                 ) from None
             # Otherwise nobody waits, or the client that did has gone.
-        self.poller.watch(listener.fileno(), select.POLLIN, lambda _: self.look())
-
-    def _ignore(self, listener: socket.socket) -> None:
-        self.poller.ignore(listener.fileno())
 
 
 def _listen(entry: TcpConfig) -> socket.socket:
