@@ -94,10 +94,11 @@ class PackedFiles:
 
     def _old_files(self, folder: Path, last: str) -> Iterator[Path]:
         for path in [] if folder.is_symlink() else _entries(folder):
-            found = _OURS.fullmatch(path.name.removesuffix(_TEMPORARY))
+            is_temporary = path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+            found = _OURS.fullmatch(path.name[1 : -len(_TEMPORARY)] if is_temporary else path.name)
             if found is None or found["day"] > last:
                 continue
-            if path.name.endswith(_TEMPORARY):  # of a run that was killed
+            if is_temporary:  # of a run that was killed
                 with contextlib.suppress(OSError):
                     path.unlink()
             elif not self._is_in_use(str(path)):
@@ -114,7 +115,7 @@ def _entries(folder: Path) -> list[Path]:
 
 def _pack(path: Path) -> Steps:
     """Compress a file in small steps; nothing happens if it grows meanwhile, or is none of ours."""
-    temporary = path.with_name(f"{path.name}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name}{_TEMPORARY}")  # hidden from `*.jsonl*`
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb", buffering=0) as plain:  # a buffer would not see what is cut off
         if not plain.read(16).startswith(_BEGINNINGS):

@@ -315,6 +315,44 @@ def test_a_full_disk_is_said_once_leaves_no_torn_line_and_is_over_with_one_line(
     )
 
 
+_WITHOUT_PERMISSION = """
+import logging, os, sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.outputs.test_files import *
+logging.basicConfig(format="%(message)s")
+files = Files(Path({folder!r}))
+Files(Path({folder!r})).output._day_of(reading())  # loads what another user may not read
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 0)
+files.output.start()
+files.put(reading(meter="barn"))
+files.output.publish(reading())
+wait_until(lambda: files.output.state == "offline", "the fault")
+files.put(reading(meter="barn"))
+assert len(files.records(f"barn/{{DAY}}.jsonl")) == 2
+files.output.stop(5)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_meters_file_without_permission_hinders_no_other_meter(tmp_path: Path) -> None:
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o711)
+    os.chown(tmp_path, 65534, 65534)
+    (tmp_path / "telegrams" / "house").mkdir(parents=True)
+    os.chown(tmp_path / "telegrams", 65534, 65534)
+    root = str(Path(__file__).resolve().parents[2])
+    script = _WITHOUT_PERMISSION.format(root=root, folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"telegrams/house/{DAY}.jsonl: Permission denied (make it writable for the gateway's user)" in (
+        done.stderr
+    )
+
+
 def test_files_and_folders_are_not_for_all_users_of_the_machine(tmp_path: Path) -> None:
     before = os.umask(0o000)
     try:
@@ -369,11 +407,11 @@ def test_a_late_telegram_of_a_compressed_day_goes_into_a_file_beside(tmp_path: P
 def test_readings_are_written_while_a_large_file_is_compressed(tmp_path: Path) -> None:
     old, content = old_file(tmp_path, 40, lines=400_000)
     with running(tmp_path) as files:
-        wait_until(lambda: list(old.parent.glob("*.tmp")), "the beginning")
+        wait_until(lambda: list(old.parent.glob(".*.tmp")), "the beginning")
         files.put(reading())
         assert old.exists()
         assert len(files.records(f"house/{DAY}.jsonl")) == 1
-    assert not list(old.parent.glob("*.tmp")), "a stop leaves nothing behind"
+    assert not list(old.parent.glob(".*.tmp")), "a stop leaves nothing behind"
     assert old.read_bytes() == content
 
 
@@ -381,8 +419,8 @@ def test_what_a_crash_left_behind_is_done_again(tmp_path: Path) -> None:
     both, content = old_file(tmp_path, 40)
     packed(both).write_bytes(gzip.compress(content))
     begun, _ = old_file(tmp_path, 41)
-    begun.with_name(f"{begun.name}.gz.tmp").write_bytes(b"half")
-    gone = both.with_name("2020-01-01.jsonl.gz.tmp")
+    begun.with_name(f".{begun.name}.gz.tmp").write_bytes(b"half")
+    gone = both.with_name(".2020-01-01.jsonl.gz.tmp")
     gone.write_bytes(b"half")
     torn, _ = old_file(tmp_path, 42)
     torn.write_bytes(content + b'{"meter":"ho')
@@ -448,7 +486,7 @@ def test_a_kill_at_any_moment_of_compression_loses_nothing(tmp_path: Path) -> No
             assert kept == content
     with running(tmp_path):
         wait_until(lambda: not any(path.exists() for path in contents), "all")
-    assert not list(path.parent.glob("*.tmp"))
+    assert not list(path.parent.glob(".*.tmp"))
 
 
 # Names
