@@ -146,9 +146,7 @@ def test_a_port_that_nobody_listens_on_is_said() -> None:
     assert why_away(free_port()).startswith("refuses the connection: start InfluxDB, or")
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("7", 7.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("-1", 0)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("7", 7.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("-1", 0)])
 def test_the_pause_that_a_server_asks_for_is_known(text: str, seconds: float) -> None:
     answer = f"HTTP/1.1 503 Busy\r\nRetry-After: {text}\r\nContent-Length: 0\r\n\r\n"
     with server(once(answer.encode())) as port:
