@@ -45,14 +45,14 @@ def read_password(path: Path, key: str = "password_file") -> bytes:
         raise PasswordFileError(
             f"the {key} cannot be read: {error}; name a file that holds the {_what(key)} and nothing else"
         ) from None
-    return only_line(data, path)
+    return only_line(data, path, _what(key))
 
 
 def _what(key: str) -> str:
     return key.removesuffix("_file")
 
 
-def only_line(data: bytes, path: Path) -> bytes:
+def only_line(data: bytes, path: Path, what: str = "password") -> bytes:
     """Return the password that a file holds.
 
     Raises:
@@ -60,7 +60,7 @@ def only_line(data: bytes, path: Path) -> bytes:
     """
     password = data.rstrip(b"\r\n")
     if not password:
-        raise PasswordFileError(f"{path}: the file is empty; write the password into it")
+        raise PasswordFileError(f"{path}: the file is empty; write the {what} into it")
     if b"\n" in password or b"\0" in password:
-        raise PasswordFileError(f"{path}: a password is one line of text; write nothing else into the file")
+        raise PasswordFileError(f"{path}: a {what} is one line of text; write nothing else into the file")
     return password
