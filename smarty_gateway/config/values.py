@@ -43,6 +43,7 @@ from smarty_gateway.config.settings import (
     seconds,
     section,
     setting,
+    settings_of,
     switch,
 )
 from smarty_gateway.config.source import SOURCES
@@ -384,6 +385,12 @@ class Outputs:
         section(MailConfig), "the mail server to which `report --mail` hands reports", default=None
     )
     others: tuple[OtherOutput, ...] = rest(OTHER_OUTPUTS)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the outputs that get readings."""
+        ours = [key for key in settings_of(Outputs) if key != "mail" and getattr(self, key)]
+        return [*ours, *(other.name for other in self.others)]
 
 
 @dataclass(frozen=True, slots=True)

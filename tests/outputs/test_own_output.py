@@ -99,7 +99,10 @@ def run(folder: Path, outputs: str) -> tuple[int, list[str]]:
 
 def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> None:
     install(site)
-    assert checked(tmp_path, "sundial: {file: power.txt}") == (0, [])
+    (tmp_path / "gateway.yaml").write_text(f"{METERS}  stdout: {{}}\n  sundial: {{file: power.txt}}\n")
+    assert smarty_gateway("check", folder=tmp_path).stdout.startswith(
+        b"gateway.yaml: good, 1 meter, 2 outputs (stdout, sundial)\n"
+    )
     status, _ = run(tmp_path, "sundial: {file: power.txt}")
     assert status == 0
     assert (tmp_path / "power.txt").read_text().splitlines()[0] == "1.312"

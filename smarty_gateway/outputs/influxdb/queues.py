@@ -10,8 +10,8 @@ from smarty_gateway.outputs.outbox import Outbox, Waiting
 
 _log = logging.getLogger(__name__)
 
-#: A telegram has up to 100 fields, so this is about a megabyte; InfluxDB takes batches of 25 MB at most.
-_MOST_READINGS: Final = 1000
+#: A telegram with all its fields takes up to 2,000 bytes; InfluxDB takes batches of 25 MB at most.
+_MOST_READINGS: Final = 5000
 _MOST_BYTES: Final = 1_000_000
 _TRY_EVERY: Final = 3600.0
 #: Requests a try of what was refused may take; the next one begins with what this one did not reach.
