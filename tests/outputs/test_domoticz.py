@@ -4,7 +4,7 @@ import logging
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,8 +42,10 @@ def password_file(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def output_for(folder: Path, url: str, more: str = "interval: 0") -> Iterator[DomoticzOutput]:
-    """Run the output alone, for the meters `house` and `barn`."""
+def output_for(
+    folder: Path, url: str, more: str = "interval: 0", first: Sequence[Reading] = ()
+) -> Iterator[DomoticzOutput]:
+    """Run the output alone, for the meters `house` and `barn`; it finds these readings when it starts."""
     file = folder / "gateway.yaml"
     file.write_text(
         f"meters: [{{name: house, source: {folder}/house}}, {{name: barn, source: {folder}/barn}}]\n"
@@ -55,6 +57,8 @@ def output_for(folder: Path, url: str, more: str = "interval: 0") -> Iterator[Do
     config = load_config(file)
     assert config.outputs.domoticz is not None
     output = DomoticzOutput(config, config.outputs.domoticz)
+    for reading in first:
+        output.publish(reading)
     output.start()
     try:
         yield output
@@ -251,6 +255,21 @@ def test_a_server_that_is_away_is_one_line_and_then_gets_the_newest_value_of_eac
         wait_for_line(caplog, "the Domoticz output works again")
         server.stop()
     assert len(caplog.messages) == 2
+
+
+def test_a_server_that_is_away_is_not_taken_for_back_because_another_meter_has_no_device(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with DomoticzServer(12, 13, 14) as server:
+        port = server.port
+    first = [reading_of(belgium(0), "shed"), HOUSE]
+    with output_for(tmp_path, f"http://127.0.0.1:{port}", first=first) as output:
+        wait_for_line(caplog, "refuses the connection")
+        wait_until(lambda: output._attempts._backoff._attempt >= 3, "attempts")
+        assert len(caplog.messages) == 1
+        server._start(port)
+        wait_until(lambda: server.of(12) and server.of(13), "values")
+        server.stop()
 
 
 def test_after_a_slow_answer_the_newest_value_is_sent_and_not_the_next_one(tmp_path: Path) -> None:
