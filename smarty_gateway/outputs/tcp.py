@@ -36,6 +36,7 @@ _OPTIONS: Final = (
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.SOL_SOCKET, "SO_SNDBUF", _KERNEL_BUFFER),
+    (socket.SOL_SOCKET, "SO_RCVBUF", _READ_A_TURN),
 )
 #: The process or the machine has none left; the client that waits is accepted later.
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
