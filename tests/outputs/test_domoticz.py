@@ -257,19 +257,22 @@ def test_a_server_that_is_away_is_one_line_and_then_gets_the_newest_value_of_eac
     assert len(caplog.messages) == 2
 
 
-def test_a_server_that_is_away_is_not_taken_for_back_because_another_meter_has_no_device(
+def hang_up(_: int) -> Fault | None:
+    raise ConnectionAbortedError
+
+
+def test_a_server_that_hangs_up_is_not_taken_for_back_because_another_meter_has_no_device(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with DomoticzServer(12, 13, 14) as server:
-        port = server.port
     first = [reading_of(belgium(0), "shed"), HOUSE]
-    with output_for(tmp_path, f"http://127.0.0.1:{port}", first=first) as output:
-        wait_for_line(caplog, "refuses the connection")
-        wait_until(lambda: output._attempts._backoff._attempt >= 3, "attempts")
-        assert len(caplog.messages) == 1
-        server._start(port)
-        wait_until(lambda: server.of(12) and server.of(13), "values")
-        server.stop()
+    with DomoticzServer(12, 13, 14) as server:
+        server.fault = hang_up
+        with output_for(tmp_path, server.url, first=first):
+            wait_until(lambda: server.requests >= 8, "attempts")
+            (line,) = caplog.messages
+            assert "has closed the connection" in line
+            server.fault = lambda _: None
+            wait_until(lambda: server.of(12) and server.of(13), "values")
 
 
 def test_after_a_slow_answer_the_newest_value_is_sent_and_not_the_next_one(tmp_path: Path) -> None:
