@@ -143,8 +143,8 @@ def _refusal(answer: Answer, idx: int, config: DomoticzConfig) -> str | None:
         )
     if answer.status != _OK:
         return (
-            f"Domoticz answers {answer.words} to the value of the device {idx}: read its log under Setup, Log, "
-            "or check the url in gateway.yaml"
+            f"Domoticz answers {answer.words} to the value of the device {idx}: read its log under Setup, "
+            "Log, or check the url in gateway.yaml"
         )
     try:
         content = json.loads(answer.body)
