@@ -83,10 +83,12 @@ def _check_config(path: Path, config: Config | None, errors: list[UnusableFileEr
     missing = missing_ports(config) if config else []
     for warning in [*missing, *_warnings(config)] if config else []:
         say(f"warning: {warning}")
-    meters = _count(len(config.meters) if config else 0, "meter")
+    found = _count(len(config.meters) if config else 0, "meter")
+    if config and (outputs := config.outputs.names):
+        found += f", {_count(len(outputs), 'output')} ({', '.join(outputs)})"
     if missing:
-        return _report(path, errors, f"valid, {meters}, but {_missing(len(missing))}")
-    return _report(path, errors, f"good, {meters}")
+        return _report(path, errors, f"valid, {found}, but {_missing(len(missing))}")
+    return _report(path, errors, f"good, {found}")
 
 
 def _check_tariff(path: Path) -> bool:

@@ -15,7 +15,9 @@ from smarty_gateway.config.settings import (
     BOOLEAN,
     Form,
     SettingError,
+    by_name,
     choice,
+    folder,
     list_of,
     number,
     parsed,
@@ -28,7 +30,7 @@ from smarty_gateway.config.settings import (
 _FILE: Final = path("the path of a file")
 _METER: Final = parsed("the name of a meter", str, may_be_hex=True)
 _TEXT: Final = parsed("a name", str, may_be_hex=True)
-_LISTEN: Final[Form[Any]] = parsed("an address and a port", parse_listen_address)
+_LISTEN: Final[Form[Any]] = parsed("an address and a port", lambda text: parse_listen_address(text, 2001))
 _CREDENTIALS_ADVICE: Final = (
     "a password is never part of the url; write it into a file of its own and name that as password_file"
 )
@@ -41,7 +43,7 @@ def _web_server(ports: dict[str, int], example: str) -> Form[Any]:
 
     def parse(text: str) -> dict[str, Any]:
         form = f"write the url as {example}"
-        url = parse_server_url(text, ports, form, "; paths are known", _CREDENTIALS_ADVICE)
+        url = parse_server_url(text, ports, form, "; the gateway knows the path", _CREDENTIALS_ADVICE)
         if url.user is not None:
             raise SettingError("the user has a line of its own: `user: NAME`")
         return {"host": url.host, "port": url.port or ports[url.scheme], "tls": url.scheme == "https"}
@@ -201,16 +203,20 @@ class DomoticzDevice:
 
     meter: str
     electricity: int | None = setting(
-        number(1, 999_999_999), "the idx of the `P1 Smart Meter (Electricity)`", default=None
+        number(1, 999_999_999), "the idx of a sensor of the type `P1 Smart Meter (Electric)`", default=None
     )
-    gas: int | None = setting(number(1, 999_999_999), "the idx of the `P1 Smart Meter (Gas)`", default=None)
+    gas: int | None = setting(number(1, 999_999_999), "the idx of a sensor of the type `Gas`", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class DomoticzConfig:
     """A Domoticz server."""
 
-    devices: tuple[DomoticzDevice, ...] = ()
+    devices: tuple[DomoticzDevice, ...] = setting(
+        by_name(DomoticzDevice, "meter", "house: {electricity: 12, gas: 13}"),
+        "the devices in Domoticz that show each meter",
+        example="{house: {electricity: 12, gas: 13}}",
+    )
     host: str = setting(
         _web_server(_DOMOTICZ_PORTS, "http://HOST:8080 or https://HOST"),
         "the server; without a port 8080, with https 443",
@@ -243,7 +249,7 @@ FILE_FORMATS: Final = ("jsonl", "csv")
 class FilesConfig:
     """Files with all readings, one a day and meter."""
 
-    folder: Path = setting(path("the path of a folder"), "where the files are", example="telegrams")
+    folder: Path = setting(folder("the path of a folder"), "where the files are", example="telegrams")
     format: str = setting(
         choice(FILE_FORMATS),
         "one JSON object a line, or a table with a column for each value",

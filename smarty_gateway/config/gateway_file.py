@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from smarty_gateway.config.broker_url import parse_broker_url
+from smarty_gateway.config.consumer_checks import check_consumers
 from smarty_gateway.config.listen_address import is_home_assistant_app, is_this_machine
 from smarty_gateway.config.settings import Section, SettingError
 from smarty_gateway.config.source import parse_source
@@ -61,6 +62,7 @@ def read_config(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
         outputs = root.values["outputs"].values if "outputs" in root.values else {}
         _check_certificates(file, outputs.get("mqtt"))
         _check_page(file, outputs.get("http"))
+        check_consumers(file, root)
         config = root.build()
     return config, sorted(file.errors, key=lambda error: error.line or 0)
 

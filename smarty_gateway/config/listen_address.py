@@ -7,35 +7,39 @@ from typing import Any, Final
 
 from smarty_gateway.config.settings import SettingError
 
-_HERE: Final = "127.0.0.1:8300 (this machine only) or 0.0.0.0:8300 (the whole network)"
 _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_MAX: Final = 253
 
 
-def parse_listen_address(text: str) -> dict[str, Any]:
-    """Return the fields of `HttpConfig` that an address such as 127.0.0.1:8300 or [::1]:8300 stands for.
+def parse_listen_address(text: str, example: int = 8300) -> dict[str, Any]:
+    """Return host and port of an address such as 127.0.0.1:8300 or [::1]:8300.
+
+    Args:
+        text: what a user wrote.
+        example: a port for messages.
 
     Raises:
         SettingError: it is not one; the message repeats nothing of it.
     """
+    here = f"127.0.0.1:{example} (this machine only) or 0.0.0.0:{example} (the whole network)"
     host, _, port = text.strip().rpartition(":")
     if not host and port.isdecimal():
-        raise SettingError(f"a port needs an address before it; write {_HERE}")
+        raise SettingError(f"a port needs an address before it; write {here}")
     if _is_address(text.strip().strip("[]")) or text.strip() == "localhost":
         raise SettingError(
-            f"the port is missing; write it behind the address, as in {_HERE}; IPv6 as [::1]:8300"
+            f"the port is missing; write it behind the address, as in {here}; IPv6 as [::1]:{example}"
         )
     if "//" in text:
-        raise SettingError(f"an address is written without http:// and without a path; write {_HERE}")
+        raise SettingError(f"an address is written without http:// and without a path; write {here}")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
-        raise SettingError(f"write an address and a port from 1 to 65535, such as {_HERE}")
+        raise SettingError(f"write an address and a port from 1 to 65535, such as {here}")
     if host == "localhost":
         return {"host": "127.0.0.1", "port": int(port)}
     is_bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if is_bracketed else host
     if not _is_address(host) or is_bracketed is not (":" in host):
         raise SettingError(
-            f"write an IP address of this machine, not a name, and a port: {_HERE}; IPv6 as [::1]:8300"
+            f"write an IP address of this machine, not a name, and a port: {here}; IPv6 as [::1]:{example}"
         )
     return {"host": host, "port": int(port)}
 
@@ -78,6 +82,11 @@ def is_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_any_address(host: str) -> bool:
+    """True if an IP address stands for all those of the machine."""
+    return ipaddress.ip_address(host).is_unspecified
 
 
 def is_home_assistant_app() -> bool:

@@ -32,12 +32,16 @@ def has_web() -> bool:
 
 def unmet_needs(config: Config) -> Iterator[GatewayError]:
     """Yield an error for each library and password file that the gateway needs and cannot use."""
-    http = config.outputs.http
-    if http is None:
-        return
-    if not has_web():
+    http, influx, domoticz = config.outputs.http, config.outputs.influxdb, config.outputs.domoticz
+    if http is not None and not has_web():
         yield MissingExtraError(f"http: the page needs the extra web; type: {WEB_INSTALLATION}")
-    yield from _password_errors("http", http.password_file)
+    if http is not None:
+        yield from _password_errors("http", http.password_file)
+    if influx is not None:
+        yield from _password_errors("influxdb", influx.password_file)
+        yield from _password_errors("influxdb", influx.token_file, "token_file")
+    if domoticz is not None:
+        yield from _password_errors("domoticz", domoticz.password_file)
 
 
 def mail_needs(config: Config) -> Iterator[GatewayError]:
@@ -46,11 +50,11 @@ def mail_needs(config: Config) -> Iterator[GatewayError]:
         yield from _password_errors("mail", config.outputs.mail.password_file)
 
 
-def _password_errors(output: str, path: Path | None) -> Iterator[GatewayError]:
+def _password_errors(output: str, path: Path | None, key: str = "password_file") -> Iterator[GatewayError]:
     # The content of a pipe can be read once only, by the output itself.
     if path is None or path.is_fifo():
         return
     try:
-        read_password(path)
+        read_password(path, key)
     except PasswordFileError as error:
         yield PasswordFileError(f"{output}: {error}")

@@ -38,6 +38,18 @@ _METER_LINES: Final = (
     "write `keys:`, and below it, two blanks to the right, a line for each meter: its serial number, a "
     "colon, a blank and the key"
 )
+_INFLUX: Final = "write `influxdb:`"
+_TCP: Final = 'write `tcp: [{listen: "127.0.0.1:2001"}]`'
+_PTY: Final = "write `pty: [{link: /run/smarty-gateway/house}]`"
+_BYTES: Final = "remove this line: telegrams are handed on byte for byte"
+_UNPROTECTED: Final = (
+    "remove this line: the port has no password and no TLS, as no program that reads telegrams expects any"
+)
+_INFLUX_KEY: Final = (
+    "a token is never in this file; write it into a file of its own (chmod 600), and name that as "
+    "`token_file: influx.token`"
+)
+_METER_WORDS: Final = "name source id"
 #: From the Green Book of DLMS, Austrian portals (GUEK_SM_CI_128), Luxembourg's P1 specification ("P1 unitary
 #: key") and other programs.
 _ENCRYPTION_WORDS: Final = (
@@ -72,7 +84,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Config": _table(
         ("source port device serialport tty usb", _IN_METER),
         ("baud baudrate speed id serial serialnumber unnamed encrypted", _IN_METER),
-        ("mqtt stdout http mail", "write it below `outputs:`"),
+        ("mqtt stdout http mail tcp pty udp influxdb domoticz files", "write it below `outputs:`"),
         (_PAGE_WORDS, _PAGE),
         (_MAIL_WORDS, _MAIL),
         ("broker mqttbroker host url server", "write `url: mqtt://HOST` below `outputs:` and `mqtt:`"),
@@ -117,9 +129,18 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     ),
     "Outputs": _table(
         ("mqttbroker broker", "write `mqtt:`"),
-        ("url host port user topic interval homeassistant passwordfile", "write it below `mqtt:`"),
+        (
+            "url host user topic interval homeassistant passwordfile",
+            "write it below the output that it belongs to, such as `mqtt:`",
+        ),
         ("password pass passwd", _OWN_FILE),
         ("console print terminal json table", "write `stdout: {format: json}`"),
+        ("influx influxdb1 influxdb2 influxdb3 influxdbv2 db database telegraf", _INFLUX),
+        ("socket telnet tcpserver server listen ser2net rawtcp", _TCP),
+        ("serial pseudoterminal virtualserial virtualport tty socat port", _PTY),
+        ("datagram loxone", 'write `udp: [{address: "192.168.1.77:7000"}]`'),
+        ("file csv jsonl jsonlines log logs folder", "write `files: {folder: telegrams}`"),
+        ("domotic dz", "write `domoticz:`"),
         ("hass ha discovery", "write `home_assistant: true` below `mqtt:`"),
         (_PAGE_WORDS, _PAGE),
         (_MAIL_WORDS, _MAIL),
@@ -188,6 +209,68 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("discoveryprefix topic discoverytopic basetopic", "write `prefix: homeassistant`"),
         ("enabled discovery", "remove this line: the section itself switches it on"),
         ("type mode", "write `style: device` or `style: entity`"),
+    ),
+    "TcpConfig": _table(
+        ("port address bind bindaddress host ip interface url socket", "write `listen: 127.0.0.1:2001`"),
+        (_METER_WORDS, "write `meter:` and its name"),
+        ("format", _BYTES),
+        ("password passwordfile user username token auth", _UNPROTECTED),
+        ("tls ssl cert certfile keyfile", _UNPROTECTED),
+    ),
+    "PtyConfig": _table(
+        ("path device port tty name symlink dev serial file", "write `link: /run/smarty-gateway/house`"),
+        (_METER_WORDS, "write `meter:` and its name"),
+        ("permissions perms chmod umask permission", "write `mode: 0660`"),
+        ("owner user gid", "write `group: dialout`"),
+        ("baud baudrate speed framing parity", "remove this line: a pseudo-terminal works at any speed"),
+        ("format", _BYTES),
+    ),
+    "UdpConfig": _table(
+        ("host ip url receiver target to destination server", 'write `address: "192.168.1.77:7000"`'),
+        ("port", 'write the port into the address, as in `address: "192.168.1.77:7000"`'),
+        (_METER_WORDS, "write `meter:` and its name"),
+        ("values names keys field", "write `fields: [power_import]`"),
+        ("type payload", "write `format: json` or `format: telegram`"),
+    ),
+    "InfluxConfig": _table(
+        ("host hostname server address uri ip", "write `url: http://HOST:8086`"),
+        ("port", "write the port into the url, as in `url: http://HOST:8086`"),
+        ("db dbname", "write `database: smarty`"),
+        ("organization organisation orgid", "write `org: home`"),
+        ("username login", "write `user: NAME`"),
+        ("token apitoken authtoken apikey accesstoken", _INFLUX_KEY),
+        ("password pass passwd pwd secret", f"{_NEVER_HERE}`influxdb:` as `password_file: influx.password`"),
+        ("tls ssl https usetls secure", "write https:// instead of http:// in the url"),
+        ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
+        ("mb size maxsize megabyte limit buffer", "write `megabytes: 50`"),
+        ("version apiversion", "remove this line: `database` is of InfluxDB 1, `bucket` of 2 and 3"),
+        ("measurement tags fields precision", "remove this line: it cannot be set"),
+        ("interval batch batchsize flushinterval", "remove this line: every reading is written"),
+        ("retention retentionpolicy rp", "remove this line, and set the retention on the server"),
+    ),
+    "DomoticzConfig": _table(
+        ("host hostname server address uri ip", "write `url: http://HOST:8080`"),
+        ("port", "write the port into the url, as in `url: http://HOST:8080`"),
+        ("username login", "write `user: NAME`"),
+        (
+            "password pass passwd pwd secret",
+            f"{_NEVER_HERE}`domoticz:` as `password_file: domoticz.password`",
+        ),
+        ("tls ssl https usetls secure", "write https:// instead of http:// in the url"),
+        ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
+        (
+            "idx device electricity gas meter meters electricityidx gasidx p1idx",
+            "name the meter before its devices, as in `devices: {house: {electricity: 12, gas: 13}}`",
+        ),
+        ("topic broker", "write `mqtt: true`, which uses the broker of `mqtt:`"),
+        ("updateinterval period throttle seconds frequency", "write `interval: 10`"),
+    ),
+    "FilesConfig": _table(
+        ("path dir directory file location name", "write `folder: telegrams`"),
+        ("type kind", "write `format: jsonl` or `format: csv`"),
+        ("compress compression gzip zip compressafterdays days rotate", "write `compress_after: 31`"),
+        ("retention keep maxage delete", "remove this line: nothing is deleted"),
+        (_METER_WORDS, "remove this line: each meter has files of its own"),
     ),
     "StdoutConfig": _table(("type output kind", "write `format: json`")),
     "StoreLimits": _table(

@@ -20,18 +20,22 @@ class PasswordFileError(GatewayError):
     exit_status = ExitStatus.UNUSABLE_FILE
 
 
-def read_password(path: Path) -> bytes:
+def read_password(path: Path, key: str = "password_file") -> bytes:
     """Return the password in a file: its only line.
 
     A credential of the service manager with the name of the file (`LoadCredential=mail.password:…`) comes
     first: it is for this service, and the file perhaps for root alone.
+
+    Args:
+        path: of the file.
+        key: what names it in gateway.yaml.
 
     Raises:
         PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
     """
     credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
     path = credential if credential.is_file() else path
-    problem = permission_problem(path, "the password")
+    problem = permission_problem(path, f"the {_what(key)}")
     if problem is not None:
         raise PasswordFileError(problem)
     try:
@@ -39,12 +43,16 @@ def read_password(path: Path) -> bytes:
     except UnreadableFileError as error:
         # Without the path, which may be the password itself.
         raise PasswordFileError(
-            f"the password_file cannot be read: {error}; name a file that holds the password and nothing else"
+            f"the {key} cannot be read: {error}; name a file that holds the {_what(key)} and nothing else"
         ) from None
-    return only_line(data, path)
+    return only_line(data, path, _what(key))
 
 
-def only_line(data: bytes, path: Path) -> bytes:
+def _what(key: str) -> str:
+    return key.removesuffix("_file")
+
+
+def only_line(data: bytes, path: Path, what: str = "password") -> bytes:
     """Return the password that a file holds.
 
     Raises:
@@ -52,7 +60,7 @@ def only_line(data: bytes, path: Path) -> bytes:
     """
     password = data.rstrip(b"\r\n")
     if not password:
-        raise PasswordFileError(f"{path}: the file is empty; write the password into it")
+        raise PasswordFileError(f"{path}: the file is empty; write the {what} into it")
     if b"\n" in password or b"\0" in password:
-        raise PasswordFileError(f"{path}: a password is one line of text; write nothing else into the file")
+        raise PasswordFileError(f"{path}: a {what} is one line of text; write nothing else into the file")
     return password

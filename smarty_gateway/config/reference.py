@@ -15,7 +15,8 @@ _HEAD: Final = """\
 # All keys of gateway.yaml
 
 Made by `python -m smarty_gateway.config.reference` from `smarty_gateway/config/values.py`. A dot leads to
-a key one level below, `[]` to the items of a list. Relative paths count from the folder of the file.
+a key one level below, `[]` to the items of a list; METER stands for the name of a meter. Relative paths count
+from the folder of the file.
 
 | key | value | default | meaning |
 | --- | --- | --- | --- |
@@ -35,11 +36,12 @@ class Row:
 def rows(kind: type = Config, above: str = "") -> Iterator[Row]:
     """Yield all keys of a dataclass of settings and those below them."""
     for key, setting in settings_of(kind).items():
-        section = setting.form.section
+        form = setting.form
         default = setting.default if setting.default is MISSING else setting.example or setting.default
-        yield Row(above + key, setting.form.description, _shown(default), setting.meaning)
-        if section is not None:
-            yield from rows(section, f"{above}{key}{'[]' if setting.form.is_list else ''}.")
+        yield Row(above + key, form.description, _shown(default), setting.meaning)
+        if form.section is not None:
+            items = "[]" if form.is_list else f".{form.names}" if form.names else ""
+            yield from rows(form.section, f"{above}{key}{items}.")
 
 
 def _shown(default: object) -> str:

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass
 from datetime import date
 from pathlib import Path
@@ -42,12 +42,14 @@ class Form(Generic[T_co]):
         read: returns the value of a node with the given name, or its Section; raises UnusableFileError.
         section: the dataclass of the keys below this one, if there are any.
         is_list: they are those of each item of a list.
+        names: what the names are between this key and those below it, such as METER.
     """
 
     description: str
     read: Callable[[YamlFile, yaml.Node, str], object]
     section: type | None = None
     is_list: bool = False
+    names: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,24 @@ class Setting:
     default: object
     example: str
     field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What may stand beside the keys of a dataclass; see `rest`.
+
+    Attributes:
+        form_of: returns what may be written below a name, None where nothing may.
+        names: returns all such names.
+    """
+
+    form_of: Callable[[yaml.ScalarNode], Form[Any] | None]
+    names: Callable[[], Iterable[str]]
+
+
+def rest(found: Rest) -> Any:  # noqa: ANN401 - as dataclasses.field
+    """Declare a field for what stands under names that are no keys: a tuple, in the order of the file."""
+    return dataclasses.field(default=(), metadata={"rest": found})
 
 
 @overload
@@ -104,32 +124,43 @@ class Section(Generic[T]):
     They become the dataclass only after the checks between settings, which need the lines.
 
     Attributes:
+        node: the whole section.
         values: by key, those without a fault; sections inside are Section objects.
         nodes: by key, also those with a fault.
     """
 
     def __init__(self, file: YamlFile, node: yaml.Node, kind: type[T], what: str) -> None:
+        self.node = node
         self.values: dict[str, Any] = {}
         self.nodes: dict[str, yaml.Node] = {}
         self._kind = kind
+        self._advice: list[str] = []
+        self._rest: list[object] = []
         known = settings_of(kind)
         if not isinstance(node, yaml.MappingNode):
             if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
                 file.fail(node, "a blank is missing behind the colon; write `name: value`")
             file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
-        advice: list[str] = []
         for name, value in file.pairs(node):
             if name.value not in known:
-                advice.append(_meant(name.value, kind, known))
-                file.note(name, f"{shown(name.value)} is not a known key; {advice[-1]}")
+                if (form := _form_of_rest(kind, name)) is not None:
+                    with file.collected():
+                        self._rest.append(form.read(file, value, name.value))
+                    continue
+                self._advice.append(_meant(name.value, kind, [*known, *_names_of_rest(kind)]))
+                file.note(name, f"{shown(name.value)} is not a known key; {self._advice[-1]}")
                 continue
             self.nodes[name.value] = value
             with file.collected():
                 self.values[name.value] = known[name.value].form.read(file, value, name.value)
         for key, one in known.items():
-            is_advised = any(f"`{key}" in words for words in advice)
+            is_advised = any(f"`{key}" in words for words in self._advice)
             if one.default is MISSING and key not in self.nodes and not is_advised:
                 file.note(node, f"{key} is missing; add a line such as `{key}: {one.example}`")
+
+    def is_advised(self, *keys: str) -> bool:
+        """True if a name that is not known was perhaps meant to be one of these keys."""
+        return any(re.search(rf"[`']{key}\b", words) for words in self._advice for key in keys)
 
     def line(self, key: str) -> int:
         """Return the line of a key that is there, counted from 1."""
@@ -150,10 +181,26 @@ class Section(Generic[T]):
                 arguments[known[key].field] = built
         if any(one.default is MISSING and one.field not in arguments for one in known.values()):
             return None
+        if self._rest and (field := _rest_field(self._kind)) is not None:
+            arguments[field.name] = _built(self._rest)
         return self._kind(**arguments)
 
 
-def _meant(name: str, kind: type, known: Mapping[str, object]) -> str:
+def _rest_field(kind: type) -> "dataclasses.Field[Any] | None":
+    return next((field for field in dataclasses.fields(kind) if "rest" in field.metadata), None)
+
+
+def _form_of_rest(kind: type, name: yaml.ScalarNode) -> Form[Any] | None:
+    field = _rest_field(kind)
+    return None if field is None else field.metadata["rest"].form_of(name)
+
+
+def _names_of_rest(kind: type) -> Iterable[str]:
+    field = _rest_field(kind)
+    return () if field is None else field.metadata["rest"].names()
+
+
+def _meant(name: str, kind: type, known: Collection[str]) -> str:
     """Return what to write instead of a name that is not known."""
     if lacks_blank(name, known):
         return "a blank is missing behind the colon; write `name: value`"
@@ -354,6 +401,34 @@ def list_of(item: Form[T], one: str, example: str, most: int = 10_000) -> Form[t
         return found
 
     return Form(description, read, item.section, is_list=True)
+
+
+def by_name(kind: type[T], field: str, example: str, most: int = 10_000) -> Form[tuple[T, ...]]:
+    """Return the form of a mapping from names to settings of a dataclass, which is not empty.
+
+    Args:
+        kind: the dataclass.
+        field: the one of its fields that takes the name; it is also what the name is of.
+        example: a line of the mapping.
+        most: how many there may be.
+    """
+    description = f"a line for each {field}, such as `{example}`"
+
+    def read(file: YamlFile, node: yaml.Node, name: str) -> list[Section[T]]:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            file.fail(node, f"{name} needs {description}")
+        if len(node.value) > most:
+            file.fail(node, f"{name} has {len(node.value)} entries; {most} are possible")
+        found = []
+        for each, value in file.pairs(node):
+            with file.collected():
+                text = read_text(file, each, f"the name of a {field}", may_be_hex=True)
+                one = Section(file, value, kind, f"each {field}")
+                one.nodes[field], one.values[field] = each, {field: text}
+                found.append(one)
+        return found
+
+    return Form(description, read, kind, names=field.upper())
 
 
 def one_or_list(item: Form[T], one: str, example: str, *, least: int = 0) -> Form[tuple[T, ...]]:

@@ -26,6 +26,7 @@ from smarty_gateway.config.consumers import (
 )
 from smarty_gateway.config.listen_address import parse_host, parse_listen_address, parse_network
 from smarty_gateway.config.mail_server import Encryption, parse_mail_address, parse_mail_server
+from smarty_gateway.config.other_outputs import OTHER_OUTPUTS, OtherOutput
 from smarty_gateway.config.powers import REFERENCE_POWER, kilowatts
 from smarty_gateway.config.settings import (
     BOOLEAN,
@@ -38,9 +39,11 @@ from smarty_gateway.config.settings import (
     one_or_list,
     parsed,
     path,
+    rest,
     seconds,
     section,
     setting,
+    settings_of,
     switch,
 )
 from smarty_gateway.config.source import SOURCES
@@ -359,7 +362,11 @@ class MailConfig:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where readings go."""
+    """Where readings go.
+
+    Attributes:
+        others: outputs of other packages, under names of their own.
+    """
 
     stdout: StdoutConfig | None = setting(section(StdoutConfig), "standard output", default=None)
     mqtt: MqttConfig | None = setting(section(MqttConfig), "an MQTT broker", default=None)
@@ -377,6 +384,13 @@ class Outputs:
     mail: MailConfig | None = setting(
         section(MailConfig), "the mail server to which `report --mail` hands reports", default=None
     )
+    others: tuple[OtherOutput, ...] = rest(OTHER_OUTPUTS)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the outputs that get readings."""
+        ours = [key for key in settings_of(Outputs) if key != "mail" and getattr(self, key)]
+        return [*ours, *(other.name for other in self.others)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from smarty_gateway.config.consumers import DomoticzConfig, InfluxConfig
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
-from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig
+from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig, Outputs
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.ports import lasting_name, ports_instead
 
@@ -33,7 +34,7 @@ def warnings(config: Config) -> list[str]:
         found += _password_warnings(outputs.http, outputs.http.password_file)
     if outputs.mail is not None:
         found += _mail_warnings(outputs.mail)
-    return found
+    return [*found, *_consumer_warnings(outputs)]
 
 
 def missing_ports(config: Config) -> list[str]:
@@ -122,6 +123,32 @@ def _mail_warnings(mail: MailConfig) -> Iterator[str]:
     yield from _unreadable_warning("mail", "ca_file", mail.ca_file)
     if mail.ca_file is not None and mail.encryption is Encryption.NONE:
         yield "mail: certificates are used only with TLS; write smtps://"
+
+
+def _consumer_warnings(outputs: Outputs) -> Iterator[str]:
+    if open_ports := [port.address for port in outputs.tcp if not is_this_machine(port.host)]:
+        more = f" and {len(open_ports) - 1} more" if len(open_ports) > 1 else ""
+        yield (
+            f"tcp: everybody who can reach {open_ports[0]}{more} reads the telegrams; write 127.0.0.1 if "
+            "only programs on this machine shall"
+        )
+    if (influx := outputs.influxdb) is not None:
+        yield from _server_warnings("influxdb", influx, influx.password_file or influx.token_file)
+        if influx.bucket is not None and (influx.org is None or influx.token_file is None):
+            yield "influxdb: InfluxDB 2 needs `org` and `token_file` beside the bucket; InfluxDB 3 may not"
+    if (domoticz := outputs.domoticz) is not None:
+        yield from _server_warnings("domoticz", domoticz, domoticz.password_file)
+
+
+def _server_warnings(
+    output: str, server: InfluxConfig | DomoticzConfig, secret: Path | None
+) -> Iterator[str]:
+    if secret is not None and not server.tls and not is_this_machine(server.host):
+        what = "password" if secret == server.password_file else "token"
+        yield f"{output}: the {what} goes to {server.host} unencrypted; write https:// if the server has TLS"
+    if server.ca_file is not None and not server.tls:
+        yield f"{output}: certificates are used only with TLS; write https://"
+    yield from _unreadable_warning(output, "ca_file", server.ca_file)
 
 
 def _login_warnings(output: str, server: MqttConfig | MailConfig, both: str, form: str) -> Iterator[str]:

@@ -17,10 +17,10 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from smarty_gateway.config.clock_sync import is_synchronised
 from smarty_gateway.config.time_zone import zone_of
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.fault_log import Condition, until_it_works
-from smarty_gateway.gateway.clock_sync import is_synchronised
 from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.history.boundary import Boundary, Change, Notice, SetBack
 from smarty_gateway.history.local_time import begin_of

@@ -150,6 +150,10 @@ def _consumers(config: Config, store: Store | None) -> Iterator[Output]:
         from smarty_gateway.outputs.files import FilesOutput  # noqa: PLC0415 - see above
 
         yield FilesOutput(config, outputs.files)
+    if outputs.others:
+        from smarty_gateway.outputs.other import made_output  # noqa: PLC0415 - see above
+
+        yield from (made_output(config, other) for other in outputs.others)
 
 
 def _stdout_output(form: str, config: Config) -> Output:

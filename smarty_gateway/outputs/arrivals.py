@@ -63,13 +63,13 @@ class Arrivals:
             _log.warning("%s takes readings again; %d were dropped", self._label, dropped)
         return None
 
-    def take_newest(self) -> list[Reading]:
-        """Remove all readings, and return the newest of each meter, the meter with the oldest first."""
+    def take_all(self) -> list[Reading]:
+        """Remove and return all readings."""
         with self._lock:
             readings = [*self._first, *self._others]
             self._first.clear()
             self._others.clear()
-        return list({reading.meter: reading for reading in readings}.values())
+        return readings
 
     @property
     def is_dropping(self) -> bool:

@@ -28,6 +28,7 @@ class Attempts:
         self._fault = Condition(_log.error)
         self._backoff = Backoff(*(delays or DELAYS))
         self._next = 0.0
+        self._dropped = 0
 
     @property
     def is_away(self) -> bool:
@@ -43,8 +44,14 @@ class Attempts:
         self._fault.begin(until_it_works(why), why)
         self._next = now + self._backoff.next_delay()
 
+    def note_dropped(self, readings: int = 1) -> None:
+        """Count readings that the consumer did not get; the line for when it is back says how many."""
+        self._dropped += readings
+
     def note_success(self) -> None:
         """Record that an attempt succeeded."""
-        self._fault.end(self._works_again)
+        dropped = f"; dropped readings: {self._dropped}" if self._dropped else ""
+        self._fault.end(f"{self._works_again}{dropped}")
         self._backoff.reset()
         self._next = 0.0
+        self._dropped = 0

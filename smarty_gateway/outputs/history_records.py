@@ -4,8 +4,6 @@ What is not known is empty in CSV and null in JSON; a tariff or device that a me
 of its JSON objects. Times have the local offset, energies are kWh with three decimals, powers kW.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -15,8 +13,8 @@ from smarty_gateway.history.costs import PricedRow
 from smarty_gateway.history.levels import PricedLevel
 from smarty_gateway.history.rows import DeviceEnergy, Peak, RegisterReading, Row
 from smarty_gateway.history.sample import QUARTER, TARIFFS
+from smarty_gateway.outputs.csv_lines import csv_line, csv_text
 from smarty_gateway.outputs.json_lines import to_json
-from smarty_gateway.safe_text import printable
 
 Record = dict[str, Any]
 
@@ -31,8 +29,6 @@ _TARIFFS: Final = tuple(f"{way}_t{tariff}" for way in ("import", "export") for t
 _SHARE: Final = 4
 #: A share that is not whole is never rounded to 1.
 _NEARLY_ALL: Final = 0.9999
-#: With one of them a spreadsheet begins a formula, which may start a program.
-_FORMULA: Final = ("=", "+", "-", "@")
 #: The columns of a row of `show` that are there for every meter.
 COLUMNS: Final = (
     "meter", "start", "end", "import", "export", "mean_power", "max_power", "excess", "complete", "covered",
@@ -142,9 +138,9 @@ def to_lines(form: str, records: list[Record]) -> Iterator[str]:
 
 def csv_lines(names: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
     """Yield the head and one line for each record."""
-    yield _csv_line(map(_text, names))
+    yield csv_line(map(csv_text, names))
     for record in records:
-        yield _csv_line(_cell(name, record.get(name)) for name in names)
+        yield csv_line(_cell(name, record.get(name)) for name in names)
 
 
 def columns_of(records: Iterable[Record]) -> list[str]:
@@ -169,21 +165,9 @@ def _cell(name: str, value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return _text(value)
+        return csv_text(value)
     if not isinstance(value, float):
         return str(value)
     if name in _PLAIN:
         return f"{value:g}"
     return f"{value:.{_CENTS if name.startswith(_COST) else _EXACT}f}"
-
-
-def _text(text: str) -> str:
-    """Return a text as a spreadsheet shows it; a meter can choose its id, and so its name, as a formula."""
-    shown = printable(text)
-    return f"'{shown}" if shown.startswith(_FORMULA) else shown
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()

@@ -1,8 +1,9 @@
-"""Telegrams that the broker has not acknowledged: in order, at least once, and on disk only in an outage.
+"""What a consumer has not acknowledged: in order, at least once, and on disk only in an outage.
 
-What is acknowledged within 10 s is never written. Once the oldest has waited for 10 s, all that wait are
-written in one transaction, so a crash costs 10 s of them at most. `durability: each` writes before it sends.
-What is stored is read back in order, a page at a time, so memory does not grow with the outage.
+The consumer is a broker, to which telegrams go one by one, or a server that takes several at once. What it
+acknowledges within 10 s is never written. Once the oldest has waited for 10 s, all that wait are written in
+one transaction, so a crash costs 10 s of them at most. `durability: each` writes before it sends. What is
+stored is read back in order, a page at a time, so memory does not grow with the outage.
 
     add -> _fresh --10 s without acknowledgement--> store --a page at a time--> _page
 
@@ -38,7 +39,7 @@ _MEMORY_MAX: Final = 20_000
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """One telegram that the broker has not acknowledged.
+    """One telegram that the consumer has not acknowledged.
 
     Attributes:
         since: when it arrived, by the monotonic clock.
@@ -61,17 +62,32 @@ def _first(
 
 
 class Outbox:
-    """Holds telegrams until they are acknowledged."""
+    """Holds telegrams until they are acknowledged.
 
-    def __init__(self, store: Store, limits: StoreLimits, *, write_first: bool = False) -> None:
+    Args:
+        store: the state file.
+        limits: of what may wait on disk.
+        output: its name in the configuration, and in the state file.
+        consumer: what log messages call the receiver, such as `the broker`.
+        write_first: write each telegram before it is sent.
+
+    Attributes:
+        dropped: how many telegrams were given up.
+    """
+
+    def __init__(
+        self, store: Store, limits: StoreLimits, output: str, consumer: str, *, write_first: bool = False
+    ) -> None:
         self._store = store
-        self._limits = limits
+        store.limit(output, limits)
+        self._output = output
+        self._telegrams = f"telegrams for {consumer}"
         self._write_first = write_first
         self._fresh: deque[Waiting] = deque()  # not stored, in order
         self._page: deque[Waiting] = deque()  # stored and loaded, older than all fresh ones
         self._last_loaded = 0
         self._passed: dict[str, int] = {}  # topics that were not loaded, from which row on
-        self._has_more = store.count_undelivered() > 0
+        self._has_more = store.count_undelivered(output) > 0
         self._done: list[int] = []
         self._next_write = 0.0
         self._next_limits = 0.0
@@ -108,8 +124,23 @@ class Outbox:
             found.is_in_flight = True
         return found
 
+    def next_batch(self, most: int, most_bytes: int) -> list[Waiting]:
+        """Return the oldest telegrams that are not in flight, in order, and mark them as in flight.
+
+        One that is larger than this many bytes comes alone.
+        """
+        batch: list[Waiting] = []
+        size = 0
+        while len(batch) < most and (waiting := self.next_to_send()) is not None:
+            size += len(waiting.payload)
+            if batch and size > most_bytes:
+                self.put_back(waiting)
+                break
+            batch.append(waiting)
+        return batch
+
     def remove(self, waiting: Waiting) -> None:
-        """Remove a telegram that the broker has, or will never accept."""
+        """Remove a telegram that the consumer has, or will never accept."""
         if waiting.id is not None:
             self._done.append(waiting.id)
         for queue in (self._page, self._fresh):
@@ -119,7 +150,7 @@ class Outbox:
             self._delete()
 
     def put_back(self, waiting: Waiting) -> None:
-        """Send a telegram again: the broker has not accepted it."""
+        """Send a telegram again: the consumer has not accepted it."""
         waiting.is_in_flight = False
 
     def send_again(self) -> None:
@@ -143,7 +174,7 @@ class Outbox:
         self._write(now)
         self._delete()
         try:
-            return self._store.count_undelivered()
+            return self._store.count_undelivered(self._output)
         except sqlite3.Error as error:
             self._complain(error)
             return 0
@@ -166,11 +197,13 @@ class Outbox:
         if not chosen:
             return
         try:
-            ids = self._store.write(self._store.unsaved_counters(), [(w.topic, w.payload) for w in chosen])
+            ids = self._store.add_undelivered(
+                self._output, [(w.topic, w.payload) for w in chosen], self._store.unsaved_counters()
+            )
         except sqlite3.Error as error:
             self._complain(error)
             return
-        self._fault.end("telegrams that wait for the broker are stored again")
+        self._fault.end(f"{self._telegrams} that wait are stored again")
         self._has_written = True
         for waiting, row_id in zip(chosen, ids, strict=True):
             waiting.id = row_id
@@ -187,7 +220,7 @@ class Outbox:
         """Read the next page from disk, without the topics that are held; False if that fails."""
         self._delete()
         try:
-            rows = self._store.undelivered_after(self._last_loaded, _PAGE)
+            rows = self._store.undelivered_after(self._output, self._last_loaded, _PAGE)
         except sqlite3.Error as error:
             self._complain(error)
             return False
@@ -223,7 +256,7 @@ class Outbox:
 
     def _keep_limits(self) -> None:
         try:
-            dropped = self._store.drop_beyond(self._limits)
+            dropped = self._store.drop_beyond(self._output)
         except sqlite3.Error as error:
             self._complain(error)
             return
@@ -232,11 +265,11 @@ class Outbox:
 
     def _count_dropped(self, number: int, why: str) -> None:
         if not self.dropped or number > 1:
-            _log.error("telegrams for the broker are dropped, the oldest first: %s", why)
+            _log.error("%s are dropped, the oldest first: %s", self._telegrams, why)
         self.dropped += number
 
     def _complain(self, error: Exception) -> None:
         self._fault.begin(
-            f"telegrams that wait for the broker cannot be stored in {self._store.path}: {error}; newest "
-            "states still go out"
+            f"{self._telegrams} that wait cannot be stored in {self._store.path}: {error}; until they can, "
+            "they wait in memory"
         )

@@ -38,6 +38,10 @@ class QueuedOutput(ThreadedOutput):
             BrokenPipeError: nobody will ever read this output again; the gateway ends as planned.
         """
 
+    def work_aside(self) -> bool:
+        """Do a little of what can wait, and return True if there is more; called while no reading waits."""
+        return False
+
     @property
     def state(self) -> str:
         """Return in one word how it works: `ok`, `slow`, `offline`, or what is wrong."""
@@ -80,7 +84,8 @@ class QueuedOutput(ThreadedOutput):
             self._is_idle = True
             if self.stopping.is_requested:
                 return None
-            self.wake.wait(LOOK_EVERY)
+            if not self.work_aside():
+                self.wake.wait(LOOK_EVERY)
 
     def _write(self, reading: Reading) -> None:
         try:
@@ -96,7 +101,10 @@ class QueuedOutput(ThreadedOutput):
         newest = {failed.meter: failed}
         while (left := self._attempts.seconds_left(self.show_life())) and not self.stopping.is_requested:
             self.wake.wait(min(left, LOOK_EVERY))
-            newest |= {reading.meter: reading for reading in self.arrivals.take_newest()}
+            taken = self.arrivals.take_all()
+            waiting = len(newest) + len(taken)
+            newest |= {reading.meter: reading for reading in taken}
+            self._attempts.note_dropped(waiting - len(newest))
             self.note_room()
         if not self.stopping.is_requested:
             for reading in newest.values():

@@ -17,6 +17,10 @@ from smarty_gateway.safe_text import printable
 
 _DOCTOR: Final = "smarty-gateway doctor SOURCE"
 _OK: Final = "ok"
+#: States in which only some readings are taken.
+_REFUSED: Final = frozenset({"refused", "failing"})
+#: The outputs that connect to one server, with an address and a password.
+_CLIENTS: Final = frozenset({"mqtt", "influxdb", "domoticz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,16 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
     _, shown = language.gettext, printable(name)
     if state == _OK:
         return None
+    if state == "offline" and name not in _CLIENTS:
+        return Advice(
+            _("The output {name} does not reach all that it serves. Readings are dropped meanwhile.").format(
+                name=shown
+            ),
+            _(
+                "The gateway tries again by itself. Its log says why: a port that is taken, a receiver that "
+                "does not run, or a full disk, for example."
+            ),
+        )
     if state == "offline":
         return Advice(
             _("The output {name} is not connected. What cannot be sent is kept or dropped.").format(
@@ -177,6 +191,14 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
                 "gateway tries again by itself, and its log says what the other side answered."
             ),
         )
+    if state in _REFUSED:
+        return Advice(
+            _("The output {name} is connected, but the other side refuses readings.").format(name=shown),
+            _(
+                "The log says which, and what the other side answered. Correct it there or in gateway.yaml; "
+                "the gateway tries again by itself."
+            ),
+        )
     if state == "slow":
         return Advice(
             _("The output {name} is slower than the meters, and readings were dropped.").format(name=shown),
@@ -184,7 +206,10 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
         )
     return Advice(
         _("The output {name} does not work: {state}").format(name=shown, state=printable(state)),
-        _("If another program has its port, end that program or choose another port in gateway.yaml."),
+        _(
+            "If another program has its port, end that program or choose another port in gateway.yaml. The "
+            "log of the gateway says more."
+        ),
     )
 
 

@@ -33,7 +33,7 @@ from smarty_gateway.state.sqlite_file import (
 
 FILE_NAME: Final = "gateway.sqlite3"
 #: The layout of the tables below. A gateway refuses a newer one instead of guessing.
-VERSION: Final = 3
+VERSION: Final = 4
 _LOCK_NAME: Final = "lock"
 _TABLES: Final = """
 CREATE TABLE counters (
@@ -56,6 +56,13 @@ CREATE TABLE unnamed (
 CREATE TABLE devices (
     meter TEXT, device TEXT, behind TEXT, channel INTEGER, medium TEXT, absent_since REAL,
     PRIMARY KEY (meter, device)) WITHOUT ROWID;
+"""
+#: What layout 4 added: before it, all that waited was for MQTT.
+_COLUMN_OF_4: Final = "ALTER TABLE undelivered ADD COLUMN output TEXT NOT NULL DEFAULT 'mqtt'"
+#: Made anew at each start: the quick check of a file does not compare an index with its table.
+_INDEX: Final = """
+DROP INDEX IF EXISTS undelivered_of_output;
+CREATE INDEX undelivered_of_output ON undelivered (output);
 """
 #: A counter has 32 bits.
 _COUNTER_MAX: Final = 0xFFFFFFFF
@@ -156,9 +163,12 @@ class StateFile(SqliteFile):
                 create_tables(connection, _TABLES)
             elif version == 1:
                 _upgrade_from_1(connection)
-            if version < VERSION:
+            if version < 3:
                 _upgrade_from_2(connection)
+            if version < VERSION:
+                connection.execute(_COLUMN_OF_4)
                 connection.execute(f"PRAGMA user_version={VERSION}")
+            create_tables(connection, _INDEX)
             dropped = _drop_bad_rows(connection)
             connection.execute("UPDATE service SET seconds = seconds")  # shows whether it can be written
         if version == 1:
@@ -174,7 +184,7 @@ class StateFile(SqliteFile):
     def _replace_damaged(self) -> None:
         self.notices.append(
             f"the state file was damaged and is now {self._put_aside()}; frame counters start again, and "
-            "telegrams that waited in it for the broker are lost"
+            "what waited in it to be sent is lost"
         )
 
 
@@ -275,12 +285,23 @@ _COLUMNS: Final[Mapping[str, tuple[Check, ...]]] = {
     "service": (lambda seconds: _is_seconds(seconds) and seconds >= 0,),
 }  # fmt: skip
 #: Payloads may be many and large, so only their type is read.
-_UNDELIVERED: Final = "SELECT id, topic, typeof(payload), stored FROM undelivered"
-_UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), is_topic, "blob".__eq__, _is_seconds)
+_UNDELIVERED: Final = "SELECT output, topic, id, typeof(payload), stored FROM undelivered"
+_UNDELIVERED_COLUMNS: Final = (_is_between(1, _INTEGER_MAX), "blob".__eq__, _is_seconds)
+#: What `topic` may hold for each output: that of MQTT, else the name of the meter.
+_TOPICS: Final[Mapping[object, Check]] = {
+    "mqtt": is_topic,
+    "influxdb": _is_text,
+    "influxdb-refused": _is_text,
+}
 
 
 def _is_good(row: Row, checks: tuple[Check, ...]) -> bool:
     return len(row) >= len(checks) and all(check(value) for check, value in zip(checks, row, strict=False))
+
+
+def _may_wait(row: Row) -> bool:
+    output, topic, *others = row
+    return output in _TOPICS and _TOPICS[output](topic) and _is_good(tuple(others), _UNDELIVERED_COLUMNS)
 
 
 def good_rows(table: str, rows: list[Row]) -> list[Row]:
@@ -303,6 +324,6 @@ def _drop_bad_rows(connection: sqlite3.Connection) -> int:
     if connection.execute("SELECT count(*) FROM service").fetchone() != (1,):
         connection.execute("DELETE FROM service")
         connection.execute("INSERT INTO service VALUES (0.0)")
-    bad = [row[:1] for row in connection.execute(_UNDELIVERED) if not _is_good(row, _UNDELIVERED_COLUMNS)]
+    bad = [row[2:3] for row in connection.execute(_UNDELIVERED) if not _may_wait(row)]
     connection.executemany("DELETE FROM undelivered WHERE id = ?", bad)
     return dropped + len(bad)

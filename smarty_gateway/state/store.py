@@ -1,4 +1,4 @@
-"""What must outlive the process: who the meters are, and telegrams that no broker has acknowledged yet.
+"""What must outlive the process: who the meters are, and what no broker or server has acknowledged yet.
 
 One SQLite file in the state folder (see `state_file`), one connection, and a lock around it. It is for
 outages, not for every telegram, because an SD card wears out: callers collect before they write. A commit
@@ -10,7 +10,7 @@ waits for the disk (`synchronous=FULL`), so what was written is there after `kil
     holders       configured name -> the meter that is published under it
     unnamed       meters that the configuration does not name, with the source that brought them
     devices       the M-Bus devices that are published for each meter
-    undelivered   topic and payload in the order of their arrival
+    undelivered   what waits for each output, in the order of its arrival
     published     retained topics that a broker holds, so that they can be emptied
     put_aside     topics whose messages the broker refuses, with the size of the refused message
     service       for how many seconds gateways have used this file
@@ -31,10 +31,13 @@ from smarty_gateway.protocol.identities import Owner
 from smarty_gateway.state.sqlite_file import StateBusyError, transaction
 from smarty_gateway.state.state_file import FILE_NAME, Row, StateFile, good_rows
 
-#: Of the limit, how much stays after telegrams were dropped, so that it is not reached again at once.
+#: Of the limit, how much stays after messages were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
 #: With what SQLite needs for a row beside its topic and payload.
-_ROW_SIZE: Final = "length(payload) + length(topic) + 40"
+_ROW_BYTES: Final = "(length(payload) + length(topic) + 32)"
+#: About what a row takes of the file: as many of one size as fit share a page of 4096 bytes, or it fills
+#: several; and its entry in the index.
+_ROW_SIZE: Final = f"4096 * ({_ROW_BYTES} / 4092 + 1) / max(1, 4088 / {_ROW_BYTES}) + 20"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,11 @@ class PublishedDevice:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """One message that waits for its acknowledgement."""
+    """One message that waits for its acknowledgement.
+
+    Attributes:
+        topic: of MQTT; for other outputs the name of the meter.
+    """
 
     id: int
     topic: str
@@ -146,7 +153,7 @@ class Store:
         is_kept: what is written outlives the process.
         notices: what a user should know about the file.
         unsaved_counters: returns the frame counters that changed since they were written. The gateway sets
-            it; an output that writes telegrams writes these in the same transaction.
+            it; an output that writes messages writes these in the same transaction.
 
     Raises:
         StateError: the file cannot be used until somebody does something about it.
@@ -155,6 +162,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.unsaved_counters: Callable[[], Sequence[StoredCounter]] = tuple
+        self._limits: dict[str, StoreLimits] = {}
         self._lock = threading.Lock()
         file = StateFile(folder)
         self.path, self.is_kept, self.notices = file.path, file.is_kept, file.notices
@@ -229,26 +237,19 @@ class Store:
             for key, name, source, is_authenticated, heard in rows
         ]
 
-    def write(
-        self, counters: Iterable[StoredCounter] = (), undelivered: Sequence[tuple[str, bytes]] = ()
-    ) -> list[int]:
-        """Write counters and messages in one transaction, and return the ids of the messages."""
-        now = self._service_seconds
+    def write(self, counters: Iterable[StoredCounter]) -> None:
+        """Write counters."""
         with self._lock, transaction(self._connection):
-            self._connection.executemany(
-                "INSERT INTO counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-                "counter = max(counter, excluded.counter), meter = excluded.meter, source = excluded.source "
-                "WHERE counter < excluded.counter OR meter != excluded.meter OR source != excluded.source",
-                [(c.title, c.fingerprint, c.counter, c.meter, c.source) for c in counters],
-            )
-            ids = []
-            for topic, payload in undelivered:
-                done = self._connection.execute(
-                    "INSERT INTO undelivered (topic, payload, stored) VALUES (?, ?, ?)", (topic, payload, now)
-                )
-                ids.append(int(done.lastrowid or 0))
-            self._write_service_seconds()
-        return ids
+            self._write_counters(counters)
+
+    def _write_counters(self, counters: Iterable[StoredCounter]) -> None:
+        self._connection.executemany(
+            "INSERT INTO counters VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "counter = max(counter, excluded.counter), meter = excluded.meter, source = excluded.source "
+            "WHERE counter < excluded.counter OR meter != excluded.meter OR source != excluded.source",
+            [(c.title, c.fingerprint, c.counter, c.meter, c.source) for c in counters],
+        )
+        self._write_service_seconds()
 
     def _write_service_seconds(self) -> None:
         self._connection.execute("UPDATE service SET seconds = ?", (self._service_seconds,))
@@ -305,40 +306,68 @@ class Store:
 
     # Undelivered messages
 
-    def undelivered_after(self, last_id: int, limit: int) -> list[Undelivered]:
-        """Return the oldest messages behind an id, in order."""
+    def add_undelivered(
+        self, output: str, messages: Iterable[tuple[str, bytes]], counters: Iterable[StoredCounter] = ()
+    ) -> list[int]:
+        """Write the topics and payloads of messages, with counters, and return the ids of the messages."""
+        now = self._service_seconds
+        ids = []
+        with self._lock, transaction(self._connection):
+            self._write_counters(counters)
+            for topic, payload in messages:
+                done = self._connection.execute(
+                    "INSERT INTO undelivered (topic, payload, stored, output) VALUES (?, ?, ?, ?)",
+                    (topic, payload, now, output),
+                )
+                ids.append(int(done.lastrowid or 0))
+        return ids
+
+    def undelivered_after(self, output: str, last_id: int, limit: int) -> list[Undelivered]:
+        """Return the oldest messages of an output behind an id, in order."""
         rows = self._select(
-            "SELECT id, topic, payload FROM undelivered WHERE id > ? ORDER BY id LIMIT ?", last_id, limit
-        )
+            "SELECT id, topic, payload FROM undelivered WHERE output = ? AND id > ? ORDER BY id LIMIT ?",
+            output, last_id, limit,
+        )  # fmt: skip
         return [Undelivered(*row) for row in rows]
 
-    def count_undelivered(self) -> int:
-        """Return the number of messages that wait."""
-        return int(self._select("SELECT count(*) FROM undelivered")[0][0])
+    def count_undelivered(self, output: str) -> int:
+        """Return the number of messages that wait for an output."""
+        return int(self._select("SELECT count(*) FROM undelivered WHERE output = ?", output)[0][0])
 
     def delete(self, ids: Sequence[int]) -> None:
         """Delete messages that were acknowledged."""
         with self._lock, transaction(self._connection):
             self._connection.executemany("DELETE FROM undelivered WHERE id = ?", [(i,) for i in ids])
 
-    def drop_beyond(self, limits: StoreLimits) -> int:
-        """Drop the oldest messages beyond the limits, and return how many.
+    def limit(self, output: str, limits: StoreLimits) -> None:
+        """Set the limits of what may wait for an output, before any output drops what is beyond its own."""
+        self._limits[output] = limits
 
-        The size is that of the file, which shrinks with it. The largest topics lose most, so that no meter
-        can push out the telegrams of another one.
+    def drop_beyond(self, output: str) -> int:
+        """Drop the oldest messages of an output beyond its limits, and return how many.
+
+        What waits for one output pushes out nothing that waits for another, and the file, which shrinks with
+        what it holds, stays below the limits of all. The largest topics lose most, so that no meter can push
+        out the messages of another one.
         """
+        limits = self._limits[output]
         with self._lock:
             with transaction(self._connection):
                 dropped = self._connection.execute(
-                    "DELETE FROM undelivered WHERE stored < ?",
-                    (self._service_seconds - limits.days * 86400,),
+                    "DELETE FROM undelivered WHERE output = ? AND stored < ?",
+                    (output, self._service_seconds - limits.days * 86400),
                 ).rowcount
-                dropped += self._drop_beyond_size(limits.megabytes * 1_000_000)
-            if self._pages("page_count") > limits.megabytes * 1_000_000:
+                dropped += self._drop_beyond_size(output, limits.megabytes * 1_000_000)
+            if self._pages("page_count") > self._most:
                 # By `execute` it would free one page only: it is stepped once where there are no columns.
                 self._connection.executescript("PRAGMA incremental_vacuum")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return dropped
+
+    @property
+    def _most(self) -> int:
+        """How many bytes the file may take."""
+        return sum(limits.megabytes for limits in self._limits.values()) * 1_000_000
 
     def _pages(self, which: str) -> int:
         """Return the size of all pages, or of the free ones, in bytes."""
@@ -347,31 +376,56 @@ class Store:
         )
         return int(pages) * int(size)
 
-    def _drop_beyond_size(self, most: int) -> int:
-        """Drop messages until the pages in use take no more bytes than this."""
+    def _drop_beyond_size(self, output: str, most: int) -> int:
+        """Drop messages until those of the output, and all pages in use, take no more than they may."""
         used = self._pages("page_count") - self._pages("freelist_count")
         if used <= most:
             return 0
         sizes = dict(
             self._connection.execute(
-                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered GROUP BY topic"  # noqa: S608 - our own names
+                f"SELECT topic, sum({_ROW_SIZE}) FROM undelivered WHERE output = ? "  # noqa: S608 - our own names
+                "GROUP BY topic",
+                (output,),
             ).fetchall()
         )
-        share = _fair_share(sizes.values(), used - most * _SHARE_AFTER_DROP)
-        return sum(self._drop_oldest(topic, size - share) for topic, size in sizes.items() if size > share)
+        own = sum(sizes.values())
+        if own <= most and used <= self._most:
+            return 0
+        taken = own * self._bytes_in_use_per_byte(used)
+        if taken <= most:
+            return 0
+        share = _fair_share(sizes.values(), own * (1 - most * _SHARE_AFTER_DROP / taken))
+        return sum(
+            self._drop_oldest(output, topic, size - share) for topic, size in sizes.items() if size > share
+        )
 
-    def _drop_oldest(self, topic: str, excess: float) -> int:
+    def _bytes_in_use_per_byte(self, used: int) -> float:
+        """Return how many bytes in use stand for each byte of a message.
+
+        Other tables and gaps between messages are counted only once the file has reached all limits
+        together: those of one output must not push out another.
+        """
+        waiting = dict(
+            self._connection.execute(
+                f"SELECT output, sum({_ROW_SIZE}) FROM undelivered GROUP BY output"  # noqa: S608
+            ).fetchall()
+        )
+        ratio = used / max(1, sum(waiting.values()))
+        is_full = ratio * sum(waiting.get(output, 0) for output in self._limits) > self._most
+        return ratio if is_full else min(ratio, 1.0)
+
+    def _drop_oldest(self, output: str, topic: str, excess: float) -> int:
         last = 0
         rows = self._connection.execute(
-            f"SELECT id, {_ROW_SIZE} FROM undelivered WHERE topic = ? ORDER BY id",  # noqa: S608
-            (topic,),
+            f"SELECT id, {_ROW_SIZE} FROM undelivered WHERE output = ? AND topic = ? ORDER BY id",  # noqa: S608
+            (output, topic),
         )
         for row_id, size in rows:
             last, excess = row_id, excess - size
             if excess <= 0:
                 break
         return self._connection.execute(
-            "DELETE FROM undelivered WHERE topic = ? AND id <= ?", (topic, last)
+            "DELETE FROM undelivered WHERE output = ? AND topic = ? AND id <= ?", (output, topic, last)
         ).rowcount
 
     # Retained topics, and those that the broker refuses
@@ -427,7 +481,7 @@ class Store:
                 self._connection.execute("INSERT INTO put_aside VALUES (?, ?)", (topic, size))
 
     def forget_meter(self, meter: str, topic_beginning: str) -> int:
-        """Delete who a meter is and the messages that wait under its topics, and return their number.
+        """Delete who a meter is and what waits under its topics or its name, and return how many messages.
 
         Its frame counters stay, or its old frames could be replayed.
         """
@@ -440,8 +494,9 @@ class Store:
                 "DELETE FROM identities WHERE owner IN (SELECT title FROM counters WHERE meter = ?)", (meter,)
             )
             return self._connection.execute(
-                "DELETE FROM undelivered WHERE substr(topic, 1, ?) = ?",
-                (len(topic_beginning), topic_beginning),
+                "DELETE FROM undelivered WHERE CASE output WHEN 'mqtt' THEN substr(topic, 1, ?) = ? "
+                "ELSE topic = ? END",
+                (len(topic_beginning), topic_beginning, meter),
             ).rowcount
 
 

@@ -53,7 +53,7 @@ def test_the_keys_of_the_simulator_are_called_dummies(tmp_path: Path) -> None:
 def test_the_unedited_template_of_the_configuration_is_not_called_good(tmp_path: Path) -> None:
     write(tmp_path / "gateway.yaml", (ROOT / "deploy/gateway.example.yaml").read_text("utf-8"))
     status, out, errors = check(tmp_path)
-    assert (status, out) == (0, "gateway.yaml: valid, 1 meter, but a port is not there\n")
+    assert (status, out) == (0, "gateway.yaml: valid, 1 meter, 1 output (mqtt), but a port is not there\n")
     port = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
     assert errors[0].startswith(f"warning: the port {port} is not there; ")
 

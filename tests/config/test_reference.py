@@ -34,6 +34,12 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
             "meters[].source": "meters: [{}]",
             "meters[].reference_power[].from": f"{LEVELS}[{{kw: 7}}]",
             "meters[].reference_power[].kw": f"{LEVELS}[{{from: 2026-01-01}}]",
+            "outputs.tcp[].listen": f"{PORT}outputs: {{tcp: [{{meter: house}}]}}",
+            "outputs.pty[].link": f"{PORT}outputs: {{pty: [{{mode: 0660}}]}}",
+            "outputs.udp[].address": f"{PORT}outputs: {{udp: [{{format: json}}]}}",
+            "outputs.influxdb.url": f"{PORT}outputs: {{influxdb: {{database: smarty}}}}",
+            "outputs.domoticz.devices": f"{PORT}outputs: {{domoticz: {{interval: 10}}}}",
+            "outputs.files.folder": f"{PORT}outputs: {{files: {{}}}}",
             "outputs.mail.server": f"{PORT}outputs: {{mail: {{from: a@example.org, to: b@example.org}}}}",
             "outputs.mail.from": f"{MAIL}to: b@example.org}}}}",
             "outputs.mail.to": f"{MAIL}from: a@example.org}}}}",
@@ -44,7 +50,7 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
     assert error.message.startswith(f"{name} is missing; add a line such as `{name}: ")
 
 
-PORT = "meters: [{source: /dev/ttyS0}]\n"
+PORT = "meters: [{source: /dev/ttyS0, name: house}]\n"
 MAIL = f"{PORT}outputs: {{mail: {{server: smtps://me@mail.example, "
 LEVELS = "meters:\n  - source: /dev/ttyS0\n    reference_power: "
 

@@ -31,7 +31,8 @@ _VALUES: Final = (
     "-9223372036854775808", "1.5",
     "1e400", "'house'", "''", f"'{_SOURCE}'", f"x'{HOUSE_TITLE.hex()}'", "x''", "x'ff'",
     "CAST(x'ff' AS TEXT)",
-    "CAST(x'610062' AS TEXT)", "'smarty/house/state'", "'smarty/+/state'", "'a#'", "char(10)", "char(55296)",
+    "CAST(x'610062' AS TEXT)", "'mqtt'", "'influxdb'",
+    "'smarty/house/state'", "'smarty/+/state'", "'a#'", "char(10)", "char(55296)",
     "char(65535)", "'x5'", "zeroblob(100000)", "replace(hex(zeroblob(40000)), '00', 'ab')", "1700000000.5",
 )  # fmt: skip
 _STATEMENTS: Final = (
@@ -87,7 +88,7 @@ _TABLES: Final = {
     "devices": "meter, device, behind, channel, medium, absent_since",
     "put_aside": "topic, size",
     "service": "seconds",
-    "undelivered": "topic, payload, stored",
+    "undelivered": "topic, payload, stored, output",
     "published": "topic, meter",
 }
 
@@ -100,7 +101,9 @@ def _good_file() -> bytes:
             StoredCounter(title, "0123456789abcdef", 5, "house", _SOURCE)
             for title in (HOUSE_TITLE, BARN_TITLE)
         ]
-        store.write(counters, [(f"smarty/house/telegram{number}", b"{}") for number in range(20)])
+        messages = [(f"smarty/house/telegram{number}", b"{}") for number in range(20)]
+        store.add_undelivered("mqtt", messages, counters)
+        store.add_undelivered("influxdb", [("E3", b"power_import=1.5"), ("barn", b"power_import=0")])
         store.note_published(["smarty/house/state", "smarty/house/health"], "house")
         store.note_put_aside("smarty/barn/state", 9000)
         unnamed = [UnnamedMeter("e3", "E3", _SOURCE, is_authenticated=False, heard=0.0)]
@@ -197,15 +200,18 @@ def _use_published(store: Store) -> None:
 
 
 def _use_undelivered(store: Store) -> None:
-    outbox = Outbox(store, StoreLimits())
-    outbox.tick(0.0)
-    while (waiting := outbox.next_to_send()) is not None:
-        _check_topic(waiting.topic)
-        assert isinstance(waiting.payload, bytes)
-        assert isinstance(waiting.id, int)
-        outbox.remove(waiting)
-    outbox.add("smarty/house/telegram", b"{}", 1.0)
-    outbox.close(2.0)
+    for output in ("mqtt", "influxdb"):
+        outbox = Outbox(store, StoreLimits(), output, "the consumer")
+        outbox.tick(0.0)
+        while (waiting := outbox.next_to_send()) is not None:
+            assert isinstance(waiting.topic, str)
+            if output == "mqtt":
+                _check_topic(waiting.topic)
+            assert isinstance(waiting.payload, bytes)
+            assert isinstance(waiting.id, int)
+            outbox.remove(waiting)
+        outbox.add("smarty/house/telegram", b"{}", 1.0)
+        outbox.close(2.0)
 
 
 def _check_topic(topic: object) -> None:

@@ -33,7 +33,7 @@ SELECT name, coalesce(energy_import, energy_import_tariff_1 + energy_import_tari
 FROM quarters JOIN meters ON number = meter WHERE end = ? ORDER BY name"""
 #: The meters' clocks run so fast here that the seconds before writing would be hours of theirs.
 _IN_A_HURRY: Final = """
-from smarty_gateway.gateway import clock_sync
+from smarty_gateway.config import clock_sync
 clock_sync.is_synchronised = lambda: False
 from smarty_gateway.gateway import history_keeper
 history_keeper._WRITE_AFTER = 0.01

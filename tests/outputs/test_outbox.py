@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def outbox_of(store: Store, *, write_first: bool = False, limits: StoreLimits | None = None) -> Outbox:
     store.unsaved_counters = lambda: [COUNTER]
-    return Outbox(store, limits or StoreLimits(), write_first=write_first)
+    return Outbox(store, limits or StoreLimits(), "mqtt", "the broker", write_first=write_first)
 
 
 def add(outbox: Outbox, *numbers: int, now: float = 0.0) -> None:
@@ -41,7 +41,7 @@ def add(outbox: Outbox, *numbers: int, now: float = 0.0) -> None:
 
 
 def stored(store: Store) -> list[int]:
-    return [int(row.payload) for row in store.undelivered_after(0, 1_000_000)]
+    return [int(row.payload) for row in store.undelivered_after("mqtt", 0, 1_000_000)]
 
 
 def send_all(outbox: Outbox) -> list[int]:
@@ -85,13 +85,15 @@ def test_what_waits_for_10_s_is_written_with_the_counters(store: Store) -> None:
 
 def test_all_that_waits_is_one_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     writes = []
-    write = Store.write
+    write = Store.add_undelivered
 
-    def counted(self: Store, counters: list[StoredCounter], rows: list[tuple[str, bytes]]) -> list[int]:
+    def counted(
+        self: Store, output: str, rows: list[tuple[str, bytes]], counters: list[StoredCounter]
+    ) -> list[int]:
         writes.append((len(counters), len(rows)))
-        return write(self, counters, rows)
+        return write(self, output, rows, counters)
 
-    monkeypatch.setattr(Store, "write", counted)
+    monkeypatch.setattr(Store, "add_undelivered", counted)
     outbox = outbox_of(store)
     for second in range(31):
         add(outbox, second, now=second)
@@ -558,7 +560,7 @@ def test_a_full_disk_is_said_once_holds_up_nothing_and_is_used_again(
         raise FullDiskError("database or disk is full")
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "write", full)
+        broken.setattr(store, "add_undelivered", full)
         for second in range(100):
             add(outbox, second, now=second)
             outbox.tick(second)
@@ -581,7 +583,7 @@ def test_with_a_full_disk_memory_is_bounded_and_the_oldest_go(
     def full(*_: object) -> list[int]:
         raise FullDiskError("database or disk is full")
 
-    monkeypatch.setattr(store, "write", full)
+    monkeypatch.setattr(store, "add_undelivered", full)
     for number in range(25_000):
         add(outbox, number, now=number)
         outbox.tick(number)

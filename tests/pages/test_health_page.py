@@ -87,11 +87,24 @@ def test_a_meter_that_must_be_encrypted_and_is_not_has_one_advice(tmp_path: Path
     assert "must send encrypted telegrams" in advice.text
 
 
-@pytest.mark.parametrize("state", ["offline", "slow", "port taken", "the page failed: <b>x</b>"])
-def test_an_output_that_does_not_work_has_advice(state: str, tmp_path: Path) -> None:
-    page = _page(tmp_path, meter_now("house", reading_of()), outputs={"mqtt": state, "http": "ok"})
+@pytest.mark.parametrize(
+    ("name", "state", "words"),
+    [
+        ("mqtt", "offline", "mqtt is not connected"),
+        ("influxdb", "offline", "influxdb is not connected"),
+        ("influxdb", "refused", "influxdb is connected, but the other side refuses readings"),
+        ("domoticz", "failing", "domoticz is connected, but the other side refuses readings"),
+        ("tcp", "offline", "tcp does not reach all that it serves"),
+        ("files", "slow", "files is slower than the meters"),
+        ("mqtt", "port taken", "mqtt does not work: port taken"),
+        ("mqtt", "the page failed: <b>x</b>", "mqtt does not work: the page failed: <b>x</b>"),
+        ("sundial", "cloudy\x1b[31m", r"sundial does not work: cloudy\x1b[31m"),
+    ],
+)
+def test_an_output_that_does_not_work_has_advice(name: str, state: str, words: str, tmp_path: Path) -> None:
+    page = _page(tmp_path, meter_now("house", reading_of()), outputs={name: state, "http": "ok"})
     (advice,) = _card(page, "Outputs").all("div", class_="warning")
-    assert "mqtt" in advice.text
+    assert f"The output {words}" in advice.text
     assert page.all("b") == []
     assert page.one("p", id="summary").text == "The meters work, but something else needs attention."
 

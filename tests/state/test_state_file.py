@@ -54,9 +54,21 @@ def execute(folder: Path, statement: str, *values: object) -> None:
         connection.execute(statement, values)
 
 
+def drop(store: Store, **limits: int) -> int:
+    """Drop what is beyond these limits where only MQTT uses the file."""
+    store.limit("mqtt", StoreLimits(**limits))
+    return store.drop_beyond("mqtt")
+
+
 def write_layout_1(folder: Path) -> None:
     with closing(sqlite3.connect(file_in(folder))) as connection, connection:
         connection.executescript(LAYOUT_1)
+
+
+def undo_layout_4(folder: Path) -> None:
+    execute(folder, "DROP INDEX undelivered_of_output")
+    execute(folder, "ALTER TABLE undelivered DROP COLUMN output")
+    execute(folder, "PRAGMA user_version=3")
 
 
 # Of an older layout
@@ -73,11 +85,11 @@ def test_a_file_that_kept_counters_for_each_source_is_carried_over_with_the_high
         assert store.notices == []
         assert store.counters() == FrameCounters({(TITLE, "f"): 70, (OTHER_TITLE, "f"): 5})
         assert [row.meter for row in store.all_counters()] == ["house", "barn"]
-        assert [(row.id, row.topic) for row in store.undelivered_after(0, 9)] == [
+        assert [(row.id, row.topic) for row in store.undelivered_after("mqtt", 0, 9)] == [
             (3, "smarty/house/telegram")
         ]
         assert store.published() == {"smarty/house/state": "house"}
-        assert store.drop_beyond(StoreLimits(days=1)) == 0  # the age of old rows is not known
+        assert drop(store, days=1) == 0  # the age of old rows is not known
     with Store(tmp_path) as store:
         assert store.counters() == FrameCounters({(TITLE, "f"): 70, (OTHER_TITLE, "f"): 5})
 
@@ -105,6 +117,7 @@ def test_a_file_without_unnamed_meters_is_carried_over_with_those_that_a_key_aut
         store.note_published(["smarty/SAG1/state"], "SAG1")
         store.note_published(["smarty/house/state", sensor, device], "house")
         store.write_owners({}, {"house": Holder(OTHER_TITLE.hex(), is_authenticated=True)})
+    undo_layout_4(tmp_path)
     for table in ("unnamed", "devices"):
         execute(tmp_path, f"DROP TABLE {table}")
     execute(tmp_path, "PRAGMA user_version=2")
@@ -115,6 +128,20 @@ def test_a_file_without_unnamed_meters_is_carried_over_with_those_that_a_key_aut
         assert store.published() == {
             "smarty/SAG1/state": "SAG1", "smarty/house/state": "house", sensor: "", device: ""
         }  # fmt: skip
+
+
+def test_what_waited_before_there_were_several_outputs_waits_for_mqtt_in_its_order(tmp_path: Path) -> None:
+    waiting = [(f"smarty/{number % 3}/telegram", b"%d" % number) for number in range(500)]
+    with Store(tmp_path) as store:
+        store.delete(store.add_undelivered("mqtt", waiting)[:100])
+    undo_layout_4(tmp_path)
+    with Store(tmp_path) as store:
+        assert store.notices == []
+        (new,) = store.add_undelivered("influxdb", [("0", b"new")])
+        found = store.undelivered_after("mqtt", 0, 1000)
+        assert [(row.topic, row.payload) for row in found] == waiting[100:]
+        assert [row.id for row in found] == list(range(101, 501))
+        assert new > 500
 
 
 def test_silence_and_absence_go_on_over_a_restart_and_count_only_while_the_gateway_runs(
@@ -152,11 +179,18 @@ BAD_ROWS = {
     "a topic with a control character": "INSERT INTO published VALUES ('smarty/a' || char(1), 'house')",
     "a topic that is a blob": "INSERT INTO published VALUES (x'00ff', 'house')",
     "an empty topic": "INSERT INTO published VALUES ('', 'house')",
-    "a waiting wildcard": "INSERT INTO undelivered VALUES (77, 'smarty/+/x', x'31', 0.0)",
-    "a waiting topic of bytes": "INSERT INTO undelivered VALUES (77, CAST(x'ff' AS TEXT), x'31', 0.0)",
-    "a payload of text": "INSERT INTO undelivered VALUES (77, 'a', 'text', 0.0)",
-    "a payload that is missing": "INSERT INTO undelivered VALUES (77, 'a', NULL, 0.0)",
-    "a time of text": "INSERT INTO undelivered VALUES (77, 'a', x'31', 'noon')",
+    "a waiting wildcard": "INSERT INTO undelivered VALUES (77, 'smarty/+/x', x'31', 0.0, 'mqtt')",
+    "a waiting topic of bytes": (
+        "INSERT INTO undelivered VALUES (77, CAST(x'ff' AS TEXT), x'31', 0.0, 'mqtt')"
+    ),
+    "a payload of text": "INSERT INTO undelivered VALUES (77, 'a', 'text', 0.0, 'mqtt')",
+    "a payload that is missing": "INSERT INTO undelivered VALUES (77, 'a', NULL, 0.0, 'mqtt')",
+    "a time of text": "INSERT INTO undelivered VALUES (77, 'a', x'31', 'noon', 'mqtt')",
+    "an output that nobody is": "INSERT INTO undelivered VALUES (77, 'a', x'31', 0.0, 'mqtu')",
+    "an output that is a blob": "INSERT INTO undelivered VALUES (77, 'a', x'31', 0.0, x'6d717474')",
+    "a waiting meter of bytes": (
+        "INSERT INTO undelivered VALUES (77, CAST(x'ff' AS TEXT), x'31', 0.0, 'influxdb')"
+    ),
     "an identity of nobody": "INSERT INTO identities VALUES ('a', NULL)",
     "an owner with half a title": "INSERT INTO identities VALUES ('a', x'0102')",
     "a holder that is no text": "INSERT INTO holders VALUES ('house', x'01', 1, NULL)",
@@ -176,7 +210,7 @@ def test_a_row_that_cannot_be_right_is_dropped_counted_and_said_once(tmp_path: P
     good = StoredCounter(TITLE, "f", 7, "house", "/dev/one")
     holders = {"barn": Holder("b", is_authenticated=False)}
     with Store(tmp_path) as store:
-        store.write([good], [("a", b"1")])
+        store.add_undelivered("mqtt", [("a", b"1")], [good])
         store.note_published(["smarty/house/state"], "house")
         store.write_owners({"b": "barn"}, holders)
     execute(tmp_path, BAD_ROWS[name])
@@ -184,11 +218,11 @@ def test_a_row_that_cannot_be_right_is_dropped_counted_and_said_once(tmp_path: P
         assert len(store.notices) == 1
         assert "1 damaged row was dropped" in store.notices[0]
         assert store.all_counters() == [good]
-        assert [row.payload for row in store.undelivered_after(0, 9)] == [b"1"]
+        assert [row.payload for row in store.undelivered_after("mqtt", 0, 9)] == [b"1"]
         assert store.published() == {"smarty/house/state": "house"}
         assert (store.owners(), store.holders()) == ({"b": "barn"}, holders)
         assert store.put_aside() == {}
-        store.write([good], [("a", b"2")])
+        store.add_undelivered("mqtt", [("a", b"2")], [good])
     with Store(tmp_path) as store:
         assert store.notices == []
 
@@ -200,7 +234,7 @@ VALUES = (
 
 @given(
     st.sampled_from(
-        [("counters", 5), ("resets", 1), ("identities", 2), ("holders", 4), ("undelivered", 4),
+        [("counters", 5), ("resets", 1), ("identities", 2), ("holders", 4), ("undelivered", 5),
          ("published", 2), ("put_aside", 2), ("service", 1), ("unnamed", 5), ("devices", 6)]
     ),
     st.data(),
@@ -224,7 +258,7 @@ def test_whatever_stands_in_a_row_what_is_read_has_its_types(
         for topic, meter in store.published().items():
             assert "#" not in topic
             assert isinstance(meter, str)
-        for message in store.undelivered_after(0, 10):
+        for message in store.undelivered_after("mqtt", 0, 10):
             assert isinstance(message.payload, bytes)
         for device in store.devices():
             assert isinstance(device.device, str)
@@ -233,7 +267,7 @@ def test_whatever_stands_in_a_row_what_is_read_has_its_types(
             assert isinstance(unnamed.name, str)
             assert unnamed.heard <= time.monotonic()
         assert store.take_resets() == []
-        store.write([StoredCounter(TITLE, "f", 7, "house", "")], [("a", b"1")])
+        store.add_undelivered("mqtt", [("a", b"1")], [StoredCounter(TITLE, "f", 7, "house", "")])
 
 
 # Who may read it
@@ -258,24 +292,23 @@ def test_nobody_else_may_read_the_file_its_log_and_what_was_put_aside(tmp_path: 
 
 
 def test_the_file_stays_below_its_limit_and_shrinks(tmp_path: Path) -> None:
-    limits = StoreLimits(megabytes=2)
     with Store(tmp_path) as store:
         for _ in range(40):
-            store.write([], [("smarty/house/telegram", b"x" * 1300)] * 100)
-            store.drop_beyond(limits)
+            store.add_undelivered("mqtt", [("smarty/house/telegram", b"x" * 1300)] * 100)
+            drop(store, megabytes=2)
             assert file_in(tmp_path).stat().st_size <= 2_000_000
-        ids = [row.id for row in store.undelivered_after(0, 10_000)]
+        ids = [row.id for row in store.undelivered_after("mqtt", 0, 10_000)]
         assert len(ids) > 1000
         assert ids[-1] == 4000
 
 
 def test_the_topics_that_take_most_give_up_most(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
-        store.write([], [("smarty/house/telegram", b"x" * 1000)] * 100)
-        store.write([], [("smarty/evil/telegram", b"x" * 1000)] * 2500)
-        store.write([], [("smarty/barn/telegram", b"x" * 1000)] * 280)
-        assert store.drop_beyond(StoreLimits(megabytes=2)) > 0
-        left = Counter(row.topic for row in store.undelivered_after(0, 10_000))
+        store.add_undelivered("mqtt", [("smarty/house/telegram", b"x" * 1000)] * 100)
+        store.add_undelivered("mqtt", [("smarty/evil/telegram", b"x" * 1000)] * 2500)
+        store.add_undelivered("mqtt", [("smarty/barn/telegram", b"x" * 1000)] * 280)
+        assert drop(store, megabytes=2) > 0
+        left = Counter(row.topic for row in store.undelivered_after("mqtt", 0, 10_000))
     assert left["smarty/house/telegram"] == 100
     assert left["smarty/barn/telegram"] == 280
     assert 500 < left["smarty/evil/telegram"] < 1600
@@ -300,23 +333,23 @@ def test_a_counter_in_the_file_never_falls_but_by_a_reset(tmp_path: Path) -> Non
 
 def test_a_clock_that_is_set_right_drops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path) as store:
-        store.write([], [("a", b"1")])
+        store.add_undelivered("mqtt", [("a", b"1")])
         before = time.time
         monkeypatch.setattr(time, "time", lambda: before() + 10 * 365 * 86_400)
-        assert store.drop_beyond(StoreLimits(days=1)) == 0
+        assert drop(store, days=1) == 0
     with Store(tmp_path) as store:
-        assert store.drop_beyond(StoreLimits(days=1)) == 0
+        assert drop(store, days=1) == 0
 
 
 def test_age_goes_on_over_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Store(tmp_path) as store:
-        store.write([], [("a", b"1")])
+        store.add_undelivered("mqtt", [("a", b"1")])
         before = time.monotonic()
         monkeypatch.setattr("smarty_gateway.state.store.time.monotonic", lambda: before + 86_000.0)
         store.write([StoredCounter(TITLE, "f", 7, "house", "")])
     with Store(tmp_path) as store:
         monkeypatch.setattr("smarty_gateway.state.store.time.monotonic", lambda: before + 87_000.0)
-        assert store.drop_beyond(StoreLimits(days=1)) == 1
+        assert drop(store, days=1) == 1
 
 
 def test_holders_can_be_looked_at_without_a_trace(tmp_path: Path) -> None:

@@ -48,8 +48,14 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield found
 
 
-def payloads(store: Store) -> list[bytes]:
-    return [message.payload for message in store.undelivered_after(0, 1000)]
+def drop(store: Store, **limits: int) -> int:
+    """Drop what is beyond these limits where only MQTT uses the file."""
+    store.limit("mqtt", StoreLimits(**limits))
+    return store.drop_beyond("mqtt")
+
+
+def payloads(store: Store, output: str = "mqtt") -> list[bytes]:
+    return [message.payload for message in store.undelivered_after(output, 0, 1000)]
 
 
 def change(store: Store, statement: str) -> None:
@@ -90,11 +96,11 @@ def test_the_largest_counter_there_is_can_be_stored(store: Store) -> None:
 
 
 def test_a_transaction_that_fails_changes_nothing_and_the_next_succeeds(store: Store) -> None:
-    store.write([counter(7)], [("topic", b"before")])
+    store.add_undelivered("mqtt", [("topic", b"before")], [counter(7)])
     with pytest.raises(sqlite3.Error):
-        store.write([counter(8)], [("topic", object())])  # type: ignore[list-item]
+        store.add_undelivered("mqtt", [("topic", object())], [counter(8)])  # type: ignore[list-item]
     assert store.all_counters() == [counter(7)]
-    store.write([counter(9)], [("topic", b"after")])
+    store.add_undelivered("mqtt", [("topic", b"after")], [counter(9)])
     assert store.all_counters() == [counter(9)]
     assert payloads(store) == [b"before", b"after"]
 
@@ -148,22 +154,22 @@ def test_word_of_a_reset_that_was_left_while_no_gateway_ran_is_dropped(tmp_path:
 
 
 def test_undelivered_messages_come_back_in_their_order(store: Store) -> None:
-    store.write(undelivered=[("a", b"1"), ("b", b"2")])
-    store.write(undelivered=[("a", b"3")])
-    found = store.undelivered_after(0, 10)
+    store.add_undelivered("mqtt", [("a", b"1"), ("b", b"2")])
+    store.add_undelivered("mqtt", [("a", b"3")])
+    found = store.undelivered_after("mqtt", 0, 10)
     assert [(message.topic, message.payload) for message in found] == [("a", b"1"), ("b", b"2"), ("a", b"3")]
 
 
 def test_the_ids_that_writing_gives_are_those_of_the_messages(store: Store) -> None:
-    ids = store.write(undelivered=[("a", b"1"), ("a", b"2")])
-    assert [message.id for message in store.undelivered_after(0, 10)] == ids
+    ids = store.add_undelivered("mqtt", [("a", b"1"), ("a", b"2")])
+    assert [message.id for message in store.undelivered_after("mqtt", 0, 10)] == ids
 
 
 def test_they_are_read_in_portions(store: Store) -> None:
-    store.write(undelivered=[("a", b"%d" % number) for number in range(5)])
+    store.add_undelivered("mqtt", [("a", b"%d" % number) for number in range(5)])
     found: list[bytes] = []
     last = 0
-    while portion := store.undelivered_after(last, 2):
+    while portion := store.undelivered_after("mqtt", last, 2):
         assert len(portion) <= 2
         found += [message.payload for message in portion]
         last = portion[-1].id
@@ -171,69 +177,72 @@ def test_they_are_read_in_portions(store: Store) -> None:
 
 
 def test_what_was_acknowledged_is_gone_and_counted_no_more(store: Store) -> None:
-    ids = store.write(undelivered=[("a", b"1"), ("a", b"2"), ("a", b"3")])
+    ids = store.add_undelivered("mqtt", [("a", b"1"), ("a", b"2"), ("a", b"3")])
     store.delete([ids[1]])
     assert payloads(store) == [b"1", b"3"]
-    assert store.count_undelivered() == 2
+    assert store.count_undelivered("mqtt") == 2
 
 
 def test_the_id_of_a_message_that_is_gone_is_never_given_again(tmp_path: Path) -> None:
     with Store(tmp_path) as before:
-        ids = before.write(undelivered=[("a", b"1")])
+        ids = before.add_undelivered("mqtt", [("a", b"1")])
         before.delete(ids)
     with Store(tmp_path) as after:
-        assert after.write(undelivered=[("a", b"2")])[0] > ids[0]
+        assert after.add_undelivered("mqtt", [("a", b"2")])[0] > ids[0]
 
 
 def test_within_the_limits_nothing_is_dropped(store: Store) -> None:
-    store.write(undelivered=[("a", b"x" * 1000)] * 10)
-    assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 0
-    assert store.count_undelivered() == 10
+    store.add_undelivered("mqtt", [("a", b"x" * 1000)] * 10)
+    assert drop(store, megabytes=1, days=1) == 0
+    assert store.count_undelivered("mqtt") == 10
 
 
 def test_beyond_the_size_the_oldest_are_dropped_and_no_more_than_needed(store: Store) -> None:
-    store.write(undelivered=[("a", b"%d" % number + b"x" * 290_000) for number in range(6)])
-    assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 3
+    store.add_undelivered("mqtt", [("a", b"%d" % number + b"x" * 290_000) for number in range(6)])
+    assert drop(store, megabytes=1, days=1) == 3
     assert [payload[:1] for payload in payloads(store)] == [b"3", b"4", b"5"]
 
 
 def test_one_message_that_is_larger_than_the_limit_is_dropped(store: Store) -> None:
-    store.write(undelivered=[("a", b"x" * 1_100_000)])
-    assert store.drop_beyond(StoreLimits(megabytes=1)) == 1
+    store.add_undelivered("mqtt", [("a", b"x" * 1_100_000)])
+    assert drop(store, megabytes=1) == 1
 
 
 def test_beyond_the_age_the_oldest_are_dropped(store: Store) -> None:
-    store.write(undelivered=[("a", b"old"), ("a", b"older"), ("a", b"new")])
+    store.add_undelivered("mqtt", [("a", b"old"), ("a", b"older"), ("a", b"new")])
     change(store, "UPDATE undelivered SET stored = stored - 2.0 * 86400 WHERE payload != x'6e6577'")
-    assert store.drop_beyond(StoreLimits(days=1)) == 2
+    assert drop(store, days=1) == 2
     assert payloads(store) == [b"new"]
 
 
 def test_both_limits_count_together(store: Store) -> None:
-    store.write(undelivered=[("a", b"%d" % number + b"x" * 600_000) for number in range(3)])
+    store.add_undelivered("mqtt", [("a", b"%d" % number + b"x" * 600_000) for number in range(3)])
     change(store, "UPDATE undelivered SET stored = stored - 2.0 * 86400 WHERE id = 1")
-    assert store.drop_beyond(StoreLimits(megabytes=1, days=1)) == 2
+    assert drop(store, megabytes=1, days=1) == 2
     assert [payload[:1] for payload in payloads(store)] == [b"2"]
 
 
 def test_a_meter_that_is_forgotten_takes_its_name_and_messages_with_it_and_leaves_its_counter(
     store: Store,
 ) -> None:
-    store.write(
-        [counter(7), counter(8, title=OTHER_TITLE, meter="barn")],
+    store.add_undelivered(
+        "mqtt",
         [("smarty/house/state", b"1"), ("smarty/house_2/state", b"2")],
+        [counter(7), counter(8, title=OTHER_TITLE, meter="barn")],
     )
+    store.add_undelivered("influxdb", [("house", b"3"), ("house_2", b"4"), ("smarty/house/a", b"5")])
     owners: dict[str, Owner] = {"a": TITLE, "b": "house", "c": "barn"}
     holders = {name: Holder(name, is_authenticated=True) for name in ("house", "barn")}
     unnamed = [UnnamedMeter(n, n, "/a", is_authenticated=False, heard=0.0) for n in ("barn", "house")]
     store.write_owners(owners, holders, unnamed)
     store.write_devices([PublishedDevice(name, "G", "A", 1, "gas") for name in ("barn", "house")])
-    assert store.forget_meter("house", "smarty/house/") == 1
+    assert store.forget_meter("house", "smarty/house/") == 2
     assert len(store.all_counters()) == 2
     assert [meter.name for meter in store.unnamed()] == ["barn"]
     assert [device.meter for device in store.devices()] == ["barn"]
     assert (store.owners(), store.holders()) == ({"c": "barn"}, {"barn": holders["barn"]})
     assert payloads(store) == [b"2"]
+    assert payloads(store, "influxdb") == [b"4", b"5"]
 
 
 # What can be wrong with the file
@@ -255,9 +264,10 @@ def test_a_file_that_is_no_database_is_put_aside_and_said(tmp_path: Path, damage
 
 def filled(folder: Path) -> Path:
     with Store(folder) as store:
-        store.write(
-            [counter(number, title=number.to_bytes(8, "big")) for number in range(100)],
+        store.add_undelivered(
+            "mqtt",
             [("topic", b"x" * 500) for _ in range(50)],
+            [counter(number, title=number.to_bytes(8, "big")) for number in range(100)],
         )
         return store.path
 
@@ -311,7 +321,7 @@ def test_whatever_happened_to_the_file_a_gateway_can_use_it_or_is_told_why(
         refusal = str(error)
     else:
         with store:
-            store.write([counter(1_000_000)], [("topic", b"new")])
+            store.add_undelivered("mqtt", [("topic", b"new")], [counter(1_000_000)])
             assert counter(1_000_000) in store.all_counters()
             assert b"new" in payloads(store)
             assert store.take_resets() == []
@@ -370,7 +380,7 @@ from smarty_gateway.state.store import Holder, Store, StoredCounter, PublishedDe
 with Store(Path(sys.argv[1])) as store:
     for number in itertools.count(int(sys.argv[2])):
         counter = StoredCounter(b"12345678", "f", number, "house", "/dev/one")
-        ids = store.write([counter], [("topic", b"%d" % number)])
+        ids = store.add_undelivered("mqtt", [("topic", b"%d" % number)], [counter])
         if number % 3 == 0:
             store.delete(ids)
         print(number, flush=True)
@@ -471,8 +481,8 @@ def test_with_a_full_disk_the_counters_are_taken_up_and_nothing_more_is_written(
     with Store(tmp_path) as store:
         assert "is on a full disk" in str(store.notices)
         assert store.all_counters() == [counter(7)]
-        store.write([counter(8)], [("topic", b"payload")])
-        assert store.count_undelivered() == 1
+        store.add_undelivered("mqtt", [("topic", b"payload")], [counter(8)])
+        assert store.count_undelivered("mqtt") == 1
     (tmp_path / "gateway.sqlite3-wal").rmdir()
     with Store(tmp_path) as store:
         assert store.all_counters() == [counter(7)]
@@ -498,16 +508,16 @@ def test_with_a_full_disk_telegrams_that_wait_in_the_file_stay_there_and_fill_no
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Store(tmp_path) as store:
-        store.write([counter(7)], [("topic", b"x" * 1000)] * 2000)
+        store.add_undelivered("mqtt", [("topic", b"x" * 1000)] * 2000, [counter(7)])
     (tmp_path / "gateway.sqlite3-wal").mkdir()  # SQLite cannot make its log, as on a full disk
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=10**9, free=0))
     with Store(tmp_path) as store:
-        assert store.count_undelivered() == 0
+        assert store.count_undelivered("mqtt") == 0
         assert store._pages("page_count") < 200_000
         assert store.all_counters() == [counter(7)]
     (tmp_path / "gateway.sqlite3-wal").rmdir()
     with Store(tmp_path) as store:
-        assert store.count_undelivered() == 2000
+        assert store.count_undelivered("mqtt") == 2000
 
 
 def reset_in_locked_file(folder: Path) -> None:

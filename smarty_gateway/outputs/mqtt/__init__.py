@@ -19,7 +19,8 @@ second takes what has arrived, writes what has waited too long, and shows the su
 - Arrivals: 5,000 readings, those of unnamed meters are dropped first. Shared by the readers and the thread.
 - MeterTopics: the newest reading of each meter, until its interval is over.
 - SendQueue: the newest message of each retained topic, by rank: named meters before others, states before
-  announcements. A message that the broker refuses for now waits beside it in the sender, one a topic.
+  announcements. A message that the broker refuses for now waits beside it in the sender, one a topic. What
+  goes to Domoticz (domoticz_in) is not retained, and has one topic; there it is the newest of each device.
 - Outbox: 10 s of telegrams and one page of the store in memory; the store is bounded in bytes and days.
   With a full disk, 20,000 telegrams stay in memory.
 - paho: what is in flight, and nothing else.

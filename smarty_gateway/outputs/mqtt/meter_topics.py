@@ -21,6 +21,7 @@ from smarty_gateway.outputs.mqtt.home_assistant import (
 )
 from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
+from smarty_gateway.outputs.pace import Pace
 from smarty_gateway.protocol.meter import Security
 from smarty_gateway.state.store import PublishedDevice
 
@@ -31,8 +32,6 @@ _PERIODS: Final = 3
 #: state of a new meter for one of the old, nor the end of an old announcement for that of a new one.
 SWAP_PAUSE: Final = 1.0
 _SWAP_AGAIN_AFTER: Final = 60.0
-#: Seconds that a state may come before its time.
-_EARLY_MOST: Final = 1.0
 _ONLINE: Final = b"online"
 _OFFLINE: Final = b"offline"
 #: A state is worth nothing after four intervals, but never before this.
@@ -42,39 +41,6 @@ _EXPIRES_AFTER_LEAST: Final = 120
 def expires_after(interval: float) -> int:
     """Return the seconds after which a state is too old to be shown."""
     return max(_EXPIRES_AFTER_LEAST, round(4 * interval))
-
-
-class _Pace:
-    """When a state may be sent: at most one in each interval, without falling behind the meter.
-
-    A meter that sends once an interval does so a little early or late. Each of its telegrams goes out at
-    once, as the times for them are a grid, which a late one does not shift.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self._early = min(_EARLY_MOST, interval / 10)
-        self._next = float("-inf")  # on the grid
-        self._arrived = float("-inf")
-        self._is_hurried = False
-        self.due_at = float("-inf")
-
-    def arrive(self, now: float) -> None:
-        """Record a new state."""
-        self._arrived = now
-        if not self._is_hurried:
-            self.due_at = now if now > self._next - self._early else self._next
-
-    def hurry(self) -> None:
-        """Make the newest state due at once."""
-        self._is_hurried = True
-        self.due_at = float("-inf")
-
-    def note_sent(self) -> None:
-        """Record that the newest state was sent."""
-        self._is_hurried = False
-        is_in_step = -self._early < self._arrived - self._next < self._interval
-        self._next = (self._next if is_in_step else self._arrived) + self._interval
 
 
 class MeterTopics:
@@ -99,7 +65,7 @@ class MeterTopics:
         self.meter = meter
         self._topics = topics
         self._interval = interval
-        self._pace = _Pace(interval)
+        self._pace = Pace(interval)
         self._discovery = discovery
         self._announcements = None if discovery is None else Announcements(discovery)
         self._values = values

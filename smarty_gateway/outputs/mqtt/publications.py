@@ -11,6 +11,7 @@ from smarty_gateway import __version__
 from smarty_gateway.config.values import Config, Durability, MqttConfig
 from smarty_gateway.outputs.arrivals import Arrivals
 from smarty_gateway.outputs.json_lines import to_json_bytes
+from smarty_gateway.outputs.mqtt.domoticz_in import DomoticzIn
 from smarty_gateway.outputs.mqtt.meters import Meters
 from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.mqtt.send_queue import Rank
@@ -49,8 +50,10 @@ class Publications:
         self._keeps_telegrams = mqtt.telegrams
         self._topics = Topics(mqtt.topic)
         self.meters = Meters(config, mqtt, store, unnamed, time.monotonic())
-        self.outbox = Outbox(store, config.limits, write_first=mqtt.durability is Durability.EACH)
+        is_each = mqtt.durability is Durability.EACH
+        self.outbox = Outbox(store, config.limits, "mqtt", "the broker", write_first=is_each)
         self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, self.meters.is_named)
+        self._domoticz = DomoticzIn(config)
         self._arrivals = arrivals
         self.named_telegrams = frozenset(self._topics.of(name, "telegram") for name in self.meters.named)
         self._budget = TelegramBudget()
@@ -90,6 +93,7 @@ class Publications:
         while others < _OTHERS_AT_ONCE and (reading := self._arrivals.take()) is not None:
             others += reading.meter not in self.meters.named
             self.meters.take(reading, now)
+            self._domoticz.take(reading, now)
             if self._keeps_telegrams:
                 self._keep_telegram(reading, now)
 
@@ -116,11 +120,12 @@ class Publications:
         self.meters.reset(sender, now)
 
     def queue_due(self, sender: Sender, now: float) -> None:
-        """Queue the retained messages that are due."""
+        """Queue the messages that are due, of which only the newest count."""
         if self._announce_at is not None and now >= self._announce_at:
             self._announce_at = None
             self.meters.announce_again()
         self.meters.queue_due(sender, self._health, now)
+        self._domoticz.queue_due(sender)
         if self._gateway_health is not None:
             self._queue_gateway_health(sender, self._gateway_health, now)
 

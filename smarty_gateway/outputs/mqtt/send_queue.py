@@ -1,4 +1,4 @@
-"""Retained messages that wait to be sent: the newest of each topic, the most important first."""
+"""Messages that wait to be sent: the newest of each topic or slot, the most important first."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -37,11 +37,12 @@ UNSURE: Final = (Rank.UNSURE, Rank.OTHERS_UNSURE)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A retained message.
+    """A message of which only the newest counts.
 
     Attributes:
         done: is called when the broker has it.
         expiry: seconds after which the broker deletes it, if it can (MQTT 5).
+        slot: of a message that is not retained, as several may have one topic: it replaces those of its slot.
     """
 
     topic: str
@@ -49,6 +50,17 @@ class Message:
     rank: Rank
     done: Callable[[], None] | None = None
     expiry: int | None = None
+    slot: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it shares with the messages that it replaces."""
+        return self.slot or self.topic
+
+    @property
+    def is_retained(self) -> bool:
+        """True if the broker shall keep it."""
+        return not self.slot
 
     @property
     def qos(self) -> int:
@@ -57,13 +69,13 @@ class Message:
 
 
 class SendQueue:
-    """Messages in the order of their ranks; a new one replaces an older one on its topic."""
+    """Messages in the order of their ranks; a new one replaces an older one with its key."""
 
     def __init__(self) -> None:
         self._of: dict[Rank, dict[str, Message]] = {rank: {} for rank in Rank}
 
-    def __contains__(self, topic: str) -> bool:
-        return any(topic in messages for messages in self._of.values())
+    def __contains__(self, key: str) -> bool:
+        return any(key in messages for messages in self._of.values())
 
     @property
     def has_sure(self) -> bool:
@@ -74,19 +86,19 @@ class SendQueue:
         """Add a message."""
         for rank, messages in self._of.items():
             if rank is not message.rank:
-                messages.pop(message.topic, None)
-        self._of[message.rank][message.topic] = message
+                messages.pop(message.key, None)
+        self._of[message.rank][message.key] = message
 
     def take(self, ranks: Iterable[Rank], is_wanted: TopicTest = lambda _: True) -> Message | None:
         """Remove and return the next message of these ranks whose topic is wanted."""
         for rank in ranks:
             messages = self._of[rank]
-            topic = next(filter(is_wanted, messages), None)
-            if topic is not None:
-                return messages.pop(topic)
+            key = next((key for key, message in messages.items() if is_wanted(message.topic)), None)
+            if key is not None:
+                return messages.pop(key)
         return None
 
-    def discard(self, topic: str) -> None:
-        """Remove what waits on a topic."""
+    def discard(self, key: str) -> None:
+        """Remove the message with this key, such as that of a topic."""
         for messages in self._of.values():
-            messages.pop(topic, None)
+            messages.pop(key, None)

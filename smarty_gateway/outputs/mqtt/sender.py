@@ -49,7 +49,7 @@ class Sender:
         self._status = status
         self._named_topics = named_topics
         self._queue = SendQueue()
-        self._kept_back: dict[str, Message] = {}  # newest of topics that the broker refuses for now
+        self._kept_back: dict[str, Message] = {}  # by key: the newest that the broker refuses for now
         self._telegrams_max = max(1, connection.window // _TELEGRAMS_PART)
         self._retained_max = max(1, connection.window - self._telegrams_max)
         self._telegrams_in_flight = 0
@@ -71,10 +71,14 @@ class Sender:
         """Add a retained message; it replaces what waits on the same topic."""
         self._queue.put(Message(topic, payload, rank, done, expiry))
 
-    def discard(self, topic: str) -> None:
-        """Remove what waits on a topic."""
-        self._queue.discard(topic)
-        self._kept_back.pop(topic, None)
+    def put_passing(self, topic: str, payload: bytes, rank: Rank, slot: str) -> None:
+        """Add a message that is not retained; it replaces what waits in the same slot."""
+        self._queue.put(Message(topic, payload, rank, slot=slot))
+
+    def discard(self, key: str) -> None:
+        """Remove the message with this key, such as that of a topic."""
+        self._queue.discard(key)
+        self._kept_back.pop(key, None)
 
     def is_replaced(self, topic: str, length: int) -> bool:
         """True if the broker refuses this message, and smaller ones must say the same."""
@@ -82,7 +86,7 @@ class Sender:
 
     @property
     def has_messages(self) -> bool:
-        """True if a retained message waits; those of QoS 0 may be lost and do not count."""
+        """True if a message waits of which the newest counts; those of QoS 0 may be lost and do not count."""
         return self._queue.has_sure
 
     @property
@@ -143,25 +147,25 @@ class Sender:
 
     def _send_message(self, message: Message, now: float) -> bool:
         """True if the message was sent; else it is kept back."""
-        self.discard(message.topic)
+        self.discard(message.key)
         verdict, size = self._verdict(message, now)
         if verdict is Verdict.SEND:
             self._transmit(message, size, now)
             return True
         if verdict is Verdict.DROP:
             self._refused.note_dropped()
-        self._kept_back[message.topic] = message
+        self._kept_back[message.key] = message
         return False
 
     def _look_at_kept_back(self, now: float) -> None:
-        for topic, message in list(self._kept_back.items()):
+        for key, message in list(self._kept_back.items()):
             verdict, size = self._verdict(message, now)
             if verdict is not Verdict.SEND:
                 continue
-            del self._kept_back[topic]
-            if topic in self._queue:
+            del self._kept_back[key]
+            if key in self._queue:
                 continue  # with a newer message
-            if self._refused.is_trial(topic, size):
+            if self._refused.is_trial(message.topic, size):
                 self._transmit(message, size, now)  # while nothing else is in flight
             else:
                 self._queue.put(message)
@@ -188,7 +192,7 @@ class Sender:
             message.topic,
             message.payload,
             qos=message.qos,
-            retain=True,
+            retain=message.is_retained,
             expiry=message.expiry,
             done=partial(self._accepted, number, message),
             refused=partial(self._not_accepted, number, sent, message),
@@ -239,8 +243,8 @@ class Sender:
 
     def _not_accepted(self, number: int, sent: Sent, message: Message, code: int) -> None:
         self._note_not_accepted(number, sent, code)
-        if message.topic not in self._queue:
-            self._kept_back.setdefault(message.topic, message)
+        if message.key not in self._queue:
+            self._kept_back.setdefault(message.key, message)
 
     def _telegram_accepted(self, number: int, waiting: Waiting) -> None:
         self._telegrams_in_flight -= 1

@@ -591,7 +591,7 @@ def test_forget_spares_the_telegrams_of_a_meter_that_is_spelled_otherwise(
             listener.wait_for("smarty/my_house/state", is_number(1))
     file = tmp_path / "state/gateway.sqlite3"
     with Store(file.parent) as store:
-        store.write(undelivered=[("smarty/my_house/telegram", b"{}")])
+        store.add_undelivered("mqtt", [("smarty/my_house/telegram", b"{}")])
     arguments = ("forget", "my house", "--state", file.parent, "--mqtt", url)
     assert (
         b"nothing is stored of a meter named my house" in smarty_gateway(*arguments, folder=tmp_path).stderr

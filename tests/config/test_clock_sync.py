@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smarty_gateway.gateway.clock_sync import is_synchronised
+from smarty_gateway.config.clock_sync import is_synchronised
 
 
 class Library:
