@@ -207,15 +207,11 @@ class Influx(InfluxServer):
 
 
 class Domoticz(DomoticzServer):
-    """Domoticz with two devices for each of some meters; it can be stopped and started again."""
+    """Domoticz with two devices for each of some meters."""
 
     def __init__(self) -> None:
         self.meters = {100 + 2 * n + is_gas: n for n in _DOMOTICZ_METERS for is_gas in (0, 1)}
         super().__init__(*self.meters)
-
-    def start(self) -> None:
-        """Start it again, on the same port."""
-        self._start(self.port)
 
     @staticmethod
     def devices() -> str:
@@ -461,7 +457,7 @@ class Faults:
     def _domoticz_stopped(self) -> Iterator[None]:
         self._world.domoticz.stop()
         yield
-        self._world.domoticz.start()
+        self._world.domoticz.start(self._world.domoticz.port)
 
     def _client(self) -> socket.socket:
         client = socket.socket()
