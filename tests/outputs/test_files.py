@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,7 @@ from smarty_gateway.outputs import files as files_module
 from smarty_gateway.outputs.day_files import DayFiles, folder_name
 from smarty_gateway.outputs.files import FilesOutput
 from smarty_gateway.outputs.output import Reading
+from smarty_gateway.outputs.packed_files import PackedFiles
 from smarty_gateway.outputs.plain_values import flat
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.safe_text import printable
@@ -415,6 +417,21 @@ def test_readings_are_written_while_a_large_file_is_compressed(tmp_path: Path) -
     assert old.read_bytes() == content
 
 
+def test_a_file_that_is_being_written_is_not_compressed_however_old_its_day_is(tmp_path: Path) -> None:
+    when = TODAY - timedelta(days=40)
+    files = DayFiles(tmp_path / "telegrams", "jsonl")
+    (tmp_path / "telegrams").mkdir()
+    files.append(Reading("house", dated(when), when), when.date().isoformat())
+    before, _ = old_file(tmp_path, 41)
+    old_files = PackedFiles(tmp_path / "telegrams", 31, ZoneInfo("UTC"), files.is_in_use)
+    while old_files.step():
+        pass
+    assert [path.name for path in sorted(before.parent.iterdir())] == [
+        f"{before.name}.gz",
+        f"{when.date()}.jsonl",
+    ]
+
+
 def test_what_a_crash_left_behind_is_done_again(tmp_path: Path) -> None:
     both, content = old_file(tmp_path, 40)
     packed(both).write_bytes(gzip.compress(content))
@@ -433,7 +450,9 @@ def test_what_a_crash_left_behind_is_done_again(tmp_path: Path) -> None:
         assert gzip.decompress(packed(each).read_bytes()) == content
 
 
-@pytest.mark.parametrize("other", [gzip.compress(b"what a person has put there"), b"damaged"])
+@pytest.mark.parametrize(
+    "other", [gzip.compress(b"what a person has put there"), b"damaged"], ids=["other", "damaged"]
+)
 def test_a_compressed_file_with_other_content_is_never_overwritten(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, other: bytes
 ) -> None:
