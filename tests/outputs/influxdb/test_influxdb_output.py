@@ -287,7 +287,7 @@ def test_influxdb_2_gets_org_bucket_and_token(tmp_path: Path) -> None:
     token = tmp_path / "influx.token"
     token.write_text("abc==\n")
     token.chmod(0o600)
-    login = {"database": None, "bucket": "a b", "org": "home&x=1", "token_file": token}
+    login: dict[str, Any] = {"database": None, "bucket": "a b", "org": "home&x=1", "token_file": token}
     with StubInflux() as server, running(tmp_path, server.port, **login) as output:
         output.publish(reading_of())
         wait_until(lambda: server.accepted, "the reading")
