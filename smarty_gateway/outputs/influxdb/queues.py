@@ -23,7 +23,7 @@ class WaitingReadings:
 
     Attributes:
         batch: what is on its way.
-        count: readings of this run that wait; it limits what a recording may be ahead.
+        count: readings of this run that wait; a recording pauses while there are too many.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -51,8 +51,9 @@ class WaitingReadings:
 
     @property
     def is_backlog(self) -> bool:
-        """True if the batch comes from the disk, or is as large as it may be: the next one is not far."""
-        return len(self.batch) >= self._most or any(waiting.id is not None for waiting in self.batch)
+        """True if the batch comes from the disk, or more waits behind it: the next one follows at once."""
+        has_more = self.outbox.in_memory > len(self.batch)
+        return has_more or any(waiting.id is not None for waiting in self.batch)
 
     def remove_batch(self) -> None:
         """Remove the batch: the server has it, or it waits elsewhere."""
