@@ -60,7 +60,7 @@ def check(text: str, folder: Path) -> tuple[int, list[str]]:
         file.write_text("one line\n")
         return f"{match[1]}: {file}"
 
-    text = re.sub(r"\b(password_file|ca_file|cert_file|key_file): ([^\s,}]+)", put_there, text)
+    text = re.sub(r"\b(password_file|token_file|ca_file|cert_file|key_file): ([^\s,}]+)", put_there, text)
     text = re.sub(r"\bkeys: \S+", f"keys: {folder}/keys.yaml", text)
     Path(shutil.copy(ROOT / "keys.example.yaml", folder / "keys.yaml")).chmod(0o600)
     (folder / "gateway.yaml").write_text(text, "utf-8")

@@ -104,11 +104,12 @@ class RefusedReadings(WaitingReadings):
         """
         for waiting in batch:
             self.add(waiting.topic, waiting.payload.decode(), now)
-        number = self.outbox.close(now)
+        if any(waiting.id is not None for waiting in batch):
+            self.outbox.close(now)  # what was on disk must not be lost by a crash now
         if not self._fault.is_on:
             self._next_try = now + _TRY_EVERY
         self._fault.begin(
-            f"the influxdb output: {why}; they are put aside in {self._path} ({number} so far) and tried "
+            f"the influxdb output: {why}; they are put aside in {self._path} ({self.count} so far) and tried "
             "again every hour"
         )
 
