@@ -142,7 +142,10 @@ def _refusal(answer: Answer, idx: int, config: DomoticzConfig) -> str | None:
             "`User`, and this device too where `Set Devices` lists some"
         )
     if answer.status != _OK:
-        return f"Domoticz does not take the value of the device {idx}: it answers {answer.words}"
+        return (
+            f"Domoticz answers {answer.words} to the value of the device {idx}: read its log under Setup, "
+            "Log, or check the url in gateway.yaml"
+        )
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):
