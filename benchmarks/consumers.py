@@ -94,6 +94,13 @@ class Ledger:
         """Record that a telegram arrived."""
         self.seconds[key.meter].append(key.second)
 
+    def add(self, other: "Ledger") -> None:
+        """Add what another one has recorded."""
+        for meter, seconds in other.seconds.items():
+            self.seconds[meter] += seconds
+        self.wrong += other.wrong
+        self.wrong_count += other.wrong_count
+
     def take_json(self, payload: bytes) -> Key | None:
         """Take a JSON object; return which telegram it was."""
         try:
