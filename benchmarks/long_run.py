@@ -572,7 +572,7 @@ def watch(world: World, faults: Faults, seconds: float) -> list[Look]:
     """Let it run, and look at it now and then."""
     looks = []
     begin = time.monotonic()
-    look_at = begin + _LOOK_EVERY
+    look_at = begin
     while (now := time.monotonic()) < begin + seconds:
         if not world.gateway.is_alive:
             raise RuntimeError("the gateway has ended by itself")
@@ -646,7 +646,7 @@ def device_times(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def read_files(world: World) -> int:
-    """Read all files of the folder, wherever it was moved; return how many lines of a file are out of order."""
+    """Read all files of the folder, wherever it was moved; count lines that are out of order in their file."""
     found, out_of_order = world.ledgers["files"], 0
     for path in world.folder.glob("telegrams*/**/*.jsonl"):
         file = Ledger("files", world.truth)
