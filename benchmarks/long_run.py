@@ -646,7 +646,7 @@ def device_times(record: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def read_files(world: World) -> int:
-    """Read all files of the folder, wherever it was moved; count lines that are out of order in their file."""
+    """Read all files of the folder, wherever it was moved; count lines out of order in their file."""
     found, out_of_order = world.ledgers["files"], 0
     for path in world.folder.glob("telegrams*/**/*.jsonl"):
         file = Ledger("files", world.truth)
