@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -487,6 +487,68 @@ def test_nothing_is_sent_twice_over_one_connection(store: Store) -> None:
             waiting.append(more)
             found.append(int(more.payload))
     assert found == list(range(1000))
+
+
+# Several at once, and several outputs
+
+
+def test_a_batch_holds_the_oldest_in_order_and_no_more_than_was_asked_for(store: Store) -> None:
+    before = outbox_of(store)
+    add(before, *range(10, 300))
+    before.close(0)
+    outbox = outbox_of(store)
+    add(outbox, *range(300, 310))
+    batches = []
+    while batch := outbox.next_batch(90, 180):
+        batches.append([int(waiting.payload) for waiting in batch])
+    assert [len(batch) for batch in batches] == [90, 60, 60, 60, 30]
+    assert [number for batch in batches for number in batch] == list(range(10, 310))
+
+
+def test_one_that_is_larger_than_a_batch_comes_alone(store: Store) -> None:
+    outbox = outbox_of(store)
+    for payload in (b"a", b"b" * 100, b"c"):
+        outbox.add(TOPIC, payload, 0)
+    assert [len(outbox.next_batch(10, 50)) for _ in range(4)] == [1, 1, 1, 0]
+
+
+def test_a_batch_that_failed_is_sent_again_in_its_order(store: Store) -> None:
+    outbox = outbox_of(store)
+    add(outbox, *range(5))
+    outbox.next_batch(3, 100)
+    outbox.send_again()
+    assert send_all(outbox) == list(range(5))
+
+
+def test_each_output_gets_what_is_its_own_in_its_order_and_writes_once_in_10_s(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Counter[str]()
+    write = Store.add_undelivered
+
+    def counted(
+        self: Store, output: str, rows: list[tuple[str, bytes]], counters: list[StoredCounter]
+    ) -> list[int]:
+        written[output] += 1
+        assert counters == [COUNTER]
+        return write(self, output, rows, counters)
+
+    monkeypatch.setattr(Store, "add_undelivered", counted)
+    first = outbox_of(store)
+    second = Outbox(store, StoreLimits(), "influxdb", "InfluxDB")
+    for number in range(500):
+        add(first, number, now=number / 5)
+        second.add("a house", b"%d" % -number, number / 5)
+        for outbox in (first, second):
+            outbox.tick(number / 5)
+    assert written == {"mqtt": 9, "influxdb": 9}
+    first.close(100)
+    second.close(100)
+    second = Outbox(store, StoreLimits(), "influxdb", "InfluxDB")
+    assert send_all(second) == [-number for number in range(500)]
+    second.tick(101)
+    assert store.count_undelivered("influxdb") == 0
+    assert send_all(outbox_of(store)) == list(range(500))
 
 
 # Bounds

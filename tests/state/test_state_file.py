@@ -302,6 +302,33 @@ def test_the_file_stays_below_its_limit_and_shrinks(tmp_path: Path) -> None:
         assert ids[-1] == 4000
 
 
+@pytest.mark.parametrize(("growing", "resting"), [("mqtt", "influxdb"), ("influxdb", "mqtt")])
+def test_what_waits_for_one_output_pushes_out_nothing_that_waits_for_another(
+    tmp_path: Path, growing: str, resting: str
+) -> None:
+    with Store(tmp_path) as store:
+        for output in (growing, resting):
+            store.limit(output, StoreLimits(megabytes=1))
+        for number in range(60):
+            store.add_undelivered(growing, [("house", b"x" * 900)] * 50)
+            if number < 15:  # mixed with the others
+                store.add_undelivered(resting, [("house", b"x" * 900)] * 50)
+            dropped = [store.drop_beyond(output) for output in (growing, resting)]
+            assert dropped[1] == 0
+            assert file_in(tmp_path).stat().st_size <= 2_000_000
+        assert dropped[0] > 0
+        assert store.count_undelivered(resting) == 750
+        assert store.count_undelivered(growing) > 800
+
+
+def test_what_waits_for_an_output_that_is_switched_off_takes_no_room_from_another(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.add_undelivered("influxdb", [("house", b"x" * 900)] * 800)
+        store.add_undelivered("mqtt", [("house", b"x" * 900)] * 800)
+        assert drop(store, megabytes=1) == 0
+        assert store.count_undelivered("influxdb") == 800
+
+
 def test_the_topics_that_take_most_give_up_most(tmp_path: Path) -> None:
     with Store(tmp_path) as store:
         store.add_undelivered("mqtt", [("smarty/house/telegram", b"x" * 1000)] * 100)
