@@ -94,20 +94,24 @@ class _Client:
 
     def close(self) -> None:
         """Close the connection; what was sent still arrives."""
-        with contextlib.suppress(OSError):
-            self._discard()  # closing with unread bytes would send RST
-            self._socket.shutdown(socket.SHUT_WR)
-        self._end()
+        if self.is_open:
+            self.is_open = False
+            self._poller.ignore(self._socket.fileno())
+            self._socket.close()
+            self._unsent.clear()
+            self.behind = 0
+            for group in self._groups:
+                del group[self]
 
     def abort(self) -> None:
         """Close the connection at once."""
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-        self._end()
+        self.close()
 
     def _on_event(self, events: int) -> None:
         if events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
-            self._end()
+            self.close()
             return
         if events & select.POLLIN:
             self._serve(self._discard)
@@ -120,7 +124,7 @@ class _Client:
         try:
             step()
         except OSError:
-            self._end()  # it has gone
+            self.close()  # it has gone
         else:
             self._watch()
 
@@ -140,16 +144,6 @@ class _Client:
     def _watch(self) -> None:
         events = (0 if self.has_ended else select.POLLIN) | (select.POLLOUT if self._unsent else 0)
         self._poller.watch(self._socket.fileno(), events, self._on_event)
-
-    def _end(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self._poller.ignore(self._socket.fileno())
-            self._socket.close()
-            self._unsent.clear()
-            self.behind = 0
-            for group in self._groups:
-                del group[self]
 
 
 class _Clients:

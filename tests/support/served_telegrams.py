@@ -31,8 +31,9 @@ def reading_of(number: int, size: int = 1000, meter: str = "house", *, is_config
     return Reading(meter, telegram, datetime(2026, 6, 21, tzinfo=UTC), is_configured=is_configured)
 
 
-def numbers_in(data: bytes) -> list[int]:
+def numbers_in(data: bytes, size: int = 1000) -> list[int]:
     """Return the numbers of the telegrams in a stream, in order; it must hold nothing but whole ones."""
+    assert len(data) % size == 0
     assert re.fullmatch(rb"(/FLU5\d{8}\r\n\r\nx*!ABCD\r\n)*", data), f"torn: {data[:60]!r} … {data[-60:]!r}"
     return [int(number) for number in re.findall(rb"/FLU5(\d{8})", data)]
 
