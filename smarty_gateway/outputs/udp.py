@@ -81,7 +81,7 @@ class _Receiver:
         self._attempts = Attempts(f"the udp output reaches {self._shown} again")
         self._refusals = Condition(_log.warning)
         self._refused_at = 0.0
-        self._refused = 0
+        self._refused = 0  # of the datagrams before this one, those in a row that were refused
         self._too_large = Condition(_log.warning)
         self._is_fragmented = False
         self._turn = 0
@@ -129,44 +129,41 @@ class _Receiver:
             raise OSError(f"its name cannot be resolved: {self.addresses.fault}")
         if self._connected_to not in addresses:
             self.disconnect()
-        self._look_back(now, len(addresses))
         for _ in addresses:
-            if self._is_sent(datagram, addresses):
+            if self._is_sent(datagram, addresses, now):
                 break
         else:
             self._note_refusal(now)
         if now - self._refused_at > _NOT_REFUSED:
             self._refusals.end(f"the udp output is no longer refused by {self._shown}")
 
-    def _look_back(self, now: float, addresses: int) -> None:
-        """Look what became of the last datagram: an answer comes later than the call returns."""
-        late = 0 if self._socket is None else _error_of(self._socket)
-        if late:
-            self.disconnect()
-        if late != errno.ECONNREFUSED:
-            self._refused = 0
-            return
-        self._turn += 1
-        self._refused += 1
-        if self._refused >= addresses:
-            self._note_refusal(now)
-
-    def _is_sent(self, datagram: bytes, addresses: tuple[UdpAddress, ...]) -> bool:
+    def _is_sent(self, datagram: bytes, addresses: tuple[UdpAddress, ...], now: float) -> bool:
         """Send to the address whose turn it is; True unless that is this machine and nobody listens."""
         try:
             connected = self._connection(addresses)
             connected.send(datagram)
-        except OSError:
-            # The address of this machine may have changed, or an earlier datagram failed only now.
+        except OSError as error:
+            # Of an earlier datagram, whose answer came after its call had returned, and this one was not
+            # sent; or the address of this machine has changed.
             self.disconnect()
+            if isinstance(error, ConnectionRefusedError):
+                self._note_late_refusal(now, len(addresses))
             connected = self._connection(addresses)
             connected.send(datagram)
+        else:
+            self._refused = 0
         self._note_size(len(datagram))
         if _error_of(connected) != errno.ECONNREFUSED:
             return True
         self.disconnect()
         self._turn += 1
         return False
+
+    def _note_late_refusal(self, now: float, addresses: int) -> None:
+        self._turn += 1
+        self._refused += 1
+        if self._refused >= addresses:
+            self._note_refusal(now)
 
     def _connection(self, addresses: tuple[UdpAddress, ...]) -> socket.socket:
         if self._socket is None:
