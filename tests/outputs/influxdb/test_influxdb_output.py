@@ -366,6 +366,17 @@ def test_a_missing_database_is_said_with_the_command_that_makes_it(
     assert MISSING[database] in caplog.text
 
 
+def test_a_bucket_in_an_old_influxdb_is_called_a_mistake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StubInflux() as server:
+        server.reply = Reply(404, b"404 page not found\n")
+        with running(tmp_path, server.port, database=None, bucket="smarty") as output:
+            output.publish(reading_of())
+            wait_until(lambda: output.state == "offline", "the answer")
+    assert "is of another version (404 404 page not found): InfluxDB 1 has a database; else" in caplog.text
+
+
 # The real server
 
 
