@@ -203,9 +203,9 @@ class DomoticzDevice:
 
     meter: str
     electricity: int | None = setting(
-        number(1, 999_999_999), "the idx of the `P1 Smart Meter (Electricity)`", default=None
+        number(1, 999_999_999), "the idx of a sensor of the type `P1 Smart Meter (Electric)`", default=None
     )
-    gas: int | None = setting(number(1, 999_999_999), "the idx of the `P1 Smart Meter (Gas)`", default=None)
+    gas: int | None = setting(number(1, 999_999_999), "the idx of a sensor of the type `Gas`", default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,16 @@ looked through only where gateway.yaml has a name that is no output of ours, and
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from smarty_gateway.config.settings import Form, Rest, Section
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile
 from smarty_gateway.safe_text import printable
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP: Final = "smarty_gateway.outputs"
 #: It becomes part of JSON, metrics and messages.
@@ -57,7 +59,9 @@ def error_text(error: BaseException) -> str:
     return printable(f"{type(error).__name__}: {error}".removesuffix(": "))[:_ERROR_MAX]
 
 
-def _installed() -> Iterator[EntryPoint]:
+def _installed() -> "Iterator[EntryPoint]":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes a while to load; see above
+
     return (found for found in entry_points(group=GROUP) if _NAME.fullmatch(found.name))
 
 
@@ -72,7 +76,7 @@ def _form_of(name: yaml.ScalarNode) -> Form[OtherOutput] | None:
     return Form("", lambda file, node, _: _read(file, name, node, found))
 
 
-def _read(file: YamlFile, name: yaml.ScalarNode, node: yaml.Node, found: list[EntryPoint]) -> "_Settings":
+def _read(file: YamlFile, name: yaml.ScalarNode, node: yaml.Node, found: "list[EntryPoint]") -> "_Settings":
     packages = sorted(map(_package_of, found))
     if len(found) > 1:
         listed = " and ".join(packages)
@@ -86,7 +90,7 @@ def _read(file: YamlFile, name: yaml.ScalarNode, node: yaml.Node, found: list[En
         file.fail(name, f"{packages[0]} cannot read its settings: {type(error).__name__}; tell its author")
 
 
-def _load(file: YamlFile, name: yaml.Node, entry: EntryPoint, package: str) -> OutputKind:
+def _load(file: YamlFile, name: yaml.Node, entry: "EntryPoint", package: str) -> OutputKind:
     try:
         kind = entry.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever another package does when it is loaded
@@ -98,7 +102,7 @@ def _load(file: YamlFile, name: yaml.Node, entry: EntryPoint, package: str) -> O
     return kind
 
 
-def _package_of(entry: EntryPoint) -> str:
+def _package_of(entry: "EntryPoint") -> str:
     package = "?" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
     return f"the package {printable(package)}"
 

@@ -13,7 +13,12 @@ _MEDIA: Final = sorted(set(MEDIA.values()))
 _NAMES: Final = (
     *_HEAD,
     *(name for name, known in BY_NAME.items() if known.quantity.form not in _LISTS),
-    *(f"{name}.timestamp" for name, known in BY_NAME.items() if known.quantity.form is Form.PEAK),
+    *(
+        f"{name}.{inner}"
+        for name, known in BY_NAME.items()
+        if known.quantity.form is Form.PEAK
+        for inner in ("value", "timestamp")
+    ),
     *(f"{MONTH_END}.{name}" for name in (*MONTH_END_VALUES, "timestamp")),
     *_MEDIA,
 )

@@ -142,7 +142,7 @@ class DayFiles:
 
 def cut_torn_line(descriptor: int, path: str) -> int:
     """Cut what stands behind the last end of a line, and return the size of the file."""
-    size = os.lseek(descriptor, 0, os.SEEK_END)
+    size = os.fstat(descriptor).st_size
     if not size or os.pread(descriptor, 1, size - 1) == b"\n":
         return size
     begin, kept = size, 0

@@ -53,7 +53,7 @@ class DomoticzOutput(QueuedOutput):
 
     def write(self, reading: Reading) -> None:
         """Send what is due of the newest reading of each meter."""
-        newest = {reading.meter: reading} | {later.meter: later for later in self.arrivals.take_newest()}
+        newest = {reading.meter: reading} | {later.meter: later for later in self.arrivals.take_all()}
         self.note_room()
         for each in newest.values():
             for device, attempts in self._devices:
@@ -139,10 +139,13 @@ def _refusal(answer: Answer, idx: int, config: DomoticzConfig) -> str | None:
         user = "this machine" if config.user is None else f"the user {config.user!r}"
         return (
             f"Domoticz does not let {user} write to the device {idx}: under Setup, Users, give it the rights "
-            "`User`, and this device if it may use only some"
+            "`User`, and this device too where `Set Devices` lists some"
         )
     if answer.status != _OK:
-        return f"Domoticz does not take the value of the device {idx}: it answers {answer.words}"
+        return (
+            f"Domoticz answers {answer.words} to the value of the device {idx}: read its log under Setup, "
+            "Log, or check the url in gateway.yaml"
+        )
     try:
         content = json.loads(answer.body)
     except (ValueError, RecursionError):

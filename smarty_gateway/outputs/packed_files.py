@@ -7,6 +7,7 @@ behind is removed or done again.
 import contextlib
 import errno
 import gzip
+import io
 import logging
 import os
 import re
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.fault_log import Condition
@@ -93,10 +94,11 @@ class PackedFiles:
 
     def _old_files(self, folder: Path, last: str) -> Iterator[Path]:
         for path in [] if folder.is_symlink() else _entries(folder):
-            found = _OURS.fullmatch(path.name.removesuffix(_TEMPORARY))
+            is_temporary = path.name.startswith(".") and path.name.endswith(_TEMPORARY)
+            found = _OURS.fullmatch(path.name[1 : -len(_TEMPORARY)] if is_temporary else path.name)
             if found is None or found["day"] > last:
                 continue
-            if path.name.endswith(_TEMPORARY):  # of a run that was killed
+            if is_temporary:  # of a run that was killed
                 with contextlib.suppress(OSError):
                     path.unlink()
             elif not self._is_in_use(str(path)):
@@ -113,9 +115,9 @@ def _entries(folder: Path) -> list[Path]:
 
 def _pack(path: Path) -> Steps:
     """Compress a file in small steps; nothing happens if it grows meanwhile, or is none of ours."""
-    temporary = path.with_name(f"{path.name}{_TEMPORARY}")
+    temporary = path.with_name(f".{path.name}{_TEMPORARY}")  # hidden from `*.jsonl*`
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as plain:
+    with os.fdopen(descriptor, "rb", buffering=0) as plain:  # a buffer would not see what is cut off
         if not plain.read(16).startswith(_BEGINNINGS):
             return
         cut_torn_line(descriptor, str(path))
@@ -132,17 +134,18 @@ def _pack(path: Path) -> Steps:
                     yield
                 packed.write(compressor.flush())
                 packed.flush()
+                size = plain.tell()
                 os.fsync(packed.fileno())
             os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
             now = path.stat()
-            if (now.st_ino, now.st_size) == (before.st_ino, before.st_size):
+            if (now.st_ino, now.st_size) == (before.st_ino, size):
                 _replace(path, temporary)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
 
 
-def _check_older(path: Path, plain: BinaryIO) -> Steps:
+def _check_older(path: Path, plain: io.FileIO) -> Steps:
     """Check that a compressed file of this name holds nothing but the beginning of the plain one.
 
     A crash leaves both. What a person has put there is never overwritten.

@@ -86,7 +86,7 @@ class _Terminal(TelegramPort):
         try:
             master, slave = os.openpty()
         except OSError as error:
-            raise ConsumerAwayError(f"no pseudo-terminal can be opened: {error.strerror}") from None
+            raise _no_terminal(error) from None
         try:
             os.set_blocking(master, False)
             tty.setraw(slave)
@@ -94,7 +94,10 @@ class _Terminal(TelegramPort):
             self._name = os.ttyname(slave)
             _permit(slave, self._entry)
             _make_link(self._entry.link, self._name)
-        except BaseException:
+        except OSError as error:
+            os.close(master)
+            raise _no_terminal(error) from None
+        except ConsumerAwayError:
             os.close(master)
             raise
         finally:
@@ -158,6 +161,10 @@ class _Terminal(TelegramPort):
                 self._is_clean = True
         finally:
             os.close(slave)
+
+
+def _no_terminal(error: OSError) -> ConsumerAwayError:
+    return ConsumerAwayError(f"no pseudo-terminal can be opened: {error.strerror}")
 
 
 def _permit(slave: int, entry: PtyConfig) -> None:

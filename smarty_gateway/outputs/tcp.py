@@ -36,6 +36,7 @@ _OPTIONS: Final = (
     (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
     (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
     (socket.SOL_SOCKET, "SO_SNDBUF", _KERNEL_BUFFER),
+    (socket.SOL_SOCKET, "SO_RCVBUF", _READ_A_TURN),
 )
 #: The process or the machine has none left; the client that waits is accepted later.
 _SHORTAGES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -59,19 +60,24 @@ class _Client:
     Args:
         connection: to a program.
         poller: calls this client when the program does something.
+        host: where the program runs.
         groups: the clients that are served; it adds itself, and removes itself when it ends.
 
     Attributes:
+        host: likewise.
         behind: bytes that wait for it.
         has_ended: it sends nothing any more; it may have gone, or still read.
         is_open: it is served.
     """
 
-    def __init__(self, connection: socket.socket, poller: Poller, *groups: dict["_Client", None]) -> None:
+    def __init__(
+        self, connection: socket.socket, host: str, poller: Poller, *groups: dict["_Client", None]
+    ) -> None:
         connection.settimeout(0)
         self._socket = connection
         self._poller = poller
         self._groups = groups
+        self.host = host
         self._unsent: deque[bytes] = deque()  # shared with all clients of the meter, not copied
         self._sent = 0  # of the first of them
         self.behind = 0
@@ -190,6 +196,7 @@ class _Listener(TelegramPort):
         """Listen, and accept the clients that wait."""
         if self._socket is None:
             self._socket = _listen(self._entry)
+            self.poller.watch(self._socket.fileno(), select.POLLIN, lambda _: self.look())
         self._accept(self._socket)
         self._all_clients.tend()
         if not self.has_unsent:
@@ -202,8 +209,8 @@ class _Listener(TelegramPort):
             if client.behind > _BEHIND_MAX:
                 client.abort()
                 self._slow.begin(
-                    f"{self._entry.address}: a client was {_BEHIND_MAX // 1024} kB behind and was dropped: "
-                    "it does not read, or its network is too slow"
+                    f"{self._entry.address}: a client at {client.host} was {_BEHIND_MAX // 1024} kB behind "
+                    "and was dropped: it does not read, or its network is too slow"
                 )
 
     @property
@@ -214,7 +221,7 @@ class _Listener(TelegramPort):
     def close(self) -> None:
         """Close the port and its clients."""
         if self._socket is not None:
-            self._ignore(self._socket)
+            self.poller.ignore(self._socket.fileno())
             self._socket.close()
         for client in list(self._clients):
             client.close()
@@ -222,23 +229,19 @@ class _Listener(TelegramPort):
     def _accept(self, listener: socket.socket) -> None:
         try:
             for _ in range(_ACCEPTED_A_TURN):
-                connection, _ = listener.accept()
+                connection, address = listener.accept()
                 if self._all_clients.make_room():
-                    _Client(connection, self.poller, self._all_clients.connected, self._clients)
+                    everywhere = self._all_clients.connected
+                    _Client(connection, address[0], self.poller, everywhere, self._clients)
                 else:
                     connection.close()
         except OSError as error:
             if error.errno in _SHORTAGES:
-                self._ignore(listener)  # it would stay ready, and the loop would spin
                 raise ConsumerAwayError(
                     f"clients cannot connect now: {os.strerror(error.errno)}; allow the gateway more open "
                     "files (LimitNOFILE= in its systemd unit)"
                 ) from None
             # Otherwise nobody waits, or the client that did has gone.
-        self.poller.watch(listener.fileno(), select.POLLIN, lambda _: self.look())
-
-    def _ignore(self, listener: socket.socket) -> None:
-        self.poller.ignore(listener.fileno())
 
 
 def _listen(entry: TcpConfig) -> socket.socket:
@@ -257,7 +260,8 @@ def _listen(entry: TcpConfig) -> socket.socket:
         raise ConsumerAwayError(f"telegrams cannot be served here: {_advice(error)}") from None
     listener.settimeout(0)
     for level, option, value in _OPTIONS:
-        if hasattr(socket, option):
+        # Not every system has all of them, and telegrams can be served without.
+        with contextlib.suppress(AttributeError, OSError):
             listener.setsockopt(level, getattr(socket, option), value)
     return listener
 
@@ -269,4 +273,4 @@ def _advice(error: OSError) -> str:
         return "this machine does not have this address; connect the network, or correct `listen`"
     if error.errno in (errno.EACCES, errno.EPERM):
         return "ports below 1024 are for root; write a higher one behind `listen`, such as 2001"
-    return error.strerror or str(error)
+    return (error.strerror or str(error)).partition(" (while")[0]  # `create_server` adds the address

@@ -167,8 +167,10 @@ class TelegramOutput(ThreadedOutput):
             port.close()
 
     def _is_done(self, now: float) -> bool:
+        if not self.stopping.is_requested:
+            return False
         is_unsent = bool(self.arrivals) or any(port.has_unsent for port in self._ports)
-        return self.stopping.is_requested and (now >= self.stopping.by or not is_unsent)
+        return now >= self.stopping.by or not is_unsent
 
     def _hand_out(self) -> None:
         self._is_idle = False

@@ -173,7 +173,7 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
         return None
     if state == "offline" and name not in _CLIENTS:
         return Advice(
-            _("The output {name} does not reach all that it serves. Readings are dropped meanwhile.").format(
+            _("The output {name} does not reach all that it serves. Readings are lost meanwhile.").format(
                 name=shown
             ),
             _(

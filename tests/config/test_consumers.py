@@ -1,5 +1,6 @@
 """What gateway.yaml says of the consumers: what is read, refused and warned about."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.value_names import is_value_name, nearest_value_name
 from smarty_gateway.config.warnings import warnings
+from smarty_gateway.outputs.plain_values import value_at
+from tests.support.every_meter import EVERY_KIND
 
 METERS = (
     "meters: [{name: house, source: 'tcp://localhost:2001'}, {name: barn, source: run/barn}]\nstate: state\n"
@@ -102,6 +105,14 @@ def test_the_only_meter_need_not_be_named(tmp_path: Path, output: str) -> None:
     assert errors(tmp_path, output, "meters: [{source: /dev/ttyS0}]\n\n") == []
 
 
+def test_where_no_meter_has_a_name_it_needs_one(tmp_path: Path) -> None:
+    meters = "meters: [{source: /dev/ttyS0}, {source: /dev/ttyS1}]\n"
+    (message,) = errors(tmp_path, "pty: [{link: x}]", meters)
+    assert message.endswith("give them names, and add `meter: NAME`")
+    (message,) = errors(tmp_path, "pty: [{link: x, meter: house}]", meters)
+    assert message.endswith("give the meter a `name:`, and write that here")
+
+
 def test_two_listeners_cannot_have_one_port_of_one_address(tmp_path: Path) -> None:
     first = "tcp:\n  - {listen: '127.0.0.1:3001', meter: house}\n"
     for other in ("127.0.0.1", "0.0.0.0", "[::]"):  # noqa: S104 - not listened on
@@ -182,6 +193,17 @@ def test_files_with_secrets_are_verified_before_the_start(tmp_path: Path, output
 )
 def test_names_of_single_values_are_known(name: str) -> None:
     assert is_value_name(name)
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_every_single_value_of_every_kind_of_meter_has_a_name_that_is_known(kind: str) -> None:
+    record = EVERY_KIND[kind].as_object()
+    inside = [
+        f"{name}.{inner}" for name, value in record.items() if isinstance(value, Mapping) for inner in value
+    ]
+    for name in (*record, *inside):
+        if value_at(record, name) is not None and not name.startswith("unknown."):
+            assert is_value_name(name), name
 
 
 @pytest.mark.parametrize(

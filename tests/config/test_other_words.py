@@ -129,6 +129,58 @@ def test_another_word_for_a_setting_of_the_mail_leads_to_it(tmp_path: Path, word
 
 
 @pytest.mark.parametrize(
+    ("output", "word", "advice"),
+    [
+        ("tcp: [{listen: '127.0.0.1:3001'", "port", "`listen: 127.0.0.1:2001`"),
+        ("tcp: [{listen: '127.0.0.1:3001'", "password", "no password and no TLS"),
+        ("pty: [{link: x", "path", "`link: /run/smarty-gateway/house`"),
+        ("pty: [{link: x", "baudrate", "any speed"),
+        ("pty: [{link: x", "owner", "`group: dialout`"),
+        ("udp: [{address: 'h:7000'", "host", "`address:"),
+        ("udp: [{address: 'h:7000'", "values", "`fields: [power_import]`"),
+        ("influxdb: {url: 'http://h', database: d", "organization", "`org: home`"),
+        ("influxdb: {url: 'http://h', database: d", "host", "`url: http://HOST:8086`"),
+        ("influxdb: {url: 'http://h', database: d", "password", "`password_file: influx.password`"),
+        ("influxdb: {url: 'http://h', bucket: d", "api_token", "`token_file: influx.token`"),
+        ("influxdb: {url: 'http://h', database: d", "version", "`bucket` of 2 and 3"),
+        ("domoticz: {devices: {house: {gas: 1}}", "server", "`url: http://HOST:8080`"),
+        ("domoticz: {devices: {house: {gas: 1}}", "password", "`password_file: domoticz.password`"),
+        ("domoticz: {devices: {house: {gas: 1}}", "idx", "`devices: {house: {electricity: 12, gas: 13}}`"),
+        ("files: {folder: x", "directory", "`folder: telegrams`"),
+        ("files: {folder: x", "retention", "nothing is deleted"),
+    ],
+)
+def test_another_word_for_a_setting_of_a_consumer_leads_to_it(
+    tmp_path: Path, output: str, word: str, advice: str
+) -> None:
+    meters = "meters:\n  - {name: house, source: /dev/null}\n"
+    closing = "}]" if "[{" in output else "}"
+    text = f"{meters}outputs:\n  {output}, {word}: {SECRET}{closing}\n"
+    (fault,) = faults(tmp_path / "gateway.yaml", text)
+    assert fault.startswith(f"4: '{word}' is not a known key; ")
+    assert advice in fault
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("influx", "`influxdb:`"),
+        ("influxdb2", "`influxdb:`"),
+        ("socket", "`tcp: ["),
+        ("telnet", "`tcp: ["),
+        ("serial", "`pty: ["),
+        ("loxone", "`udp: ["),
+        ("csv", "`files: {folder: telegrams}`"),
+        ("jsonl", "`files: {folder: telegrams}`"),
+        ("domotics", "did you mean 'domoticz'?"),
+    ],
+)
+def test_another_word_for_an_output_leads_to_it(tmp_path: Path, word: str, advice: str) -> None:
+    (fault,) = faults(tmp_path / "gateway.yaml", f"{METER}outputs:\n  {word}: {SECRET}\n")
+    assert advice in fault
+
+
+@pytest.mark.parametrize(
     ("word", "advice"),
     [
         ("port", "`- source: /dev/ttyUSB0`"),

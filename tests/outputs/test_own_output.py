@@ -234,7 +234,7 @@ def test_installed_packages_are_looked_through_only_for_a_name_that_is_none_of_o
     def refuse(**_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("smarty_gateway.config.other_outputs.entry_points", refuse)
+    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
     assert site.exists()
     assert checked(tmp_path, "stdout: {format: json}") == (0, [])
 

@@ -31,6 +31,7 @@ class DomoticzServer:
     Attributes:
         values: what each device has got, and when by the monotonic clock.
         requests: how often it was asked.
+        users, is_trusted, allows_basic, may_use: as given; may be changed.
         fault: returns an answer that takes the place of its own; may wait before.
     """
 
@@ -48,7 +49,7 @@ class DomoticzServer:
         self.users = dict(users or {})
         self.is_trusted = is_trusted
         self.allows_basic = allows_basic
-        self._may_use = devices if may_use is None else may_use
+        self.may_use = devices if may_use is None else may_use
         self._lock = threading.Lock()
         server = self
 
@@ -66,9 +67,10 @@ class DomoticzServer:
                 pass
 
         self._handler = Handler
-        self._start(0)
+        self.start(0)
 
-    def _start(self, port: int) -> None:
+    def start(self, port: int) -> None:
+        """Start it again behind `stop`, on this port."""
         self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
         self._http.daemon_threads = True
         self._http.handle_error = lambda *_: None  # type: ignore[method-assign] # a client may go at any time
@@ -84,7 +86,7 @@ class DomoticzServer:
         self.stop()
 
     def stop(self) -> None:
-        """Stop it; the port stays its own."""
+        """Stop it."""
         self._http.shutdown()
         self._http.server_close()
 
@@ -109,7 +111,7 @@ class DomoticzServer:
             return 404, b"<html>404 Not Found</html>"
         if not self._is_let_in(login):
             return 401, b"<html><head><title>Unauthorized</title></head></html>"
-        if idx in self.values and idx not in self._may_use:
+        if idx in self.values and idx not in self.may_use:
             return 403, b"<html><head><title>Forbidden</title></head></html>"
         is_update = asked.get("type") == "command" and asked.get("param") == "udevice"
         if not is_update or idx not in self.values or asked.get("nvalue") != "0" or "svalue" not in asked:
