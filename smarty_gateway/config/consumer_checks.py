@@ -59,8 +59,9 @@ class ConfiguredMeters:
         if "meter" in output.values:
             self.check(output.nodes["meter"], output.values["meter"])
         elif "meter" not in output.nodes and not output.is_advised("meter") and len(self._entries) > 1:
-            name = self._shown[0] if self._shown else "NAME"
-            advice = f"add a line such as `meter: {name}`"
+            advice = "give them names, and add `meter: NAME`"
+            if self._shown:
+                advice = f"add a line such as `meter: {self._shown[0]}`"
             self._file.note(output.node, f"there are several meters, and this serves one of them; {advice}")
 
     def sources(self) -> list[tuple[int, Address]]:

@@ -105,6 +105,14 @@ def test_the_only_meter_need_not_be_named(tmp_path: Path, output: str) -> None:
     assert errors(tmp_path, output, "meters: [{source: /dev/ttyS0}]\n\n") == []
 
 
+def test_where_no_meter_has_a_name_it_needs_one(tmp_path: Path) -> None:
+    meters = "meters: [{source: /dev/ttyS0}, {source: /dev/ttyS1}]\n"
+    (message,) = errors(tmp_path, "pty: [{link: x}]", meters)
+    assert message.endswith("give them names, and add `meter: NAME`")
+    (message,) = errors(tmp_path, "pty: [{link: x, meter: house}]", meters)
+    assert message.endswith("give the meter a `name:`, and write that here")
+
+
 def test_two_listeners_cannot_have_one_port_of_one_address(tmp_path: Path) -> None:
     first = "tcp:\n  - {listen: '127.0.0.1:3001', meter: house}\n"
     for other in ("127.0.0.1", "0.0.0.0", "[::]"):  # noqa: S104 - not listened on

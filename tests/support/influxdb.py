@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -45,7 +46,12 @@ class Request:
     path: str
     query: dict[str, list[str]]
     headers: Mapping[str, str]
-    points: list[Point]
+    lines: str
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """What it writes."""
+        return read_points(self.lines)
 
 
 class StubInflux:
@@ -53,14 +59,13 @@ class StubInflux:
 
     Attributes:
         requests: all of them, also those that it did not accept.
-        accepted: points of requests that it has accepted.
         replies: the next answers; when they are used up, `reply` is the answer.
         reply: may be a function of the request.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
-        self.accepted: list[Point] = []
+        self._accepted: list[Request] = []
         self.replies: deque[Reply] = deque()
         self.reply: Reply | Callable[[Request], Reply] = Reply()
         stub = self
@@ -78,19 +83,28 @@ class StubInflux:
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
+    @property
+    def accepted(self) -> list[Point]:
+        """The points of all requests that it has accepted, in order."""
+        return [point for request in list(self._accepted) for point in request.points]
+
+    def forget(self) -> None:
+        """Forget what it has accepted."""
+        self._accepted.clear()
+
     def _serve(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         if handler.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
         url = urlsplit(handler.path)
-        request = Request(url.path, parse_qs(url.query), dict(handler.headers), read_points(body.decode()))
+        request = Request(url.path, parse_qs(url.query), dict(handler.headers), body.decode())
         self.requests.append(request)
         reply = self.replies.popleft() if self.replies else self.reply
         reply = reply if isinstance(reply, Reply) else reply(request)
         if reply.wait is not None:
             reply.wait.wait()
         if 200 <= reply.status < 300:
-            self.accepted += request.points
+            self._accepted.append(request)
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
             handler.send_header(name, value)

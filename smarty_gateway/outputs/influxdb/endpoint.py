@@ -151,6 +151,9 @@ class WriteEndpoint:
 
     def _what_is_missing(self, words: str) -> str:
         influx = self._influx
+        if "page not found" in words:
+            versions = "2 and 3 have a bucket" if influx.bucket is None else "1 has a database"
+            return f"is of another version ({words}): InfluxDB {versions}; else check the url in gateway.yaml"
         if influx.bucket is None:
             database = influx.database or ""
             quoted = '"' + database.replace("\\", r"\\").replace('"', r"\"") + '"'

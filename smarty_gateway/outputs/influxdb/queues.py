@@ -116,7 +116,7 @@ class RefusedReadings(WaitingReadings):
 
     def take_due(self, now: float) -> bool:
         """Take the next batch of a try; False if none is due, or the try is over."""
-        if now < self._next_try or self.outbox.is_empty:
+        if now < self._next_try or (self.outbox.is_empty and not self._fault.is_on):
             return False
         if self._requests_left and self.take():
             self._requests_left -= 1

@@ -15,7 +15,7 @@ import pytest
 
 from smarty_gateway.config.consumers import InfluxConfig
 from smarty_gateway.config.values import Config
-from smarty_gateway.outputs.influxdb import sender
+from smarty_gateway.outputs.influxdb import queues, sender
 from smarty_gateway.outputs.influxdb.output import InfluxOutput
 from smarty_gateway.outputs.influxdb.points import Points
 from smarty_gateway.outputs.output import Reading
@@ -210,7 +210,8 @@ def test_a_server_that_does_not_answer_delays_no_stop_and_loses_nothing(tmp_path
             began = time.monotonic()
         assert time.monotonic() - began < 1.5
         go_on.set()
-        server.reply, server.accepted[:] = Reply(), []
+        server.reply = Reply()
+        server.forget()
         with running(tmp_path, server.port):
             wait_until(lambda: server.accepted, "the reading")
 
@@ -255,6 +256,22 @@ def test_one_reading_that_is_always_refused_holds_up_no_other(tmp_path: Path) ->
             wait_until(lambda: 7 in seconds_since(server.accepted), "the last one")
 
 
+def test_what_is_put_aside_follows_once_the_server_accepts_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queues, "_TRY_EVERY", 0.2)
+    with StubInflux() as server:
+        server.reply = Reply(403)
+        with running(tmp_path, server.port, user="gateway") as output:
+            for seconds in range(3):
+                output.publish(reading_of(seconds))
+            wait_until(lambda: "still refuses what is put aside (" in caplog.text, "the second refusal")
+            assert "refuses readings (403): give user gateway the right to write; they" in caplog.text
+            server.reply = Reply()
+            wait_until(lambda: "has the readings that were put aside" in caplog.text, "the readings")
+        assert sorted(set(seconds_since(server.accepted))) == [0, 1, 2]
+
+
 def test_a_batch_that_is_too_large_goes_out_in_parts(tmp_path: Path) -> None:
     with StubInflux() as server:
         server.reply = lambda request: Reply(413 if len(request.points) > 8 else 204)
@@ -296,6 +313,21 @@ def test_influxdb_2_gets_org_bucket_and_token(tmp_path: Path) -> None:
         assert request.query == {"org": ["home&x=1"], "bucket": ["a b"], "precision": ["s"]}
 
 
+def test_a_token_of_several_words_is_refused_without_being_repeated(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = tmp_path / "influx.token"
+    token.write_text("Token aGVsbG8=\n")
+    token.chmod(0o600)
+    with StubInflux() as server:
+        with running(tmp_path, server.port, database=None, bucket="smarty", token_file=token) as output:
+            output.publish(reading_of())
+            wait_until(lambda: output.state == "offline", "the fault")
+        assert server.requests == []
+    assert f"{token}: a token is one word of ASCII characters; write nothing else into it" in caplog.text
+    assert "aGVsbG8" not in caplog.text
+
+
 def test_a_recording_waits_for_a_server_that_is_there(tmp_path: Path) -> None:
     go_on = threading.Event()
     with StubInflux() as server:
@@ -332,6 +364,17 @@ def test_a_missing_database_is_said_with_the_command_that_makes_it(
             output.publish(reading_of())
             wait_until(lambda: output.state == "offline", "the answer")
     assert MISSING[database] in caplog.text
+
+
+def test_a_bucket_in_an_old_influxdb_is_called_a_mistake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StubInflux() as server:
+        server.reply = Reply(404, b"404 page not found\n")
+        with running(tmp_path, server.port, database=None, bucket="smarty") as output:
+            output.publish(reading_of())
+            wait_until(lambda: output.state == "offline", "the answer")
+    assert "is of another version (404 404 page not found): InfluxDB 1 has a database; else" in caplog.text
 
 
 # The real server
