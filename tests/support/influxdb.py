@@ -80,6 +80,7 @@ class StubInflux:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign] # a client may go at any time
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
