@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from typing import Final
 
+from smarty_gateway.fault_log import Condition
 from smarty_gateway.outputs.output import Reading
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class Arrivals:
         self._first: deque[Reading] = deque()
         self._others: deque[Reading] = deque()
         self._dropped = 0
+        self._fault = Condition(_log.warning)
 
     def __len__(self) -> int:
         return len(self._first) + len(self._others)
@@ -44,12 +46,9 @@ class Arrivals:
                 return
             (self._others or self._first).popleft()
             self._dropped += 1
-            is_first = self._dropped == 1
-        if is_first:
-            _log.warning(
-                "%s is too slow, or was stopped; the oldest readings for it are dropped, those of meters "
-                "that the configuration does not name before all others",
-                self._label,
+            self._fault.begin(
+                f"{self._label} is too slow, or was stopped; the oldest readings for it are dropped, those "
+                "of meters that the configuration does not name before all others"
             )
 
     def take(self) -> Reading | None:
@@ -58,18 +57,34 @@ class Arrivals:
             queue = self._first or self._others
             if queue:
                 return queue.popleft()
-            dropped, self._dropped = self._dropped, 0
-        if dropped:
-            _log.warning("%s takes readings again; %d were dropped", self._label, dropped)
+            self._fault.end(f"{self._label} takes readings again; {self._dropped} were dropped")
+            self._dropped = 0
         return None
 
-    def take_all(self) -> list[Reading]:
-        """Remove and return all readings."""
+    def put_back(self, reading: Reading) -> None:
+        """Add a reading that could not be written before all others."""
+        with self._lock:
+            (self._first if reading.is_configured else self._others).appendleft(reading)
+
+    def keep_newest(self) -> int:
+        """Keep the newest reading of each meter, as many as leave room; return the number of the others."""
+        with self._lock:
+            before = len(self)
+            for queue in (self._first, self._others):
+                newest = {reading.meter: reading for reading in queue}
+                queue.clear()
+                queue.extend(newest.values())
+            while not self.has_room:
+                (self._others or self._first).popleft()
+            return before - len(self)
+
+    def take_newest(self) -> list[Reading]:
+        """Remove all readings, and return the newest of each meter, the meter with the oldest first."""
         with self._lock:
             readings = [*self._first, *self._others]
             self._first.clear()
             self._others.clear()
-        return readings
+        return list({reading.meter: reading for reading in readings}.values())
 
     @property
     def is_dropping(self) -> bool:

@@ -53,7 +53,7 @@ class DomoticzOutput(QueuedOutput):
 
     def write(self, reading: Reading) -> None:
         """Send what is due of the newest reading of each meter."""
-        newest = {reading.meter: reading} | {later.meter: later for later in self.arrivals.take_all()}
+        newest = {reading.meter: reading} | {later.meter: later for later in self.arrivals.take_newest()}
         self.note_room()
         for each in newest.values():
             for device, attempts in self._devices:

@@ -76,7 +76,7 @@ class QueuedOutput(ThreadedOutput):
         """Wait for the next reading; None at the end, when all are written or the time is over."""
         while True:
             now = self.show_life()
-            if now >= self.stopping.by:
+            if now >= self.stopping.by or (self.stopping.is_requested and self._attempts.is_away):
                 return None
             self._is_idle = False
             if (reading := self.take()) is not None:
@@ -98,14 +98,13 @@ class QueuedOutput(ThreadedOutput):
 
     def _pause(self, failed: Reading) -> None:
         """Wait until the next attempt is due, and keep nothing but the newest reading of each meter."""
-        newest = {failed.meter: failed}
+        self.arrivals.put_back(failed)
         while (left := self._attempts.seconds_left(self.show_life())) and not self.stopping.is_requested:
             self.wake.wait(min(left, LOOK_EVERY))
-            taken = self.arrivals.take_all()
-            waiting = len(newest) + len(taken)
-            newest |= {reading.meter: reading for reading in taken}
-            self._attempts.note_dropped(waiting - len(newest))
-            self.note_room()
-        if not self.stopping.is_requested:
-            for reading in newest.values():
-                self.arrivals.put(reading)
+            if not self.arrivals.has_room:
+                self._keep_newest()
+        self._keep_newest()
+
+    def _keep_newest(self) -> None:
+        self._attempts.note_dropped(self.arrivals.keep_newest())
+        self.note_room()
