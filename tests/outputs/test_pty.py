@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import serial
@@ -166,14 +167,13 @@ print("all three read")
 """
 
 
-def test_a_reader_that_wanted_the_port_alone_does_not_lock_out_the_next_one(tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
-    for folder in tmp_path.parents[:3]:
-        folder.chmod(folder.stat().st_mode | 0o011)
-    done = subprocess.run(
-        [sys.executable, "-c", _EXCLUSIVE_READERS, tmp_path / "p1"],
-        check=False, cwd=ROOT, timeout=LIMIT, capture_output=True, text=True,
-    )  # fmt: skip
+def test_a_reader_that_wanted_the_port_alone_does_not_lock_out_the_next_one() -> None:
+    with TemporaryDirectory() as folder:  # pytest's own is for its user alone
+        Path(folder).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", _EXCLUSIVE_READERS, Path(folder, "p1")],
+            check=False, cwd=ROOT, timeout=LIMIT, capture_output=True, text=True,
+        )  # fmt: skip
     assert done.stdout == "all three read\n", done.stderr
 
 
