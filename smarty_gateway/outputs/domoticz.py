@@ -92,7 +92,9 @@ class DomoticzOutput(QueuedOutput):
         """Send a value, and return the answer; None at the end."""
         parameters = {"type": "command", "param": "udevice", "idx": idx, "nvalue": 0, "svalue": svalue}
         path = f"/json.htm?{urlencode(parameters, safe=';')}"
-        request = partial(self._client.request, "GET", path, headers=self._login())
+        if self._headers is None:
+            self._headers = _login_of(self._config)
+        request = partial(self._client.request, "GET", path, headers=self._headers)
         self._asking = Task("Domoticz request", request, self.wake.wake)
         while not self._asking.is_done:
             left = self.stopping.by - self.show_life()
@@ -102,19 +104,17 @@ class DomoticzOutput(QueuedOutput):
         asked, self._asking = self._asking, None
         return asked.result()
 
-    def _login(self) -> dict[str, str]:
-        """Return the header with user and password."""
-        if self._headers is None:
-            self._headers = {}
-            if self._config.user is not None and self._config.password_file is not None:
-                try:
-                    password = read_password(self._config.password_file)
-                except PasswordFileError as error:
-                    self._headers = None
-                    raise ConsumerAwayError(str(error)) from None
-                login = base64.b64encode(self._config.user.encode() + b":" + password)
-                self._headers = {"Authorization": f"Basic {login.decode()}"}
-        return self._headers
+
+def _login_of(config: DomoticzConfig) -> dict[str, str]:
+    """Return the header with user and password."""
+    if config.user is None or config.password_file is None:
+        return {}
+    try:
+        password = read_password(config.password_file)
+    except PasswordFileError as error:
+        raise ConsumerAwayError(str(error)) from None
+    login = base64.b64encode(config.user.encode() + b":" + password)
+    return {"Authorization": f"Basic {login.decode()}"}
 
 
 def _unauthorized(config: DomoticzConfig) -> str:
