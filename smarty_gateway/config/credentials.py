@@ -1,4 +1,4 @@
-"""Files with secrets, of which a service gets copies: gateway.yaml names the same files by hand and in a service.
+"""Files with secrets, of which a service gets copies: gateway.yaml names the files, by hand and in a service.
 
 The service manager reads the files as root and shows copies to the service alone (`LoadCredential=` of
 systemd.exec(5)), in a folder and under the names of the files.
