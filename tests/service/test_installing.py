@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import smarty_gateway as package
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.service import installing, udev
@@ -94,7 +95,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     # A service sees neither this folder nor, often, this program.
     monkeypatch.setattr(installing, "problems_of", lambda *_: [])
     # What this test wrote is newer than the service of a moment ago.
-    monkeypatch.setattr(installing.smarty_gateway, "__file__", str(found.config))
+    monkeypatch.setattr(package, "__file__", str(found.config))
     return found
 
 

@@ -23,7 +23,6 @@ tcp: [{listen: "0.0.0.0:2001"}]
 pty: [{link: /run/smarty-gateway/house, group: GROUP, mode: 0660}]
 udp: [{address: "127.0.0.1:7000"}]
 influxdb: {url: "http://localhost:8086", database: smarty, user: u, password_file: influx.password}
-domoticz: {url: "http://localhost:8080", user: u, password_file: domoticz.password}
 files: {folder: /srv/telegrams}
 mail: {server: "smtps://u@mail.example", password_file: mail.password, from: g@mail.example, to: [m@mail.example]}
 """  # noqa: E501 - a line an output
