@@ -52,7 +52,8 @@ class Changes:
         for command in self.commands:
             status, said = answer(*command)
             if status:
-                raise UnfitSystemError(f"{' '.join(command)} failed: {said or f'exit status {status}'}")
+                why = said.partition("\n")[0] or f"exit status {status}"
+                raise UnfitSystemError(f"{' '.join(command)} failed: {why}")
 
 
 def _present(path: Path) -> str | None:

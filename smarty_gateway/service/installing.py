@@ -172,6 +172,8 @@ class Installation:
         changed = changes.changed
         if self._system.rules / RULES in changed:
             changes.commands += _RULES_READ
+        if needs.folder is not None and not needs.folder.exists():
+            changes.commands.append(("mkdir", "-p", str(needs.folder)))
         if any(path.parent == self._system.units for path in changed):
             changes.commands.append(_RELOAD)
         to_enable = [name for name in (UNIT, *timers) if not _holds("is-enabled", name)]

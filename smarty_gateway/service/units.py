@@ -47,10 +47,9 @@ def _access(needs: Needs) -> Iterator[str]:
         yield f"# /run/{NAME}: the names of pseudo-terminals.\nRuntimeDirectory={NAME}\n"
     if needs.folder is not None:
         yield (
-            "# The folder for files belongs to the user of the state.\n"
-            f"ExecStartPre=+mkdir -p {needs.folder}\n"
-            f"ExecStartPre=+chown --no-dereference --reference={_PRIVATE_STATE} {needs.folder}\n"
-            f"ReadWritePaths={needs.folder}\n"
+            "# The folder for files belongs to the user of the state; the gateway starts without it, too.\n"
+            f"ExecStartPre=-+chown --no-dereference --reference={_PRIVATE_STATE} {needs.folder}\n"
+            f"ReadWritePaths=-{needs.folder}\n"
         )
     yield f"\n{_credentials(needs.secrets)}"
 

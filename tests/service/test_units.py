@@ -94,7 +94,7 @@ def test_a_plain_configuration_gets_no_access_to_anything(tmp_path: Path) -> Non
             "pty: [{link: /run/smarty-gateway/house, group: GROUP}]",
             ["RuntimeDirectory=smarty-gateway", f"SupplementaryGroups={GROUP}", "SystemCallFilter=@chown"],
         ),
-        ("files: {folder: /srv/telegrams}", ["ReadWritePaths=/srv/telegrams"]),
+        ("files: {folder: /srv/telegrams}", ["ReadWritePaths=-/srv/telegrams"]),
         ("files: {folder: /var/lib/smarty-gateway/telegrams}", []),
         ("mail: {server: 'smtps://u@h', password_file: p, from: a@h, to: b@h}", []),
     ],
