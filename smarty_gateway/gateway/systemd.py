@@ -24,14 +24,14 @@ def notify(state: str) -> None:
 
 
 def status_line(meters: int, health: Mapping[str, Health], gateway: GatewayHealth) -> str:
-    """Return what `systemctl status` shows: how many meters send, and how the outputs are.
+    """Return what `systemctl status` shows: how many meters can be heard, and how the outputs are.
 
     Args:
         meters: how many are configured.
         health: of the meters that were heard, by name.
         gateway: the outputs.
     """
-    sending = sum(each.last_telegram is not None for each in health.values())
+    sending = sum(each.is_connected and each.last_telegram is not None for each in health.values())
     outputs = ", ".join(f"{name} {state}" for name, state in gateway.outputs.items())
     return f"{sending} of {max(meters, sending)} meters heard; {outputs}"
 

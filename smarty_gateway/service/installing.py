@@ -162,11 +162,14 @@ class Installation:
             changes.texts[self._path] = text
 
     def _add_timers(self, config: Config, needs: Needs, changes: Changes) -> tuple[str, ...]:
-        """Offer the mails, if there is a mail server; return the timers."""
-        if config.outputs.mail is None or not self._terminal.confirm("Mail a report of each day and month?"):
+        """Offer the mails, if there is a mail server; return the timers that are new."""
+        if config.outputs.mail is None:
+            return ()
+        new = tuple(name for name in TIMERS if not (self._system.units / name).exists())
+        if new and not self._terminal.confirm("Mail a report of each day and month?"):
             return ()
         changes.texts |= {self._system.units / name: text for name, text in report_texts(needs).items()}
-        return TIMERS
+        return new
 
     def _add_commands(self, needs: Needs, timers: tuple[str, ...], changes: Changes) -> None:
         changed = changes.changed
