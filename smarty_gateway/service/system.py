@@ -8,8 +8,8 @@ from typing import Final
 
 from smarty_gateway.protocol.errors import GatewayError
 
-#: systemd itself gives up before: TimeoutStartSec= is 90 s.
-_SECONDS: Final = 180.0
+#: systemd itself gives up before: TimeoutStartSec= of the unit is 5 minutes.
+_SECONDS: Final = 330.0
 
 
 class UnfitSystemError(GatewayError):
