@@ -102,12 +102,16 @@ class Installation:
         active = [path.name for path in own if path.name in (UNIT, *TIMERS)]
         changes = Changes(dict.fromkeys(own))
         stop: list[Sequence[str]] = [("systemctl", "disable", "--now", *active)] if active else []
+        if units / REPORT_UNITS[0] in own:  # a mail may wait for another attempt
+            stop.append(("systemctl", "stop", REPORT_UNITS[0].replace("@", "@*")))
         changes.commands = [*stop, _RELOAD, *(_RULES_READ if rules in own else ())]
         changes.show(self._terminal)
         self._terminal.say(
             f"These stay: {self._path.parent}, {STATE_FOLDER} (the history and the frame counters) and the "
             "program. docs/install.md shows how to remove them."
         )
+        if rules in own:
+            self._terminal.say(f"The ports lose the names that {rules} gives them.")
         self._show_drop_ins()
         if self._is_dry:
             self._terminal.say("Nothing was changed: --dry-run.")
@@ -150,8 +154,8 @@ class Installation:
         text = self._path.read_text("utf-8")
         for port, link, rule in rules_for(config):
             self._terminal.say(
-                f"{port} may be another adapter after a restart. A rule of udev can give this one a name of "
-                "its own."
+                f"{port} may be another adapter after a restart. A rule of udev can give the one that is "
+                f"there now ({port.resolve()}) a name of its own."
             )
             if self._terminal.confirm(f"Name it {link}, also in gateway.yaml?"):
                 rules += "" if rule in rules else rule

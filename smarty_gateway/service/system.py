@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
 #: systemd itself gives up before: TimeoutStartSec= of the unit is 5 minutes.
@@ -14,6 +15,8 @@ _SECONDS: Final = 330.0
 
 class UnfitSystemError(GatewayError):
     """The system cannot do what is needed."""
+
+    exit_status = ExitStatus.REJECTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,7 +182,10 @@ def test_mails_are_offered_where_there_is_a_mail_server(machine: Machine) -> Non
     units = "smarty-gateway.service smarty-gateway-report-day.timer smarty-gateway-report-month.timer"
     assert f"systemctl enable {units}" in machine.done()
     machine.installation().uninstall()
-    assert machine.done()[0].startswith("systemctl disable --now smarty-gateway.service smarty-gateway-rep")
+    assert machine.done()[:2] == [
+        f"systemctl disable --now {units}",
+        "systemctl stop smarty-gateway-report@*.service",
+    ]
     assert list(machine.system.units.iterdir()) == []
 
 
@@ -213,8 +216,9 @@ def test_without_root_it_names_the_line_to_type(machine: Machine, monkeypatch: p
 
 def test_without_systemd_it_says_so(machine: Machine) -> None:
     machine.system = System(machine.system.units, machine.system.rules, machine.folder / "none")
-    with pytest.raises(GatewayError, match="systemd does not run on this machine"):
+    with pytest.raises(GatewayError, match="systemd does not run on this machine") as caught:
         machine.installation().install()
+    assert caught.value.exit_status == ExitStatus.REJECTED
 
 
 def test_without_a_configuration_it_names_setup(machine: Machine) -> None:
