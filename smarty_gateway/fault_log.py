@@ -59,12 +59,16 @@ class Condition:
         log: takes the lines.
         clock: returns seconds. A source that comes and goes without end gets a limited number of lines an
             hour.
+        cleared: takes the line that the fault has cleared; `log` by default.
     """
 
-    __slots__ = ("_clock", "_kind", "_log", "_logged_at", "_next", "_omitted")
+    __slots__ = ("_cleared", "_clock", "_kind", "_log", "_logged_at", "_next", "_omitted")
 
-    def __init__(self, log: Log, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, log: Log, clock: Callable[[], float] = time.monotonic, *, cleared: Log | None = None
+    ) -> None:
         self._log = log
+        self._cleared = cleared or log
         self._clock = clock
         self._logged_at: list[float] = []  # a deque takes half a kilobyte, for each of many sources
         self._omitted = 0
@@ -79,17 +83,17 @@ class Condition:
     def begin(self, message: str, kind: object = "fault") -> None:
         """Record the fault; log its first occurrence, and a change of its kind that comes twice in a row."""
         if self._kind is None or (kind != self._kind and kind == self._next):
-            self._log_limited(message)
+            self._log_limited(self._log, message)
             self._kind = kind
         self._next = kind
 
     def end(self, message: str) -> None:
         """Record that the fault has cleared."""
         if self._kind is not None:
-            self._log_limited(message)
+            self._log_limited(self._cleared, message)
         self._kind = self._next = None
 
-    def _log_limited(self, message: str) -> None:
+    def _log_limited(self, log: Log, message: str) -> None:
         now = self._clock()
         if len(self._logged_at) == _LINES_AN_HOUR:
             if now - self._logged_at[0] < _HOUR:
@@ -99,7 +103,7 @@ class Condition:
         more = f" (and {self._omitted} changes before that were not logged)" if self._omitted else ""
         self._omitted = 0
         self._logged_at.append(now)
-        self._log(f"{message}{more}")
+        log(f"{message}{more}")
 
 
 @dataclass(slots=True)

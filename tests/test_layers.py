@@ -50,9 +50,10 @@ PARTS = {
     "doctor": {*CORE, "config", "sources"},
     "simulator": {*CORE, "history", "sources"},
     "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
+    "service": {*CORE, "config", "setup", "sources"},
     "commands": {
         *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "languages", "library", "logs",
-        "outputs", "pages", "setup", "simulator", "sources", "state",
+        "outputs", "pages", "service", "setup", "simulator", "sources", "state",
     },
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},

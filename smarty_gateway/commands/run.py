@@ -7,6 +7,7 @@ import shlex
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.process import allow_many_files
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
 from smarty_gateway.config.needs import unmet_needs
@@ -61,7 +62,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config = _config(args)
     for need in unmet_needs(config):
         raise need
-    keys = KeysInForce(args.keys or config.keys or find_key_file(), find=find_key_file)
+    named = None if config.keys is None else credential_or(config.keys)
+    keys = KeysInForce(args.keys or named or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
     for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
         _log.warning("warning: %s", warning)

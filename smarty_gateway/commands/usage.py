@@ -82,6 +82,15 @@ COMMANDS: Final = {
         },
         _INPUT,
     ),
+    "service": Usage(
+        ("service install --dry-run", "service install", "service uninstall"),
+        "the service runs, or is removed; with --dry-run: all was shown",
+        {
+            ExitStatus.REJECTED: "the service did not start, or the system cannot be changed",
+            ExitStatus.UNUSABLE_FILE: "gateway.yaml cannot be used, or not by a service",
+            **_INTERRUPTED,
+        },
+    ),
     "check": Usage(
         ("check", "check --config /etc/smarty-gateway/gateway.yaml"),
         "all is good",

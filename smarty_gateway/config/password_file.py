@@ -5,9 +5,9 @@ a container protects its folder. No message repeats what could be the password, 
 place of the file's path.
 """
 
-import os
 from pathlib import Path
 
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.exit_status import ExitStatus
@@ -33,8 +33,7 @@ def read_password(path: Path, key: str = "password_file") -> bytes:
     Raises:
         PasswordFileError: the file cannot be read, others can read it, or it does not hold one line.
     """
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
-    path = credential if credential.is_file() else path
+    path = credential_or(path)
     problem = permission_problem(path, f"the {_what(key)}")
     if problem is not None:
         raise PasswordFileError(problem)

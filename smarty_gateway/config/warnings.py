@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smarty_gateway.config.consumers import DomoticzConfig, InfluxConfig
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.mail_server import Encryption
@@ -101,7 +102,7 @@ def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
         yield from _unreadable_warning("mqtt", name, getattr(mqtt, name))
     secret_files = ((mqtt.password_file, "the password"), (mqtt.key_file, "the private key"))
     for path, content in secret_files:
-        problem = None if path is None else permission_problem(path, content)
+        problem = None if path is None else permission_problem(credential_or(path), content)
         if problem is not None:
             yield problem
 
@@ -159,7 +160,7 @@ def _login_warnings(output: str, server: MqttConfig | MailConfig, both: str, for
 
 
 def _unreadable_warning(output: str, name: str, path: Path | None) -> Iterator[str]:
-    if path is not None and not _is_readable_file(path):
+    if path is not None and not _is_readable_file(credential_or(path)):
         # Without the path, which may be the password itself in the wrong place.
         yield f"{output}: {name} names no file that can be read"
 

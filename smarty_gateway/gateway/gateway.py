@@ -16,7 +16,7 @@ from smarty_gateway.gateway.first_readings import FirstReadings
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.state_keeper import StateKeeper
-from smarty_gateway.gateway.systemd import notify, watchdog_seconds
+from smarty_gateway.gateway.systemd import notify, status_line, watchdog_seconds
 from smarty_gateway.outputs.output import GatewayHealth, Health, Output, Reading
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address
@@ -60,6 +60,8 @@ class Gateway:
         self._state = state
         self._outputs = outputs
         self._options = options
+        self._meters = len(config.meters)
+        self._status = ""
         mqtt = config.outputs.mqtt
         self._saves_each = mqtt is not None and mqtt.durability is Durability.EACH
         self._logs_first = logs_first
@@ -232,6 +234,10 @@ class Gateway:
         )
         for output in self._outputs:
             output.report(health, gateway)
+        status = status_line(self._meters, health, gateway)
+        if status != self._status:
+            self._status = status
+            notify(f"STATUS={status}")
 
 
 def _by_source(meters: Sequence[MeterConfig]) -> list[tuple[Address, list[MeterConfig]]]:

@@ -114,8 +114,8 @@ class HistoryKeeper:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
-        self._fault = Condition(_log.error)
-        self._unreadable = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
+        self._unreadable = Condition(_log.error, cleared=_log.info)
         self._noticed = 0
         self._log_notices()
 

@@ -89,7 +89,7 @@ class StateKeeper:
         # A meter whose source is gone from the configuration is stored still.
         self._saved_owners = (*self._owners()[:2], unnamed)
         self._next_save = time.monotonic() + self._save_every
-        self._fault = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
 
     @property
     def counters_are_kept(self) -> bool:

@@ -6,6 +6,9 @@ The protocol is one datagram a message (sd_notify(3)), which needs no library.
 import contextlib
 import os
 import socket
+from collections.abc import Mapping
+
+from smarty_gateway.outputs.output import GatewayHealth, Health
 
 
 def notify(state: str) -> None:
@@ -18,6 +21,19 @@ def notify(state: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.settimeout(1)
         sender.sendto(state.encode(), address)
+
+
+def status_line(meters: int, health: Mapping[str, Health], gateway: GatewayHealth) -> str:
+    """Return what `systemctl status` shows: how many meters can be heard, and how the outputs are.
+
+    Args:
+        meters: how many are configured.
+        health: of the meters that were heard, by name.
+        gateway: the outputs.
+    """
+    sending = sum(each.is_connected and each.last_telegram is not None for each in health.values())
+    outputs = ", ".join(f"{name} {state}" for name, state in gateway.outputs.items())
+    return f"{sending} of {max(meters, sending)} meters heard; {outputs}"
 
 
 def watchdog_seconds() -> float | None:

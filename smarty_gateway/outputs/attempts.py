@@ -25,7 +25,7 @@ class Attempts:
 
     def __init__(self, works_again: str, *delays: float) -> None:
         self._works_again = works_again
-        self._fault = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
         self._backoff = Backoff(*(delays or DELAYS))
         self._next = 0.0
         self._dropped = 0

@@ -26,9 +26,8 @@ from smarty_gateway.setup.answers import (
 )
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
-#: Here the systemd unit expects the files, and hands the secrets over (docs/systemd.md).
+#: Here `service install` expects the files (docs/systemd.md).
 SERVICE_FOLDER: Final = Path("/etc/smarty-gateway")
-_SERVICE_SECRETS: Final = Path("/run/credentials/smarty-gateway.service")
 
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
@@ -128,7 +127,6 @@ def gateway_text(
     page: HttpConfig | None = None,
     *,
     needs_keys: bool,
-    is_service: bool,
 ) -> str:
     """Return a gateway.yaml.
 
@@ -137,10 +135,9 @@ def gateway_text(
         broker: None for none; without broker and page, readings go to standard output.
         page: likewise.
         needs_keys: the meter encrypts.
-        is_service: it is for the systemd unit, which hands over keys and password itself.
     """
     lines = ["# Written by smarty-gateway setup. All settings: docs/gateway-yaml.md"]
-    if needs_keys and not is_service:
+    if needs_keys:
         lines.append(f"keys: {KEY_FILE}")
     lines += ["meters:", f"  - {meter[0]}", *(f"    {line}" for line in meter[1:])]
     if broker is not None or page is not None:
@@ -148,15 +145,13 @@ def gateway_text(
     if broker is not None:
         lines += ["  mqtt:", f"    url: {_scalar(broker_url(broker))}"]
         if broker.password_file is not None:
-            secrets = _SERVICE_SECRETS if is_service else Path()
-            lines.append(f"    password_file: {secrets / PASSWORD_FILE}")
+            lines.append(f"    password_file: {PASSWORD_FILE}")
         if broker.ca_file is not None:
             lines.append(f"    ca_file: {_scalar(str(broker.ca_file))}")
         lines.append(f"    home_assistant: {str(broker.home_assistant is not None).lower()}")
     if page is not None and page.password_file is None:
         lines.append("  http: true")
     elif page is not None:
-        # The service finds the credential by the name of the file.
         lines += ["  http:", f"    listen: {page.address}", f"    password_file: {PAGE_PASSWORD_FILE}"]
     return "\n".join([*lines, ""])
 

@@ -163,7 +163,7 @@ class Steps:
             meter = meter_lines(name, listener.address.text, listener.line, power)
             if present is not None:
                 return self._extended(present, meter, needs_keys=needs_keys)
-            return gateway_text(meter, broker, page, needs_keys=needs_keys, is_service=self._is_service)
+            return gateway_text(meter, broker, page, needs_keys=needs_keys)
 
         def parse(name: str) -> str:
             config_of(text_of(name))
@@ -210,7 +210,7 @@ class Steps:
                 f"setup cannot change {self._path} ({error}); write these lines below `meters:` yourself: "
                 f"- {', '.join(lines)}"
             ) from None
-        if needs_keys and present.keys is None and not self._is_service:
+        if needs_keys and present.keys is None:
             text = f"{text.rstrip()}\nkeys: {KEY_FILE}\n"
         if len(config_of(text).meters) != len(present.meters) + 1:
             raise FileError(f"setup cannot change {self._path}: other meters would be lost")
@@ -246,7 +246,7 @@ class Steps:
         """Return what to type next; `run` does not look for keys.yaml beside a configuration."""
         folder = self._answers.folder
         if self._is_service:
-            return "The files are where the service reads them. To start it at boot: docs/systemd.md"
+            return "What to type next, to start it at boot:\n    sudo smarty-gateway service install"
         options = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
         if options and needs_keys:
             options += f" --keys {shlex.quote(str(folder / KEY_FILE))}"

@@ -305,6 +305,20 @@ def test_credentials_of_the_service_manager_are_found_and_may_be_readable(folder
         assert len(running.lines) == 1
 
 
+def test_the_credential_of_the_key_file_comes_before_the_file_itself(folder: Path) -> None:
+    credentials = folder / "credentials"
+    credentials.mkdir()
+    shutil.move(folder / "keys.yaml", credentials / "my-keys.yaml")
+    (folder / "one.bin").write_bytes(encrypted(1))
+    configure(folder, "name: house, source: one.bin")
+    with (folder / "gateway.yaml").open("a", encoding="utf-8") as file:
+        file.write("\nkeys: for-root-alone/my-keys.yaml\n")
+    env = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    with Running("run", folder=folder, env=env) as running:
+        assert running.wait() == 0
+        assert len(running.lines) == 1
+
+
 def test_each_meter_of_a_shared_source_goes_out_under_its_name(folder: Path) -> None:
     (folder / "keys.yaml").write_text(
         f"keys:\n  SAG1030700012345: {HOUSE_KEY.hex()}\n  {BARN_TITLE.hex()}: {BARN_KEY.hex()}\n", "utf-8"

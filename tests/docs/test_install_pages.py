@@ -81,21 +81,25 @@ def test_a_restored_backup_has_every_file_with_its_permissions(root: Path, tmp_p
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_belgian_meter_needs_no_key_file(root: Path, tmp_path: Path) -> None:
-    port = tmp_path / "port"
-    port.touch()
-    lines = commands("systemd", "2. Configure")
-    by_hand = lines[lines.index("sudo mkdir -p /etc/smarty-gateway", 1) :]
-    assert by_hand[2].startswith("sudo install -m 600 keys.yaml")
-    check = by_hand[-1]
-    assert " check " in check
-    source = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"
-    edit = f"sed -i 's#{source}#{port}#' /etc/smarty-gateway/gateway.yaml"
-    shown = type_all([*by_hand[:2], edit, check.replace("/opt/smarty-gateway/bin/", "")], ROOT, root)
-    assert re.findall(r"good\b", shown) == ["good"]
+def test_the_service_is_installed_and_removed_with_commands_that_the_program_has() -> None:
+    (start,) = commands("systemd", "3. Start")
+    assert start.endswith(" service install")
+    removing = [line for line in commands("install", "Remove") if " service " in line]
+    assert removing == ["sudo smarty-gateway service uninstall"]
 
-    start = commands("systemd", "3. Start")
-    type_all([line for line in start if line.startswith(("sudo install", "sudo sed"))], ROOT, root)
-    unit = (root / "etc/systemd/system/smarty-gateway.service").read_text("utf-8")
-    assert "LoadCredential" not in unit
-    assert unit.count("\n") == (ROOT / "deploy/smarty-gateway.service").read_text("utf-8").count("\n") - 2
+
+def test_files_that_are_copied_for_the_service_pass_the_check(root: Path, tmp_path: Path) -> None:
+    lines = commands("systemd", "2. Configure")
+    assert lines[-2].startswith("sudo install -m 644 gateway.yaml ")
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "gateway.yaml").write_text(
+        "keys: keys.yaml\nmeters: [{source: 'tcp://127.0.0.1:9'}]\noutputs:\n"
+        "  mqtt: {url: mqtts://u@localhost, password_file: mqtt.password}\n",
+        "utf-8",
+    )
+    shutil.copy(ROOT / "keys.example.yaml", here / "keys.yaml")
+    (here / "mqtt.password").write_text("secret\n", "ascii")
+    type_all([lines[0], *lines[-2:]], here, root)
+    shown = type_all([f"smarty-gateway check --config {root}/etc/smarty-gateway/gateway.yaml"], here, root)
+    assert "gateway.yaml: good, 1 meter" in shown

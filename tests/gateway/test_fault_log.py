@@ -215,3 +215,11 @@ def test_a_backoff_that_is_reset_starts_with_its_first_delay() -> None:
     backoff.next_delay()
     backoff.reset()
     assert backoff.next_delay() <= 1.25
+
+
+def test_the_end_of_a_fault_can_go_elsewhere_than_its_beginning(logged: list[str]) -> None:
+    cleared: list[str] = []
+    fault = Condition(logged.append, cleared=cleared.append)
+    fault.begin("broken")
+    fault.end("works again")
+    assert (logged, cleared) == (["broken"], ["works again"])

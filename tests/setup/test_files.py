@@ -23,13 +23,13 @@ from smarty_gateway.sources.address import DSMR4_LINE
     "name", ["house", "12", "true", "my house", "Füße: #1", 'a "b"', "- x", "[a]", "\\n"]
 )
 def test_a_name_is_read_back_as_it_was_typed(name: str) -> None:
-    text = gateway_text(meter_lines(name, "tcp://h:1", DSMR4_LINE), None, needs_keys=False, is_service=False)
+    text = gateway_text(meter_lines(name, "tcp://h:1", DSMR4_LINE), None, needs_keys=False)
     assert config_of(text).meters[0].name == name
 
 
 @pytest.mark.parametrize("name", ["null", "status", "", "a\x1b"])
 def test_a_name_that_cannot_be_is_refused(name: str) -> None:
-    text = gateway_text(meter_lines(name, "tcp://h:1", DSMR4_LINE), None, needs_keys=False, is_service=False)
+    text = gateway_text(meter_lines(name, "tcp://h:1", DSMR4_LINE), None, needs_keys=False)
     with pytest.raises(FileError):
         config_of(text)
 
@@ -46,7 +46,7 @@ def test_the_url_of_a_broker_is_read_back(url: str) -> None:
     )
     assert broker_url(broker) == url
     lines = meter_lines("house", "tcp://h:1", DSMR4_LINE)
-    found = config_of(gateway_text(lines, broker, needs_keys=True, is_service=False)).outputs.mqtt
+    found = config_of(gateway_text(lines, broker, needs_keys=True)).outputs.mqtt
     assert found is not None
     assert (found.host, found.port, found.tls, found.user) == (
         broker.host,
@@ -58,12 +58,12 @@ def test_the_url_of_a_broker_is_read_back(url: str) -> None:
     assert found.home_assistant == HomeAssistantConfig()
 
 
-def test_the_files_of_the_service_name_the_secrets_where_systemd_puts_them() -> None:
+def test_a_configuration_names_the_secrets_beside_it() -> None:
     broker = MqttConfig("localhost", user="u", password_file=Path("mqtt.password"))
     lines = meter_lines("house", "tcp://h:1", DSMR4_LINE)
-    text = gateway_text(lines, broker, needs_keys=True, is_service=True)
-    assert "password_file: /run/credentials/smarty-gateway.service/mqtt.password\n" in text
-    assert "keys:" not in text
+    text = gateway_text(lines, broker, needs_keys=True)
+    assert "password_file: mqtt.password\n" in text
+    assert "keys: keys.yaml\n" in text
 
 
 def test_a_draft_that_is_not_as_it_shall_be_replaces_nothing(tmp_path: Path) -> None:

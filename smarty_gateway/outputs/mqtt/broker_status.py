@@ -38,7 +38,7 @@ class BrokerStatus:
     def __init__(self, config: MqttConfig) -> None:
         self._config = config
         self._broker = config.address
-        self._away = Condition(_log.error)
+        self._away = Condition(_log.error, cleared=_log.info)
         self._backoff = Backoff(*_DELAYS)
         self._began: float | None = None  # since when the broker has accepted the connection
         self._times_lost = 0  # soon after that, one connection after the other

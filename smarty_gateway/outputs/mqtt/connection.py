@@ -21,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs.certificates import unusable_ca
@@ -355,7 +356,7 @@ def _password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return read_small_file(path).decode().strip("\r\n")
+        return read_small_file(credential_or(path)).decode().strip("\r\n")
     except UnreadableFileError as error:
         raise ConnectionFailed(f"the password file {path} cannot be read: {error}") from None
     except UnicodeDecodeError:
@@ -369,8 +370,9 @@ def _tls_context(config: MqttConfig) -> ssl.SSLContext:
         raise ConnectionFailed(unusable_ca(config.ca_file, error, "broker")) from None
     context.sslsocket_class = _TlsSocket
     if config.cert_file is not None:
+        key = None if config.key_file is None else credential_or(config.key_file)
         try:
-            context.load_cert_chain(config.cert_file, config.key_file)
+            context.load_cert_chain(config.cert_file, key)
         except OSError as error:
             raise unusable_certificate(config, error) from None
     return context
