@@ -437,7 +437,10 @@ def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
         home.send()
         home.running.stop()
     with closing(sqlite3.connect(tmp_path / "state/smarty-gateway/gateway.sqlite3")) as connection:
-        connection.executescript("DROP TABLE unnamed; DROP TABLE devices; PRAGMA user_version = 2")
+        connection.executescript(
+            "DROP INDEX undelivered_of_output; ALTER TABLE undelivered DROP COLUMN output; "
+            "DROP TABLE unnamed; DROP TABLE devices; PRAGMA user_version = 2"
+        )
     with Subscriber(broker) as listener:
         for _ in range(2):
             with house(tmp_path) as home:
