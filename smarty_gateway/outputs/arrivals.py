@@ -7,6 +7,7 @@ that the configuration names, nor fill memory.
 import logging
 import threading
 from collections import deque
+from operator import itemgetter
 from typing import Final
 
 from smarty_gateway.fault_log import Condition
@@ -17,34 +18,41 @@ _log = logging.getLogger(__name__)
 #: A few seconds of a thousand meters, or half a day of one.
 READINGS_MAX: Final = 5000
 
+#: A reading, and its place in the order of arrival.
+_Numbered = tuple[int, Reading]
+
 
 class Arrivals:
     """Readings on their way from the threads of the readers to the one of an output.
 
     Args:
         label: what log messages call the output.
-        most: readings that may wait; those of configured meters are served first and dropped last.
+        most: readings that may wait; those of configured meters are dropped last.
+        named_first: those of configured meters come out before all others, instead of in order of arrival.
     """
 
-    def __init__(self, label: str, most: int = READINGS_MAX) -> None:
+    def __init__(self, label: str, most: int = READINGS_MAX, *, named_first: bool = False) -> None:
         self._label = label
         self._most = most
+        self._named_first = named_first
         self._lock = threading.Lock()
-        self._first: deque[Reading] = deque()
-        self._others: deque[Reading] = deque()
+        self._number = 0  # of the newest reading
+        self._named: deque[_Numbered] = deque()
+        self._others: deque[_Numbered] = deque()
         self._dropped = 0
         self._fault = Condition(_log.warning)
 
     def __len__(self) -> int:
-        return len(self._first) + len(self._others)
+        return len(self._named) + len(self._others)
 
     def put(self, reading: Reading) -> None:
         """Add a reading; where there is no room, drop the oldest, of the unnamed meters if any wait."""
         with self._lock:
-            (self._first if reading.is_configured else self._others).append(reading)
+            self._number += 1
+            self._queue_of(reading).append((self._number, reading))
             if len(self) <= self._most:
                 return
-            (self._others or self._first).popleft()
+            (self._others or self._named).popleft()
             self._dropped += 1
             self._fault.begin(
                 f"{self._label} is too slow, or was stopped; the oldest readings for it are dropped, those "
@@ -54,9 +62,8 @@ class Arrivals:
     def take(self) -> Reading | None:
         """Remove and return the next reading."""
         with self._lock:
-            queue = self._first or self._others
-            if queue:
-                return queue.popleft()
+            if self._named or self._others:
+                return self._next_queue().popleft()[1]
             self._fault.end(f"{self._label} takes readings again; {self._dropped} were dropped")
             self._dropped = 0
         return None
@@ -64,27 +71,36 @@ class Arrivals:
     def put_back(self, reading: Reading) -> None:
         """Add a reading that could not be written before all others."""
         with self._lock:
-            (self._first if reading.is_configured else self._others).appendleft(reading)
+            self._queue_of(reading).appendleft((0, reading))
 
     def keep_newest(self) -> int:
         """Keep the newest reading of each meter, as many as leave room; return the number of the others."""
         with self._lock:
             before = len(self)
-            for queue in (self._first, self._others):
-                newest = {reading.meter: reading for reading in queue}
+            for queue in (self._named, self._others):
+                newest = {reading.meter: (number, reading) for number, reading in queue}
                 queue.clear()
-                queue.extend(newest.values())
+                queue.extend(sorted(newest.values(), key=itemgetter(0)))
             while not self.has_room:
-                (self._others or self._first).popleft()
+                (self._others or self._named).popleft()
             return before - len(self)
 
     def take_newest(self) -> list[Reading]:
-        """Remove all readings, and return the newest of each meter, the meter with the oldest first."""
+        """Remove all readings, and return the newest of each meter."""
         with self._lock:
-            readings = [*self._first, *self._others]
-            self._first.clear()
+            readings = [reading for _, reading in (*self._named, *self._others)]
+            self._named.clear()
             self._others.clear()
         return list({reading.meter: reading for reading in readings}.values())
+
+    def _queue_of(self, reading: Reading) -> deque[_Numbered]:
+        return self._named if reading.is_configured else self._others
+
+    def _next_queue(self) -> deque[_Numbered]:
+        if not self._others or not self._named:
+            return self._named or self._others
+        is_named = self._named_first or self._named[0][0] < self._others[0][0]
+        return self._named if is_named else self._others
 
     @property
     def is_dropping(self) -> bool:

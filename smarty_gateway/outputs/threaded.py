@@ -46,6 +46,7 @@ class ThreadedOutput(ABC):
         name: as in the configuration.
         label: what log messages call it, such as `the MQTT output`.
         most: readings that may wait.
+        named_first: readings of configured meters come before all others.
 
     Attributes:
         beat: when its thread last showed that it lives, by the monotonic clock.
@@ -59,13 +60,13 @@ class ThreadedOutput(ABC):
     #: Seconds of those for a stop that are kept for the last steps.
     last_steps: ClassVar[float] = 0.5
 
-    def __init__(self, name: str, label: str, most: int = READINGS_MAX) -> None:
+    def __init__(self, name: str, label: str, most: int = READINGS_MAX, *, named_first: bool = False) -> None:
         self.name = name
         self.label = label
         self.beat: float | None = None
         self.is_over = False
         self.failure: str | None = None
-        self.arrivals = Arrivals(label, most)
+        self.arrivals = Arrivals(label, most, named_first=named_first)
         self.wake = WakePipe()
         self.stopping = Stop()
         self._taken = threading.Condition()

@@ -15,11 +15,15 @@ def taken(arrivals: Arrivals) -> list[int]:
     return found
 
 
-def test_readings_come_out_in_their_order_those_of_named_meters_first() -> None:
-    arrivals = Arrivals("the output", 10)
+@pytest.mark.parametrize(("named_first", "order"), [(False, [0, 1, 2, 3, 4, 5]), (True, [0, 2, 4, 1, 3, 5])])
+def test_readings_come_out_in_their_order_or_those_of_named_meters_first(
+    named_first: bool,  # noqa: FBT001 - of the cases above
+    order: list[int],
+) -> None:
+    arrivals = Arrivals("the output", 10, named_first=named_first)
     for number in range(6):
         arrivals.put(numbered(number, named=number % 2 == 0))
-    assert taken(arrivals) == [0, 2, 4, 1, 3, 5]
+    assert taken(arrivals) == order
 
 
 def test_a_flood_of_invented_meters_drops_no_reading_of_a_named_one() -> None:
@@ -64,7 +68,7 @@ def test_only_the_newest_of_each_meter_is_kept_and_a_recording_has_room_then() -
     assert not arrivals.has_room
     arrivals.keep_newest()
     assert arrivals.has_room
-    assert taken(arrivals) == [3, 11, 12, 13]
+    assert taken(arrivals) == [11, 12, 3, 13]
 
 
 def test_a_reading_that_is_put_back_comes_before_those_that_arrived_later() -> None:

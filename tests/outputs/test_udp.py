@@ -92,7 +92,7 @@ def test_a_datagram_is_the_telegram_as_the_meter_wrote_it(tmp_path: Path) -> Non
 
 
 def test_chosen_values_are_lines_and_those_that_the_telegram_lacks_are_left_out(tmp_path: Path) -> None:
-    fields = ["power_import", "heat", "gas", "gas.unit", "peak_demand_month.timestamp", "unknown", "tariff"]
+    fields = ["power_import", "heat", "gas", "gas.unit", "peak_demand_month.timestamp", "tariff"]
     entry = {"meter": "house", "fields": fields}
     with Receiver() as receiver, output(tmp_path, {"address": receiver.address, **entry}) as udp:
         udp.publish(reading())

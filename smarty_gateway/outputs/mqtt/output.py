@@ -43,7 +43,7 @@ class MqttOutput(ThreadedOutput):
     last_steps = 1.0
 
     def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
-        super().__init__("mqtt", "the MQTT output")
+        super().__init__("mqtt", "the MQTT output", named_first=True)
         self._config = mqtt
         self._store = store
         self._publications = Publications(config, mqtt, store, self.arrivals, unnamed)

@@ -52,7 +52,7 @@ def test_everything_of_named_meters_comes_before_anything_of_others() -> None:
 def test_readings_of_named_meters_are_taken_first_and_kept_longest(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    arrivals = Arrivals("the output", most=10)
+    arrivals = Arrivals("the output", most=10, named_first=True)
     for number in range(20):
         arrivals.put(reading_of(belgium(number), "invented", is_configured=False))
     for number in range(10):
@@ -69,7 +69,7 @@ def test_readings_of_named_meters_are_taken_first_and_kept_longest(
 
 
 def test_where_all_are_named_the_oldest_reading_goes() -> None:
-    arrivals = Arrivals("the output", most=3)
+    arrivals = Arrivals("the output", most=3, named_first=True)
     readings = [reading_of(belgium(number), "house") for number in range(5)]
     for reading in readings:
         arrivals.put(reading)
