@@ -130,9 +130,8 @@ class ThreadedOutput(ABC):
         if not reading.is_live:
             with self._taken:
                 self._taken.wait_for(lambda: self.has_room or self.stopping.is_requested or self.is_over)
-        if not self.is_over:
-            self.arrivals.put(reading)
-            self.wake.wake()
+        self.arrivals.put(reading)
+        self.wake.wake()
 
     def report(self, health: Mapping[str, Health], gateway: GatewayHealth) -> None:  # noqa: B027 - see below
         """Take the health of meters and gateway; most outputs have no use for it."""
