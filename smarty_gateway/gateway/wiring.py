@@ -127,15 +127,15 @@ def _consumers(config: Config, store: Store | None) -> Iterator[Output]:
     """Yield the outputs that hand each reading to another program; each module is loaded where it is used."""
     outputs = config.outputs
     if outputs.tcp:
-        from smarty_gateway.outputs.tcp import TcpOutput  # noqa: PLC0415 - see above
+        from smarty_gateway.outputs.telegrams.tcp import TcpOutput  # noqa: PLC0415 - see above
 
         yield TcpOutput(config)
     if outputs.pty:
-        from smarty_gateway.outputs.pty import PtyOutput  # noqa: PLC0415 - see above
+        from smarty_gateway.outputs.telegrams.pty import PtyOutput  # noqa: PLC0415 - see above
 
         yield PtyOutput(config)
     if outputs.udp:
-        from smarty_gateway.outputs.udp import UdpOutput  # noqa: PLC0415 - see above
+        from smarty_gateway.outputs.udp.output import UdpOutput  # noqa: PLC0415 - see above
 
         yield UdpOutput(config)
     if outputs.influxdb is not None and store is not None:
@@ -143,11 +143,11 @@ def _consumers(config: Config, store: Store | None) -> Iterator[Output]:
 
         yield InfluxOutput(config, outputs.influxdb, store)
     if outputs.domoticz is not None and not outputs.domoticz.mqtt:
-        from smarty_gateway.outputs.domoticz import DomoticzOutput  # noqa: PLC0415 - see above
+        from smarty_gateway.outputs.domoticz.output import DomoticzOutput  # noqa: PLC0415 - see above
 
         yield DomoticzOutput(config, outputs.domoticz)
     if outputs.files is not None:
-        from smarty_gateway.outputs.files import FilesOutput  # noqa: PLC0415 - see above
+        from smarty_gateway.outputs.files.output import FilesOutput  # noqa: PLC0415 - see above
 
         yield FilesOutput(config, outputs.files)
     if outputs.others:

@@ -12,7 +12,7 @@ import pytest
 
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs import attempts
-from smarty_gateway.outputs.domoticz import DomoticzOutput
+from smarty_gateway.outputs.domoticz.output import DomoticzOutput
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.simulator.ports import PtyPort
 from tests.support.domoticz_server import DomoticzServer, Fault

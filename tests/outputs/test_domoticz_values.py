@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from smarty_gateway.config.consumers import DomoticzConfig, DomoticzDevice
 from smarty_gateway.config.source import parse_source
 from smarty_gateway.config.values import Config, MeterConfig, Outputs
-from smarty_gateway.outputs.domoticz_values import Device, devices_of
+from smarty_gateway.outputs.domoticz.values import Device, devices_of
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.mqtt_runs import reading_of

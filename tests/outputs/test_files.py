@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.config.gateway_file import load_config
-from smarty_gateway.outputs import files as files_module
-from smarty_gateway.outputs.day_files import DayFiles, folder_name
-from smarty_gateway.outputs.files import FilesOutput
+from smarty_gateway.outputs.files import output as files_module
+from smarty_gateway.outputs.files.day_files import DayFiles, folder_name
+from smarty_gateway.outputs.files.output import FilesOutput
+from smarty_gateway.outputs.files.packed_files import PackedFiles
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.outputs.packed_files import PackedFiles
 from smarty_gateway.outputs.plain_values import flat
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.safe_text import printable

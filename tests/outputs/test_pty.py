@@ -17,7 +17,7 @@ import serial
 
 from smarty_gateway.config.consumers import PtyConfig
 from smarty_gateway.config.values import Outputs
-from smarty_gateway.outputs.pty import PtyOutput
+from smarty_gateway.outputs.telegrams.pty import PtyOutput
 from tests.support.commands import LIMIT, ROOT
 from tests.support.running import wait_until
 from tests.support.served_telegrams import numbers_in, raw_of, reading_of, serving

@@ -17,8 +17,8 @@ import pytest
 
 from smarty_gateway.config.consumers import TcpConfig
 from smarty_gateway.config.values import Outputs
-from smarty_gateway.outputs import tcp
-from smarty_gateway.outputs.tcp import TcpOutput
+from smarty_gateway.outputs.telegrams import tcp
+from smarty_gateway.outputs.telegrams.tcp import TcpOutput
 from tests.support.brokers import free_port
 from tests.support.commands import LIMIT
 from tests.support.running import wait_until

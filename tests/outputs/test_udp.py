@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.plain_values import plain, value_at
-from smarty_gateway.outputs.udp import UdpOutput
+from smarty_gateway.outputs.udp.output import UdpOutput
 from smarty_gateway.protocol.meter import MeterTelegram
 from tests.support.every_meter import EVERY_KIND
 from tests.support.running import wait_until
@@ -161,7 +161,7 @@ def test_a_refusal_that_comes_only_after_the_datagram_was_sent_counts_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine a refusal is there at once, if one looks; over a network it comes later."""
-    monkeypatch.setattr("smarty_gateway.outputs.udp._error_of", lambda _: 0)
+    monkeypatch.setattr("smarty_gateway.outputs.udp.output._error_of", lambda _: 0)
     with output(tmp_path, {"address": f"127.0.0.1:{closed_port()}"}) as udp:
         udp.publish(reading())
         wait_until(lambda: not udp.is_busy, "the first datagram")
@@ -218,7 +218,7 @@ def test_a_slow_name_server_delays_no_other_receiver(
         return look_up(host, port, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    monkeypatch.setattr("smarty_gateway.outputs.udp._FIRST_LOOK_UP", 0.1)
+    monkeypatch.setattr("smarty_gateway.outputs.udp.output._FIRST_LOOK_UP", 0.1)
     with (
         Receiver() as late,
         Receiver() as receiver,

@@ -8,7 +8,7 @@ that a broker of MQTT 5 can say that it forbids them.
 from typing import Final
 
 from smarty_gateway.config.values import Config
-from smarty_gateway.outputs.domoticz_values import devices_of
+from smarty_gateway.outputs.domoticz.values import devices_of
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender

@@ -13,9 +13,9 @@ from smarty_gateway.config.values import Config
 from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.registers import seconds_of
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
-from smarty_gateway.outputs.day_files import DayFiles
+from smarty_gateway.outputs.files.day_files import DayFiles
+from smarty_gateway.outputs.files.packed_files import PackedFiles
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.outputs.packed_files import PackedFiles
 from smarty_gateway.outputs.queued import QueuedOutput
 
 _DAY: Final = 86_400

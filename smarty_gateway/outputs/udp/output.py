@@ -20,7 +20,7 @@ from smarty_gateway.outputs.chosen_meter import readings_of
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.plain_values import plain, value_at
 from smarty_gateway.outputs.queued import QueuedOutput
-from smarty_gateway.outputs.udp_address import UdpAddress, UdpAddresses
+from smarty_gateway.outputs.udp.address import UdpAddress, UdpAddresses
 
 _log = logging.getLogger(__name__)
 

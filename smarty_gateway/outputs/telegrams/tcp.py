@@ -16,7 +16,7 @@ from smarty_gateway.config.consumers import TcpConfig
 from smarty_gateway.config.values import Config
 from smarty_gateway.fault_log import Condition
 from smarty_gateway.outputs.attempts import ConsumerAwayError
-from smarty_gateway.outputs.telegram_ports import Poller, TelegramOutput, TelegramPort
+from smarty_gateway.outputs.telegrams.ports import Poller, TelegramOutput, TelegramPort
 
 _log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 from smarty_gateway.config.consumers import PtyConfig
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.attempts import ConsumerAwayError
-from smarty_gateway.outputs.telegram_ports import Poller, TelegramOutput, TelegramPort
+from smarty_gateway.outputs.telegrams.ports import Poller, TelegramOutput, TelegramPort
 
 _READ_A_TURN: Final = 4096
 #: As of `termios.tcgetattr`.

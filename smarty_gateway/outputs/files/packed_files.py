@@ -20,7 +20,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.fault_log import Condition
-from smarty_gateway.outputs.day_files import cut_torn_line
+from smarty_gateway.outputs.files.day_files import cut_torn_line
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
 from smarty_gateway.outputs.background import Task
-from smarty_gateway.outputs.domoticz_values import Device, devices_of
+from smarty_gateway.outputs.domoticz.values import Device, devices_of
 from smarty_gateway.outputs.http_client import Answer, HttpClient
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.queued import QueuedOutput

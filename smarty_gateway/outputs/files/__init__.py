@@ -1,0 +1,1 @@
+"""Files with all readings, one a day and meter."""

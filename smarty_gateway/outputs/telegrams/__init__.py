@@ -1,0 +1,1 @@
+"""Telegrams byte for byte, on TCP ports and pseudo-terminals."""

@@ -1,0 +1,1 @@
+"""Datagrams, one a telegram."""
