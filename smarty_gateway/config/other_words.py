@@ -130,12 +130,15 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Outputs": _table(
         ("mqttbroker broker", "write `mqtt:`"),
         (
-            "url host user topic interval homeassistant passwordfile",
-            "write it below the output that it belongs to, such as `mqtt:`",
+            "url host user topic interval homeassistant passwordfile cafile telegrams values meter format",
+            "write it below the output that it belongs to, such as `mqtt:`, further to the right",
         ),
+        ("database bucket org tokenfile megabytes", "write it below `influxdb:`, further to the right"),
+        ("devices idx", "write it below `domoticz:`, further to the right"),
+        ("compressafter", "write it below `files:`, further to the right"),
         ("password pass passwd", _OWN_FILE),
         ("console print terminal json table", "write `stdout: {format: json}`"),
-        ("influx influxdb1 influxdb2 influxdb3 influxdbv2 db database telegraf", _INFLUX),
+        ("influx influxdb1 influxdb2 influxdb3 influxdbv2 db telegraf", _INFLUX),
         ("socket telnet tcpserver server listen ser2net rawtcp", _TCP),
         ("serial pseudoterminal virtualserial virtualport tty socat port", _PTY),
         ("datagram loxone", 'write `udp: [{address: "192.168.1.77:7000"}]`'),
@@ -204,6 +207,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("id client", "write `client_id:`"),
         ("qos retain keepalive retained", "remove this line: it cannot be set"),
         ("format", "remove this line: MQTT always gets JSON"),
+        ("domoticz", "write `domoticz:` below `outputs:`, and `mqtt: true` below that"),
     ),
     "HomeAssistantConfig": _table(
         ("discoveryprefix topic discoverytopic basetopic", "write `prefix: homeassistant`"),
@@ -264,6 +268,9 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ("topic broker", "write `mqtt: true`, which uses the broker of `mqtt:`"),
         ("updateinterval period throttle seconds frequency", "write `interval: 10`"),
+    ),
+    "DomoticzDevice": _table(
+        ("idx device deviceidx power energy p1 elec strom", "write `electricity: 12` or `gas: 13`"),
     ),
     "FilesConfig": _table(
         ("path dir directory file location name", "write `folder: telegrams`"),

@@ -113,7 +113,13 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
     ("outputs", "complaint"),
     [
         ("sundial: {}", "6: file is missing; add a line such as `file: power.txt`"),
-        ("sundial: true", "6: sundial needs lines of the form `name: value`, with one of: file, fault, word"),
+        (
+            "sundial: true",
+            (
+                "6: sundial needs lines of the form `name: value`, such as `file: power.txt`; the keys here are: "
+                "file, fault, word"
+            ),
+        ),
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
