@@ -101,8 +101,8 @@ def test_what_is_neither_a_power_nor_a_list_is_shown_the_form_of_the_list(tmp_pa
         (
             "7",
             (
-                "a level needs lines of the form `name: value`, such as `from: 2026-01-01`; the keys here are: "
-                "from, kw"
+                "a level needs lines of the form `name: value`, such as `from: 2026-01-01`; "
+                "the keys here are: from, kw"
             ),
         ),
     ],

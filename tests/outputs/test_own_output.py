@@ -116,8 +116,8 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
         (
             "sundial: true",
             (
-                "6: sundial needs lines of the form `name: value`, such as `file: power.txt`; the keys here are: "
-                "file, fault, word"
+                "6: sundial needs lines of the form `name: value`, such as `file: power.txt`; "
+                "the keys here are: file, fault, word"
             ),
         ),
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
