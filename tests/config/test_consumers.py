@@ -85,6 +85,13 @@ def needed(folder: Path, outputs: str) -> list[str]:
             "influxdb: {url: 'http://nas', database: x}\n  bucket: x",
             "below `influxdb:`, further to the right",
         ),
+        (
+            f"udp: [{{{TO_UDP}}}]\n  udp: [{{{TO_UDP}}}]",
+            "already in line 4; write all entries below that line",
+        ),
+        (f"udp: [{{{TO_UDP}, interval: 60}}]", "every reading is sent"),
+        ("domoticz: {devices: {house: {gas: 1, water: 2}}}", "only electricity and gas are sent"),
+        ("files: {folder: x, enabled: true}", "the section itself switches it on"),
         ("files: telegrams", "such as `folder: telegrams`"),
         ("mqtt: {url: mqtt://localhost, domoticz: true}", "`domoticz:` below `outputs:`"),
         ("files: {folder: state}", "the state folder of line 2"),
