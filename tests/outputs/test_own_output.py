@@ -234,6 +234,14 @@ def test_its_thread_shows_that_it_lives(site: Path, tmp_path: Path) -> None:
     output.stop(3)
 
 
+def test_a_meter_that_no_entry_names_is_refused(site: Path, tmp_path: Path) -> None:
+    install(site)
+    checked(tmp_path, "sundial: {file: x}")
+    config, _ = made_of(tmp_path)
+    with pytest.raises(api.SettingError, match="no entry of `meters:` has the name behind `meter:`"):
+        api.readings_of(config, "huose")
+
+
 def test_installed_packages_are_looked_through_only_for_a_name_that_is_none_of_ours(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
