@@ -38,6 +38,7 @@ _METER_LINES: Final = (
     "write `keys:`, and below it, two blanks to the right, a line for each meter: its serial number, a "
     "colon, a blank and the key"
 )
+_SWITCH: Final = "remove this line: the section itself switches it on"
 _INFLUX: Final = "write `influxdb:`"
 _TCP: Final = 'write `tcp: [{listen: "127.0.0.1:2001"}]`'
 _PTY: Final = "write `pty: [{link: /run/smarty-gateway/house}]`"
@@ -130,12 +131,15 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Outputs": _table(
         ("mqttbroker broker", "write `mqtt:`"),
         (
-            "url host user topic interval homeassistant passwordfile",
-            "write it below the output that it belongs to, such as `mqtt:`",
+            "url host user topic interval homeassistant passwordfile cafile telegrams values meter format",
+            "write it below the output that it belongs to, such as `mqtt:`, further to the right",
         ),
+        ("database bucket org tokenfile megabytes", "write it below `influxdb:`, further to the right"),
+        ("devices idx", "write it below `domoticz:`, further to the right"),
+        ("compressafter", "write it below `files:`, further to the right"),
         ("password pass passwd", _OWN_FILE),
         ("console print terminal json table", "write `stdout: {format: json}`"),
-        ("influx influxdb1 influxdb2 influxdb3 influxdbv2 db database telegraf", _INFLUX),
+        ("influx influxdb1 influxdb2 influxdb3 influxdbv2 db telegraf", _INFLUX),
         ("socket telnet tcpserver server listen ser2net rawtcp", _TCP),
         ("serial pseudoterminal virtualserial virtualport tty socat port", _PTY),
         ("datagram loxone", 'write `udp: [{address: "192.168.1.77:7000"}]`'),
@@ -159,7 +163,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ("proxy trustedproxies trustedproxy reverseproxy", "write `proxies: [192.168.1.5]`"),
         ("tls ssl https cert certfile certificate keyfile", _NO_TLS),
-        ("enabled", "remove this line: the section itself switches it on"),
+        ("enabled", _SWITCH),
         (
             "path prefix basepath rootpath",
             "remove this line: the page works below any path of a proxy",
@@ -204,10 +208,11 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("id client", "write `client_id:`"),
         ("qos retain keepalive retained", "remove this line: it cannot be set"),
         ("format", "remove this line: MQTT always gets JSON"),
+        ("domoticz", "write `domoticz:` below `outputs:`, and `mqtt: true` below that"),
     ),
     "HomeAssistantConfig": _table(
         ("discoveryprefix topic discoverytopic basetopic", "write `prefix: homeassistant`"),
-        ("enabled discovery", "remove this line: the section itself switches it on"),
+        ("enabled discovery", _SWITCH),
         ("type mode", "write `style: device` or `style: entity`"),
     ),
     "TcpConfig": _table(
@@ -231,6 +236,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         (_METER_WORDS, "write `meter:` and its name"),
         ("values names keys field", "write `fields: [power_import]`"),
         ("type payload", "write `format: json` or `format: telegram`"),
+        ("interval", "remove this line: every reading is sent"),
     ),
     "InfluxConfig": _table(
         ("host hostname server address uri ip", "write `url: http://HOST:8086`"),
@@ -246,6 +252,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("version apiversion", "remove this line: `database` is of InfluxDB 1, `bucket` of 2 and 3"),
         ("measurement tags fields precision", "remove this line: it cannot be set"),
         ("interval batch batchsize flushinterval", "remove this line: every reading is written"),
+        ("enabled", _SWITCH),
         ("retention retentionpolicy rp", "remove this line, and set the retention on the server"),
     ),
     "DomoticzConfig": _table(
@@ -264,6 +271,14 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         ("topic broker", "write `mqtt: true`, which uses the broker of `mqtt:`"),
         ("updateinterval period throttle seconds frequency", "write `interval: 10`"),
+        ("enabled", _SWITCH),
+    ),
+    "DomoticzDevice": _table(
+        (
+            "water heat",
+            "remove it: only electricity and gas are sent; docs/domoticz.md has ways for the rest",
+        ),
+        ("idx device deviceidx power energy p1 elec strom", "write `electricity: 12` or `gas: 13`"),
     ),
     "FilesConfig": _table(
         ("path dir directory file location name", "write `folder: telegrams`"),
@@ -271,6 +286,8 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("compress compression gzip zip compressafterdays days rotate", "write `compress_after: 31`"),
         ("retention keep maxage delete", "remove this line: nothing is deleted"),
         (_METER_WORDS, "remove this line: each meter has files of its own"),
+        ("interval", "remove this line: every reading is written"),
+        ("enabled", _SWITCH),
     ),
     "StdoutConfig": _table(("type output kind", "write `format: json`")),
     "StoreLimits": _table(

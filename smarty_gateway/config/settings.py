@@ -140,7 +140,8 @@ class Section(Generic[T]):
         if not isinstance(node, yaml.MappingNode):
             if isinstance(node, yaml.ScalarNode) and lacks_blank(node.value, known):
                 file.fail(node, "a blank is missing behind the colon; write `name: value`")
-            file.fail(node, f"{what} needs lines of the form `name: value`, with one of: {', '.join(known)}")
+            where = " below it, further to the right" if node.tag == _NULL else ""
+            file.fail(node, f"{what} needs lines of the form `name: value`{where}, {_lines_of(known)}")
         for name, value in file.pairs(node):
             if name.value not in known:
                 if (form := _form_of_rest(kind, name)) is not None:
@@ -184,6 +185,14 @@ class Section(Generic[T]):
         if self._rest and (field := _rest_field(self._kind)) is not None:
             arguments[field.name] = _built(self._rest)
         return self._kind(**arguments)
+
+
+def _lines_of(known: Mapping[str, Setting]) -> str:
+    """Return which lines a section may have, with the first one that it needs as an example."""
+    for key, one in known.items():
+        if one.default is MISSING:
+            return f"such as `{key}: {one.example}`; the keys here are: {', '.join(known)}"
+    return f"with one of: {', '.join(known)}"
 
 
 def _rest_field(kind: type) -> "dataclasses.Field[Any] | None":
@@ -423,7 +432,9 @@ def by_name(kind: type[T], field: str, example: str, most: int = 10_000) -> Form
         for each, value in file.pairs(node):
             with file.collected():
                 text = read_text(file, each, f"the name of a {field}", may_be_hex=True)
-                one = Section(file, value, kind, f"each {field}")
+                if not isinstance(value, yaml.MappingNode):
+                    file.fail(value, f"{name} needs {description}")
+                one = Section(file, value, kind, name)
                 one.nodes[field], one.values[field] = each, {field: text}
                 found.append(one)
         return found

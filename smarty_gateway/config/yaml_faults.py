@@ -14,7 +14,7 @@ from smarty_gateway.safe_text import printable
 
 #: A name with a colon and no blank behind it, at the beginning of a line; `tcp://` is a value.
 _LACKS_BLANK: Final = re.compile(r"""\s*(?:-\s+)?["']?[\w.-]+["']?:(?!//)\S""")
-_LACKS_BLANK_AFTER_DASH: Final = re.compile(r"\s*-[A-Za-z_\"']")
+_LACKS_BLANK_AFTER_DASH: Final = re.compile(r"\s*-[A-Za-z_\"'{]")
 _CLOSERS: Final = {"[": "]", "{": "}"}
 _TAB: Final = "there is a tab here, and YAML needs blanks; replace it by blanks"
 _BLANK: Final = "a blank is missing behind the colon; write `name: value`"
@@ -91,7 +91,7 @@ def _missing_colon(lines: Sequence[str], line: int) -> Fault:
 def _misplaced_colon(lines: Sequence[str], line: int) -> Fault:
     """Find what makes a name a part of the value above it, or of the value before it in its line."""
     if len(re.findall(r":(?=\s)", lines[line])) > 1:
-        return line, _SECOND_COLON
+        return line, _DASH if _LACKS_BLANK_AFTER_DASH.match(lines[line]) else _SECOND_COLON
     above = next((number for number in range(line - 1, 0, -1) if lines[number].strip()), line)
     for number in (line, above):
         if _LACKS_BLANK.match(lines[number]):

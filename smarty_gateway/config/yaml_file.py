@@ -133,8 +133,9 @@ class YamlFile:
             if not isinstance(name, yaml.ScalarNode):
                 self.note(name, "a name is needed here, before the colon")
             elif name.value in lines:
-                advice = f"is already in line {lines[name.value]}; keep one of the two"
-                self.note(name, f"{shown(name.value)} {advice}")
+                is_list = isinstance(value, yaml.SequenceNode)
+                advice = "write all entries below that line" if is_list else "keep one of the two"
+                self.note(name, f"{shown(name.value)} is already in line {lines[name.value]}; {advice}")
             else:
                 lines[name.value] = line_of(name)
                 yield name, value

@@ -56,7 +56,11 @@ def test_a_meter_without_a_name_is_named_by_its_id(tmp_path: Path) -> None:
         ),
         (
             "\n    devices:\n      house: 12",
-            "7: each meter needs lines of the form `name: value`, with one of: electricity, gas",
+            "7: devices needs a line for each meter, such as `house: {electricity: 12, gas: 13}`",
+        ),
+        (
+            "\n    devices:\n      house: {idx: 12}",
+            "7: 'idx' is not a known key; write `electricity: 12` or `gas: 13`",
         ),
         (
             "\n    devices:\n      house: {gaz: 12}",

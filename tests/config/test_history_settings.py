@@ -98,7 +98,13 @@ def test_what_is_neither_a_power_nor_a_list_is_shown_the_form_of_the_list(tmp_pa
         ("{from: 2025-01-01, kw: 7}", "this date is in the list twice; keep one of the two"),
         ("{begin: 2026-01-01, kw: 7}", "'begin' is not a known key; write `from: 2026-01-01`"),
         ("{from: 2026-01-01, level: 7}", "'level' is not a known key; write `kw: 7`"),
-        ("7", "a level needs lines of the form `name: value`, with one of: from, kw"),
+        (
+            "7",
+            (
+                "a level needs lines of the form `name: value`, such as `from: 2026-01-01`; "
+                "the keys here are: from, kw"
+            ),
+        ),
     ],
 )
 def test_a_fault_in_the_list_of_levels_is_named_with_its_line(

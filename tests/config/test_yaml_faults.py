@@ -47,6 +47,7 @@ def fault(path: Path, text: str) -> str:
         ("keys:keys.yaml\nmeters:\n", 1, BLANK),
         ("meters: [{source:/dev/null}]\n", 1, BLANK),
         ("meters:\n  -name: house\n   source: /dev/null\n", 2, DASH),
+        ("meters:\n  -{name: house, source: /dev/null}\n", 2, DASH),
         ("meters:\n  - name house\n    source: /dev/null\n", 2, COLON),
         ("meters\n  - name: house\n", 1, COLON),
         ("meters:\n  - name: house\n    source\n", 3, COLON),

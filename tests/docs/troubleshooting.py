@@ -39,7 +39,31 @@ _OTHERS: Final = {
             "Two gateways on one broker need a `topic:` each in gateway.yaml.",
         ),
         (
-            "Domoticz, openHAB, Node-RED or Telegraf show nothing",
+            "the page or `healthcheck` says that an output is `offline`, `failing` or `refused`",
+            "Its line in the log says what to do; [what the states mean](reference.md#outputs).",
+        ),
+        (
+            "`the influxdb output: …`, or Grafana shows nothing",
+            "[InfluxDB: when it is away](influxdb.md#when-influxdb-is-away)",
+        ),
+        (
+            "a program gets no telegrams from the TCP port or the serial port of the gateway",
+            "[Telegrams: what to expect](telegrams.md#what-to-expect)",
+        ),
+        (
+            "`nobody listens on the udp port of …`, or Loxone shows nothing",
+            "[Loxone: when nothing arrives](loxone.md#when-nothing-arrives)",
+        ),
+        (
+            "`the files output: …`, or files are missing",
+            "[Files: when something is wrong](files.md#when-something-is-wrong)",
+        ),
+        (
+            "`the Domoticz output: …`, or a sensor in Domoticz stays empty",
+            "[Domoticz: what to know](domoticz.md#what-to-know-of-b-and-c)",
+        ),
+        (
+            "openHAB, Node-RED or Telegraf show nothing",
             "Their recipes are in [this folder](README.md).",
         ),
     ),

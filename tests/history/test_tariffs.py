@@ -160,7 +160,13 @@ def test_a_band_has_each_quarter_hour_of_its_days_from_begin_to_end(begin: int, 
         ("energy: [{name: day, days: [monday]}]", "a day is mon or tue or wed or thu or fri or sat or sun"),
         ("energy: [{name: day, from: 07:00, to: 22:00}]", "there is no entry for mon 00:00; together they "),
         ("energy: [{name: day, days: [mon, sun]}]", "there is no entry for tue 00:00; together they need"),
-        ("volume: 0.05", "volume needs lines of the form `name: value`, with one of: source, doubt, price"),
+        (
+            "volume: 0.05",
+            (
+                "volume needs lines of the form `name: value`, such as `price: 0.0510`; the keys here are: "
+                "source, doubt, price"
+            ),
+        ),
         ("volume: {}", "price is missing; add a line such as `price: 0.0510`"),
         ("volume: {price: 0.05, source: none}", "no entry of `sources:` has this id"),
         ("excess: {price: 1, reading: both}", "reading is added or instead"),

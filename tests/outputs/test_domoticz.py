@@ -164,7 +164,7 @@ def test_the_line_for_a_refused_login_names_the_setting_for_plain_http(
         assert PASSWORD not in caplog.text
         server.allows_basic = True
         wait_until(lambda: server.of(12), "a value")
-        wait_for_line(caplog, "the Domoticz output works again")
+        wait_for_line(caplog, "the Domoticz output is connected again")
     assert len(caplog.messages) == 2
 
 
@@ -252,7 +252,7 @@ def test_a_server_that_is_away_is_one_line_and_then_gets_the_newest_value_of_eac
         server.start(port)
         wait_until(lambda: server.of(12) and server.of(13) and server.of(14), "values")
         assert server.of(14) == ["1300000;0;890123;0;1312;0"]
-        wait_for_line(caplog, "the Domoticz output works again")
+        wait_for_line(caplog, "the Domoticz output is connected again")
         server.stop()
     assert len(caplog.messages) == 2
 

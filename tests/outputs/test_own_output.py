@@ -113,7 +113,13 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
     ("outputs", "complaint"),
     [
         ("sundial: {}", "6: file is missing; add a line such as `file: power.txt`"),
-        ("sundial: true", "6: sundial needs lines of the form `name: value`, with one of: file, fault, word"),
+        (
+            "sundial: true",
+            (
+                "6: sundial needs lines of the form `name: value`, such as `file: power.txt`; "
+                "the keys here are: file, fault, word"
+            ),
+        ),
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
@@ -226,6 +232,14 @@ def test_its_thread_shows_that_it_lives(site: Path, tmp_path: Path) -> None:
     assert first is not None
     wait_until(lambda: output.beat != first, "a sign of life")
     output.stop(3)
+
+
+def test_a_meter_that_no_entry_names_is_refused(site: Path, tmp_path: Path) -> None:
+    install(site)
+    checked(tmp_path, "sundial: {file: x}")
+    config, _ = made_of(tmp_path)
+    with pytest.raises(api.SettingError, match="no entry of `meters:` has the name behind `meter:`"):
+        api.readings_of(config, "huose")
 
 
 def test_installed_packages_are_looked_through_only_for_a_name_that_is_none_of_ours(

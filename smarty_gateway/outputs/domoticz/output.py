@@ -33,6 +33,8 @@ class DomoticzOutput(QueuedOutput):
 
     def __init__(self, config: Config, domoticz: DomoticzConfig) -> None:
         super().__init__("domoticz", "the Domoticz output")
+        # Not that all works: a device may still refuse its values.
+        self._attempts = Attempts("the Domoticz output is connected again")
         self._config = domoticz
         self._client = HttpClient(
             "Domoticz", domoticz.host, domoticz.port, tls=domoticz.tls, ca_file=domoticz.ca_file

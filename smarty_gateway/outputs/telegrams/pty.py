@@ -30,6 +30,9 @@ _READ_A_TURN: Final = 4096
 _Settings = list[Any]
 #: The names of pseudo-terminals on Linux and macOS.
 _TERMINAL: Final = re.compile(r"/dev/(pts/[0-9]+|ttys[0-9]+)")
+_AS_A_SERVICE: Final = (
+    "as a service: write a link below /run/smarty-gateway, and type sudo smarty-gateway service install"
+)
 
 
 class PtyOutput(TelegramOutput):
@@ -221,14 +224,11 @@ def _explained(link: Path) -> Iterator[None]:
             "something else has this name, and is left alone; remove it, or write another name behind `link`"
         ) from None
     except FileNotFoundError:
-        raise ConsumerAwayError(
-            f"there is no folder {folder}; create it, or let systemd do so (in the gateway's unit: "
-            f"RuntimeDirectory=smarty-gateway creates /run/smarty-gateway)"
-        ) from None
+        raise ConsumerAwayError(f"there is no folder {folder}; create it ({_AS_A_SERVICE})") from None
     except PermissionError:
         raise ConsumerAwayError(
             f"the gateway may not write into the folder {folder}; give it that folder, or use another one "
-            "(in its systemd unit: RuntimeDirectory=smarty-gateway creates /run/smarty-gateway)"
+            f"({_AS_A_SERVICE})"
         ) from None
     except OSError as error:
         raise ConsumerAwayError(f"the link cannot be made: {error.strerror}") from None
