@@ -184,13 +184,13 @@ def test_a_reader_that_leaves_another_line_discipline_does_not_lock_out_the_next
     link: Path, served: PtyOutput, read: int
 ) -> None:
     n_null = 27  # of Linux: a terminal that takes and brings nothing
-    with link.open("rb") as port:
+    with link.open("rb") as plain:
         publish(served, *range(read))
-        fcntl.ioctl(port, termios.TIOCSETD, n_null.to_bytes(4, sys.byteorder))
+        fcntl.ioctl(plain, termios.TIOCSETD, n_null.to_bytes(4, sys.byteorder))
 
     def is_usual() -> bool:
-        with link.open("rb") as plain:
-            return not int.from_bytes(fcntl.ioctl(plain, termios.TIOCGETD, bytes(4)), sys.byteorder)
+        with link.open("rb") as other:
+            return not int.from_bytes(fcntl.ioctl(other, termios.TIOCGETD, bytes(4)), sys.byteorder)
 
     wait_until(is_usual, "the usual line discipline")
     with opened(link) as port:

@@ -70,9 +70,9 @@ class _Terminal(TelegramPort):
             self._flush(self._master)
 
     @property
-    def has_unsent(self) -> bool:
-        """True while a part of a telegram waits for the program to read."""
-        return bool(self._rest)
+    def unsent(self) -> int:
+        """Bytes of a telegram that wait for the program to read."""
+        return len(self._rest)
 
     def close(self) -> None:
         """Close the terminal, and remove the link if it leads there."""
