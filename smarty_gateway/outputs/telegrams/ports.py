@@ -12,7 +12,7 @@ from typing import Final
 
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
-from smarty_gateway.outputs.chosen_meter import readings_of
+from smarty_gateway.outputs.chosen_meter import readings_of, readings_of_one
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
 
@@ -69,7 +69,7 @@ class TelegramPort(ABC):
         if meter is None and len(config.meters) == 1:
             meter = config.meters[0].name or config.meters[0].id
         self.poller = poller
-        self.belongs = readings_of(config, meter)
+        self.belongs = readings_of_one() if meter is None else readings_of(config, meter)
         self._place = place
         self._served = f"telegrams of {meter or 'the meter'} are served at {place}"
         self.attempts = Attempts(self._served)
