@@ -137,7 +137,7 @@ def test_settings_of_a_reader_and_what_it_writes_change_nothing_for_it_or_the_ne
         assert port.read(1000) == raw_of(1)
 
 
-_EXCLUSIVE_READERS = """
+_AS_ANOTHER_USER = """
 import encodings.idna, fcntl, os, sys, termios
 from pathlib import Path
 from tests.outputs.test_pty import output_of, publish, raw_of
@@ -149,6 +149,8 @@ if os.getuid() == 0:
 link = Path(sys.argv[1])
 output = output_of(PtyConfig(link))
 output.start()
+"""
+_EXCLUSIVE_READERS = """
 for number in range(3):
     with link.open("rb") as port:
         fcntl.ioctl(port, termios.TIOCEXCL)
@@ -171,10 +173,29 @@ def test_a_reader_that_wanted_the_port_alone_does_not_lock_out_the_next_one() ->
     with TemporaryDirectory() as folder:  # pytest's own is for its user alone
         Path(folder).chmod(0o777)
         done = subprocess.run(
-            [sys.executable, "-c", _EXCLUSIVE_READERS, Path(folder, "p1")],
+            [sys.executable, "-c", _AS_ANOTHER_USER + _EXCLUSIVE_READERS, Path(folder, "p1")],
             check=False, cwd=ROOT, timeout=LIMIT, capture_output=True, text=True,
         )  # fmt: skip
     assert done.stdout == "all three read\n", done.stderr
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_a_reader_that_leaves_another_line_discipline_does_not_lock_out_the_next_one(
+    link: Path, served: PtyOutput, read: int
+) -> None:
+    n_null = 27  # of Linux: a terminal that takes and brings nothing
+    with link.open("rb") as plain:
+        publish(served, *range(read))
+        fcntl.ioctl(plain, termios.TIOCSETD, n_null.to_bytes(4, sys.byteorder))
+
+    def is_usual() -> bool:
+        with link.open("rb") as other:
+            return not int.from_bytes(fcntl.ioctl(other, termios.TIOCGETD, bytes(4)), sys.byteorder)
+
+    wait_until(is_usual, "the usual line discipline")
+    with opened(link) as port:
+        served.publish(reading_of(1))
+        assert port.read(1000) == raw_of(1)
 
 
 def test_an_exclusive_lock_ends_with_its_reader(link: Path, served: PtyOutput) -> None:
@@ -230,6 +251,21 @@ def test_a_link_that_was_removed_is_made_again(link: Path, served: PtyOutput) ->
     wait_until(link.is_symlink, "the link")
     assert link.readlink() == target
     assert served.state == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can leave a link of another user")
+def test_a_link_of_another_user_in_a_folder_for_all_stays_and_nothing_is_left_beside_it() -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o1777)  # as /tmp
+        os.chown(folder, 1, 1)
+        Path(folder, "p1").symlink_to("/dev/pts/999999")
+        done = subprocess.run(
+            [sys.executable, "-c", _AS_ANOTHER_USER + "print(output.state)", Path(folder, "p1")],
+            check=False, cwd=ROOT, timeout=LIMIT, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout == "offline\n", done.stderr
+        assert [path.name for path in Path(folder).iterdir()] == ["p1"]
 
 
 def test_a_missing_folder_is_named_until_it_is_there_and_the_others_work_meanwhile(

@@ -178,6 +178,17 @@ def test_at_the_end_clients_get_what_was_read_and_a_clean_end(port: int) -> None
         assert numbers_in(received(client, 1_000_000)) == list(range(200))
 
 
+def test_a_client_that_does_not_read_holds_up_the_end_for_a_second_only(port: int) -> None:
+    output = output_of(TcpConfig(port=port, host="127.0.0.1"))
+    with client_after_start(output, port):
+        for number in range(20):
+            output.publish(reading_of(number, 10_000))
+        wait_until(lambda: not output.is_busy, "a client that is behind")
+        started = time.monotonic()
+        output.stop(LIMIT)
+        assert time.monotonic() - started < LIMIT / 2
+
+
 @contextmanager
 def client_after_start(output: TcpOutput, port: int) -> Iterator[socket.socket]:
     output.start()

@@ -183,6 +183,21 @@ def test_a_name_with_two_addresses_leads_to_the_one_that_listens(
             assert udp.state == "ok"
 
 
+def test_after_an_address_without_a_route_the_others_of_the_name_are_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Receiver() as receiver:
+        no_route = (socket.AF_INET6, 0, 0, "", ("fe80::1", 7000, 0, 1))  # on the loopback interface
+        found = [no_route, (socket.AF_INET, 0, 0, "", ("127.0.0.1", receiver.port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr("smarty_gateway.outputs.attempts.DELAYS", (0.0,))
+        with output(tmp_path, {"address": "loxone:7000"}) as udp:
+            udp.publish(reading())
+            udp.publish(reading(second=1))
+            assert json.loads(receiver.next())["meter"] == "house"
+            wait_until(lambda: udp.state == "ok", "its state")
+
+
 def test_a_receiver_may_have_an_ipv6_address(tmp_path: Path) -> None:
     try:
         receiver = Receiver(socket.AF_INET6)

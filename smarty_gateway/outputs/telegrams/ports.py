@@ -12,7 +12,7 @@ from typing import Final
 
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
-from smarty_gateway.outputs.chosen_meter import readings_of
+from smarty_gateway.outputs.chosen_meter import readings_of, readings_of_one
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
 
@@ -69,7 +69,7 @@ class TelegramPort(ABC):
         if meter is None and len(config.meters) == 1:
             meter = config.meters[0].name or config.meters[0].id
         self.poller = poller
-        self.belongs = readings_of(config, meter)
+        self.belongs = readings_of_one() if meter is None else readings_of(config, meter)
         self._place = place
         self._served = f"telegrams of {meter or 'the meter'} are served at {place}"
         self.attempts = Attempts(self._served)
@@ -104,8 +104,8 @@ class TelegramPort(ABC):
 
     @property
     @abstractmethod
-    def has_unsent(self) -> bool:
-        """True while a program has not taken all of what was sent to it."""
+    def unsent(self) -> int:
+        """Bytes that programs have not taken yet."""
 
     @abstractmethod
     def close(self) -> None:
@@ -127,6 +127,8 @@ class TelegramOutput(ThreadedOutput):
         self._ports = ports
         self._is_idle = True
         self._look_at = 0.0
+        self._unsent = 0
+        self._taken_at = 0.0  # when programs last took something
 
     @property
     def state(self) -> str:
@@ -149,7 +151,7 @@ class TelegramOutput(ThreadedOutput):
         super().start()
 
     def work(self) -> None:
-        """Serve until the end: when all that was read is sent, or the time is over."""
+        """Serve until the end: when programs have taken all that was read, or nothing for a second."""
         self._poller.watch(self.wake.fileno(), select.POLLIN, lambda _: self.wake.drain())
         while not self._is_done(now := self.show_life()):
             if now >= self._look_at:
@@ -169,8 +171,11 @@ class TelegramOutput(ThreadedOutput):
     def _is_done(self, now: float) -> bool:
         if not self.stopping.is_requested:
             return False
-        is_unsent = bool(self.arrivals) or any(port.has_unsent for port in self._ports)
-        return now >= self.stopping.by or not is_unsent
+        unsent = sum(port.unsent for port in self._ports)
+        if self.arrivals or unsent != self._unsent:
+            self._unsent, self._taken_at = unsent, now
+        is_taken = not unsent or now - self._taken_at >= LOOK_EVERY
+        return now >= self.stopping.by or (is_taken and not self.arrivals)
 
     def _hand_out(self) -> None:
         self._is_idle = False

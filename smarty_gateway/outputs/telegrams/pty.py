@@ -11,7 +11,6 @@ import fcntl
 import grp
 import os
 import re
-import secrets
 import select
 import termios
 import tty
@@ -26,6 +25,8 @@ from smarty_gateway.outputs.attempts import ConsumerAwayError
 from smarty_gateway.outputs.telegrams.ports import Poller, TelegramOutput, TelegramPort
 
 _READ_A_TURN: Final = 4096
+#: N_TTY, the usual one. What a program sets (`ldattach`) outlives it.
+_LINE_DISCIPLINE: Final = bytes(4)
 #: As of `termios.tcgetattr`.
 _Settings = list[Any]
 #: The names of pseudo-terminals on Linux and macOS.
@@ -72,9 +73,9 @@ class _Terminal(TelegramPort):
             self._flush(self._master)
 
     @property
-    def has_unsent(self) -> bool:
-        """True while a part of a telegram waits for the program to read."""
-        return bool(self._rest)
+    def unsent(self) -> int:
+        """Bytes of a telegram that wait for the program to read."""
+        return len(self._rest)
 
     def close(self) -> None:
         """Close the terminal, and remove the link if it leads there."""
@@ -158,10 +159,13 @@ class _Terminal(TelegramPort):
             return
         try:
             fcntl.ioctl(slave, termios.TIOCNXCL)
+            fcntl.ioctl(slave, termios.TIOCSETD, _LINE_DISCIPLINE)
             if not is_clean:
                 termios.tcsetattr(slave, termios.TCSANOW, self._settings)
                 termios.tcflush(slave, termios.TCIFLUSH)
                 self._is_clean = True
+        except (OSError, termios.error):  # a program has changed the line discipline in this moment
+            self._hang_up(master)
         finally:
             os.close(slave)
 
@@ -191,11 +195,8 @@ def _make_link(link: Path, target: str) -> None:
     """Link to a new terminal, in place of a link that an earlier run left."""
     with _explained(link):
         if _TERMINAL.fullmatch(_target(link) or ""):
-            new = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-            new.symlink_to(target)
-            new.rename(link)
-        else:
-            link.symlink_to(target)
+            link.unlink()
+        link.symlink_to(target)
 
 
 def _keep_link(link: Path, target: str) -> None:

@@ -131,9 +131,10 @@ class _Client:
     def _flush(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while self._unsent:
-                self._sent += self._socket.send(memoryview(self._unsent[0])[self._sent :])
+                sent = self._socket.send(memoryview(self._unsent[0])[self._sent :])
+                self.behind -= sent
+                self._sent += sent
                 if self._sent == len(self._unsent[0]):
-                    self.behind -= self._sent
                     self._unsent.popleft()
                     self._sent = 0
 
@@ -193,7 +194,7 @@ class _Listener(TelegramPort):
             self.poller.watch(self._socket.fileno(), select.POLLIN, lambda _: self.look())
         self._accept(self._socket)
         self._all_clients.tend()
-        if not self.has_unsent:
+        if not self.unsent:
             self._slow.end(f"{self._entry.address}: all clients read their telegrams")
 
     def send(self, telegram: bytes) -> None:
@@ -208,9 +209,9 @@ class _Listener(TelegramPort):
                 )
 
     @property
-    def has_unsent(self) -> bool:
-        """True while a client has not taken all of its telegrams."""
-        return any(client.behind for client in self._clients)
+    def unsent(self) -> int:
+        """Bytes that wait for clients."""
+        return sum(client.behind for client in self._clients)
 
     def close(self) -> None:
         """Close the port and its clients."""

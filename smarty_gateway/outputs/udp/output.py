@@ -111,6 +111,7 @@ class _Receiver:
             if error.errno == errno.EMSGSIZE:
                 self._note_too_large(len(datagram))
             else:
+                self._turn += 1  # another address of the receiver may have a route
                 self._attempts.note_dropped()
                 why = f"the udp output cannot send to {self._shown}: {error.strerror or error}"
                 self._attempts.note_failure(why, now)
