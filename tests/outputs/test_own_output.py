@@ -23,6 +23,7 @@ from tests.support.running import Running, wait_until
 PAGE = (ROOT / "docs/own-output.md").read_text("utf-8")
 #: Writes the power of each reading into a file, or does what its settings say.
 SUNDIAL = """
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from smarty_gateway.outputs.api import *
@@ -30,7 +31,8 @@ from smarty_gateway.outputs.api import *
 @dataclass(frozen=True)
 class Settings:
     file: Path = setting(path("a path"), "where the power goes", example="power.txt")
-    fault: str = setting(choice(("none", "make", "state", "report", "write")), "a fault", default="none")
+    fault: str = setting(choice(("none", "make", "exit", "state", "report", "write", "leave", "stop")), "a fault",
+        default="none")
     word: str = setting(parsed("a word", lambda text: 1 / (text != "zero") and text), "a word", default="x")
 
 class Sundial(QueuedOutput):
@@ -39,6 +41,8 @@ class Sundial(QueuedOutput):
         self._file, self._fault = settings.file, settings.fault
         if settings.fault == "make":
             raise OSError("no\\nsun")
+        if settings.fault == "exit":
+            raise SystemExit(0)
     @property
     def state(self):
         if self._fault == "state":
@@ -47,9 +51,15 @@ class Sundial(QueuedOutput):
     def report(self, health, gateway):
         if self._fault == "report":
             raise ValueError("dark")
+    def stop(self, seconds):
+        if self._fault == "stop":
+            time.sleep(1000)
+        super().stop(seconds)
     def write(self, reading):
         if self._fault == "write":
             raise ValueError("no light")
+        if self._fault == "leave":
+            raise SystemExit(0)
         with self._file.open("a") as file:
             file.write(f"{reading.telegram['power_import']}\\n")
 
@@ -117,7 +127,7 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
-            "6: fault is none or make or state or report or write; did you mean 'none'?",
+            "6: fault is none or make or exit or state or report or write or leave or stop; did you mean 'none'?",
         ),
         ("sun-dial: {file: x}", "6: 'sun-dial' is not a known key; did you mean 'sundial'?"),
         ("influxd: {}", "6: 'influxd' is not a known key; did you mean 'influxdb'?"),
@@ -145,6 +155,11 @@ def test_its_settings_are_checked_like_ours(site: Path, tmp_path: Path, outputs:
             "raise SystemExit(3)",
             "",
             f"cannot be loaded (SystemExit: 3){INSTALL}",
+        ),
+        (
+            "class Dark(Exception):\n    def __str__(self):\n        raise ValueError\nraise Dark",
+            "",
+            f"cannot be loaded (Dark){INSTALL}",
         ),
         (SUNDIAL, "sundial = sundial:NOTHING", "has no OutputKind at sundial:NOTHING; tell its author"),
         (
@@ -193,12 +208,34 @@ def test_an_output_that_cannot_be_made_is_one_line(site: Path, tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("fault", ["report", "write"])
-def test_a_crash_ends_the_gateway_with_a_reason(site: Path, tmp_path: Path, fault: str) -> None:
+@pytest.mark.slow
+def test_an_output_that_ends_the_program_when_it_is_made_is_one_line(site: Path, tmp_path: Path) -> None:
+    install(site)
+    status, (line,) = run(tmp_path, "sundial: {file: x, fault: exit}")
+    assert (status, "sundial 1.0 cannot start it (SystemExit: 0)" in line) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param("report", "ValueError", marks=pytest.mark.slow),
+        ("write", "ValueError"),
+        pytest.param("leave", "SystemExit", marks=pytest.mark.slow),
+    ],
+)
+def test_a_crash_ends_the_gateway_with_a_reason(site: Path, tmp_path: Path, fault: str, error: str) -> None:
     install(site)
     status, lines = run(tmp_path, f"sundial: {{file: x, fault: {fault}}}")
     assert status == 1
-    assert re.search(r"the (output )?sundial failed: ValueError", lines[-1])
+    assert re.search(rf"the (output )?sundial failed: {error}", lines[-1])
+
+
+@pytest.mark.slow
+def test_an_output_whose_stop_does_not_return_cannot_keep_the_gateway_from_ending(
+    site: Path, tmp_path: Path
+) -> None:
+    install(site)
+    assert run(tmp_path, "sundial: {file: x, fault: stop}")[0] == 0
 
 
 def made_of(folder: Path) -> tuple[Config, OtherOutput]:
