@@ -28,11 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from smarty_gateway.outputs.api import *
 
+FAULTS = ("none", "make", "exit", "state", "report", "write", "leave", "stop")
+
 @dataclass(frozen=True)
 class Settings:
     file: Path = setting(path("a path"), "where the power goes", example="power.txt")
-    fault: str = setting(choice(("none", "make", "exit", "state", "report", "write", "leave", "stop")), "a fault",
-        default="none")
+    fault: str = setting(choice(FAULTS), "a fault", default="none")
     word: str = setting(parsed("a word", lambda text: 1 / (text != "zero") and text), "a word", default="x")
 
 class Sundial(QueuedOutput):
@@ -127,7 +128,8 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
-            "6: fault is none or make or exit or state or report or write or leave or stop; did you mean 'none'?",
+            "6: fault is none or make or exit or state or report or write or leave or stop; "
+            "did you mean 'none'?",
         ),
         ("sun-dial: {file: x}", "6: 'sun-dial' is not a known key; did you mean 'sundial'?"),
         ("influxd: {}", "6: 'influxd' is not a known key; did you mean 'influxdb'?"),
