@@ -128,8 +128,10 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
-            "6: fault is none or make or exit or state or report or write or leave or stop; "
-            "did you mean 'none'?",
+            (
+                "6: fault is none or make or exit or state or report or write or leave or stop; "
+                "did you mean 'none'?"
+            ),
         ),
         ("sun-dial: {file: x}", "6: 'sun-dial' is not a known key; did you mean 'sundial'?"),
         ("influxd: {}", "6: 'influxd' is not a known key; did you mean 'influxdb'?"),
