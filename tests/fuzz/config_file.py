@@ -144,6 +144,7 @@ def check_one(data: bytes) -> None:
         assert not errors
         assert loaded == config
         assert loaded.meters
+        _check_consumers(loaded.outputs)
 
 
 def _file(picker: Picker) -> str:
@@ -202,7 +203,6 @@ def _check(config: Config) -> None:
     assert config.limits.days > 0
     if config.outputs.mqtt is not None:
         _check_broker(config.outputs.mqtt)
-    _check_consumers(config.outputs)
 
 
 def _check_consumers(outputs: Outputs) -> None:
@@ -218,6 +218,7 @@ def _check_consumers(outputs: Outputs) -> None:
         assert 0 <= pty.mode <= 0o777
     assert all(is_value_name(name) for receiver in outputs.udp for name in receiver.fields)
     if outputs.domoticz is not None:
+        assert outputs.domoticz.devices
         for device in outputs.domoticz.devices:
             assert all(idx is None or idx > 0 for idx in (device.electricity, device.gas))
     if outputs.files is not None:
