@@ -66,9 +66,18 @@ def error_text(error: BaseException) -> str:
 
 
 def _installed() -> "Iterator[EntryPoint]":
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes a while to load; see above
+    """Yield the outputs of all packages, but for those whose own files are damaged."""
+    from importlib.metadata import distributions  # noqa: PLC0415 - takes a while to load; see above
 
-    return (found for found in entry_points(group=GROUP) if _NAME.fullmatch(found.name))
+    seen: set[str] = set()  # one found twice on the path counts once, as it is imported once
+    for package in distributions():
+        try:
+            name, found = package.name, package.entry_points.select(group=GROUP)
+        except Exception:  # noqa: BLE001, S112 - `importlib.metadata` raises what it happens to
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield from (each for each in found if _NAME.fullmatch(each.name))
 
 
 def _names() -> list[str]:

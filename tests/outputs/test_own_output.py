@@ -197,6 +197,15 @@ def test_two_packages_with_one_name_are_refused(site: Path, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("entries", [b"x\xff = a:b", b"boo =="], ids=["bytes", "line"])
+def test_a_damaged_package_hinders_no_other(site: Path, tmp_path: Path, entries: bytes) -> None:
+    install(site)
+    damaged = site / "damaged-1.0.dist-info"
+    damaged.mkdir()
+    (damaged / "entry_points.txt").write_bytes(b"[smarty_gateway.outputs]\n" + entries)
+    assert checked(tmp_path, "sundial: {file: x}") == (0, [])
+
+
 def test_the_name_of_an_output_of_ours_cannot_be_taken(site: Path, tmp_path: Path) -> None:
     install(site, text="raise SystemExit", entry="files = sundial:KIND")
     assert checked(tmp_path, "files: {folder: telegrams}")[0] == 0
@@ -275,7 +284,7 @@ def test_installed_packages_are_looked_through_only_for_a_name_that_is_none_of_o
     def refuse(**_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    monkeypatch.setattr("importlib.metadata.distributions", refuse)
     assert site.exists()
     assert checked(tmp_path, "stdout: {format: json}") == (0, [])
 
