@@ -108,7 +108,9 @@ def _read(file: YamlFile, name: yaml.ScalarNode, node: yaml.Node, found: "list[E
 def _load(file: YamlFile, name: yaml.Node, entry: "EntryPoint", package: str) -> OutputKind:
     try:
         kind = entry.load()
-    except ERRORS as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever another package does when it is loaded
         file.fail(
             name, f"{package} cannot be loaded ({error_text(error)}); install what it needs, or uninstall it"
         )

@@ -161,7 +161,7 @@ def test_its_settings_are_checked_like_ours(site: Path, tmp_path: Path, outputs:
             f"cannot be loaded (SystemExit: 3){INSTALL}",
         ),
         (
-            "class Dark(Exception):\n    def __str__(self):\n        raise ValueError\nraise Dark",
+            "class Dark(BaseException):\n    def __str__(self):\n        raise ValueError\nraise Dark",
             "",
             f"cannot be loaded (Dark){INSTALL}",
         ),
