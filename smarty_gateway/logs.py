@@ -76,7 +76,7 @@ def crash_of(work: Callable[[], None]) -> str | None:
     """
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - see above
+    except BaseException as error:  # noqa: BLE001 - see above
         _log.debug("%s", traceback.format_exc())
         return repr(error)
     return None

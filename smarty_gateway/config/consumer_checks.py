@@ -26,11 +26,14 @@ from smarty_gateway.config.settings import Section
 from smarty_gateway.config.value_names import is_value_name, nearest_value_name
 from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
 from smarty_gateway.config.yaml_file import YamlFile, line_of, shown
-from smarty_gateway.safe_text import looks_like_key, topic_part
+from smarty_gateway.safe_text import topic_part
 from smarty_gateway.sources.address import Address, Kind
 
 #: How many names of meters a message lists.
 _LISTED_MAX: Final = 5
+#: Characters and digits of a name that a message may repeat.
+_SHOWN_MAX: Final = 24
+_SHOWN_DIGITS_MAX: Final = 2
 _Address = tuple[str, int]
 
 
@@ -46,7 +49,7 @@ class ConfiguredMeters:
         self._entries = entries
         names = [entry.values.get("name") or entry.values.get("id") for entry in entries]
         self._topics = {topic_part(name) for name in names if name is not None}
-        self._shown = [name for name in names if name is not None and not looks_like_key(name)]
+        self._shown = [name for name in names if name is not None and _may_be_shown(name)]
 
     def check(self, node: yaml.Node, name: str) -> None:
         """Note a name that no entry has; the message does not repeat it."""
@@ -60,6 +63,8 @@ class ConfiguredMeters:
             self.check(output.nodes["meter"], output.values["meter"])
         elif "meter" not in output.nodes and not output.is_advised("meter") and len(self._entries) > 1:
             advice = "give them names, and add `meter: NAME`"
+            if self._topics:
+                advice = "add `meter:` with the `name:` or `id:` of one"
             if self._shown:
                 advice = f"add a line such as `meter: {self._shown[0]}`"
             self._file.note(output.node, f"there are several meters, and this serves one of them; {advice}")
@@ -73,12 +78,19 @@ class ConfiguredMeters:
         ]
 
     def _advice(self, name: str) -> str:
-        if not self._shown:
+        if not self._topics:
             return "give the meter a `name:`, and write that here"
+        if not self._shown:
+            return "write the `name:` or `id:` of one here"
         if near := difflib.get_close_matches(name[:100], self._shown, n=1):
             return f"did you mean {near[0]!r}?"
         more = ", …" if len(self._shown) > _LISTED_MAX else ""
         return f"the names are: {', '.join(self._shown[:_LISTED_MAX])}{more}"
+
+
+def _may_be_shown(name: str) -> bool:
+    """True if a name is neither a key nor a password in the wrong place; nearly all of those have digits."""
+    return len(name) <= _SHOWN_MAX and sum(map(str.isdigit, name)) <= _SHOWN_DIGITS_MAX
 
 
 def check_consumers(file: YamlFile, root: Section[Config]) -> None:
@@ -199,7 +211,7 @@ def _check_receiver(file: YamlFile, meters: ConfiguredMeters, receiver: Section[
         )
     names = receiver.nodes["fields"] if "fields" in receiver.values else None
     for node in names.value if isinstance(names, yaml.SequenceNode) else ():
-        if not is_value_name(node.value):
+        if isinstance(node, yaml.ScalarNode) and not is_value_name(node.value):
             near = nearest_value_name(node.value)
             advice = f"did you mean {near!r}?" if near else "docs/reference.md lists them (The JSON object)"
             file.note(node, f"{shown(node.value)} is not a value of a reading; {advice}")

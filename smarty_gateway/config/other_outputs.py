@@ -23,6 +23,8 @@ GROUP: Final = "smarty_gateway.outputs"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 #: Characters of an error of another package.
 _ERROR_MAX: Final = 200
+#: What the code of another package may raise; Ctrl-C is for the gateway.
+ERRORS: Final = (Exception, SystemExit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +58,26 @@ class OtherOutput:
 
 def error_text(error: BaseException) -> str:
     """Return an error of another package in one line."""
-    return printable(f"{type(error).__name__}: {error}".removesuffix(": "))[:_ERROR_MAX]
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - its text is made by the package, too
+        text = type(error).__name__
+    return printable(text[:_ERROR_MAX].removesuffix(": "))[:_ERROR_MAX]
 
 
 def _installed() -> "Iterator[EntryPoint]":
-    from importlib.metadata import entry_points  # noqa: PLC0415 - takes a while to load; see above
+    """Yield the outputs of all packages, but for those whose own files are damaged."""
+    from importlib.metadata import distributions  # noqa: PLC0415 - takes a while to load; see above
 
-    return (found for found in entry_points(group=GROUP) if _NAME.fullmatch(found.name))
+    seen: set[str] = set()  # one found twice on the path counts once, as it is imported once
+    for package in distributions():
+        try:
+            name, found = package.name, package.entry_points.select(group=GROUP)
+        except Exception:  # noqa: BLE001, S112 - `importlib.metadata` raises what it happens to
+            continue
+        if name not in seen:
+            seen.add(name)
+            yield from (each for each in found if _NAME.fullmatch(each.name))
 
 
 def _names() -> list[str]:
@@ -86,14 +101,16 @@ def _read(file: YamlFile, name: yaml.ScalarNode, node: yaml.Node, found: "list[E
         return _Settings(file, name, node, packages[0], kind)
     except UnusableFileError:
         raise
-    except Exception as error:  # noqa: BLE001 - of another package, whose text may repeat a setting
+    except ERRORS as error:  # its text may repeat a setting
         file.fail(name, f"{packages[0]} cannot read its settings: {type(error).__name__}; tell its author")
 
 
 def _load(file: YamlFile, name: yaml.Node, entry: "EntryPoint", package: str) -> OutputKind:
     try:
         kind = entry.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever another package does when it is loaded
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever another package does when it is loaded
         file.fail(
             name, f"{package} cannot be loaded ({error_text(error)}); install what it needs, or uninstall it"
         )
@@ -119,7 +136,7 @@ class _Settings(Section[Any]):
     def build(self) -> OtherOutput | None:
         try:
             settings = super().build()
-        except Exception as error:  # noqa: BLE001 - of another package; see `_read`
+        except ERRORS as error:  # see `_read`
             self._file.note(
                 self._name,
                 f"{self._package} refuses its settings: {type(error).__name__}; look into its documentation",

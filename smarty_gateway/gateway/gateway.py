@@ -29,6 +29,8 @@ _FINISH_LOOK_EVERY: Final = 0.05
 #: A stop takes five seconds at most. A reader that is opening a connection at that moment is not waited for.
 _READERS_STOP_WITHIN: Final = 1.5
 _OUTPUTS_STOP_WITHIN: Final = 3.0
+#: One of another package may not obey.
+_LATE_MOST: Final = 0.25
 #: A reader shows a sign of life every few seconds, whatever its source does. A machine that was asleep
 #: or out of memory makes all of them late, which is no reason to end.
 _HANGS_AFTER: Final = 300.0
@@ -217,8 +219,9 @@ class Gateway:
         ]
         for thread in last_steps:
             thread.start()
+        until = time.monotonic() + _OUTPUTS_STOP_WITHIN + _LATE_MOST
         for thread in last_steps:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _report(self) -> None:
         """Report the health of meters and gateway to every output."""

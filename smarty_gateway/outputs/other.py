@@ -7,7 +7,7 @@ since they hold that no output delays a reader. What is called by threads of the
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
-from smarty_gateway.config.other_outputs import OtherOutput, error_text
+from smarty_gateway.config.other_outputs import ERRORS, OtherOutput, error_text
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
@@ -18,6 +18,8 @@ from smarty_gateway.safe_text import printable
 T = TypeVar("T")
 #: Characters of a state, which goes to the page, to JSON and to the log.
 _STATE_MAX: Final = 100
+#: Characters of a failure, which may hold the error of another package.
+_FAILURE_MAX: Final = 300
 
 
 class OtherOutputError(GatewayError):
@@ -37,7 +39,7 @@ def made_output(config: Config, other: OtherOutput) -> "GuardedOutput":
         made = other.kind.make(other.settings, config)
     except GatewayError as error:
         raise OtherOutputError(printable(f"{where}: {error}")) from None
-    except Exception as error:  # noqa: BLE001 - whatever another package does
+    except ERRORS as error:
         raise OtherOutputError(
             f"{where} cannot start it ({error_text(error)}); compare its settings with its documentation"
         ) from None
@@ -61,7 +63,8 @@ class GuardedOutput:
     @property
     def state(self) -> str:
         """Its state, of bounded length and without control characters."""
-        return printable(self._try(lambda: self._output.state, instead="failed"))[:_STATE_MAX]
+        text = self._try(lambda: str(self._output.state)[:_STATE_MAX], instead="failed")
+        return printable(text)[:_STATE_MAX]
 
     @property
     def is_busy(self) -> bool:
@@ -81,7 +84,8 @@ class GuardedOutput:
     @property
     def failure(self) -> str | None:
         """Why it can never work again."""
-        return self._failure or self._output.failure
+        failure = self._failure or self._output.failure
+        return None if failure is None else failure[:_FAILURE_MAX]
 
     def start(self) -> None:
         """Start its thread."""
@@ -106,6 +110,6 @@ class GuardedOutput:
     def _try(self, call: Callable[[], T], *, instead: T) -> T:
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - of another package
+        except BaseException as error:  # noqa: BLE001 - of another package; Ctrl-C is a signal that is handled
             self._failure = self._failure or f"the output {self.name} failed: {error_text(error)}"
             return instead

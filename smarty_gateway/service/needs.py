@@ -100,14 +100,16 @@ def _secrets(config: Config, folder: Path) -> Iterator[Path]:
     if keys is not None:
         yield keys
     outputs = config.outputs
-    for part in (outputs.mqtt, outputs.http, outputs.influxdb, outputs.domoticz):
+    others = [other.settings for other in outputs.others]
+    for part in (outputs.mqtt, outputs.http, outputs.influxdb, outputs.domoticz, *others):
         yield from _files(folder, part)
 
 
 def _files(folder: Path, part: object) -> tuple[Path, ...]:
     """Return the files with secrets that a part of the configuration names."""
     found = (getattr(part, name, None) for name in ("password_file", "token_file", "key_file"))
-    return tuple(folder / path.name if path.parent == _CREDENTIALS else path for path in found if path)
+    paths = [path for path in found if isinstance(path, Path)]  # of another package it may be anything
+    return tuple(folder / path.name if path.parent == _CREDENTIALS else path for path in paths)
 
 
 def _port_groups(config: Config) -> Iterator[str]:

@@ -58,6 +58,7 @@ def needed(folder: Path, outputs: str) -> list[str]:
         ("pty: [{link: run/../run/barn, meter: house}]", "line 1 reads this port"),
         ("pty: [{link: x, meter: house}, {link: ./x, meter: barn}]", "line 4 has this link, too"),
         ("pty: [{link: x, meter: house, mode: rw}]", "such as 0660"),
+        (f"udp: [{{{TO_UDP}, fields: [[power_import]]}}]", "the name of a value is needed here"),
         (f"udp: [{{{TO_UDP}, fields: [power_import], format: json}}]", "remove one of the two"),
         (f"udp: [{{{TO_UDP}, fields: [power]}}]", "did you mean 'power_import'?"),
         (f"udp: [{{{TO_UDP}, fields: [power_import, gass]}}]", "did you mean 'gas'?"),
@@ -133,6 +134,17 @@ def test_where_no_meter_has_a_name_it_needs_one(tmp_path: Path) -> None:
     assert message.endswith("give them names, and add `meter: NAME`")
     (message,) = errors(tmp_path, "pty: [{link: x, meter: house}]", meters)
     assert message.endswith("give the meter a `name:`, and write that here")
+
+
+@pytest.mark.parametrize("secret", ["101112131415161718191a1b1c1d1e1f x", "mqtt://me:h4n73r2-s3cr3t@host"])
+def test_no_message_repeats_a_key_or_a_password_in_the_place_of_a_name(tmp_path: Path, secret: str) -> None:
+    meters = (
+        f"meters: [{{name: '{secret}', source: /dev/ttyS0}}, {{name: 'y {secret}', source: /dev/ttyS1}}]\n"
+    )
+    for output in ("pty: [{link: x}]", "pty: [{link: x, meter: house}]"):
+        (message,) = errors(tmp_path, output, meters)
+        assert secret[:20] not in message
+        assert "`name:` or `id:` of one" in message
 
 
 def test_two_listeners_cannot_have_one_port_of_one_address(tmp_path: Path) -> None:

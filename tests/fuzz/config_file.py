@@ -1,15 +1,18 @@
 """gateway.yaml: every fault has its line, no secret is ever shown, and what is read is within its bounds."""
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from smarty_gateway.config.gateway_file import load_config, read_config
+from smarty_gateway.config.value_names import is_value_name
 from smarty_gateway.config.values import (
     Config,
     Durability,
     MeterConfig,
     MqttConfig,
+    Outputs,
     Pace,
     StdoutConfig,
     Style,
@@ -56,6 +59,59 @@ _MQTT: Final = {
     "home_assistant": ("true", "{style: entity}", "{prefix: ha, style: device}", "{style: x}", "[]"),
     "password": ("c4n4ry7p4ssw0rd9",),
 }  # fmt: skip
+_METER: Final = ("house", "barn", "my house", "houes", '"5341476770003039"')
+#: The first name of each is required.
+_LISTS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "tcp": {
+        "listen": ('"127.0.0.1:2001"', "0.0.0.0:2001", "'[::]:2001'", "2001", "host:x", '"[::1]:8300"'),
+        "meter": _METER,
+    },
+    "pty": {
+        "link": ("/run/smarty-gateway/house", "/dev/ttyUSB0", "house", "recording.bin", "a/../house"),
+        "meter": _METER,
+        "group": ("dialout", "0"),
+        "mode": ("0660", "660", "0o660", "777", "8", "1e3"),
+    },
+    "udp": {
+        "address": ('"192.168.1.77:7000"', "loxone:7000", "'[::1]:7000'", '"a:0"', '"a:65536"', "a"),
+        "meter": _METER,
+        "format": ("json", "telegram", "fields"),
+        "fields": ("[power_import]", "[gas.value, gas]", "[power]", "[]", "[[a]]", "{a: b}", "power_import"),
+    },
+}  # fmt: skip
+_MAPPINGS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "influxdb": {
+        "url": (
+            "http://localhost:8086", "https://h", "http://u:c4n4ry7p4ssw0rd9@h", "http://h/write", "ftp://h",
+            "http://[::1]:8086", "http://h:0",
+        ),
+        "database": ("smarty",), "bucket": ("smarty",), "user": ("me",), "org": ("home",),
+        "password_file": ("influx.password", "c4n4ry7p4ssw0rd9"), "token_file": ("influx.token",),
+        "ca_file": ("ca.pem",), "megabytes": ("50", "0", "1000001", "1.5"),
+    },
+    "domoticz": {
+        "devices": (
+            "{house: {electricity: 12, gas: 13}}", "{house: {electricity: 12}, barn: {electricity: 12}}",
+            "{houes: {gas: 1}}", "{house: {}}", "{house: }", "{house: 12}", "{}", "[]", "{[a]: {gas: 1}}",
+            "{house: {electricity: 0}}", "{house: {gas: 1}, house: {gas: 2}}", "{? {a: b} : {gas: 1}}",
+        ),
+        "url": ("http://localhost:8080", "https://domoticz", "http://h/json.htm", "localhost:8080"),
+        "user": ("gateway",), "password_file": ("domoticz.password",), "ca_file": ("ca.pem",),
+        "interval": ("10", "0", "1e3", "86401"), "mqtt": ("true", "false"),
+    },
+    "files": {
+        "folder": ("telegrams", "/nonexistent/state", "/etc/passwd", "..", "/"),
+        "format": ("jsonl", "csv", "xml"), "compress_after": ("31", "0", "1", "99999"),
+    },
+    "moonlight": {"url": ("http://moon", "c4n4ry7p4ssw0rd9")},
+}  # fmt: skip
+_TWO_METERS: Final = (
+    "meters:",
+    "  - {name: house, source: recording.bin}",
+    "  - {name: barn, source: tcp://localhost:2001}",
+    "outputs:",
+    "  stdout: {format: json}",
+)
 _TOP: Final = (
     "keys: keys.yaml",
     "state: /nonexistent/state",
@@ -88,10 +144,14 @@ def check_one(data: bytes) -> None:
         assert not errors
         assert loaded == config
         assert loaded.meters
+        _check_consumers(loaded.outputs)
 
 
 def _file(picker: Picker) -> str:
     """Return a configuration with the mistakes that people make."""
+    if picker.one_in(3):
+        consumers = picker.items(4, lambda: _consumer(picker))
+        return "\n".join((*_TWO_METERS, *chain.from_iterable(consumers), ""))
     lines = picker.items(2, lambda: _top(picker)) if picker.one_in(2) else []
     lines.append(picker.choice(_HEADS))
     for meter in picker.items(4, lambda: _section(picker, _METERS, "    ")):
@@ -99,7 +159,8 @@ def _file(picker: Picker) -> str:
     if not picker.one_in(3):
         lines.append(picker.choice(("outputs:", "outputs:", "output:")))
         lines.append(picker.choice(("  stdout: {format: json}", "  stdout: {format: x}", "  stdout:", "")))
-        lines += [picker.choice(("  mqtt:", "  mqtt:", "  mqtts:")), *_section(picker, _MQTT, "    ")]
+        if not picker.one_in(3):
+            lines += [picker.choice(("  mqtt:", "  mqtt:", "  mqtts:")), *_section(picker, _MQTT, "    ")]
     return picker.choice(("\n", "\n", "\r\n")).join(lines) + "\n"
 
 
@@ -108,6 +169,14 @@ def _top(picker: Picker) -> str:
         name = picker.choice(("keys", "state", "store", "metres"))
         return f"{name}: {scalar(picker, (key_text(picker), 'x'))}"
     return picker.choice(_TOP)
+
+
+def _consumer(picker: Picker) -> list[str]:
+    name = picker.choice((*_LISTS, *_MAPPINGS))
+    if name in _MAPPINGS:
+        return [f"  {name}:", *_section(picker, _MAPPINGS[name], "    ")]
+    entries = picker.items(3, lambda: _section(picker, _LISTS[name], "      "))
+    return [f"  {name}:", *(line for first, *more in entries for line in (f"    - {first.strip()}", *more))]
 
 
 def _section(picker: Picker, names: dict[str, tuple[str, ...]], indent: str) -> list[str]:
@@ -134,6 +203,28 @@ def _check(config: Config) -> None:
     assert config.limits.days > 0
     if config.outputs.mqtt is not None:
         _check_broker(config.outputs.mqtt)
+
+
+def _check_consumers(outputs: Outputs) -> None:
+    servers = [each for each in (outputs.influxdb, outputs.domoticz) if each is not None]
+    for each in (*outputs.tcp, *outputs.udp, *servers):
+        assert re.fullmatch(r"[\w.:%-]+", each.host)
+        assert 0 <= each.port < 65536
+    for server in servers:
+        for path in (server.password_file, server.ca_file):
+            assert path is None or path.is_absolute()
+    for pty in outputs.pty:
+        assert pty.link.is_absolute()
+        assert 0 <= pty.mode <= 0o777
+    assert all(is_value_name(name) for receiver in outputs.udp for name in receiver.fields)
+    if outputs.domoticz is not None:
+        assert outputs.domoticz.devices
+        for device in outputs.domoticz.devices:
+            assert all(idx is None or idx > 0 for idx in (device.electricity, device.gas))
+    if outputs.files is not None:
+        assert outputs.files.folder.is_absolute()
+        assert outputs.files.compress_after > 0
+    assert not outputs.others
 
 
 def _check_meter(meter: MeterConfig) -> None:

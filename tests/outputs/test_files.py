@@ -252,6 +252,21 @@ def test_a_file_in_the_place_of_a_meters_folder_hinders_no_other_meter(
         assert "the files output writes house again; dropped readings: " in caplog.text
 
 
+@pytest.mark.slow
+def test_a_symbolic_link_in_the_place_of_a_file_changes_no_other_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("keys:")
+    (tmp_path / "telegrams" / "house").mkdir(parents=True)
+    (tmp_path / "telegrams" / "house" / f"{DAY}.jsonl").symlink_to(keys)
+    with running(tmp_path) as files:
+        files.put(reading())
+        wait_until(lambda: files.output.state == "offline", "the line")
+    assert keys.read_text() == "keys:"
+    assert "a symbolic link stands in the place of a file; remove it" in caplog.text
+
+
 def _works_again(files: Files) -> bool:
     files.put(reading())
     return files.output.state == "ok"
@@ -282,7 +297,7 @@ import logging, resource, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.outputs.test_files import *
-logging.basicConfig(format="%(message)s")
+logging.basicConfig(format="%(message)s", level=logging.INFO)
 size = len(reading().json) + 1
 with running(Path({folder!r}), {form!r}) as files:
     files.put(reading())

@@ -23,14 +23,17 @@ from tests.support.running import Running, wait_until
 PAGE = (ROOT / "docs/own-output.md").read_text("utf-8")
 #: Writes the power of each reading into a file, or does what its settings say.
 SUNDIAL = """
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from smarty_gateway.outputs.api import *
 
+FAULTS = ("none", "make", "exit", "state", "report", "write", "leave", "stop")
+
 @dataclass(frozen=True)
 class Settings:
     file: Path = setting(path("a path"), "where the power goes", example="power.txt")
-    fault: str = setting(choice(("none", "make", "state", "report", "write")), "a fault", default="none")
+    fault: str = setting(choice(FAULTS), "a fault", default="none")
     word: str = setting(parsed("a word", lambda text: 1 / (text != "zero") and text), "a word", default="x")
 
 class Sundial(QueuedOutput):
@@ -39,6 +42,8 @@ class Sundial(QueuedOutput):
         self._file, self._fault = settings.file, settings.fault
         if settings.fault == "make":
             raise OSError("no\\nsun")
+        if settings.fault == "exit":
+            raise SystemExit(0)
     @property
     def state(self):
         if self._fault == "state":
@@ -47,9 +52,15 @@ class Sundial(QueuedOutput):
     def report(self, health, gateway):
         if self._fault == "report":
             raise ValueError("dark")
+    def stop(self, seconds):
+        if self._fault == "stop":
+            time.sleep(1000)
+        super().stop(seconds)
     def write(self, reading):
         if self._fault == "write":
             raise ValueError("no light")
+        if self._fault == "leave":
+            raise SystemExit(0)
         with self._file.open("a") as file:
             file.write(f"{reading.telegram['power_import']}\\n")
 
@@ -123,7 +134,10 @@ def test_an_installed_output_gets_every_reading(site: Path, tmp_path: Path) -> N
         ("sundial: {file: x, fualt: none}", "6: 'fualt' is not a known key; did you mean 'fault'?"),
         (
             "sundial: {file: x, fault: no}",
-            "6: fault is none or make or state or report or write; did you mean 'none'?",
+            (
+                "6: fault is none or make or exit or state or report or write or leave or stop; "
+                "did you mean 'none'?"
+            ),
         ),
         ("sun-dial: {file: x}", "6: 'sun-dial' is not a known key; did you mean 'sundial'?"),
         ("influxd: {}", "6: 'influxd' is not a known key; did you mean 'influxdb'?"),
@@ -151,6 +165,11 @@ def test_its_settings_are_checked_like_ours(site: Path, tmp_path: Path, outputs:
             "raise SystemExit(3)",
             "",
             f"cannot be loaded (SystemExit: 3){INSTALL}",
+        ),
+        (
+            "class Dark(BaseException):\n    def __str__(self):\n        raise ValueError\nraise Dark",
+            "",
+            f"cannot be loaded (Dark){INSTALL}",
         ),
         (SUNDIAL, "sundial = sundial:NOTHING", "has no OutputKind at sundial:NOTHING; tell its author"),
         (
@@ -184,6 +203,15 @@ def test_two_packages_with_one_name_are_refused(site: Path, tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("entries", [b"x\xff = a:b", b"boo =="], ids=["bytes", "line"])
+def test_a_damaged_package_hinders_no_other(site: Path, tmp_path: Path, entries: bytes) -> None:
+    install(site)
+    damaged = site / "damaged-1.0.dist-info"
+    damaged.mkdir()
+    (damaged / "entry_points.txt").write_bytes(b"[smarty_gateway.outputs]\n" + entries)
+    assert checked(tmp_path, "sundial: {file: x}") == (0, [])
+
+
 def test_the_name_of_an_output_of_ours_cannot_be_taken(site: Path, tmp_path: Path) -> None:
     install(site, text="raise SystemExit", entry="files = sundial:KIND")
     assert checked(tmp_path, "files: {folder: telegrams}")[0] == 0
@@ -199,12 +227,34 @@ def test_an_output_that_cannot_be_made_is_one_line(site: Path, tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("fault", ["report", "write"])
-def test_a_crash_ends_the_gateway_with_a_reason(site: Path, tmp_path: Path, fault: str) -> None:
+@pytest.mark.slow
+def test_an_output_that_ends_the_program_when_it_is_made_is_one_line(site: Path, tmp_path: Path) -> None:
+    install(site)
+    status, (line,) = run(tmp_path, "sundial: {file: x, fault: exit}")
+    assert (status, "sundial 1.0 cannot start it (SystemExit: 0)" in line) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param("report", "ValueError", marks=pytest.mark.slow),
+        ("write", "ValueError"),
+        pytest.param("leave", "SystemExit", marks=pytest.mark.slow),
+    ],
+)
+def test_a_crash_ends_the_gateway_with_a_reason(site: Path, tmp_path: Path, fault: str, error: str) -> None:
     install(site)
     status, lines = run(tmp_path, f"sundial: {{file: x, fault: {fault}}}")
     assert status == 1
-    assert re.search(r"the (output )?sundial failed: ValueError", lines[-1])
+    assert re.search(rf"the (output )?sundial failed: {error}", lines[-1])
+
+
+@pytest.mark.slow
+def test_an_output_whose_stop_does_not_return_cannot_keep_the_gateway_from_ending(
+    site: Path, tmp_path: Path
+) -> None:
+    install(site)
+    assert run(tmp_path, "sundial: {file: x, fault: stop}")[0] == 0
 
 
 def made_of(folder: Path) -> tuple[Config, OtherOutput]:
@@ -248,7 +298,7 @@ def test_installed_packages_are_looked_through_only_for_a_name_that_is_none_of_o
     def refuse(**_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("importlib.metadata.entry_points", refuse)
+    monkeypatch.setattr("importlib.metadata.distributions", refuse)
     assert site.exists()
     assert checked(tmp_path, "stdout: {format: json}") == (0, [])
 

@@ -108,6 +108,32 @@ def test_what_is_configured_adds_its_lines_and_no_others(
     assert sorted(added) == sorted(line.replace("FOLDER", str(tmp_path)) for line in expected)
 
 
+MOON = """
+from dataclasses import dataclass
+from pathlib import Path
+from smarty_gateway.outputs.api import OutputKind, path, setting
+
+@dataclass(frozen=True)
+class Settings:
+    token_file: Path = setting(path("a file"), "the token", example="moon.token")
+
+KIND = OutputKind(Settings, print)
+"""
+
+
+def test_the_secrets_of_an_output_of_another_package_are_handed_over_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "moon-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: moon\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[smarty_gateway.outputs]\nmoon = moon:KIND\n")
+    (tmp_path / "moon.py").write_text(MOON)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = lines(unit_text(needs(tmp_path, "moon: {token_file: moon.token}")))
+    assert f"LoadCredential=moon.token:{tmp_path}/moon.token" in found
+
+
 def test_the_keys_are_handed_over_under_the_name_that_the_configuration_has_for_them(tmp_path: Path) -> None:
     text = unit_text(needs(tmp_path, rest="keys: my-keys.yaml"))
     assert f"LoadCredential=my-keys.yaml:{tmp_path}/my-keys.yaml" in lines(text)

@@ -128,7 +128,8 @@ class DayFiles:
 
     def _open(self, path: str) -> int | None:
         """Open a file, and make it if it is new; None if it was compressed."""
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+        # Who may write to the folder could lead a name to any file of the gateway, such as its keys.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             return os.open(path, flags)
         except FileNotFoundError:

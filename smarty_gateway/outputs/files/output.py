@@ -32,6 +32,7 @@ _ADVICE: Final = {
     errno.EACCES: "make it writable for the gateway's user",
     errno.EDQUOT: "make room, or name another folder",
     errno.EFBIG: "make room, or name another folder",
+    errno.ELOOP: "a symbolic link stands in the place of a file; remove it",
     errno.ENOENT: "make the folder in which it shall be; a disk may not be mounted",
     errno.ENOSPC: "make room, or name another folder",
     errno.ENOTDIR: "a file stands where a folder should be; move it away",
