@@ -38,11 +38,6 @@ class Answer:
     retry_after: float = 0.0
 
     @property
-    def is_success(self) -> bool:
-        """True if the server did what was asked."""
-        return 200 <= self.status < 300
-
-    @property
     def words(self) -> str:
         """Return status and beginning of the body as one line that a terminal can show."""
         text = self.body[:_MOST_WORDS].decode("utf-8", "replace")

@@ -183,7 +183,8 @@ def test_the_end_sends_what_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(500), Reply(302, headers={"Location": "/write"}), Reply(404), Reply(429)]
+    "reply",
+    [Reply(200, b"<html>"), Reply(500), Reply(302, headers={"Location": "/write"}), Reply(404), Reply(429)],
 )
 def test_what_is_not_accepted_waits_over_a_restart(tmp_path: Path, reply: Reply) -> None:
     with StubInflux() as server:
