@@ -170,6 +170,22 @@ def test_readings_go_out_in_order_and_those_that_come_meanwhile_together(tmp_pat
         assert len(server.requests) == 2
 
 
+def test_readings_that_come_without_pause_hold_up_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines_of = Points.of
+    with StubInflux() as server, running(tmp_path, server.port) as output:
+
+        def of(points: Points, reading: Reading) -> str:
+            if not server.requests:
+                output.publish(reading)  # so one more waits whenever one was taken
+            return lines_of(points, reading)
+
+        monkeypatch.setattr(Points, "of", of)
+        output.publish(reading_of())
+        wait_until(lambda: server.requests, "the first batch")
+
+
 def test_the_end_sends_what_waits(tmp_path: Path) -> None:
     with StubInflux() as server:
         with running(tmp_path, server.port) as output:
