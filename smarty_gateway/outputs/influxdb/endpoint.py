@@ -61,7 +61,7 @@ class WriteEndpoint:
         )
         self._login: str | None = None
 
-    def write(self, lines: str) -> None:
+    def write(self, lines: bytes) -> None:
         """Write a batch; one that is written twice is the same as one that is written once.
 
         Raises:
@@ -77,7 +77,7 @@ class WriteEndpoint:
             self._login = self._authorization()
         if self._login:
             headers["Authorization"] = self._login
-        body = gzip.compress(lines.encode(), _GZIP_LEVEL, mtime=0)
+        body = gzip.compress(lines, _GZIP_LEVEL, mtime=0)
         answer = self._client.request("POST", self._path, body, headers)
         if answer.status != _WRITTEN:
             self._raise_for(answer)

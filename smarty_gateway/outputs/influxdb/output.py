@@ -114,4 +114,4 @@ class InfluxOutput(ThreadedOutput):
         for _ in range(len(self.arrivals) + 1):
             if (reading := self.arrivals.take()) is None:
                 break
-            self._waiting.add(reading.meter, self._points.of(reading), now)
+            self._waiting.add(reading.meter, self._points.of(reading).encode(), now)

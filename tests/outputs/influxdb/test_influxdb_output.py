@@ -273,6 +273,20 @@ def test_one_reading_that_is_always_refused_holds_up_no_other(tmp_path: Path) ->
             wait_until(lambda: 7 in seconds_since(server.accepted), "the last one")
 
 
+def test_a_row_that_was_damaged_on_the_disk_holds_up_no_other(tmp_path: Path) -> None:
+    payloads = [Points(ZONE).of(reading_of(seconds)).encode() for seconds in range(3)]
+    payloads[1] = payloads[1].replace(b"meter=", b"\xff\n\xfe=")
+    with Store(tmp_path) as store:
+        store.add_undelivered("influxdb", [("house", payload) for payload in payloads])
+    with StubInflux() as server:
+        server.reply = lambda request: Reply(400 if "\ufffd" in request.lines else 204)
+        with running(tmp_path, server.port) as output:
+            wait_until(lambda: output.state == "refused", "the refusal")
+        with running(tmp_path, server.port):
+            wait_until(lambda: len(seconds_since(server.accepted)) == 2, "the others")
+        assert seconds_since(server.accepted) == [0, 2]
+
+
 def test_what_is_put_aside_follows_once_the_server_accepts_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
