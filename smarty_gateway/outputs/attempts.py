@@ -7,8 +7,8 @@ from smarty_gateway.fault_log import Backoff, Condition, until_it_works
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between attempts.
-DELAYS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+#: Seconds between attempts: a consumer that is back after a long outage is found within half a minute.
+DELAYS: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 class ConsumerAwayError(Exception):

@@ -19,7 +19,8 @@ from smarty_gateway.safe_text import printable
 _MOST_ANSWER: Final = 100_000
 #: Bytes of an answer that messages repeat.
 _MOST_WORDS: Final = 200
-_CLOSED: Final = (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected)
+#: `http.client.RemoteDisconnected` is a ConnectionResetError; over TLS writing ends in an SSLError.
+_CLOSED: Final = (BrokenPipeError, ConnectionResetError, ssl.SSLError)
 _CHECK: Final = "check the url in gateway.yaml"
 
 
@@ -35,11 +36,6 @@ class Answer:
     status: int
     body: bytes
     retry_after: float = 0.0
-
-    @property
-    def is_success(self) -> bool:
-        """True if the server did what was asked."""
-        return 200 <= self.status < 300
 
     @property
     def words(self) -> str:
@@ -145,7 +141,7 @@ class HttpClient:
         headers: Mapping[str, str],
     ) -> Answer:
         connection.sock.settimeout(self._timeout)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(*_CLOSED):
             connection.request(method, path, body, dict(headers))
         # A server may answer, as with 413, before it has read everything.
         with connection.getresponse() as response:
@@ -179,7 +175,7 @@ class HttpClient:
                 why = f"does not answer within {self._timeout:g} s: is it overloaded? Else {_CHECK}"
             case ssl.SSLError(reason=reason):
                 why = f"has no TLS on this port ({reason}): write http:// in the url in gateway.yaml"
-            case http.client.RemoteDisconnected() | ConnectionResetError() | BrokenPipeError():
+            case ConnectionResetError() | BrokenPipeError():
                 why = f"has closed the connection: {_CHECK}, or read the log of {self._program}"
             case OSError(strerror=reason):
                 why = f"cannot be reached: {reason or printable(error)}"
@@ -212,7 +208,10 @@ class _TimedFile(io.RawIOBase):
             raise TimeoutError
         if self._sock.fileno() >= 0:  # http.client closes it where no request may follow
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        try:
+            return self._raw.readinto(buffer)
+        except ConnectionResetError:  # the end, where the server has not read the whole request
+            return 0
 
     def close(self) -> None:
         self._raw.close()

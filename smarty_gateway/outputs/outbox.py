@@ -99,7 +99,8 @@ class Outbox:
         """Add a telegram."""
         waiting = Waiting(topic, payload, now)
         self._fresh.append(waiting)
-        if self._write_first:
+        is_full = len(self._fresh) > _MEMORY_MAX and not self._fault.is_on
+        if self._write_first or is_full:
             self._write(now)
         if len(self._fresh) > _MEMORY_MAX:
             self._fresh.popleft()

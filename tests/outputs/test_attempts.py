@@ -46,3 +46,10 @@ def test_a_consumer_that_fails_in_another_way_says_so_and_one_that_alternates_do
     for why in ("away", "away", "full", "full", "away", "full", "away", "full"):
         attempts.note_failure(why, 0.0)
     assert [message.partition(";")[0] for message in caplog.messages] == ["away", "full"]
+
+
+def test_a_consumer_that_is_back_after_a_long_outage_is_found_within_half_a_minute() -> None:
+    attempts = Attempts("it works again")
+    for _ in range(100):
+        attempts.note_failure("away", 0.0)
+        assert attempts.seconds_left(0.0) <= 30

@@ -13,6 +13,7 @@ import pytest
 from smarty_gateway.outputs.attempts import ConsumerAwayError
 from smarty_gateway.outputs.http_client import Answer, HttpClient
 from tests.support.brokers import Authority, Certificate, free_port
+from tests.support.running import wait_until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 Serve = Callable[[socket.socket], None]
@@ -71,6 +72,17 @@ def once(answer: bytes) -> Serve:
     return serve
 
 
+def unread(answer: bytes) -> Serve:
+    """Answer a request that has come and is not read, and close the connection, which resets it."""
+
+    def serve(connection: socket.socket) -> None:
+        while not connection.recv(65536, socket.MSG_PEEK).endswith(b"\r\n\r\nx"):
+            pass
+        connection.sendall(answer)
+
+    return serve
+
+
 def ask(port: int, *, times: int = 1, timeout: float = 5.0) -> Answer:
     client = HttpClient("InfluxDB", "127.0.0.1", port, timeout=timeout)
     try:
@@ -91,6 +103,26 @@ def why_away(port: int, timeout: float = 5.0) -> str:
 def test_requests_follow_each_other_whether_the_server_keeps_the_connection_or_not(serve: Serve) -> None:
     with server(serve) as port:
         assert ask(port, times=3) == Answer(200, b"hi")
+
+
+def test_a_kept_tls_connection_that_the_server_has_closed_is_no_fault(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    closed: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        request = b""
+        while not request.endswith(b"\r\n\r\nx"):
+            request += connection.recv(65536)
+        connection.sendall(OK)
+        connection.close()
+        closed.append(connection)
+
+    with server(serve, authority.issue("server")) as port:
+        client = HttpClient("InfluxDB", "127.0.0.1", port, tls=True, ca_file=authority.file, timeout=5)
+        for number in range(1, 5):
+            assert client.request("POST", "/write", b"x").body == b"hi"
+            wait_until(lambda done=number: len(closed) >= done, "the end of the connection")  # type: ignore[misc]
+        client.close()
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -140,6 +172,11 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(head: bytes) 
 def test_what_is_no_answer_is_said(answer: bytes, why: str) -> None:
     with server(once(answer)) as port:
         assert why_away(port).startswith(why)
+
+
+def test_an_answer_behind_which_the_connection_is_reset_is_an_answer() -> None:
+    with server(unread(b"HTTP/1.0 413 Too Large\r\n\r\nat most 100 kB")) as port:
+        assert ask(port) == Answer(413, b"at most 100 kB")
 
 
 def test_a_port_that_nobody_listens_on_is_said() -> None:

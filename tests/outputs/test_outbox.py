@@ -654,3 +654,14 @@ def test_with_a_full_disk_memory_is_bounded_and_the_oldest_go(
     waiting = outbox.next_to_send()
     assert waiting is not None
     assert int(waiting.payload) == 5_000
+
+
+def test_more_than_fits_into_memory_within_10_s_is_written_and_not_dropped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smarty_gateway.outputs.outbox._MEMORY_MAX", 100)
+    outbox = outbox_of(store)
+    add(outbox, *range(1000))
+    assert outbox.in_memory <= 100 + 200  # and a page
+    assert send_all(outbox) == [*range(1000)]
+    assert outbox.dropped == 0

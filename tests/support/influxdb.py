@@ -98,7 +98,9 @@ class StubInflux:
         if handler.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
         url = urlsplit(handler.path)
-        request = Request(url.path, parse_qs(url.query), dict(handler.headers), body.decode())
+        request = Request(
+            url.path, parse_qs(url.query), dict(handler.headers), body.decode("utf-8", "replace")
+        )
         self.requests.append(request)
         reply = self.replies.popleft() if self.replies else self.reply
         reply = reply if isinstance(reply, Reply) else reply(request)

@@ -17,6 +17,8 @@ from smarty_gateway.safe_text import printable
 
 #: Seconds for an answer; a server that needs longer counts as away.
 _TIMEOUT: Final = 10.0
+#: The one answer that says so in all versions; a web server that is not InfluxDB may answer 200 to anything.
+_WRITTEN: Final = 204
 #: A server that wants to be left alone longer is asked again nevertheless.
 _LONGEST_REST: Final = 300.0
 #: Lines compress well at once, and small computers are slow.
@@ -59,7 +61,7 @@ class WriteEndpoint:
         )
         self._login: str | None = None
 
-    def write(self, lines: str) -> None:
+    def write(self, lines: bytes) -> None:
         """Write a batch; one that is written twice is the same as one that is written once.
 
         Raises:
@@ -75,9 +77,9 @@ class WriteEndpoint:
             self._login = self._authorization()
         if self._login:
             headers["Authorization"] = self._login
-        body = gzip.compress(lines.encode(), _GZIP_LEVEL, mtime=0)
+        body = gzip.compress(lines, _GZIP_LEVEL, mtime=0)
         answer = self._client.request("POST", self._path, body, headers)
-        if not answer.is_success:
+        if answer.status != _WRITTEN:
             self._raise_for(answer)
 
     def close(self) -> None:
@@ -118,6 +120,10 @@ class WriteEndpoint:
             raise BusyError(f"{name} has no time ({words}): is it overloaded?", answer.retry_after)
         if 400 <= status < 500:
             raise RefusedError(f"{name} refuses readings ({words}){self._what_to_do(status, words)}")
+        if 200 <= status < 300:
+            raise ConsumerAwayError(
+                f"{name} does not answer as InfluxDB does ({words}): check the url in gateway.yaml"
+            )
         if 300 <= status < 400:
             raise ConsumerAwayError(
                 f"{name} sends elsewhere ({status}): write the address of InfluxDB itself as url in "

@@ -110,5 +110,8 @@ class InfluxOutput(ThreadedOutput):
         return now
 
     def _take_arrivals(self, now: float) -> None:
-        while (reading := self.arrivals.take()) is not None:
-            self._waiting.add(reading.meter, self._points.of(reading), now)
+        # What is there now, and a look that finds nothing: readings without pause must not hold up the rest.
+        for _ in range(len(self.arrivals) + 1):
+            if (reading := self.arrivals.take()) is None:
+                break
+            self._waiting.add(reading.meter, self._points.of(reading).encode(), now)

@@ -32,10 +32,10 @@ class WaitingReadings:
         self.count = 0
         self._most = _MOST_READINGS
 
-    def add(self, meter: str, lines: str, now: float) -> None:
+    def add(self, meter: str, lines: bytes, now: float) -> None:
         """Add the lines of a reading."""
         self.count += 1
-        self.outbox.add(meter, lines.encode(), now)
+        self.outbox.add(meter, lines, now)
 
     def take(self) -> bool:
         """Take the next batch; False if nothing waits."""
@@ -45,9 +45,9 @@ class WaitingReadings:
         return bool(self.batch)
 
     @property
-    def lines(self) -> str:
-        """The lines of the batch."""
-        return "\n".join(waiting.payload.decode() for waiting in self.batch)
+    def lines(self) -> bytes:
+        """The lines of the batch; those that the disk has damaged may not be text any more."""
+        return b"\n".join(waiting.payload for waiting in self.batch)
 
     @property
     def is_backlog(self) -> bool:
@@ -104,7 +104,7 @@ class RefusedReadings(WaitingReadings):
             now: by the monotonic clock.
         """
         for waiting in batch:
-            self.add(waiting.topic, waiting.payload.decode(), now)
+            self.add(waiting.topic, waiting.payload, now)
         if any(waiting.id is not None for waiting in batch):
             self.outbox.close(now)  # what was on disk must not be lost by a crash now
         if not self._fault.is_on:

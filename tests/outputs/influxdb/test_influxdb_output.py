@@ -170,6 +170,22 @@ def test_readings_go_out_in_order_and_those_that_come_meanwhile_together(tmp_pat
         assert len(server.requests) == 2
 
 
+def test_readings_that_come_without_pause_hold_up_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines_of = Points.of
+    with StubInflux() as server, running(tmp_path, server.port) as output:
+
+        def of(points: Points, reading: Reading) -> str:
+            if not server.requests:
+                output.publish(reading)  # so one more waits whenever one was taken
+            return lines_of(points, reading)
+
+        monkeypatch.setattr(Points, "of", of)
+        output.publish(reading_of())
+        wait_until(lambda: server.requests, "the first batch")
+
+
 def test_the_end_sends_what_waits(tmp_path: Path) -> None:
     with StubInflux() as server:
         with running(tmp_path, server.port) as output:
@@ -183,7 +199,8 @@ def test_the_end_sends_what_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [Reply(500), Reply(302, headers={"Location": "/write"}), Reply(404), Reply(429)]
+    "reply",
+    [Reply(200, b"<html>"), Reply(500), Reply(302, headers={"Location": "/write"}), Reply(404), Reply(429)],
 )
 def test_what_is_not_accepted_waits_over_a_restart(tmp_path: Path, reply: Reply) -> None:
     with StubInflux() as server:
@@ -254,6 +271,20 @@ def test_one_reading_that_is_always_refused_holds_up_no_other(tmp_path: Path) ->
         with running(tmp_path, server.port):
             server.reply = Reply()
             wait_until(lambda: 7 in seconds_since(server.accepted), "the last one")
+
+
+def test_a_row_that_was_damaged_on_the_disk_holds_up_no_other(tmp_path: Path) -> None:
+    payloads = [Points(ZONE).of(reading_of(seconds)).encode() for seconds in range(3)]
+    payloads[1] = payloads[1].replace(b"meter=", b"\xff\n\xfe=")
+    with Store(tmp_path) as store:
+        store.add_undelivered("influxdb", [("house", payload) for payload in payloads])
+    with StubInflux() as server:
+        server.reply = lambda request: Reply(400 if "\ufffd" in request.lines else 204)
+        with running(tmp_path, server.port) as output:
+            wait_until(lambda: output.state == "refused", "the refusal")
+        with running(tmp_path, server.port):
+            wait_until(lambda: len(seconds_since(server.accepted)) == 2, "the others")
+        assert seconds_since(server.accepted) == [0, 2]
 
 
 def test_what_is_put_aside_follows_once_the_server_accepts_it(
