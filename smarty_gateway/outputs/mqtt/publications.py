@@ -90,7 +90,9 @@ class Publications:
         """Turn readings that have arrived into states and telegrams: all of named meters, some of others."""
         now = time.monotonic()
         others = 0
-        while others < _OTHERS_AT_ONCE and (reading := self._arrivals.take()) is not None:
+        for _ in range(len(self._arrivals)):  # not until none is left: readings may come without pause
+            if others >= _OTHERS_AT_ONCE or (reading := self._arrivals.take()) is None:
+                return
             others += reading.meter not in self.meters.named
             self.meters.take(reading, now)
             self._domoticz.take(reading, now)
