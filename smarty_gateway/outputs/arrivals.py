@@ -62,11 +62,12 @@ class Arrivals:
     def take(self) -> Reading | None:
         """Remove and return the next reading."""
         with self._lock:
-            if self._named or self._others:
-                return self._next_queue().popleft()[1]
-            self._fault.end(f"{self._label} takes readings again; {self._dropped} were dropped")
-            self._dropped = 0
-        return None
+            queue = self._next_queue()
+            reading = queue.popleft()[1] if queue else None
+            if not self._named and not self._others:
+                self._fault.end(f"{self._label} takes readings again; {self._dropped} were dropped")
+                self._dropped = 0
+            return reading
 
     def put_back(self, reading: Reading) -> None:
         """Add a reading that could not be written before all others."""
