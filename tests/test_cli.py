@@ -285,7 +285,7 @@ def test_a_stream_that_is_not_the_journal_gets_times_whatever_the_environment_sa
 
 
 def test_the_version_is_shown_without_anything_that_takes_long_to_load() -> None:
-    """Nor is it loaded with the command line, so that a signal finds its handler soon and `decode` is quick."""
+    """Nor with the command line, so that a signal finds its handler soon, and `decode` is quick."""
     script = (
         "import atexit, sys; from smarty_gateway.cli import main; "
         "atexit.register(lambda: print(*sys.modules)); main(['--version'])"
