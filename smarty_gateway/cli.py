@@ -71,7 +71,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if first not in COMMANDS and first not in GLOBAL_OPTIONS:
         raise no_command(first)
     # Only the wanted command is loaded: on a small computer the others take a second.
-    parser, commands = _parser([first] if first in COMMANDS and first != "completion" else COMMANDS)
+    needs_all = first in {"-h", "--help", "completion"}
+    parser, commands = _parser(COMMANDS if needs_all else [first] if first in COMMANDS else [])
     if first in COMMANDS:
         typed = commands.choices[first].with_default(arguments[1:])
         commands.choices[first].require_known_options(typed)

@@ -284,9 +284,12 @@ def test_a_stream_that_is_not_the_journal_gets_times_whatever_the_environment_sa
     assert lines
 
 
-def test_the_command_line_loads_nothing_that_takes_long_by_itself() -> None:
-    """So that a signal finds its handler soon, and `decode` is quick on a small computer."""
-    script = "import sys, smarty_gateway.cli; print(*sys.modules)"
+def test_the_version_is_shown_without_anything_that_takes_long_to_load() -> None:
+    """Nor with the command line, so that a signal finds its handler soon, and `decode` is quick."""
+    script = (
+        "import atexit, sys; from smarty_gateway.cli import main; "
+        "atexit.register(lambda: print(*sys.modules)); main(['--version'])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True, check=True, cwd=ROOT, env=environment(),

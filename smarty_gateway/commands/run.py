@@ -6,7 +6,7 @@ import shlex
 
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
-from smarty_gateway.commands.process import allow_many_files
+from smarty_gateway.commands.process import allow_many_files, share_memory
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
@@ -59,6 +59,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """
     start_log(verbose=args.verbose)
     allow_many_files()
+    share_memory()
     config = _config(args)
     for need in unmet_needs(config):
         raise need

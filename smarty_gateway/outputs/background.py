@@ -1,6 +1,6 @@
 """Work that may take a minute, such as a question to a name server, in a thread of its own.
 
-The thread of an output must show that it lives meanwhile, and a stop must not wait.
+The thread of an output must take readings and show that it lives meanwhile, and a stop must not wait.
 """
 
 import threading
@@ -22,7 +22,8 @@ class Task(Generic[T]):
 
     def __init__(self, name: str, work: Callable[[], T], wake: Callable[[], None]) -> None:
         self._result = Future[T]()
-        threading.Thread(target=_do, args=(work, wake, self._result), name=name, daemon=True).start()
+        self._thread = threading.Thread(target=_do, args=(work, wake, self._result), name=name, daemon=True)
+        self._thread.start()
 
     @property
     def is_done(self) -> bool:
@@ -34,8 +35,12 @@ class Task(Generic[T]):
         return self._result.result()
 
     def then(self, do: Callable[[], None]) -> None:
-        """Call a function once the work is done."""
+        """Call a function once the work is done, in its thread, or now if it is."""
         self._result.add_done_callback(lambda _: do())
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the thread, for this many seconds at most."""
+        self._thread.join(seconds)
 
 
 def _do(work: Callable[[], T], wake: Callable[[], None], result: Future[T]) -> None:

@@ -147,6 +147,23 @@ def test_neither_threads_nor_descriptors_grow_over_replugging(folder: Path) -> N
                 before = counts
 
 
+@pytest.mark.slow
+def test_its_threads_share_their_memory(folder: Path) -> None:
+    with (
+        plugged_in(folder / "house") as port,
+        Running(
+            "run", "--source", folder / "house", "--keys", "keys.yaml", "--format", "json", folder=folder
+        ) as running,
+    ):
+        running.wait_for_port(port.name)
+        port.write(encrypted(0))
+        running.wait_for_readings(1)
+        maps = Path(f"/proc/{running.pid}/maps").read_text("ascii").splitlines()
+        begins = [int(line.partition("-")[0], 16) for line in maps if line.endswith(" 0 ")]
+        # The GNU C library aligns further arenas like this.
+        assert not [begin for begin in begins if begin % (64 << 20) == 0]
+
+
 def test_frame_counters_outlive_a_stop_and_a_replay_is_refused_until_it_is_accepted(folder: Path) -> None:
     port = PtyPort(folder / "port")
     arguments = ("run", "--source", folder / "port", "--keys", "keys.yaml", "--format", "json")

@@ -294,6 +294,24 @@ def test_after_a_slow_answer_the_newest_value_is_sent_and_not_the_next_one(tmp_p
         assert [svalue.split(";")[0] for svalue in server.of(14)] == ["1000", "49000"]
 
 
+def test_a_reading_that_could_not_be_sent_does_not_take_the_place_of_a_newer_one(tmp_path: Path) -> None:
+    may_answer = threading.Event()
+
+    def hang_up_late(_: int) -> Fault | None:
+        may_answer.wait(30)
+        server.fault = lambda _: None
+        raise ConnectionAbortedError
+
+    with DomoticzServer(12, 13, 14) as server, output_for(tmp_path, server.url) as output:
+        server.fault = hang_up_late
+        output.publish(barn(1.0))
+        wait_until(lambda: server.requests == 1, "a request")
+        output.publish(barn(2.0))
+        may_answer.set()
+        wait_until(lambda: server.of(14), "a value")
+        assert server.of(14)[0].split(";")[0] == "2000"
+
+
 def test_the_output_ends_in_time_while_the_server_does_not_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

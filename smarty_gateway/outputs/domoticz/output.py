@@ -64,7 +64,7 @@ class DomoticzOutput(QueuedOutput):
                     try:
                         self._update(device, attempts, each, now)
                     except ConsumerAwayError:
-                        self.arrivals.put(each)  # else only the first of them would be tried again
+                        self.arrivals.put_back(each)  # else only the first of them would be tried again
                         raise
 
     def close(self) -> None:

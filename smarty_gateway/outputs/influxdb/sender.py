@@ -5,9 +5,9 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.outputs.attempts import Attempts, ConsumerAwayError
+from smarty_gateway.outputs.background import Task
 from smarty_gateway.outputs.influxdb.endpoint import BusyError, RefusedError, TooLargeError, WriteEndpoint
 from smarty_gateway.outputs.influxdb.queues import RefusedReadings, WaitingReadings
-from smarty_gateway.outputs.influxdb.writing import Writing
 
 #: Seconds that a reading waits for others before a batch goes out.
 BATCH_EVERY: Final = 3.0
@@ -42,7 +42,7 @@ class Sender:
         self._rest_until = 0.0
         self._next_batch = 0.0
         self._from = waiting
-        self._writing: Writing | None = None
+        self._writing: Task[None] | None = None
 
     @property
     def is_away(self) -> bool:
@@ -76,7 +76,8 @@ class Sender:
         if self._writing is None:
             self._endpoint.close()
         else:
-            self._writing.give_up(self._endpoint.close, seconds)
+            self._writing.then(self._endpoint.close)
+            self._writing.wait(seconds)
 
     def _begin(self, now: float, *, is_last: bool) -> None:
         if self._waiting.take():
@@ -86,12 +87,12 @@ class Sender:
         else:
             return
         self._next_batch = now if self._from.is_backlog else now + BATCH_EVERY
-        self._writing = Writing(partial(self._endpoint.write, self._from.lines), self._wake)
+        self._writing = Task("InfluxDB write", partial(self._endpoint.write, self._from.lines), self._wake)
 
-    def _finish(self, writing: Writing, now: float) -> None:
+    def _finish(self, writing: Task[None], now: float) -> None:
         self._writing = None
         try:
-            writing.check()
+            writing.result()
         except ConsumerAwayError as away:
             self._from.put_back()
             if isinstance(away, BusyError):

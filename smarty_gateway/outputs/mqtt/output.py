@@ -1,5 +1,6 @@
 """The MQTT output: the thread that opens one connection after the other, and its door to the gateway."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -8,13 +9,13 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import Config, MqttConfig
+from smarty_gateway.outputs.background import Task
 from smarty_gateway.outputs.mqtt.broker_errors import (
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
     ConnectionFailed,
 )
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
-from smarty_gateway.outputs.mqtt.connecting import Connecting
 from smarty_gateway.outputs.mqtt.connection import Connection, Will, default_client_id
 from smarty_gateway.outputs.mqtt.publications import Publications
 from smarty_gateway.outputs.mqtt.session import Session
@@ -51,7 +52,7 @@ class MqttOutput(ThreadedOutput):
         self._status = BrokerStatus(mqtt)
         self._will = Will(Topics(mqtt.topic).status)
         self._session: Session | None = None
-        self._given_up: Connecting | None = None
+        self._given_up: Task[Connection] | None = None
 
     # Called by other threads
 
@@ -158,21 +159,22 @@ class MqttOutput(ThreadedOutput):
         """Open a connection, and do everything else meanwhile; None if a stop comes first."""
         client_id = default_client_id(self._config)
         take_message = self._publications.take_message
-        connecting = Connecting(
+        connecting = Task(
+            "MQTT connect",
             partial(Connection, self._config, self._will, take_message, client_id, self.wake),
             self.wake.wake,
         )
         started = time.monotonic()
-        while (connection := connecting.take()) is None:
+        while not connecting.is_done:
             now = time.monotonic()
             if self.stopping.is_requested and (now >= self.stopping.by or self._status.is_away):
-                connecting.give_up()
+                connecting.then(partial(_close, connecting))
                 self._given_up = connecting
                 return None
             if now - started > _ANSWER_WITHIN:
                 self._status.note_no_answer()
             self._wait_without_broker(self.stopping.by - now)
-        return connection
+        return connecting.result()
 
     def _wait_offline(self) -> None:
         now = time.monotonic()
@@ -209,4 +211,10 @@ class MqttOutput(ThreadedOutput):
         that only waits for a slow peer does no harm, so this need not take long.
         """
         if self._config.tls and self._given_up is not None:
-            self._given_up.thread.join(_WAIT_FOR_HANDSHAKE)
+            self._given_up.wait(_WAIT_FOR_HANDSHAKE)
+
+
+def _close(connecting: Task[Connection]) -> None:
+    """Close a connection that was given up."""
+    with contextlib.suppress(ConnectionFailed):
+        connecting.result().close()

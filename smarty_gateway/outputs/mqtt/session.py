@@ -12,9 +12,8 @@ from smarty_gateway.outputs.mqtt.publications import Publications
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
-from smarty_gateway.outputs.threaded import Stop
+from smarty_gateway.outputs.threaded import LOOK_EVERY, Stop
 
-_LOOK_EVERY: Final = 1.0
 _FINISH_LOOK_EVERY: Final = 0.1
 _ANSWER_WITHIN: Final = 10.0
 #: Of the seconds for a stop, what is kept for going offline.
@@ -107,7 +106,7 @@ class Session:
                 raise ConnectionFailed(f"{self._config.address} accepts connections, but does not speak MQTT")
             if now > self._stop.by:
                 return False
-            self._connection.wait(min(_LOOK_EVERY, max(0.0, self._stop.by - now)))
+            self._connection.wait(min(LOOK_EVERY, max(0.0, self._stop.by - now)))
             self._look()
         return True
 

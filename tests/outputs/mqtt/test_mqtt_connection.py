@@ -22,7 +22,6 @@ from smarty_gateway.outputs import outbox
 from smarty_gateway.outputs.mqtt import output as module
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
-from smarty_gateway.outputs.mqtt.connecting import Connecting
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.refused_messages import HangUp, Sent
 from smarty_gateway.outputs.output import GatewayHealth, Health
@@ -140,28 +139,20 @@ class Late:
         self.is_closed = True
 
 
-@pytest.mark.parametrize("is_late", [False, True])
-def test_a_connection_that_nobody_wants_any_more_is_closed(*, is_late: bool) -> None:
+def test_a_connection_that_comes_behind_the_end_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     may_come, connection = threading.Event(), Late()
 
-    def connect() -> Connection:
+    def connect(*_: object) -> Late:
         may_come.wait()
-        return connection  # type: ignore[return-value]
+        return connection
 
-    woken = threading.Event()
-    opening = Connecting(connect, woken.set)
-    assert opening.take() is None
-    if is_late:
-        opening.give_up()
+    monkeypatch.setattr(module, "Connection", connect)
+    with mqtt_output(tmp_path, "mqtt://127.0.0.1:1") as output:
+        output.stop(1)
         may_come.set()
-        assert woken.wait(60)
-    else:
-        may_come.set()
-        assert woken.wait(60)
-        opening.give_up()
-    opening.thread.join(60)
-    assert connection.is_closed
-    assert opening.take() is None
+        wait_until(lambda: connection.is_closed, "a closed connection")
 
 
 def test_many_connections_leave_no_descriptor_behind(broker: Broker, tmp_path: Path) -> None:
