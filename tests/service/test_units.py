@@ -167,9 +167,7 @@ def test_what_a_service_cannot_have_is_said_with_what_to_do(
     assert problem in "\n".join(problems_of(config, needs_of(config, path, PROGRAM)))
 
 
-@pytest.mark.parametrize(
-    "program", ["/opt/my gateway/bin/smarty-gateway", "/opt/%n/smarty-gateway", "/opt/a\nUser=root"]
-)
+@pytest.mark.parametrize("program", ["/opt/my gateway/program", "/opt/%n/program", "/opt/a\nUser=root"])
 def test_a_path_adds_nothing_to_the_unit(program: str, tmp_path: Path) -> None:
     path = configured(tmp_path, "mqtt: {url: mqtt://localhost}")
     config = load_config(path)
@@ -193,8 +191,8 @@ def test_a_program_whose_python_is_in_a_home_folder_is_refused(
 def test_an_output_of_another_package_gets_its_password(tmp_path: Path) -> None:
     path = configured(tmp_path, "mqtt: {url: mqtt://localhost}")
     config = load_config(path)
-    secret = SimpleNamespace(password_file=tmp_path / "own.password", token_file="no path")
-    other = OtherOutput("own", "a package", OutputKind(SimpleNamespace, SimpleNamespace), secret)
+    secret = SimpleNamespace(password_file=tmp_path / "own.password", token_file=7)
+    other = OtherOutput("own", "a package", OutputKind(SimpleNamespace, lambda *_: None), secret)
     config = replace(config, outputs=replace(config.outputs, others=(other,)))
     added = [line for line in lines(unit_text(needs_of(config, path, PROGRAM))) if line.startswith("Load")]
     assert added == [f"LoadCredential=own.password:{tmp_path}/own.password"]
