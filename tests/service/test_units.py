@@ -217,7 +217,7 @@ def test_systemd_finds_the_unit_secure_and_right(outputs: str, tmp_path: Path) -
     unit = tmp_path / UNIT
     program = shutil.which("smarty-gateway", path=environment()["PATH"])
     unit.write_text(unit_text(needs(tmp_path, outputs)).replace(PROGRAM, str(program)), "utf-8")
-    for question in (("security", "--offline=true", "--threshold=19"), ("verify",)):
+    for question in (("security", "--offline=true", "--threshold=20"), ("verify",)):
         done = subprocess.run(
             [analyze, *question, str(unit)], capture_output=True, check=False, timeout=LIMIT, text=True
         )
