@@ -40,7 +40,7 @@ class Arrivals:
         self._named: deque[_Numbered] = deque()
         self._others: deque[_Numbered] = deque()
         self._dropped = 0
-        self._fault = Condition(_log.warning, cleared=_log.info)
+        self._fault = Condition(_log.warning)
 
     def __len__(self) -> int:
         return len(self._named) + len(self._others)
