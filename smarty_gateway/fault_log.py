@@ -116,10 +116,11 @@ class _Occurrences:
 class RejectionLog:
     """Logs each reason of a meter when it first occurs, then hourly, and when it has cleared."""
 
-    __slots__ = ("_log", "_seen")
+    __slots__ = ("_cleared", "_log", "_seen")
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, cleared: Log | None = None) -> None:
         self._log = log
+        self._cleared = cleared or log
         self._seen: dict[tuple[str, str], _Occurrences] = {}
 
     def note(self, meter: str, rejection: Rejection, now: float, advice: str = "") -> bool:
@@ -144,7 +145,7 @@ class RejectionLog:
             if now - found.last >= _CLEARED_SECONDS:
                 more = f", after {found.not_logged} more" if found.not_logged else ""
                 minutes = f"{_CLEARED_SECONDS / 60:.0f}"
-                self._log(f"{meter}: no frames rejected ({reason}) for {minutes} minutes{more}")
+                self._cleared(f"{meter}: no frames rejected ({reason}) for {minutes} minutes{more}")
                 del self._seen[meter, reason]
             elif now - found.since >= _HOUR:
                 self._log(f"{meter}: rejected {reason} {found.not_logged} more times in the last hour")

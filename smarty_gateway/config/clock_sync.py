@@ -2,11 +2,13 @@
 
 Only then the gateway's clock is believed more than a meter's. What cannot be told counts as not synchronised:
 the grid operator sets the clock of a meter, and nobody may set the one of a small computer without network.
-A container shares the clock of its host, and the kernel answers there, too.
+A container shares the clock of its host, and the kernel answers there, too. A service may not ask the kernel
+(SystemCallFilter= of its unit), and looks at what systemd-timesyncd leaves.
 """
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Final
 
 #: More than `struct timex` of any Linux.
@@ -15,6 +17,8 @@ _SIZE: Final = 512
 _UNSYNCHRONISED: Final = 0x40
 #: TIME_ERROR, what adjtimex(2) returns for a clock that is not synchronised.
 _ERROR: Final = 5
+#: systemd-timesyncd.service(8): is there once the clock was set since the start of the machine.
+_TIMESYNCD: Final = Path("/run/systemd/timesync/synchronized")
 
 
 class _Timex(ctypes.Structure):
@@ -41,4 +45,6 @@ def is_synchronised() -> bool:
         return False
     found = _Timex(modes=0)  # asks, and changes nothing
     state = int(adjtimex(ctypes.byref(found)))
-    return 0 <= state != _ERROR and not found.status & _UNSYNCHRONISED
+    if state < 0:
+        return _TIMESYNCD.exists()
+    return state != _ERROR and not found.status & _UNSYNCHRONISED

@@ -53,7 +53,7 @@ class KeysInForce:
         except GatewayError as error:
             _log.error("%s; keeping the keys loaded before", error)
         else:
-            _log.warning("%s was read: %r", self.path, self.ring)
+            _log.info("%s was read: %r", self.path, self.ring)
 
 
 def _load(path: Path) -> KeyRing:

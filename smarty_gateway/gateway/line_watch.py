@@ -29,7 +29,7 @@ class LineWatch:
     Args:
         address: of the source.
         line: its configured settings; None on a serial port means to find them.
-        log: takes lines for the log.
+        condition: makes one that logs a kind of fault.
         now: the time of the monotonic clock, here and in all methods.
         garbage_seconds: without a telegram, after which garbage is a fault.
 
@@ -47,7 +47,7 @@ class LineWatch:
         self,
         address: Address,
         line: LineSettings | None,
-        log: Callable[[str], None],
+        condition: Callable[[], Condition],
         now: float,
         garbage_seconds: float,
     ) -> None:
@@ -56,9 +56,9 @@ class LineWatch:
         self._address = address
         self._garbage_seconds = garbage_seconds
         self._finds_line = line is None and address.kind is Kind.SERIAL
-        self._lost = Condition(log)
-        self._silent = Condition(log)
-        self._garbage = Condition(log)
+        self._lost = condition()
+        self._silent = condition()
+        self._garbage = condition()
         self._opened = self._spoke = self._proven = now
         self._noise_before = 0
 

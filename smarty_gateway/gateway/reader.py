@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from smarty_gateway.config.values import MeterConfig
-from smarty_gateway.fault_log import Backoff
+from smarty_gateway.fault_log import Backoff, Condition
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.line_watch import GARBAGE_SECONDS, LineWatch
 from smarty_gateway.gateway.rejections import Rejections
@@ -98,7 +98,7 @@ class SourceReader:
         self._ended = ended
         self._stopping = SignalEvent()  # takes less memory than a threading.Event, and one thread waits
         self._backoff = Backoff(*_DELAYS)
-        self._watch = LineWatch(address, meters[0].line, self._log, self.beat, garbage_seconds)
+        self._watch = LineWatch(address, meters[0].line, self._condition, self.beat, garbage_seconds)
         self._rejections = Rejections(address, state, self._log, self.beat, options, keys.path)
         self._throttle = Throttle(self.beat)  # for all connections: a new one gets no new allowance
 
@@ -272,6 +272,9 @@ class SourceReader:
 
     def _log(self, message: str) -> None:
         _log.warning("%s", self._with_name(message))
+
+    def _condition(self) -> Condition:
+        return Condition(self._log, cleared=lambda message: _log.info("%s", self._with_name(message)))
 
     def _with_name(self, message: str) -> str:
         """Return a message that names the source or its meter, but not the source twice."""

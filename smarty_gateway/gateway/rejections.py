@@ -57,7 +57,7 @@ class Rejections:
         self._started = now
         self._options = options
         self._key_file = key_file
-        self._seen = RejectionLog(_log.warning)
+        self._seen = RejectionLog(_log.warning, cleared=_log.info)
         self._counts: dict[tuple[str, str], int] = {}
         self._reset_advised: frozenset[bytes] = frozenset()
         self._key_advised: frozenset[bytes] = frozenset()

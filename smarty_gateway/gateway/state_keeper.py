@@ -114,7 +114,7 @@ class StateKeeper:
         with suppress(sqlite3.Error):  # a file that is locked for a moment is asked again in a second
             for title in self._store.take_resets():
                 self.identities.counters.reset(title)
-                _log.warning("frame counter of %s reset as requested", title.hex().upper())
+                _log.info("frame counter of %s reset as requested", title.hex().upper())
         is_new = any(
             key not in self._saved_in_this_run and self._saved.get(key) != counter
             for key, counter in self.identities.counters.last.copy().items()

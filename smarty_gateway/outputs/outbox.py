@@ -92,7 +92,7 @@ class Outbox:
         self._next_write = 0.0
         self._next_limits = 0.0
         self._has_written = False  # so the file may have grown
-        self._fault = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
         self.dropped = 0
 
     def add(self, topic: str, payload: bytes, now: float) -> None:

@@ -1,7 +1,7 @@
 """What is about to change on the system: shown first, then done."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +16,12 @@ class Changes:
     """Files and commands.
 
     Attributes:
+        first: commands that are run before the files change: systemd must know a unit while it stops it.
         texts: what files will hold; None for a file that is removed.
         commands: are run after that, in this order.
     """
 
+    first: list[Sequence[str]] = field(default_factory=list)
     texts: dict[Path, str | None] = field(default_factory=dict)
     commands: list[Sequence[str]] = field(default_factory=list)
 
@@ -32,9 +34,9 @@ class Changes:
         """Print every file, or how it changes, and every command."""
         for path, text in self.texts.items():
             _show_file(terminal, path, _present(path), text)
-        if self.commands:
+        if commands := [*self.first, *self.commands]:
             terminal.say("Commands:")
-            terminal.quote("\n".join(" ".join(command) for command in self.commands))
+            terminal.quote("\n".join(" ".join(command) for command in commands))
 
     def make(self) -> None:
         """Write the files, and run the commands.
@@ -42,6 +44,7 @@ class Changes:
         Raises:
             GatewayError: a file cannot be written, or a command failed.
         """
+        _run(self.first)
         for path in self.changed:
             text = self.texts[path]
             if text is None:
@@ -49,11 +52,15 @@ class Changes:
             else:
                 path.parent.mkdir(exist_ok=True)
                 write_public(path, text)
-        for command in self.commands:
-            status, said = answer(*command)
-            if status:
-                why = said.partition("\n")[0] or f"exit status {status}"
-                raise UnfitSystemError(f"{' '.join(command)} failed: {why}")
+        _run(self.commands)
+
+
+def _run(commands: Iterable[Sequence[str]]) -> None:
+    for command in commands:
+        status, said = answer(*command)
+        if status:
+            why = said.partition("\n")[0] or f"exit status {status}"
+            raise UnfitSystemError(f"{' '.join(command)} failed: {why}")
 
 
 def _present(path: Path) -> str | None:

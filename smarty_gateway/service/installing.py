@@ -92,36 +92,38 @@ class Installation:
         self._require_system("uninstall")
         units, rules = self._system.units, self._system.rules / RULES
         files = [path for path in (*(units / name for name in (UNIT, *REPORT_UNITS)), rules) if path.exists()]
-        own = [path for path in files if path.read_text("utf-8", "replace").startswith(MARK)]
+        own = [path for path in files if _is_own(path)]
+        if rules in own and self._names_a_port_by(rules):
+            files.remove(rules)
+            own.remove(rules)
+            self._terminal.say(f"{rules} stays: {self._path} names a port by it.")
         for path in files:
             if path not in own:
                 self._terminal.say(f"{path} stays: it is not of `service install`; type: sudo rm {path}")
         if not own:
             self._terminal.say("The service is not installed.")
             return ExitStatus.GOOD
-        active = [path.name for path in own if path.name in (UNIT, *TIMERS)]
-        changes = Changes(dict.fromkeys(own))
-        stop: list[Sequence[str]] = [("systemctl", "disable", "--now", *active)] if active else []
-        if units / REPORT_UNITS[0] in own:  # a mail may wait for another attempt
-            stop.append(("systemctl", "stop", REPORT_UNITS[0].replace("@", "@*")))
-        changes.commands = [*stop, _RELOAD, *(_RULES_READ if rules in own else ())]
+        commands = [_RELOAD, *(_RULES_READ if rules in own else ())]
+        changes = Changes(_stopping(own), dict.fromkeys(own), commands)
         changes.show(self._terminal)
         self._terminal.say(
             f"These stay: {self._path.parent}, {STATE_FOLDER} (the history and the frame counters) and the "
             "program. docs/install.md shows how to remove them."
         )
-        if rules in own:
-            self._terminal.say(f"The ports lose the names that {rules} gives them.")
         self._show_drop_ins()
         if self._is_dry:
             self._terminal.say("Nothing was changed: --dry-run.")
             return ExitStatus.GOOD
         self._confirm()
-        # systemd must know the units while it stops them.
-        Changes(commands=changes.commands[: len(stop)]).make()
-        Changes(changes.texts, changes.commands[len(stop) :]).make()
+        changes.make()
         self._terminal.say("The service is removed.")
         return ExitStatus.GOOD
+
+    def _names_a_port_by(self, rules: Path) -> bool:
+        """True if gateway.yaml has a name that the rules give to a port."""
+        text = self._path.read_text("utf-8", "replace") if self._path.exists() else ""
+        links = re.findall('SYMLINK\\+="([^"]+)"', rules.read_text("utf-8", "replace"))
+        return any(f"/dev/{link}" in text for link in links)
 
     def _require_system(self, verb: str) -> None:
         """Raise UnfitSystemError where the service cannot be changed; a dry run needs nothing."""
@@ -166,8 +168,11 @@ class Installation:
             changes.texts[self._path] = text
 
     def _add_timers(self, config: Config, needs: Needs, changes: Changes) -> tuple[str, ...]:
-        """Offer the mails, if there is a mail server; return the timers that are new."""
+        """Offer the mails, if there is a mail server, else remove them; return the timers that are new."""
         if config.outputs.mail is None:
+            old = [path for path in map(self._system.units.joinpath, REPORT_UNITS) if _is_own(path)]
+            changes.first += _stopping(old)
+            changes.texts |= dict.fromkeys(old)
             return ()
         new = tuple(name for name in TIMERS if not (self._system.units / name).exists())
         if new and not self._terminal.confirm("Mail a report of each day and month?"):
@@ -194,13 +199,15 @@ class Installation:
 
     def _is_older(self, needs: Needs) -> bool:
         """True if the service runs with another program, configuration or secret than are there now."""
-        _, text = answer(
-            "systemctl", "show", "--timestamp=unix", "--property=ExecMainStartTimestamp", "--value", UNIT
-        )
-        if re.fullmatch(r"@\d+", text) is None:
+        text = _property("ExecMainStartTimestampMonotonic")  # in microseconds
+        if not text.isdecimal():
             return False
-        files = [Path(smarty_gateway.__file__), needs.config, *needs.secrets]
-        return any(path.stat().st_mtime > int(text[1:]) for path in files if path.exists())
+        # The clock of the machine may have been set since.
+        started = time.time() - time.monotonic() + int(text) / 1e6
+        # pip changes the folder of all packages whichever it installs.
+        program = Path(smarty_gateway.__file__).parents[1]
+        files = [program, needs.config, *needs.public, *needs.secrets]
+        return any(path.stat().st_mtime > started for path in files if path.exists())
 
     def _show_drop_ins(self) -> None:
         folder = self._system.units / f"{UNIT}.d"
@@ -230,6 +237,20 @@ class Installation:
         self._terminal.say(f"\nThe service runs: {status or 'active'}")
         self._terminal.quote("\n".join(_journal(5)))
         self._terminal.say(f"Its log: journalctl -u {NAME} -f")
+
+
+def _is_own(path: Path) -> bool:
+    return path.exists() and path.read_text("utf-8", "replace").startswith(MARK)
+
+
+def _stopping(units: Sequence[Path]) -> list[Sequence[str]]:
+    """Return the commands that stop what will be removed."""
+    names = [path.name for path in units]
+    active = [name for name in names if name in (UNIT, *TIMERS)]
+    commands: list[Sequence[str]] = [("systemctl", "disable", "--now", *active)] if active else []
+    if REPORT_UNITS[0] in names:  # a mail may wait for another attempt
+        commands.append(("systemctl", "stop", REPORT_UNITS[0].replace("@", "@*")))
+    return commands
 
 
 def _holds(question: str, unit: str) -> bool:

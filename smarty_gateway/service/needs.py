@@ -32,6 +32,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./@+,=-]+")
 #: Of serial ports: Debian and its relatives, Arch and its relatives.
 _PORT_GROUPS: Final = ("dialout", "uucp")
 _FIRST_FREE_PORT: Final = 1024
+_AS_MODULE: Final = " -m smarty_gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Needs:
         config: the path of gateway.yaml.
         secrets: files that only root can read.
         mail_secrets: likewise, for the report alone.
+        public: files that the service reads as its own user.
         groups: of the serial ports and pseudo-terminals.
         has_links: pseudo-terminals have links in the service's folder below /run.
         gives_ports_away: pseudo-terminals get a group.
@@ -54,6 +56,7 @@ class Needs:
     config: Path
     secrets: tuple[Path, ...] = ()
     mail_secrets: tuple[Path, ...] = ()
+    public: tuple[Path, ...] = ()
     groups: tuple[str, ...] = ()
     has_links: bool = False
     gives_ports_away: bool = False
@@ -66,7 +69,7 @@ def own_program() -> str:
     for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
         if os.access(folder / NAME, os.X_OK):
             return str(folder / NAME)
-    return f"{sys.executable} -m smarty_gateway"
+    return f"{sys.executable}{_AS_MODULE}"
 
 
 def needs_of(config: Config, path: Path, program: str) -> Needs:
@@ -85,6 +88,7 @@ def needs_of(config: Config, path: Path, program: str) -> Needs:
         path,
         secrets=tuple(_secrets(config, path.parent)),
         mail_secrets=_files(path.parent, outputs.mail),
+        public=tuple(dict.fromkeys(_public(config, path))),
         groups=tuple(
             dict.fromkeys([*_port_groups(config), *(pty.group for pty in outputs.pty if pty.group)])
         ),
@@ -103,6 +107,14 @@ def _secrets(config: Config, folder: Path) -> Iterator[Path]:
     others = [other.settings for other in outputs.others]
     for part in (outputs.mqtt, outputs.http, outputs.influxdb, outputs.domoticz, *others):
         yield from _files(folder, part)
+
+
+def _public(config: Config, path: Path) -> Iterator[Path]:
+    yield path
+    outputs = config.outputs
+    for part in (outputs.mqtt, outputs.influxdb, outputs.domoticz, outputs.mail):
+        yield from (file for name in ("ca_file", "cert_file") if (file := getattr(part, name, None)))
+    yield from (meter.tariff for meter in config.meters if meter.tariff)
 
 
 def _files(folder: Path, part: object) -> tuple[Path, ...]:
@@ -129,23 +141,19 @@ def _port_groups(config: Config) -> Iterator[str]:
 def problems_of(config: Config, needs: Needs) -> Iterator[str]:
     """Yield what keeps the service from running: what is wrong, where, and what to do."""
     yield from _program_problems(needs)
-    public = [needs.config]
-    mqtt = config.outputs.mqtt
-    for part in (mqtt, config.outputs.influxdb, config.outputs.domoticz):
-        public += [path for name in ("ca_file", "cert_file") if (path := getattr(part, name, None))]
-    public += [meter.tariff for meter in config.meters if meter.tariff]
-    for path in dict.fromkeys(public):
+    for path in needs.public:
         yield from _reading_problem(path)
     yield from _secret_problems((*needs.secrets, *needs.mail_secrets))
     yield from _place_problems(config, needs)
 
 
 def _program_problems(needs: Needs) -> Iterator[str]:
-    program = Path(needs.program.split()[0])
-    for path in (program, Path(smarty_gateway.__file__)):
-        if _is_hidden(path):
+    program = Path(needs.program.removesuffix(_AS_MODULE))
+    for path in (program, Path(sys.executable), Path(smarty_gateway.__file__)):
+        real = Path(os.path.realpath(path))
+        if _is_hidden(path) or _is_hidden(real):
             yield (
-                f"{path}: a service does not see home folders; install the program in /opt/{NAME}, as "
+                f"{real}: a service does not see home folders; install the program in /opt/{NAME}, as "
                 "docs/install.md shows, and type the command from there"
             )
             return

@@ -62,7 +62,7 @@ class HttpOutput:
         self._password = None if http.password_file is None else read_password(http.password_file)
         self._names = PublicNames(config)
         self._live = Live(config, self._names)
-        self._condition = Condition(_log.warning)
+        self._condition = Condition(_log.warning, cleared=_log.info)
         self._stopping = threading.Event()
         self._server: Server | None = None
         self._thread = threading.Thread(target=self._run, name="HTTP", daemon=True)

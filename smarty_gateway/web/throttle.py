@@ -30,7 +30,7 @@ class Throttle:
         self._failures: dict[object, list[float]] = {}
         self._lock = Lock()
         self._failed_at = -math.inf
-        self._guessing = Condition(_log.warning, clock)
+        self._guessing = Condition(_log.warning, clock, cleared=_log.info)
 
     def attempt(self, client: Address | None, *, is_right: bool) -> int:
         """Count an attempt; return the seconds to wait, 0 if the address may try.

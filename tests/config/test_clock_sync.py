@@ -2,10 +2,12 @@
 
 import ctypes
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smarty_gateway.config import clock_sync
 from smarty_gateway.config.clock_sync import is_synchronised
 
 
@@ -30,7 +32,6 @@ class Library:
         (0, 0x41, False),  # STA_UNSYNC
         (5, 0x40, False),  # TIME_ERROR
         (1, 0x11, True),  # a leap second comes
-        (-1, 0, False),  # it was not allowed
     ],
 )
 def test_the_clock_is_right_if_the_kernel_says_so(
@@ -39,6 +40,18 @@ def test_the_clock_is_right_if_the_kernel_says_so(
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Library(state, status))
     assert is_synchronised() is is_right
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_where_the_kernel_may_not_be_asked_the_mark_of_timesyncd_counts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_set: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Library(-1, 0))
+    monkeypatch.setattr(clock_sync, "_TIMESYNCD", tmp_path / "synchronized")
+    if is_set:
+        (tmp_path / "synchronized").touch()
+    assert is_synchronised() is is_set
 
 
 def test_a_c_library_without_the_question_has_no_clock_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:

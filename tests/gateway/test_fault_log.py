@@ -223,3 +223,11 @@ def test_the_end_of_a_fault_can_go_elsewhere_than_its_beginning(logged: list[str
     fault.begin("broken")
     fault.end("works again")
     assert (logged, cleared) == (["broken"], ["works again"])
+
+
+def test_that_rejections_have_ended_is_no_warning(logged: list[str]) -> None:
+    cleared: list[str] = []
+    log = RejectionLog(logged.append, cleared=cleared.append)
+    log.note("house", REPLAY, 0.0)
+    log.tick(6 * MINUTE)
+    assert (len(logged), len(cleared)) == (1, 1)

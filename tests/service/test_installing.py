@@ -22,7 +22,9 @@ is-*) test -e "$1-$3"; exit ;;
 show)
   case "$*" in
   *StatusText*) echo "1 of 1 meters heard; mqtt ok" ;;
-  *Timestamp*) echo "@$(stat -c %Y started)" ;;
+  *Monotonic*)
+    read -r uptime _ < /proc/uptime
+    echo $(((${uptime%.*} - $(date +%s) + $(stat -c %Y started)) * 1000000)) ;;
   *Invocation*) echo 0123456789abcdef0123456789abcdef ;;
   esac
   exit ;;
@@ -95,7 +97,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     # A service sees neither this folder nor, often, this program.
     monkeypatch.setattr(installing, "problems_of", lambda *_: [])
     # What this test wrote is newer than the service of a moment ago.
-    monkeypatch.setattr(package, "__file__", str(found.config))
+    (tmp_path / "packages").mkdir()
+    os.utime(tmp_path / "packages", (1, 1))
+    monkeypatch.setattr(package, "__file__", str(tmp_path / "packages/smarty_gateway/__init__.py"))
     return found
 
 
@@ -134,11 +138,18 @@ def test_a_changed_need_is_shown_as_a_difference_and_restarts_the_service(
     assert f"    +LoadCredential=mqtt.password:{machine.folder}/etc/mqtt.password\n" in capfd.readouterr().err
 
 
-def test_a_newer_configuration_restarts_the_service(machine: Machine) -> None:
+@pytest.mark.parametrize("name", ["etc/gateway.yaml", "packages", "etc/ca.crt", "etc/mqtt.password"])
+def test_a_newer_file_or_package_restarts_the_service(name: str, machine: Machine) -> None:
+    machine.configure("mqtt: {url: mqtts://u@localhost, password_file: mqtt.password, ca_file: ca.crt}")
+    for secret in ("mqtt.password", "ca.crt"):
+        (machine.folder / "etc" / secret).write_text("x", "ascii")
+        os.utime(machine.folder / "etc" / secret, (1, 1))
     machine.installation().install()
     machine.done()
-    later = (machine.folder / "started").stat().st_mtime + 2
-    os.utime(machine.config, (later, later))
+    machine.installation().install()
+    assert machine.done() == []
+    later = (machine.folder / "started").stat().st_mtime + 60
+    os.utime(machine.folder / name, (later, later))
     machine.installation().install()
     assert machine.done() == ["systemctl restart smarty-gateway.service"]
 
@@ -187,6 +198,20 @@ def test_mails_are_offered_where_there_is_a_mail_server(machine: Machine) -> Non
         "systemctl stop smarty-gateway-report@*.service",
     ]
     assert list(machine.system.units.iterdir()) == []
+
+
+def test_without_a_mail_server_the_timers_go(machine: Machine) -> None:
+    machine.configure("mail: {server: 'smtp://localhost', from: a@b.example, to: [c@d.example]}")
+    machine.installation().install()
+    machine.done()
+    machine.configure("mqtt: {url: mqtt://localhost}")
+    machine.installation().install()
+    assert machine.done()[:3] == [
+        "systemctl disable --now smarty-gateway-report-day.timer smarty-gateway-report-month.timer",
+        "systemctl stop smarty-gateway-report@*.service",
+        "systemctl daemon-reload",
+    ]
+    assert list(machine.system.units.iterdir()) == [machine.unit]
 
 
 def test_it_removes_what_it_has_written_and_nothing_else(
@@ -256,9 +281,15 @@ def test_a_port_that_is_only_counted_gets_a_name_of_its_own(
         "udevadm control --reload",
         "udevadm trigger --settle --subsystem-match=tty",
     ]
-    # The next time the port has its name, and the rule stays.
+    # The next time the port has its name, and the rule stays, as long as the name is needed.
     machine.installation().install()
     assert match in rules.read_text("ascii")
+    machine.installation().uninstall()
+    assert match in rules.read_text("ascii")
+    machine.configure("mqtt: {url: mqtt://localhost}")
+    machine.installation().install()
+    machine.installation().uninstall()
+    assert not rules.exists()
 
 
 def test_what_udev_knows_never_adds_to_a_rule(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

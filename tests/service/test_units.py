@@ -4,11 +4,16 @@ import grp
 import re
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from smarty_gateway.config.gateway_file import load_config
+from smarty_gateway.config.other_outputs import OtherOutput, OutputKind
+from smarty_gateway.service import needs as needs_module
 from smarty_gateway.service.needs import Needs, needs_of, problems_of
 from smarty_gateway.service.units import UNIT, report_texts, unit_text
 from tests.support.commands import LIMIT, ROOT, environment
@@ -23,6 +28,7 @@ tcp: [{listen: "0.0.0.0:2001"}]
 pty: [{link: /run/smarty-gateway/house, group: GROUP, mode: 0660}]
 udp: [{address: "127.0.0.1:7000"}]
 influxdb: {url: "http://localhost:8086", database: smarty, user: u, password_file: influx.password}
+domoticz: {url: "http://localhost:8080", user: u, password_file: domoticz.password, devices: {house: {electricity: 12}}}
 files: {folder: /srv/telegrams}
 mail: {server: "smtps://u@mail.example", password_file: mail.password, from: g@mail.example, to: [m@mail.example]}
 """  # noqa: E501 - a line an output
@@ -185,6 +191,37 @@ def test_what_a_service_cannot_have_is_said_with_what_to_do(
     path = configured(tmp_path, outputs, rest)
     config = load_config(path)
     assert problem in "\n".join(problems_of(config, needs_of(config, path, PROGRAM)))
+
+
+@pytest.mark.parametrize("program", ["/opt/my gateway/program", "/opt/%n/program", "/opt/a\nUser=root"])
+def test_a_path_adds_nothing_to_the_unit(program: str, tmp_path: Path) -> None:
+    path = configured(tmp_path, "mqtt: {url: mqtt://localhost}")
+    config = load_config(path)
+    found = "\n".join(problems_of(config, needs_of(config, path, program)))
+    assert "a unit of systemd cannot name this path" in found
+
+
+def test_a_program_whose_python_is_in_a_home_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python"
+    python.symlink_to("/home/me/.local/bin/python")
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(needs_module, "_HIDDEN", (Path("/home"),))
+    path = configured(tmp_path, "mqtt: {url: mqtt://localhost}")
+    config = load_config(path)
+    found = "\n".join(problems_of(config, needs_of(config, path, "/bin/sh")))
+    assert "/home/me/.local/bin/python: a service does not see home folders" in found
+
+
+def test_an_output_of_another_package_gets_its_password(tmp_path: Path) -> None:
+    path = configured(tmp_path, "mqtt: {url: mqtt://localhost}")
+    config = load_config(path)
+    secret = SimpleNamespace(password_file=tmp_path / "own.password", token_file=7)
+    other = OtherOutput("own", "a package", OutputKind(SimpleNamespace, lambda *_: None), secret)
+    config = replace(config, outputs=replace(config.outputs, others=(other,)))
+    added = [line for line in lines(unit_text(needs_of(config, path, PROGRAM))) if line.startswith("Load")]
+    assert added == [f"LoadCredential=own.password:{tmp_path}/own.password"]
 
 
 def test_a_file_in_a_closed_folder_is_named_with_the_folder(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ class Device:
         self._value_of = value_of
         self._pace = Pace(interval)
         self._repeat_after = repeat_after
-        self._fault = Condition(_log.warning)
+        self._fault = Condition(_log.warning, cleared=_log.info)
         self._source: object = None
         self._source_seen = float("-inf")
         self._news: object = None

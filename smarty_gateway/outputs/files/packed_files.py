@@ -54,7 +54,7 @@ class PackedFiles:
         self._days = timedelta(days)
         self._zone = zone
         self._is_in_use = is_in_use
-        self._fault = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
         self._steps: Steps | None = None
         self._next = 0.0
 

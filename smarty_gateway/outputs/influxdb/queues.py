@@ -90,7 +90,7 @@ class RefusedReadings(WaitingReadings):
     def __init__(self, outbox: Outbox, path: Path) -> None:
         super().__init__(outbox)
         self._path = path
-        self._fault = Condition(_log.error)
+        self._fault = Condition(_log.error, cleared=_log.info)
         self._alone: list[Waiting] = []
         self._requests_left = _MOST_REQUESTS
         self._next_try = 0.0

@@ -160,7 +160,7 @@ class BrokerStatus:
 
     def note_taken_again(self, topic: str) -> None:
         """Log a topic that is not put aside any more."""
-        _log.warning("the broker %s accepts messages to %s again", self._broker, _short(topic))
+        _log.info("the broker %s accepts messages to %s again", self._broker, _short(topic))
 
     def note_refused(self, topic: str, code: int, now: float) -> None:
         """Log that the broker answered a message with a failure that may pass: once an hour for each kind."""

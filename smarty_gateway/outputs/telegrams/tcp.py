@@ -154,7 +154,7 @@ class _Clients:
         # A process may have few files, as on macOS; most of them are for the other parts.
         files = getrlimit(RLIMIT_NOFILE)[0]
         self._most = _CLIENTS_MAX if files == RLIM_INFINITY else min(_CLIENTS_MAX, files // 4)
-        self._full = Condition(_log.warning)
+        self._full = Condition(_log.warning, cleared=_log.info)
         self.connected: dict[_Client, None] = {}
 
     def make_room(self) -> bool:
@@ -185,7 +185,7 @@ class _Listener(TelegramPort):
         self._all_clients = clients
         self._clients: dict[_Client, None] = {}
         self._socket: socket.socket | None = None
-        self._slow = Condition(_log.warning)
+        self._slow = Condition(_log.warning, cleared=_log.info)
 
     def tend(self) -> None:
         """Listen, and accept the clients that wait."""

@@ -79,7 +79,7 @@ class _Receiver:
         self._is_wanted = readings_of(config, receiver.meter)
         self._datagram = _datagram_of(receiver)
         self._attempts = Attempts(f"the udp output reaches {self._shown} again")
-        self._refusals = Condition(_log.warning)
+        self._refusals = Condition(_log.warning, cleared=_log.info)
         self._refused_at = 0.0
         self._refused = 0  # of the datagrams before this one, those in a row that were refused
         self._too_large = Condition(_log.warning)
