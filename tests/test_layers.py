@@ -1,6 +1,6 @@
 """The architecture in one statement: which part may import what, and what only some parts may import.
 
-From the bottom to the top (docs/README.md says what each part is for):
+From the bottom to the top (CONTRIBUTING.md says what each part is for):
 
 * The core computes. It knows no socket, file, clock, thread or log.
 * The history computes, too: quarter hours, sums, costs.

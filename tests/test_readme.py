@@ -127,9 +127,11 @@ def test_a_meter_gets_to_the_broker_with_setup_and_run(folder: Path, port: PtyPo
             subscriber.wait_for("homeassistant/device/smarty_SAG1030700000001/config")
 
 
-def test_the_configuration_that_is_shown_is_a_good_one(folder: Path) -> None:
-    (shown,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
-    (folder / "gateway.yaml").write_text(shown, "utf-8")
+@pytest.mark.parametrize("shown", ["the whole file", "further outputs"])
+def test_the_configurations_that_are_shown_are_good_ones(folder: Path, shown: str) -> None:
+    whole, further = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    text = whole if shown == "the whole file" else whole.partition("outputs:")[0] + further
+    (folder / "gateway.yaml").write_text(text, "utf-8")
     shutil.copy(ROOT / "keys.example.yaml", folder / "keys.yaml")
     (folder / "keys.yaml").chmod(0o600)
     done = subprocess.run(

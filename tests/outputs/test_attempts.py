@@ -39,6 +39,22 @@ def test_an_outage_of_many_attempts_is_two_lines(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["it refuses connections; trying again until it works", "it works again"]
 
 
+def test_that_it_is_back_is_information_with_the_number_of_dropped_readings_of_this_outage(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    attempts = Attempts("it works again")
+    for dropped in (3, 0):
+        attempts.note_failure("away", 0.0)
+        attempts.note_dropped(dropped)
+        attempts.note_success()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("ERROR", "away; trying again until it works"),
+        ("INFO", "it works again; dropped readings: 3"),
+        ("ERROR", "away; trying again until it works"),
+        ("INFO", "it works again"),
+    ]
+
+
 def test_a_consumer_that_fails_in_another_way_says_so_and_one_that_alternates_does_not(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

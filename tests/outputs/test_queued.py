@@ -1,5 +1,6 @@
 """An output that writes each reading as it comes: nothing is lost at a clean end, and nothing holds it up."""
 
+import threading
 import time
 
 import pytest
@@ -53,6 +54,31 @@ def test_while_the_consumer_is_away_the_newest_of_each_meter_is_kept_and_comes_i
     assert output.written == sorted(output.written)
     assert set(output.written) <= {8, 9, 10}
     assert output.state == "ok"
+
+
+def test_a_reading_that_could_not_be_written_is_written_once_the_consumer_is_back() -> None:
+    output = Listed(pause=0.01)
+    output.fault = AWAY
+    output.publish(numbered(0))
+    output.start()
+    output.wait_for_attempt()
+    output.fault = None
+    output.wait_until_written(0)
+    output.stop(LONG)
+    assert output.written == [0]
+
+
+def test_when_the_time_of_a_stop_is_over_nothing_more_is_written() -> None:
+    output = Listed()
+    output.may_write.clear()
+    output.start()
+    for number in range(50):
+        output.publish(numbered(number))
+    output.wait_for_attempt()
+    output.stopping.by = time.monotonic()
+    output.may_write.set()
+    output._thread.join(LONG)
+    assert output.written == [0]
 
 
 def test_a_stop_does_not_wait_for_a_consumer_that_is_away() -> None:
@@ -109,3 +135,20 @@ def test_a_recording_that_waits_for_room_goes_on_when_the_output_ends(*, is_stop
     output.may_write.set()
     output.stop(LONG)
     assert (output.failure is None) is is_stopped
+
+
+def test_a_recording_that_waits_for_room_goes_on_at_a_stop_though_the_consumer_stalls() -> None:
+    output = Listed(most=2)
+    output.may_write.clear()
+    output.start()
+    output.publish(numbered(0))
+    output.wait_for_attempt()
+    output.publish(numbered(1))
+    recording = threading.Thread(target=output.publish, args=(numbered(2, live=False),))
+    recording.start()
+    recording.join(0.05)  # likely it waits then; if not, it need not be freed
+    output.stop(0.01)
+    recording.join(LONG / 3)  # the stall ends after LONG
+    assert not recording.is_alive()
+    output.may_write.set()
+    output._thread.join(LONG)

@@ -43,7 +43,11 @@ class Receiver:
     def __init__(self, family: int = socket.AF_INET, port: int = 0) -> None:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         host = "127.0.0.1" if family == socket.AF_INET else "::1"
-        self.socket.bind((host, port))
+        try:
+            self.socket.bind((host, port))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.settimeout(20)
         self.port: int = self.socket.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}" if family == socket.AF_INET else f"[::1]:{self.port}"
@@ -281,6 +285,7 @@ def test_without_a_route_one_receiver_is_away_and_the_others_are_served(
 ) -> None:
     try:
         socket.getaddrinfo("fe80::1%lo", 7000)
+        Receiver(socket.AF_INET6).socket.close()
     except OSError:
         pytest.skip("no IPv6 here")
     away = {"address": "[fe80::1%lo]:7000"}

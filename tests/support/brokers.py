@@ -140,6 +140,15 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
+def has_ipv6() -> bool:
+    """Return whether this machine has the address ::1."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, and that no outgoing connection takes while a broker restarts."""
     while True:

@@ -18,6 +18,7 @@ from smarty_gateway.config.values import HttpConfig
 from smarty_gateway.web import connections, server
 from smarty_gateway.web.access import Environ, StartResponse, WsgiApp, guarded
 from smarty_gateway.web.server import Server
+from tests.support.brokers import has_ipv6
 from tests.support.running import wait_until
 
 #: A busy machine may need longer, but not each time.
@@ -146,7 +147,7 @@ def test_an_address_of_another_machine_is_an_error() -> None:
         Server(page, "192.0.2.1", 0)
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 def test_it_listens_on_both_kinds_of_addresses() -> None:
     with serving(host="::") as running:
         assert get(running.port, host="[::1]") == b"::1"
