@@ -115,6 +115,13 @@ def test_what_is_configured_adds_its_lines_and_no_others(
     assert sorted(added) == sorted(line.replace("FOLDER", str(tmp_path)) for line in expected)
 
 
+def test_a_link_in_the_place_of_the_folder_for_files_gives_nothing_else_away(tmp_path: Path) -> None:
+    found = lines(unit_text(needs(tmp_path, "files: {folder: /srv/telegrams}")))
+    (line,) = [line for line in found if line.startswith("ExecStartPre=")]
+    assert "chown --no-dereference " in line
+    assert "-R" not in line
+
+
 MOON = """
 from dataclasses import dataclass
 from pathlib import Path

@@ -287,6 +287,20 @@ def test_a_row_that_was_damaged_on_the_disk_holds_up_no_other(tmp_path: Path) ->
         assert seconds_since(server.accepted) == [0, 2]
 
 
+def test_what_was_on_the_disk_and_is_refused_is_on_the_disk_before_a_crash_could_lose_it(
+    tmp_path: Path,
+) -> None:
+    with Store(tmp_path) as store:
+        payloads = [Points(ZONE).of(reading_of(seconds)).encode() for seconds in range(3)]
+        store.add_undelivered("influxdb", [("house", payload) for payload in payloads])
+    with StubInflux() as server:
+        server.reply = Reply(400)
+        with running(tmp_path, server.port) as output:
+            wait_until(lambda: output.state == "refused", "the refusal")
+            with Store(tmp_path) as store:
+                assert store.count_undelivered("influxdb-refused") == 3
+
+
 def test_what_is_put_aside_follows_once_the_server_accepts_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
