@@ -193,8 +193,11 @@ def _permit(slave: int, entry: PtyConfig) -> None:
 
 def _make_link(link: Path, target: str) -> None:
     """Link to a new terminal, in place of a link that an earlier run left."""
+    found = _target(link)
+    if found == target:
+        return  # a new terminal often has the name of the one before, and programs open it already
     with _explained(link):
-        if _TERMINAL.fullmatch(_target(link) or ""):
+        if _TERMINAL.fullmatch(found or ""):
             link.unlink()
         link.symlink_to(target)
 
