@@ -200,6 +200,7 @@ def test_a_bridge_may_be_typed_where_no_port_is(home: Path, tmp_path: Path) -> N
         user.wait_for("Waiting for a cable, or a bridge:")
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_line_that_run_does_not_try_are_written(home: Path, tmp_path: Path) -> None:
     def send(number: int, speed: int) -> bytes:
         return belgium(number) if speed == termios.B2400 else GARBAGE

@@ -431,6 +431,7 @@ def test_an_old_name_is_offline_and_goes_when_the_new_one_was_heard(broker: Brok
     assert not [topic for topic in retained(broker) if topic.startswith("smarty/old/")]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_only_spelled_otherwise_stays_online(broker: Broker, tmp_path: Path) -> None:
     url = broker.url
     with Subscriber(broker, "smarty/#") as listener:

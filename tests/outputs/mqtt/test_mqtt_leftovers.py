@@ -96,6 +96,7 @@ def test_after_a_change_the_broker_holds_what_it_would_hold_without_a_past(
     assert known - topics_of(broker) <= {t for t in known if t.endswith("/health") or "/message" in t}
 
 
+@pytest.mark.slow
 def test_home_assistant_off_and_on_again_brings_the_same_back(broker: Broker, tmp_path: Path) -> None:
     run(tmp_path, broker.url, (ALL_ON, HOUSE))
     before = retained(broker, "homeassistant/#")
@@ -105,6 +106,7 @@ def test_home_assistant_off_and_on_again_brings_the_same_back(broker: Broker, tm
     assert retained(broker, "homeassistant/#") == before
 
 
+@pytest.mark.slow
 def test_nothing_of_another_gateway_is_emptied(broker: Broker, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

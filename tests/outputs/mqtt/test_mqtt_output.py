@@ -377,6 +377,7 @@ def test_the_health_lists_standard_output_before_mqtt(broker: Broker, tmp_path: 
 # Home Assistant, styles, forget
 
 
+@pytest.mark.slow
 def test_when_home_assistant_starts_it_gets_announcements_and_states_again(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -429,6 +430,7 @@ def test_an_entity_that_is_not_announced_any_more_vanishes(broker: Broker, tmp_p
         listener.wait_for_payload(former, b"")
 
 
+@pytest.mark.slow
 def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -455,6 +457,7 @@ def test_announcements_of_the_version_before_are_emptied_once_and_made_anew(
         assert json.loads(listener.last(CONFIG) or b"")["cmps"]
 
 
+@pytest.mark.slow
 def test_the_gateway_is_announced_before_the_meters_that_are_behind_it(
     broker: Broker, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_a_meter_without_a_history_has_neither_topic_nor_entities(broker: Broker
 
 
 @pytest.mark.parametrize("style", ["device", "entity"])
+@pytest.mark.slow
 def test_a_new_meter_has_nothing_of_the_quarter_hour_of_the_old_one(
     broker: Broker, tmp_path: Path, style: str
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_quarter_hour_goes_with_the_former_name(broker: Broker, tmp_path: Path
     assert QUARTER not in held
 
 
+@pytest.mark.slow
 def test_quarter_hours_are_removed_when_the_history_is_switched_off(broker: Broker, tmp_path: Path) -> None:
     with sent(tmp_path, broker, quarter_of(belgium(1))):
         pass
