@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -355,15 +356,15 @@ files.output.stop(5)
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_meters_file_without_permission_hinders_no_other_meter(tmp_path: Path) -> None:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o711)
-    os.chown(tmp_path, 65534, 65534)
-    (tmp_path / "telegrams" / "house").mkdir(parents=True)
-    os.chown(tmp_path / "telegrams", 65534, 65534)
-    root = str(Path(__file__).resolve().parents[2])
-    script = _WITHOUT_PERMISSION.format(root=root, folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+def test_a_meters_file_without_permission_hinders_no_other_meter() -> None:
+    with TemporaryDirectory() as temporary:  # pytest's own is for its user alone
+        folder = Path(temporary)
+        (folder / "telegrams" / "house").mkdir(parents=True)
+        for each in (folder, folder / "telegrams"):
+            os.chown(each, 65534, 65534)
+        root = str(Path(__file__).resolve().parents[2])
+        script = _WITHOUT_PERMISSION.format(root=root, folder=temporary)
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"telegrams/house/{DAY}.jsonl: Permission denied (make it writable for the gateway's user)" in (
         done.stderr
