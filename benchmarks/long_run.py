@@ -569,7 +569,7 @@ class Look(NamedTuple):
 
 
 def watch(world: World, faults: Faults, seconds: float) -> list[Look]:
-    """Let it run, and look at it now and then."""
+    """Run for a time, and return what was seen of the gateway now and then."""
     looks = []
     begin = time.monotonic()
     look_at = begin

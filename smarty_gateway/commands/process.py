@@ -17,7 +17,7 @@ def allow_many_files() -> None:
 
 
 def share_memory() -> None:
-    """Let all threads take memory from one arena, as there are many of them; called before they start.
+    """Make all threads take memory from one arena, as there are many of them; called before they start.
 
     The GNU C library gives threads up to eight arenas a processor, each of which keeps the most that was ever
     in use in it.

@@ -57,15 +57,20 @@ class DomoticzOutput(QueuedOutput):
         """Send what is due of the newest reading of each meter."""
         newest = {reading.meter: reading} | {later.meter: later for later in self.arrivals.take_newest()}
         self.note_room()
-        for each in newest.values():
-            for device, attempts in self._devices:
-                now = self.show_life()
-                if now < self.stopping.by and not attempts.seconds_left(now):
-                    try:
-                        self._update(device, attempts, each, now)
-                    except ConsumerAwayError:
-                        self.arrivals.put_back(each)  # else only the first of them would be tried again
-                        raise
+        try:
+            for meter in list(newest):
+                self._send(newest[meter])
+                del newest[meter]
+        except ConsumerAwayError:
+            for each in reversed(newest.values()):  # in front of what arrives meanwhile
+                self.arrivals.put_back(each)
+            raise
+
+    def _send(self, reading: Reading) -> None:
+        for device, attempts in self._devices:
+            now = self.show_life()
+            if now < self.stopping.by and not attempts.seconds_left(now):
+                self._update(device, attempts, reading, now)
 
     def close(self) -> None:
         """Close the connection, behind a request that still waits for its answer."""
