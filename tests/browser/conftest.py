@@ -11,7 +11,7 @@ from tests.browser.chromium import path_of_chromium, started_chromium
 from tests.browser.demonstration import demonstration
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 #: The browser says so of what a test does: a gateway that is away, a wrong address.
 _EXPECTED = ("ERR_CONNECTION_REFUSED", "status of 404")
@@ -22,6 +22,12 @@ OpenPage = Callable[..., AbstractContextManager["Page"]]
 def settle(page: "Page") -> None:
     """Wait until the page has heard of its last scrolling, which hides tooltips."""
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def follow(link: "Locator") -> None:
+    """Click the link, and wait until the page behind it is there: a count does not wait."""
+    with link.page.expect_navigation():
+        link.click()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.browser.conftest import OpenPage, settle
+from tests.browser.conftest import OpenPage, follow, settle
 from tests.browser.demonstration import BARN, HOUSE
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ VIEWS = ("", "day", "month", "year", "bill")
 
 def test_the_first_page_leads_to_each_meter(open_page: OpenPage) -> None:
     with open_page() as page:
-        page.locator("main").get_by_role("link", name="house in Luxembourg").click()
+        follow(page.locator("main").get_by_role("link", name="house in Luxembourg"))
         assert HOUSE in page.url
         assert re.search(r"\d[.]\d{3}\s*kW", page.locator("main").inner_text())
 
@@ -27,7 +27,7 @@ def test_the_first_page_leads_to_each_meter(open_page: OpenPage) -> None:
 @pytest.mark.parametrize("name", ["Day", "Month", "Year", "Bill", "Meters"])
 def test_the_navigation_leads_to_each_view(open_page: OpenPage, name: str) -> None:
     with open_page(f"meters/{HOUSE}/") as page:
-        page.get_by_role("navigation").get_by_role("link", name=name, exact=True).first.click()
+        follow(page.get_by_role("navigation").get_by_role("link", name=name, exact=True).first)
         assert page.locator("h1").count() == 1
         assert "Traceback" not in page.content()
         assert page.locator("main").inner_text().strip()
@@ -35,9 +35,9 @@ def test_the_navigation_leads_to_each_view(open_page: OpenPage, name: str) -> No
 
 def test_a_year_leads_to_a_month_and_that_to_a_day(open_page: OpenPage) -> None:
     with open_page(f"meters/{HOUSE}/year/{NOW.year - 1 if NOW.month == 1 else NOW.year}") as page:
-        page.locator("table.data tbody a").first.click()
+        follow(page.locator("table.data tbody a").first)
         assert "/month/" in page.url
-        page.locator("table.data tbody a").first.click()
+        follow(page.locator("table.data tbody a").first)
         assert "/day/" in page.url
 
 
@@ -45,15 +45,15 @@ def test_a_year_leads_to_a_month_and_that_to_a_day(open_page: OpenPage) -> None:
 def test_one_can_go_to_the_span_before_and_back(open_page: OpenPage, view: str) -> None:
     with open_page(f"meters/{HOUSE}/{view}") as page:
         first = page.locator("h1").inner_text()
-        page.locator("a[rel=prev]").first.click()
+        follow(page.locator("a[rel=prev]").first)
         assert page.locator("h1").inner_text() != first
-        page.locator("a[rel=next]").first.click()
+        follow(page.locator("a[rel=next]").first)
         assert page.locator("h1").inner_text() == first
 
 
 def test_the_csv_beside_a_picture_has_the_rows_of_its_table(open_page: OpenPage) -> None:
     with open_page(f"meters/{HOUSE}/month") as page:
-        page.locator("a[rel=prev]").first.click()
+        follow(page.locator("a[rel=prev]").first)
         with page.expect_download() as download:
             page.get_by_role("link", name="CSV").first.click()
         rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8"))))
@@ -89,7 +89,7 @@ def test_a_wrong_address_is_answered_in_words(open_page: OpenPage, path: str) ->
 
 def test_the_picture_of_a_page_says_its_values(open_page: OpenPage) -> None:
     with open_page(f"meters/{HOUSE}/month", width=1280) as page:
-        page.locator("a[rel=prev]").first.click()
+        follow(page.locator("a[rel=prev]").first)
         picture = page.locator("figure.chart svg[tabindex]").first
         picture.scroll_into_view_if_needed()
         settle(page)
