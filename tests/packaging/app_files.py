@@ -1,4 +1,4 @@
-"""`python -m tests.packaging.app_files` writes what the Home Assistant app has from elsewhere in this repository.
+"""`python -m tests.packaging.app_files` writes what the Home Assistant app has from elsewhere here.
 
 These are the version, the changelog and the pictures. A test says whether they are as this writes them.
 """
