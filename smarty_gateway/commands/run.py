@@ -66,6 +66,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     named = None if config.keys is None else credential_or(config.keys)
     keys = KeysInForce(args.keys or named or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
+    # As an app: become_unprivileged(folder) of service/unprivileged.py, here.
     for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
         _log.warning("warning: %s", warning)
     with open_store(config, folder) as store:

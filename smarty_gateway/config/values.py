@@ -215,7 +215,11 @@ class HomeAssistantConfig:
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
-    """The broker, and what it gets. All paths are absolute."""
+    """The broker, and what it gets. All paths are absolute.
+
+    Attributes:
+        is_from_supervisor: Home Assistant's Supervisor names the broker, before each connection.
+    """
 
     host: str = setting(
         _BROKER,
@@ -260,6 +264,7 @@ class MqttConfig:
     home_assistant: HomeAssistantConfig | None = setting(
         switch(HomeAssistantConfig), "announce the meters to Home Assistant; off by default", default=None
     )
+    is_from_supervisor: bool = False
 
     @property
     def address(self) -> str:
