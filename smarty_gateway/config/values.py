@@ -7,7 +7,7 @@ from the bytes and never configured.
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -219,6 +219,7 @@ class MqttConfig:
 
     Attributes:
         is_from_supervisor: Home Assistant's Supervisor names the broker, before each connection.
+        password: of the user, where no file holds it: an option of the app, or what Supervisor says.
     """
 
     host: str = setting(
@@ -265,6 +266,7 @@ class MqttConfig:
         switch(HomeAssistantConfig), "announce the meters to Home Assistant; off by default", default=None
     )
     is_from_supervisor: bool = False
+    password: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
