@@ -35,6 +35,7 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     refused_message,
     unusable_certificate,
 )
+from smarty_gateway.outputs.mqtt.supervisor import with_named_broker
 from smarty_gateway.outputs.wake import WakePipe
 
 #: Less than the time in which a stop must be done.
@@ -107,7 +108,7 @@ class Connection:
     """A connection that is being opened, or open.
 
     Args:
-        config: names the broker.
+        config: names the broker, or leaves that to Home Assistant's Supervisor.
         will: the topic that gets `offline` when this connection breaks.
         on_message: takes what arrives on subscribed topics.
         wake: ends a `wait`.
@@ -133,7 +134,8 @@ class Connection:
         client_id: str,
         wake: WakePipe | None = None,
     ) -> None:
-        self.config = config = _with_password(config)
+        config = with_named_broker(config) if config.is_from_supervisor else _with_password(config)
+        self.config = config
         self._wake = wake
         self._on_message = on_message
         self._failure: ConnectionFailed | None = None
