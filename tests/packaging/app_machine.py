@@ -7,6 +7,7 @@ port and Mosquitto.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from socket import socket
 from typing import Any, Final
 
 import yaml
@@ -116,7 +118,7 @@ def show() -> dict[str, Any]:
             shown["a wrong option"] = refused.process.wait(LIMIT)
             shown["says"] = refused.log[-1]
     shown["key in the log"] = any(key in line for run in (gateway, again, refused) for line in run.log)
-    shown["log"] = gateway.log
+    shown["log"] = [line.partition(" ")[2].partition(" ")[2] for line in gateway.log]
     return shown
 
 
@@ -125,8 +127,12 @@ class _Gateway:
 
     def __init__(self, token: str) -> None:
         self.log: list[str] = []
+        # What the app's AppArmor profile leaves of the capabilities that Docker gives.
+        profile = (ROOT / "deploy/home-assistant/smarty-gateway/apparmor.txt").read_text()
+        capabilities = ",".join(["-all", *(f"+{name}" for name in re.findall(r"capability (\w+),", profile))])
+        limits = ("setpriv", "--bounding-set", capabilities, "--inh-caps", "-all")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "smarty_gateway", "run"],
+            [*limits, sys.executable, "-m", "smarty_gateway", "run"],
             env=_environment(token),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -187,9 +193,15 @@ def _mosquitto(user: str, password: str) -> Iterator[None]:
     words = (str(MOSQUITTO), "-c", folder / "mosquitto.conf")
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as broker:
         try:
+            _wait_until(lambda: _listens(1883))
             yield
         finally:
             broker.terminate()
+
+
+def _listens(port: int) -> bool:
+    with socket() as connection:
+        return connection.connect_ex((BROKER, port)) == 0
 
 
 def _environment(token: str) -> dict[str, str]:
@@ -200,7 +212,8 @@ def _environment(token: str) -> dict[str, str]:
 
 def _healthcheck(supervisor: FakeSupervisor) -> int:
     words = [sys.executable, "-m", "smarty_gateway", "healthcheck", "--live"]
-    return subprocess.run(words, env=_environment(supervisor.token), check=False).returncode
+    environment = _environment(supervisor.token)
+    return subprocess.run(words, env=environment, capture_output=True, check=False).returncode
 
 
 def _message(topic: str) -> str:
