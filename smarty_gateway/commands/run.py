@@ -27,6 +27,7 @@ from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import without_keys
 from smarty_gateway.service.needs import needs_of
+from smarty_gateway.service.unprivileged import become_unprivileged
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import holders_in
 
@@ -73,10 +74,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         raise need
     keys = _keys(args, config)
     folder = state_folder(args.state or config.state)
-    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
-        _log.warning("warning: %s", warning)
-    with _rights_dropped(config), open_store(config, folder) as store:
-        return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
+    with _rights_dropped(config, folder):
+        for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
+            _log.warning("warning: %s", warning)
+        with open_store(config, folder) as store:
+            return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
 
 
 def _keys(args: argparse.Namespace, config: Config) -> KeysInForce:
@@ -89,14 +91,14 @@ def _keys(args: argparse.Namespace, config: Config) -> KeysInForce:
 
 
 @contextmanager
-def _rights_dropped(config: Config) -> Iterator[None]:
+def _rights_dropped(config: Config, folder: Path) -> Iterator[None]:
     """In an app, become an unprivileged user; passwords that the configuration names stay readable."""
     if not is_home_assistant_app() or os.geteuid() != 0:
         yield
         return
     secrets = [path for path in needs_of(config, Path(), "").secrets if path != config.keys]
     with copies_for(APP_USER, secrets):
-        # become_unprivileged(folder) of service/unprivileged.py belongs here.
+        become_unprivileged(config, folder, APP_USER)
         yield
 
 
