@@ -50,7 +50,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     Raises:
         GatewayError: it cannot be done, or the service does not start.
     """
-    refuse_in_app("its Info tab is where it is started, stopped and removed")
+    refuse_in_app("Home Assistant itself starts, stops and removes it, in Settings, Apps")
     is_there = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     terminal = Terminal(is_there=is_there, takes_defaults=args.yes or args.dry_run)
     installation = Installation(System(), terminal, args.config, dry_run=args.dry_run)

@@ -356,7 +356,7 @@ def test_without_config_the_options_come_first_and_then_the_usual_files(
         (("forget", "house"), "nothing is stored of a meter named house"),
         (("healthcheck", "--live"), "127.0.0.1:8300"),
         (("setup",), "enter the meters and their keys in its Configuration tab"),
-        (("service", "install"), "its Info tab is where it is started, stopped and removed"),
+        (("service", "install"), "Home Assistant itself starts, stops and removes it"),
     ],
 )
 def test_every_command_finds_the_options_of_the_app(
