@@ -113,7 +113,7 @@ def _give(folder: Path, user: int) -> None:
             os.fchown(descriptor, user, user)
         for name in files:
             found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and not _is_of(user, found):
+            if found.st_nlink == 1 and not _is_of(user, found):
                 os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
     if stat.S_IMODE(folder.stat().st_mode) != 0o700:
         folder.chmod(0o700)

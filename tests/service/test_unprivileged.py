@@ -149,6 +149,7 @@ def test_no_group_of_another_device_nor_that_of_root_is_taken(app: App) -> None:
     except PermissionError:
         pytest.skip("here, not even root can make a device")
     os.chown(app.folder / "memory", 0, OWN_GROUP)
+    (app.folder / "memory").chmod(0o660)
     with serial_port(app.folder / "port", 0):
         groups = app.start()["Groups"].split()
     assert not {"0", str(OWN_GROUP)} & set(groups)
