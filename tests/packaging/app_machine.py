@@ -41,6 +41,8 @@ BROKER: Final = "172.30.33.3"
 APP: Final = "172.30.33.9"
 INGRESS: Final = {"X-Ingress-Path": "/api/hassio_ingress/T0k-en_"}
 LIMIT: Final = 60
+#: Not the one of any system's serial ports.
+PORT_GROUP: Final = 4711
 MOSQUITTO: Final = shutil.which("mosquitto", path="/usr/sbin:/usr/bin")
 _PORT: Final = Path("/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0")
 _HOSTS: Final = f"127.0.0.1 localhost\n{SUPERVISOR} supervisor\n{BROKER} core-mosquitto\n"
@@ -167,7 +169,7 @@ def _gateway(supervisor: FakeSupervisor) -> Iterator[_Gateway]:
 
 @contextmanager
 def _meter() -> Iterator[str]:
-    """Plug a meter in as Home Assistant OS does, for the group dialout; yield its key."""
+    """Plug a meter in, for root and a group; yield its key."""
     _PORT.parent.mkdir(parents=True, exist_ok=True)
     keys = Path("/tmp/keys.yaml")  # noqa: S108 - of a machine that only this test has
     words = ("simulate", "--pty", "--speed", "5", "--link", str(_PORT), "--write-keys", str(keys))
@@ -176,7 +178,7 @@ def _meter() -> Iterator[str]:
     ) as meter:
         try:
             _wait_until(lambda: _PORT.exists() and keys.exists())
-            os.chown(_PORT, 0, 20)
+            os.chown(_PORT, 0, PORT_GROUP)
             _PORT.chmod(0o660)
             yield str(next(iter(yaml.safe_load(keys.read_text())["keys"].values())))
         finally:

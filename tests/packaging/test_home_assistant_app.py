@@ -19,7 +19,7 @@ from smarty_gateway.config import app_options
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from tests.packaging import app_files
 from tests.packaging.app_files import APP
-from tests.packaging.app_machine import MOSQUITTO, NAMESPACES, ROOT
+from tests.packaging.app_machine import MOSQUITTO, NAMESPACES, PORT_GROUP, ROOT
 
 CONFIG: Final = yaml.safe_load((APP / "config.yaml").read_text())
 LANGUAGES: Final = ("de", "en", "fr")
@@ -144,7 +144,7 @@ def test_the_app_reads_its_meter_as_an_unprivileged_user_and_finds_a_broker_that
         "rights": {
             "Uid": "65532 65532 65532 65532",
             "Gid": "65532 65532 65532 65532",
-            "Groups": "20",
+            "Groups": f"18 20 {PORT_GROUP}",
             "CapEff": "0000000000000000",
             "CapPrm": "0000000000000000",
         },
