@@ -1,7 +1,7 @@
 """Gives up root, as which the app of Home Assistant starts, because its options are for root alone.
 
-What stays is a user without a name in an image: its own state folder, the serial ports, and nothing else. The
-capabilities that this takes are chown, fowner, dac_override, setgid and setuid, all of which Docker grants.
+What stays is a user that owns the state folder and may read the serial ports. To get there takes the
+capabilities chown, fowner, dac_override, setgid and setuid, which Docker grants.
 """
 
 import ctypes
