@@ -43,8 +43,9 @@ def copies_for(user: int, files: Iterable[Path]) -> Iterator[None]:
                 message = "another file with a secret has this name, too; rename one of the two"
                 raise UnusableFileError(path, None, message)
             with contextlib.suppress(UnreadableFileError):  # whoever needs it says so
+                content = read_small_file(path)
                 copy.touch(mode=0o600)
-                copy.write_bytes(read_small_file(path))
+                copy.write_bytes(content)
                 os.chown(copy, user, user)
         os.chown(folder, user, user)
         os.environ[_VARIABLE] = name

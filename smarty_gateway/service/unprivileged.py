@@ -1,7 +1,7 @@
 """Gives up root, as which the app of Home Assistant starts, because its options are for root alone.
 
-What stays is a user without a name in an image: its own state folder, the serial ports, and nothing else. The
-capabilities that this takes are chown, fowner, dac_override, setgid and setuid, all of which Docker grants.
+What stays is a user that owns the state folder and may read the serial ports. To get there takes the
+capabilities chown, fowner, dac_override, setgid and setuid, which Docker grants.
 """
 
 import ctypes
@@ -113,7 +113,7 @@ def _give(folder: Path, user: int) -> None:
             os.fchown(descriptor, user, user)
         for name in files:
             found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and not _is_of(user, found):
+            if found.st_nlink == 1 and not _is_of(user, found):
                 os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
     if stat.S_IMODE(folder.stat().st_mode) != 0o700:
         folder.chmod(0o700)
