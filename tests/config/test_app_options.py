@@ -388,7 +388,6 @@ def test_without_config_the_options_come_first_and_then_the_usual_files(
         (("report",), "there is no history in {data}/state yet"),
         (("reset-counter", "house"), "no frame counter is stored for house in {data}/state/"),
         (("forget", "house"), "nothing is stored of a meter named house"),
-        (("healthcheck", "--live"), "127.0.0.1:8300"),
         (("setup",), "enter the meters and their keys in its Configuration tab"),
         (("service", "install"), "Home Assistant itself starts, stops and removes it"),
     ],
