@@ -90,9 +90,9 @@ def read_app_options(path: Path) -> AppOptions:
     with file.collected():
         root = Section(file, file.compose(), _Options, "the configuration")
         if "configuration" in root.nodes:
-            for other in root.nodes.keys() - {"configuration"}:
+            for other in [key for key in root.nodes if key != "configuration"]:
                 file.note(
-                    root.nodes[other], "the file that `configuration` names says this; empty this field"
+                    root.nodes[other], "the file that `configuration` names says this; leave this empty"
                 )
             named = root.values.get("configuration")
         else:
