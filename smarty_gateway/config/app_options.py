@@ -90,9 +90,9 @@ def read_app_options(path: Path) -> AppOptions:
     with file.collected():
         root = Section(file, file.compose(), _Options, "the configuration")
         if "configuration" in root.nodes:
-            for other in root.nodes.keys() - {"configuration"}:
+            for other in [key for key in root.nodes if key != "configuration"]:
                 file.note(
-                    root.nodes[other], "the file that `configuration` names says this; empty this field"
+                    root.nodes[other], "the file that `configuration` names says this; leave this empty"
                 )
             named = root.values.get("configuration")
         else:
@@ -189,12 +189,12 @@ def _file_in_folder(file: YamlFile, node: yaml.Node, _: str) -> Path:
     folder = file.folder.with_name(_CONFIG_FOLDER)
     found = folder / name.strip()
     try:
-        is_inside = found.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a loop of links
-        is_inside = False
+        is_inside, is_file = found.resolve().is_relative_to(folder.resolve()), found.is_file()
+    except (OSError, RuntimeError):  # a loop of links, a name that is too long
+        is_inside = is_file = False
     if not is_inside:
         file.fail(node, "write the name of a file in the app's own folder, such as gateway.yaml")
-    if not found.is_file():
+    if not is_file:
         file.fail(node, "there is no such file in the app's own folder; put it there, or correct the name")
     return found
 

@@ -102,6 +102,8 @@ def test_commands_of_root_leave_the_state_to_the_gateway(
         for words in ("check", "reset-counter house", "healthcheck --live"):
             done = smarty_gateway_process(*words.split(), "--config", path)
             assert done.returncode == 0, done.stderr
+        done = smarty_gateway_process("forget", "house", "--config", path)
+        assert "its gateway cannot be stopped alone; remove the meter in its Config" in done.stderr.decode()
         assert "no history" in smarty_gateway_process("history", "--config", path).stderr.decode()
         assert {file.stat().st_uid for file in (data / "state").iterdir()} == {APP_USER}
         send(meter, running, 1)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from smarty_gateway.config import gateway_file
 from smarty_gateway.config.gateway_file import find_config_file, load_config, read_config
@@ -241,6 +243,38 @@ def test_a_fault_names_the_field_and_what_to_do(
         assert "keys.yaml" not in message
 
 
+#: What people may type, and some of it in the wrong field.
+_TYPED = st.text(max_size=9) | st.sampled_from(
+    (*("house", PORT, "/dev/null", "tcp://nas:1", "mqtt://me@nas", "lu", "any", SERIAL, KEY),
+     *("", " ", "a.yaml", "..", "a" * 300, "a/" * 3000))
+)  # fmt: skip
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TYPED,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TYPED, inner, max_size=3),
+    max_leaves=5,
+)
+_OF_METERS = ("name", "port", "address", "key", "authentication_key", "id", "reference_power", "tariff", "x")
+_OF_ALL = ("meters", "broker", "broker_password", "interval", "configuration", "x")
+_METERS = st.lists(st.dictionaries(st.sampled_from(_OF_METERS), _VALUES, max_size=8), max_size=3)
+_OPTIONS = st.dictionaries(st.sampled_from(_OF_ALL), _VALUES, max_size=6)
+
+
+@pytest.mark.slow
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_OPTIONS, st.none() | _METERS)
+def test_whatever_is_in_the_options_becomes_a_configuration_or_errors_of_one_line(
+    data: Path, options: dict[str, Any], meters: list[dict[str, Any]] | None
+) -> None:
+    path = written(data, **options, **({} if meters is None or "meters" in options else {"meters": meters}))
+    config, errors = read_config(path)
+    assert errors or (config is not None and config.meters)
+    for error in errors:
+        assert str(error).isprintable()
+        assert KEY[8:24] not in str(error)
+    for warning in [] if config is None else warnings(config):
+        assert warning.isprintable()
+
+
 def test_check_and_run_print_every_fault_from_top_to_bottom_and_end_with_78(data: Path) -> None:
     path = written(data, meters=[{**HOUSE, "key": KEY[1:]}, {"name": "barn"}], interval=-1)
     fields = [f"{TAB}, meter 1, key:", f"{TAB}, meter 2:", f"{TAB}, interval:"]
@@ -354,7 +388,6 @@ def test_without_config_the_options_come_first_and_then_the_usual_files(
         (("report",), "there is no history in {data}/state yet"),
         (("reset-counter", "house"), "no frame counter is stored for house in {data}/state/"),
         (("forget", "house"), "nothing is stored of a meter named house"),
-        (("healthcheck", "--live"), "127.0.0.1:8300"),
         (("setup",), "enter the meters and their keys in its Configuration tab"),
         (("service", "install"), "Home Assistant itself starts, stops and removes it"),
     ],

@@ -52,7 +52,7 @@ def with_named_broker(config: MqttConfig) -> MqttConfig:
     content = _content(answer)
     if answer.status == HTTPStatus.OK and content.get("data"):
         return _with_broker(config, content["data"])
-    if answer.status == HTTPStatus.OK or content.get("message") == _NO_SERVICE:
+    if content.get("message") == _NO_SERVICE or (answer.status == HTTPStatus.OK and "data" in content):
         raise ConnectionFailed(
             f"Home Assistant has no MQTT broker yet: install the app {MOSQUITTO_APP}; nothing else is needed"
         )

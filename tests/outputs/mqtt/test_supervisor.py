@@ -180,10 +180,13 @@ def test_whatever_is_answered_is_a_usable_broker_or_one_line(status: int, body: 
     assert shown.isprintable()
 
 
-def test_an_answer_nested_without_end_is_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"[" * 100_000, b"9" * 100_000, b"\xff"])
+def test_an_answer_that_is_none_does_not_count_as_no_broker(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervisor, "HttpClient", Always)
-    monkeypatch.setattr(Always, "answer", Answer(500, b"[" * 100_000))
-    assert "status 500" in failure()
+    monkeypatch.setattr(Always, "answer", Answer(200, body))
+    assert "cannot say now where the broker is (status 200)" in failure()
 
 
 def test_a_broker_with_a_certificate_that_nobody_knows_gets_no_password(
