@@ -163,7 +163,7 @@ class Connection:
         client.max_inflight_messages_set(self.window)
         client.connect_timeout = _CONNECT_SECONDS
         if config.user is not None:
-            client.username_pw_set(config.user, _password(config.password_file))
+            client.username_pw_set(config.user, config.password or _password(config.password_file))
         if config.tls:
             client.tls_set_context(_tls_context(config))
         if will is not None:
