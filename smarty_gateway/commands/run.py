@@ -2,13 +2,17 @@
 
 import argparse
 import logging
+import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from smarty_gateway.commands.chosen import chosen_config, load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.process import allow_many_files, share_memory
 from smarty_gateway.commands.terminal import say
-from smarty_gateway.config.credentials import credential_or
+from smarty_gateway.config.credentials import APP_USER, copies_for, credential_or
 from smarty_gateway.config.gateway_file import config_from_options, find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file
 from smarty_gateway.config.listen_address import is_home_assistant_app
@@ -22,6 +26,8 @@ from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_s
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import without_keys
+from smarty_gateway.service.needs import needs_of
+from smarty_gateway.service.unprivileged import become_unprivileged
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import holders_in
 
@@ -68,11 +74,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         raise need
     keys = _keys(args, config)
     folder = state_folder(args.state or config.state)
-    # As an app: become_unprivileged(folder) of service/unprivileged.py, here.
-    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
-        _log.warning("warning: %s", warning)
-    with open_store(config, folder) as store:
-        return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
+    with _rights_dropped(config, folder):
+        for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
+            _log.warning("warning: %s", warning)
+        with open_store(config, folder) as store:
+            return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
 
 
 def _keys(args: argparse.Namespace, config: Config) -> KeysInForce:
@@ -82,6 +88,18 @@ def _keys(args: argparse.Namespace, config: Config) -> KeysInForce:
         # Only root may read them again, and with new options the app starts again.
         return KeysInForce(None, load_keys_from(path))
     return KeysInForce(path, find=find_key_file)
+
+
+@contextmanager
+def _rights_dropped(config: Config, folder: Path) -> Iterator[None]:
+    """In an app, become an unprivileged user; passwords that the configuration names stay readable."""
+    if not is_home_assistant_app() or os.geteuid() != 0:
+        yield
+        return
+    secrets = [path for path in needs_of(config, Path(), "").secrets if path != config.keys]
+    with copies_for(APP_USER, secrets):
+        become_unprivileged(config, folder, APP_USER)
+        yield
 
 
 def _state_options(args: argparse.Namespace) -> str:
