@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import yaml
-from cairosvg import svg2png
 
 from smarty_gateway import __version__
 
@@ -37,13 +36,20 @@ def changelog() -> str:
 
 def icon() -> bytes:
     """Return the page's icon as PNG."""
-    return bytes(svg2png(url=str(_ICON), output_width=128, output_height=128))
+    return _png(url=str(_ICON), output_width=128, output_height=128)
 
 
 def logo() -> bytes:
     """Return the icon with the name beside it as PNG."""
     drawing = _ICON.read_text(encoding="utf-8").strip().partition(">")[2].removesuffix("</svg>")
-    return bytes(svg2png(bytestring=_LOGO.format(icon=drawing), output_width=250, output_height=100))
+    return _png(bytestring=_LOGO.format(icon=drawing), output_width=250, output_height=100)
+
+
+def _png(**options: object) -> bytes:
+    # The quick tests run on machines without the library cairo, too.
+    from cairosvg import svg2png  # noqa: PLC0415
+
+    return bytes(svg2png(**options))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from ctypes.util import find_library
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_the_app_has_the_changelog_of_the_project_with_links_that_work_everywher
     assert not re.search(r"\]\((?!https://|#)", written)
 
 
+@pytest.mark.skipif(find_library("cairo") is None, reason="needs libcairo2")
 @pytest.mark.parametrize(("name", "size"), [("icon", (128, 128)), ("logo", (250, 100))])
 def test_the_pictures_are_drawn_from_the_icon_of_the_page(name: str, size: tuple[int, int]) -> None:
     written = Image.open(APP / f"{name}.png")
