@@ -24,10 +24,11 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 TESTS = Path(__file__).parent
 
 #: From the bottom to the top: each part may import the parts named, and itself.
-BASE = {"exit_status", "safe_text", "signals"}
+BASE = {"exit_status", "extras", "safe_text", "signals"}
 CORE = {*BASE, "protocol"}
 PARTS = {
     "exit_status": set[str](),
+    "extras": set[str](),
     "signals": set[str](),
     "protocol": {"exit_status"},
     "safe_text": {"protocol"},
@@ -79,7 +80,6 @@ HEAVY = {
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
-    "shtab": ("commands/completion.py",),
     "sqlite3": (
         "state/",
         "outputs/mqtt/",

@@ -11,12 +11,13 @@ from typing import Final
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.extras import installation
 from smarty_gateway.protocol.errors import GatewayError
 
 #: What the page imports of the extra `web` (pyproject.toml).
 _WEB: Final = ("bottle", "jinja2", "prometheus_client", "pygal", "waitress")
 #: What to type where it is missing.
-WEB_INSTALLATION: Final = "pip install 'smarty-gateway[web]'"
+WEB_INSTALLATION: Final = installation("web")
 
 
 class MissingExtraError(GatewayError):

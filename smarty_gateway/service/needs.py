@@ -63,6 +63,11 @@ class Needs:
     folder: Path | None = None
     takes_low_ports: bool = False
 
+    @property
+    def executable(self) -> str:
+        """The file that is executed: the command, or Python."""
+        return self.program.removesuffix(_AS_MODULE)
+
 
 def own_program() -> str:
     """Return how to start the program that runs now."""
@@ -148,8 +153,7 @@ def problems_of(config: Config, needs: Needs) -> Iterator[str]:
 
 
 def _program_problems(needs: Needs) -> Iterator[str]:
-    program = Path(needs.program.removesuffix(_AS_MODULE))
-    for path in (program, Path(sys.executable), Path(smarty_gateway.__file__)):
+    for path in (Path(needs.executable), Path(sys.executable), Path(smarty_gateway.__file__)):
         real = Path(os.path.realpath(path))
         if _is_hidden(path) or _is_hidden(real):
             yield (

@@ -60,7 +60,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.system = System(folder / "units", folder / "rules", folder)
+        self.system = System(folder / "units", folder / "rules", folder, folder / "packaged")
         self.config = folder / "etc/gateway.yaml"
         self.unit = self.system.units / "smarty-gateway.service"
         for path in (self.system.units, self.system.rules, folder / "etc", folder / "bin"):
