@@ -24,11 +24,10 @@ PACKAGE = Path(smarty_gateway.__file__).parent
 TESTS = Path(__file__).parent
 
 #: From the bottom to the top: each part may import the parts named, and itself.
-BASE = {"exit_status", "extras", "safe_text", "signals"}
+BASE = {"exit_status", "safe_text", "signals"}
 CORE = {*BASE, "protocol"}
 PARTS = {
     "exit_status": set[str](),
-    "extras": set[str](),
     "signals": set[str](),
     "protocol": {"exit_status"},
     "safe_text": {"protocol"},
@@ -41,7 +40,7 @@ PARTS = {
     "library": {*CORE, "config", "sources"},
     "state": {*CORE, "config", "history"},
     "languages": set[str](),
-    "charts": {*CORE, "history", "languages"},
+    "charts": {*CORE, "config", "history", "languages"},
     "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "pages": {*CORE, "charts", "config", "history", "languages", "outputs", "state"},
     "web": {

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.extras import installation
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.extras import installation
 from smarty_gateway.protocol.errors import GatewayError
 
 #: What the page imports of the extra `web` (pyproject.toml).

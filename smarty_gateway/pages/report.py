@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
-from smarty_gateway.extras import installation
+from smarty_gateway.config.extras import installation
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.stretches import span_stretch
 from smarty_gateway.languages.language import Language

@@ -123,8 +123,8 @@ class Installation:
         if not (self._system.packaged / UNIT).exists():
             return "The service is not installed."
         return (
-            "`service install` has installed nothing here. To stop the service of the distribution's package, "
-            f"also after a restart, type: sudo systemctl disable --now {NAME}"
+            "`service install` has installed nothing here. To stop the service of the distribution's "
+            f"package now and after a restart, type: sudo systemctl disable --now {NAME}"
         )
 
     def _names_a_port_by(self, rules: Path) -> bool:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from smarty_gateway import extras
+from smarty_gateway.config import extras
 from tests.support.commands import ROOT
 
 
@@ -13,7 +13,7 @@ def test_pip_is_advised_where_pip_installed_it() -> None:
 
 
 def test_apt_is_advised_for_the_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extras, "__file__", "/usr/lib/python3/dist-packages/smarty_gateway/extras.py")
+    monkeypatch.setattr(extras, "__file__", "/usr/lib/python3/dist-packages/smarty_gateway/config/extras.py")
     assert extras.installation("plot") == "sudo apt install python3-cairosvg python3-pygal"
     assert extras.installation("plot", "web").count("python3-pygal") == 1
 
