@@ -57,11 +57,9 @@ def test_credentials_of_a_service_manager_are_exempt(tmp_path: Path, monkeypatch
     assert read_password(written(tmp_path / "password", PASSWORD, 0o440)) == PASSWORD
 
 
-def test_an_empty_credential_stands_for_no_credential(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_blank_credential_stands_for_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "credentials").mkdir()
-    written(tmp_path / "credentials/password", b"", 0o440)
+    written(tmp_path / "credentials/password", b"\n", 0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
     path = written(tmp_path / "password", PASSWORD)
     assert credential_or(path) == path
