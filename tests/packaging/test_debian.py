@@ -138,7 +138,7 @@ def test_the_package_lives_as_debian_wants_it(builder: DebianRoot, trixie_root: 
     write_units(user)
     assert "sudo rm -r /etc/smarty-gateway" in user.does("apt-get purge -qq -y smarty-gateway")
     assert not user.has("var/lib/private/smarty-gateway")
-    assert user.does("ls /etc/systemd/system") == "of-another.service\n"
+    assert user.does("cd /etc/systemd/system; ls -d smarty-*") == "smarty-gateway-report-day.timer\n"
     assert user.has("etc/smarty-gateway/keys.yaml"), "only its owner removes a key"
 
 
@@ -152,13 +152,10 @@ def assert_it_is_complete(user: DebianRoot) -> None:
     )
     assert "fastcrc" not in asks
     assert "bottle" in asks  # an extra
-    (user.path / "page.yaml").write_text(
-        "meters: [{name: a, source: a.bin}]\noutputs: {http: true}\n", "utf-8"
-    )
-    assert (
-        "type: sudo apt install python3-bottle"
-        in user.tries("smarty-gateway check --config /page.yaml").stderr
-    )
+    page = user.path / "page.yaml"
+    page.write_text("meters: [{name: house, source: 'tcp://127.0.0.1:9'}]\noutputs: {http: true}\n", "ascii")
+    checked = user.tries("smarty-gateway check --config /page.yaml")
+    assert "type: sudo apt install python3-bottle" in checked.stdout + checked.stderr
     for shell, path in {
         "bash": "bash-completion/completions/smarty-gateway",
         "zsh": "zsh/vendor-completions/_smarty-gateway",
@@ -190,9 +187,9 @@ def assert_that_the_household_s_files_are_there(user: DebianRoot, counters: byte
 
 
 def write_units(user: DebianRoot) -> None:
-    """Write what `service install` writes, and a unit of somebody else."""
+    """Write what `service install` writes, and a unit of the household's own."""
     folder = user.path / "etc/systemd/system"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("smarty-gateway.service", "smarty-gateway-report@.service"):
         shutil.copy(ROOT / "deploy" / name, folder)
-    (folder / "of-another.service").touch()
+    (folder / "smarty-gateway-report-day.timer").write_text("# Of the household\n", "ascii")
