@@ -8,11 +8,16 @@ import os
 from pathlib import Path
 
 
-def credential_or(path: Path) -> Path:
-    """Return the credential with the name of a file, else the file: it is perhaps for root alone.
+def credential(name: str) -> Path | None:
+    """Return the credential of a name.
 
     A blank credential stands for a file that was not there when the service started: the unit of the Debian
     package names files that not every household has.
     """
-    credential = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / path.name
-    return credential if credential.is_file() and not credential.read_bytes().isspace() else path
+    path = Path(os.environ.get("CREDENTIALS_DIRECTORY") or os.devnull) / name
+    return path if path.is_file() and not path.read_bytes().isspace() else None
+
+
+def credential_or(path: Path) -> Path:
+    """Return the credential with the name of a file, else the file: it is perhaps for root alone."""
+    return credential(path.name) or path
