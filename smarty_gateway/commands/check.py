@@ -68,7 +68,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     for tariff in dict.fromkeys(meter.tariff for meter in config.meters if meter.tariff) if config else ():
         all_good &= _check_tariff(tariff)
     if key_path is not None:
-        all_good &= _check_keys(key_path)
+        if all_good or key_path != config_path:  # the options of an app hold both, with one list of faults
+            all_good &= _check_keys(key_path)
     elif config and any(meter.encrypted for meter in config.meters):
         say("warning: a meter is `encrypted: true`, but there is no keys.yaml with its key")
     elif all_good:

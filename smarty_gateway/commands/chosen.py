@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.config.gateway_file import find_config_file, load_config
 from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
+from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.values import Config
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.state.sqlite_file import StateError
@@ -56,6 +58,12 @@ def load_keys_from(path: Path | None) -> KeyRing:
     if problem is not None:
         say(f"warning: {problem}")
     return ring
+
+
+def refuse_in_app(advice: str) -> None:
+    """Raise WrongUsageError in the app of Home Assistant, where a command has no place."""
+    if is_home_assistant_app():
+        raise WrongUsageError(f"this is the app of Home Assistant: {advice}")
 
 
 def require_kept(store: Store) -> None:

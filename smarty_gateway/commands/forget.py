@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.commands.chosen import chosen_config, require_kept
+from smarty_gateway.commands.chosen import chosen_config, refuse_in_app, require_kept
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.values import TAKEN_NAMES, Config
@@ -18,6 +18,7 @@ from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile, history_errors, meters_in
 from smarty_gateway.state.history_schema import FILE_NAME
+from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FolderLock, state_folder
 from smarty_gateway.state.store import Store
 
@@ -64,7 +65,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     start_log()
     config = _config(args)
     folder = state_folder(args.state or (config.state if config else None))
-    with closing(FolderLock(folder)), Store(folder) as store:
+    with closing(_lock(folder)), Store(folder) as store:
         require_kept(store)
         published = store.published()
         topics = [topic for topic, meter in published.items() if meter == args.meter not in TAKEN_NAMES]
@@ -100,6 +101,17 @@ def execute(args: argparse.Namespace) -> ExitStatus:
         option = shlex.quote(printable(args.meter))
         print(f"its history stays; to remove it: smarty-gateway forget {option} --history")
     return ExitStatus.GOOD
+
+
+def _lock(folder: Path) -> FolderLock:
+    try:
+        return FolderLock(folder)
+    except StateError:
+        refuse_in_app(
+            "its gateway cannot be stopped alone; remove the meter in its Configuration tab, or change the "
+            "name there, and restart the app: it removes what it has published under the name"
+        )
+        raise
 
 
 def _forget_history(folder: Path, meter: str) -> int:

@@ -2,14 +2,20 @@
 
 import argparse
 import logging
+import os
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from smarty_gateway.commands.chosen import chosen_config
+from smarty_gateway.commands.chosen import chosen_config, load_keys_from
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.process import allow_many_files, share_memory
-from smarty_gateway.config.credentials import credential_or
-from smarty_gateway.config.gateway_file import config_from_options
+from smarty_gateway.commands.terminal import say
+from smarty_gateway.config.credentials import APP_USER, copies_for, credential_or
+from smarty_gateway.config.gateway_file import config_from_options, find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file
+from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.values import METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
@@ -19,6 +25,9 @@ from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.safe_text import without_keys
+from smarty_gateway.service.needs import needs_of
+from smarty_gateway.service.unprivileged import become_unprivileged
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import holders_in
 
@@ -63,13 +72,34 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     config = _config(args)
     for need in unmet_needs(config):
         raise need
-    named = None if config.keys is None else credential_or(config.keys)
-    keys = KeysInForce(args.keys or named or find_key_file(), find=find_key_file)
+    keys = _keys(args, config)
     folder = state_folder(args.state or config.state)
-    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
-        _log.warning("warning: %s", warning)
-    with open_store(config, folder) as store:
-        return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
+    with _rights_dropped(config, folder):
+        for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
+            _log.warning("warning: %s", warning)
+        with open_store(config, folder) as store:
+            return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
+
+
+def _keys(args: argparse.Namespace, config: Config) -> KeysInForce:
+    named = None if config.keys is None else credential_or(config.keys)
+    path = args.keys or named or find_key_file()
+    if is_home_assistant_app():
+        # Only root may read them again, and with new options the app starts again.
+        return KeysInForce(None, load_keys_from(path))
+    return KeysInForce(path, find=find_key_file)
+
+
+@contextmanager
+def _rights_dropped(config: Config, folder: Path) -> Iterator[None]:
+    """In an app, become an unprivileged user; passwords that the configuration names stay readable."""
+    if not is_home_assistant_app() or os.geteuid() != 0:
+        yield
+        return
+    secrets = [path for path in needs_of(config, Path(), "").secrets if path != config.keys]
+    with copies_for(APP_USER, secrets):
+        become_unprivileged(config, folder, APP_USER)
+        yield
 
 
 def _state_options(args: argparse.Namespace) -> str:
@@ -99,10 +129,25 @@ def _config(args: argparse.Namespace) -> Config:
         raise NothingToRunError(
             "--mqtt is for a single meter, with --source; otherwise write it into gateway.yaml"
         )
-    config = chosen_config(args)
+    config = _config_of_app(args) if is_home_assistant_app() else chosen_config(args)
     if config is None:
         raise NothingToRunError(
             "nothing to run: name a meter with --source (such as /dev/ttyUSB0), or write a gateway.yaml; "
             "smarty-gateway demo shows what it looks like"
         )
+    return config
+
+
+def _config_of_app(args: argparse.Namespace) -> Config | None:
+    """Return the configuration of an app, whose log is the only place where a person sees its faults.
+
+    Raises:
+        UnusableFileError: it cannot be used; the last of its faults, after the others were logged.
+    """
+    path = args.config or find_config_file()
+    config, errors = (None, []) if path is None else read_config(path)
+    for error in errors[:-1]:
+        say(without_keys(f"smarty-gateway: {error}"))
+    if errors:
+        raise errors[-1]
     return config

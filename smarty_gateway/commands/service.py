@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.commands.chosen import refuse_in_app
 from smarty_gateway.commands.options import Subparsers
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.config.values import DEFAULT_CONFIG_FILES
@@ -49,6 +50,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     Raises:
         GatewayError: it cannot be done, or the service does not start.
     """
+    refuse_in_app("Home Assistant itself starts, stops and removes it, in Settings, Apps")
     is_there = sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
     terminal = Terminal(is_there=is_there, takes_defaults=args.yes or args.dry_run)
     installation = Installation(System(), terminal, args.config, dry_run=args.dry_run)

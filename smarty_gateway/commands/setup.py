@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.commands.chosen import refuse_in_app
 from smarty_gateway.commands.options import Subparsers, seconds
 from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.config.needs import WEB_INSTALLATION, has_web
@@ -89,6 +90,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     Raises:
         GatewayError: an answer is missing, or what an option says is not accepted.
     """
+    refuse_in_app("enter the meters and their keys in its Configuration tab, then restart it")
     from smarty_gateway.setup.steps import Steps  # noqa: PLC0415 - loads paho-mqtt
 
     options = vars(args)

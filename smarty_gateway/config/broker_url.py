@@ -12,13 +12,17 @@ _CREDENTIALS_ADVICE: Final = (
 )
 
 
-def parse_broker_url(text: str) -> dict[str, Any]:
+def parse_broker_url(text: str, advice: str = _CREDENTIALS_ADVICE) -> dict[str, Any]:
     """Return the fields of `MqttConfig` that a URL stands for.
+
+    Args:
+        text: the url.
+        advice: on a password in it.
 
     Raises:
         SettingError: it is not one, or contains a password; the message repeats nothing of it.
     """
-    url = parse_server_url(text, _PORTS, _FORM, "; the topic has a line of its own", _CREDENTIALS_ADVICE)
+    url = parse_server_url(text, _PORTS, _FORM, "; the topic has a line of its own", advice)
     return {
         "host": url.host,
         "port": url.port or _PORTS[url.scheme],

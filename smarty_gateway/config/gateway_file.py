@@ -5,13 +5,14 @@ and with what to write instead. `values` declares the keys; here are the checks 
 repeats a value that could contain a password.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from smarty_gateway.config.app_options import OPTIONS_FILE, as_in_app, read_app_options
 from smarty_gateway.config.broker_url import parse_broker_url
 from smarty_gateway.config.consumer_checks import check_consumers
-from smarty_gateway.config.listen_address import is_home_assistant_app, is_this_machine
+from smarty_gateway.config.listen_address import is_app_options, is_home_assistant_app, is_this_machine
+from smarty_gateway.config.meter_checks import check_meters
 from smarty_gateway.config.settings import Section, SettingError
 from smarty_gateway.config.source import parse_source
 from smarty_gateway.config.values import (
@@ -26,19 +27,16 @@ from smarty_gateway.config.values import (
     checked_name,
 )
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing
-from smarty_gateway.protocol.errors import KeyFormatError
-from smarty_gateway.protocol.system_title import system_title_from_serial
-from smarty_gateway.safe_text import looks_like_key, object_id, topic_part
-from smarty_gateway.sources.address import Address, Kind
+from smarty_gateway.safe_text import looks_like_key
 
 
 def find_config_file(candidates: Iterable[Path] = DEFAULT_CONFIG_FILES) -> Path | None:
-    """Return the first configuration that exists, None if none does."""
-    return first_existing(candidates)
+    """Return the first configuration that exists, None if none does; the options of an app come first."""
+    return first_existing([*([OPTIONS_FILE] if is_home_assistant_app() else []), *candidates])
 
 
 def load_config(path: Path) -> Config:
-    """Read gateway.yaml.
+    """Read gateway.yaml, or the options of an app of Home Assistant.
 
     Raises:
         UnusableFileError: it has a fault; the first one.
@@ -52,13 +50,27 @@ def load_config(path: Path) -> Config:
 def read_config(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
     """Read gateway.yaml and find all its faults, from its first line to its last.
 
-    The configuration holds what has no fault, for `check`; it is None if the file is not YAML.
+    The configuration holds what has no fault, for `check`; it is None if the file is not YAML. The options of
+    an app stand for a configuration, or name a file with one.
     """
+    if not is_app_options(path):
+        return _read_file(path)
+    options = read_app_options(path)
+    if options.file is None:
+        return options.config, options.errors
+    config, errors = _read_file(options.file)
+    if config is not None and config.state is not None:
+        advice = "the app keeps its state in a folder of its own; remove this line"
+        errors.append(UnusableFileError(options.file, None, f"state: {advice}"))
+    return None if config is None else as_in_app(config, path, options.file), [*options.errors, *errors]
+
+
+def _read_file(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
     file = YamlFile(path, "configuration")
     config = None
     with file.collected():
         root = Section(file, file.compose(), Config, "the file")
-        _check_meters(file, root.values.setdefault("meters", []))
+        check_meters(file, root.values.setdefault("meters", []))
         outputs = root.values["outputs"].values if "outputs" in root.values else {}
         _check_certificates(file, outputs.get("mqtt"))
         _check_page(file, outputs.get("http"))
@@ -100,9 +112,6 @@ def config_from_options(
     return Config((meter,), outputs=Outputs(mqtt=broker))
 
 
-_Meters = list[Section[MeterConfig]]
-
-
 def _check_certificates(file: YamlFile, mqtt: Section[MqttConfig] | None) -> None:
     for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if mqtt is not None and one in mqtt.nodes and other not in mqtt.nodes:
@@ -121,118 +130,3 @@ def _check_page(file: YamlFile, http: Section[HttpConfig] | HttpConfig | None) -
             "its own (chmod 600) and add `password_file: web.password`; or add `open: true` if everybody in "
             "this network may see the page",
         )
-
-
-def _check_meters(file: YamlFile, meters: _Meters) -> None:
-    _check_names(file, meters)
-    usable = [meter for meter in meters if "source" in meter.values]
-    for meter in usable:
-        _check_settings(file, meter)
-    for sharing in _by_source(usable):
-        _check_sharing(file, sharing)
-
-
-def _check_names(file: YamlFile, meters: _Meters) -> None:
-    first: dict[str, tuple[Section[MeterConfig], str]] = {}
-    for meter in meters:
-        # A meter without a name is published under its id.
-        key = "name" if "name" in meter.nodes else "id"
-        if key not in meter.values:
-            continue
-        # Ids of Home Assistant distinguish fewer names than topics do.
-        own_id = object_id(topic_part(meter.values[key])).casefold()
-        other, other_key = first.setdefault(own_id, (meter, key))
-        # The same id twice on one source is found by `_check_id`.
-        is_same_id = key == other_key == "id" and _identity(meter.values[key]) == _identity(other.values[key])
-        if other is not meter and not (is_same_id and _identities(meter) & _identities(other)):
-            alike = f"is that of line {other.line(other_key)}, or becomes it in topics and Home Assistant ids"
-            rule = "only letters a to z in either case, digits, - and _ count there"
-            file.note(meter.nodes[key], f"this {key} {alike} ({rule}); give each meter another name")
-
-
-def _check_settings(file: YamlFile, meter: Section[MeterConfig]) -> None:
-    found = {source.kind for source in meter.values["source"]}
-    for key, kinds, where in (
-        ("speed", {Kind.SERIAL, Kind.RFC2217}, "a serial port or rfc2217://"),
-        ("framing", {Kind.SERIAL, Kind.RFC2217}, "a serial port or rfc2217://"),
-        ("pace", {Kind.FILE}, "a recording"),
-    ):
-        if key in meter.nodes and not found <= kinds:
-            file.note(meter.nodes[key], f"{key} is for {where} only; remove this line")
-    _check_plausible_power(file, meter)
-
-
-def _check_plausible_power(file: YamlFile, meter: Section[MeterConfig]) -> None:
-    plausible, reference = (meter.values.get(key) for key in ("plausible_power", "reference_power"))
-    if plausible is not None and reference is not None:
-        highest = max((power for _, power in reference.levels), default=0)
-        if plausible * 1000 <= highest:
-            advice = f"write more than the reference power of {highest / 1000:g} kW"
-            file.note(meter.nodes["plausible_power"], f"the history would believe no peak; {advice}")
-
-
-def _check_sharing(file: YamlFile, sharing: _Meters) -> None:
-    """Check the meters on one source, and give each the settings that one of them has for it."""
-    ids: dict[bytes | str, int] = {}
-    for meter in sharing if len(sharing) > 1 else []:
-        _check_id(file, meter, sharing, ids)
-    for key in ("speed", "framing", "pace", "unnamed"):
-        having = [meter for meter in sharing if key in meter.values]
-        for meter in having[1:]:
-            if meter.values[key] != having[0].values[key]:
-                file.note(
-                    meter.nodes[key], f"line {having[0].line(key)} has another {key} for the same source"
-                )
-        for meter in sharing if having else []:
-            meter.values[key] = having[0].values[key]
-
-
-def _check_id(
-    file: YamlFile, meter: Section[MeterConfig], sharing: _Meters, ids: dict[bytes | str, int]
-) -> None:
-    """Check that a meter can be told from those with which it shares a source."""
-    node = meter.nodes["source"]
-    line = next(other for other in sharing if other is not meter).line("source")
-    kind, first = _shared_source(meter, sharing).kind, _shared_source(sharing[0], sharing).kind
-    if kind is Kind.STDIN:
-        if meter is not sharing[0]:
-            file.note(node, f"standard input serves one meter only, that of line {line}")
-    elif kind is not first:
-        file.note(node, f"this is the same host and port as in line {line}; name it in the same way")
-    elif "id" not in meter.nodes:
-        advice = "write the id of each meter on it (its serial number, for example)"
-        file.note(node, f"line {line} has the same source; {advice}")
-    elif "id" in meter.values:
-        identity = _identity(meter.values["id"])
-        if identity in ids:
-            file.note(meter.nodes["id"], f"line {ids[identity]} has this id for the same source")
-        ids.setdefault(identity, meter.line("id"))
-
-
-def _identities(meter: Section[MeterConfig]) -> set[object]:
-    """Return what is behind the sources of a meter: two names of one port are equal."""
-    return {source.identity for source in meter.values.get("source", ())}
-
-
-def _shared_source(meter: Section[MeterConfig], sharing: _Meters) -> Address:
-    """Return the source of this meter that the others have, too."""
-    shared = set.intersection(*map(_identities, sharing))
-    sources: tuple[Address, ...] = meter.values["source"]
-    return next(source for source in sources if source.identity in shared)
-
-
-def _by_source(meters: _Meters) -> list[_Meters]:
-    groups: dict[object, _Meters] = {}
-    for meter in meters:
-        for identity in _identities(meter):
-            groups.setdefault(identity, []).append(meter)
-    return list(groups.values())
-
-
-def _identity(text: str) -> bytes | str:
-    """Return which meter an id names: a serial number and its system title are the same."""
-    try:
-        return system_title_from_serial(text)
-    except KeyFormatError:
-        is_title = re.fullmatch(r"[0-9A-Fa-f]{16}", text)
-        return bytes.fromhex(text) if is_title else text.casefold()

@@ -17,6 +17,7 @@ from typing import Final
 import yaml
 
 from smarty_gateway.config.credentials import credential
+from smarty_gateway.config.listen_address import is_app_options, is_home_assistant_app
 from smarty_gateway.config.other_words import advice_for
 from smarty_gateway.config.settings import Form, Section, choice, setting, settings_of
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
@@ -52,12 +53,15 @@ def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None
 def permission_problem(path: Path, content: str = "the keys") -> str | None:
     """Return a warning with the line to type if others can read a file of secrets, else None.
 
-    Credentials of a service manager or a container are exempt: their folder protects them.
+    Credentials of a service manager or a container are exempt: their folder protects them. So are the files
+    of an app of Home Assistant: nobody else is in its container, and a file editor there sets no permissions.
 
     Args:
         path: the file.
         content: what the secrets are.
     """
+    if is_home_assistant_app():
+        return None
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -98,6 +102,11 @@ def read_key_file(path: Path) -> tuple[KeyRing, list[UnusableFileError]]:
 
     The ring holds the entries without a fault, for `check`.
     """
+    if is_app_options(path):
+        from smarty_gateway.config.app_options import read_app_options  # noqa: PLC0415 - in an app only
+
+        options = read_app_options(path)
+        return options.keys, options.errors
     file = YamlFile(path, "key file", KeyFileError)
     content = None
     with file.collected():
@@ -203,17 +212,21 @@ def _key_errors(file: YamlFile, node: yaml.Node) -> Iterator[None]:
         file.fail(node, str(error))
 
 
+ENCRYPTION_KEYS: Final[Form[tuple[MeterKey, ...]]] = Form("a key or a list of keys", _read_encryption_keys)
+AUTHENTICATION_KEY: Final[Form[Secret]] = Form("a key", _read_authentication_key)
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     """The long form of an entry."""
 
     encryption_key: tuple[MeterKey, ...] = setting(
-        Form("a key or a list of keys", _read_encryption_keys),
+        ENCRYPTION_KEYS,
         "from the grid operator; while a key changes two, the newest first",
         example="0F1E…",
     )
     authentication_key: Secret = setting(
-        Form("a key", _read_authentication_key),
+        AUTHENTICATION_KEY,
         "the same for every Luxembourg meter",
         default=Secret(LUXEMBOURG_AUTHENTICATION_KEY),
     )

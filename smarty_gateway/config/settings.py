@@ -133,6 +133,7 @@ class Section(Generic[T]):
         self.node = node
         self.values: dict[str, Any] = {}
         self.nodes: dict[str, yaml.Node] = {}
+        self._file = file
         self._kind = kind
         self._advice: list[str] = []
         self._rest: list[object] = []
@@ -166,6 +167,10 @@ class Section(Generic[T]):
     def line(self, key: str) -> int:
         """Return the line of a key that is there, counted from 1."""
         return line_of(self.nodes[key])
+
+    def where(self, key: str) -> str:
+        """Return where a key is that is there, for messages."""
+        return self._file.where(self.nodes[key])
 
     def build(self) -> T | None:
         """Return the dataclass, None where a required value is missing or faulty.
@@ -252,7 +257,7 @@ def read_text(file: YamlFile, node: yaml.Node, what: str, *, may_be_hex: bool = 
     if not value.isprintable():
         file.fail(node, f"{what} is needed here, without line breaks and invisible characters")
     if not may_be_hex and looks_like_key(value):
-        file.fail(node, f"this looks like a key, which belongs in keys.yaml; {what} is needed here")
+        file.fail(node, f"this looks like a key, which belongs in {file.key_place}; {what} is needed here")
     return value
 
 

@@ -7,7 +7,7 @@ from the bytes and never configured.
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -215,7 +215,12 @@ class HomeAssistantConfig:
 
 @dataclass(frozen=True, slots=True)
 class MqttConfig:
-    """The broker, and what it gets. All paths are absolute."""
+    """The broker, and what it gets. All paths are absolute.
+
+    Attributes:
+        is_from_supervisor: Home Assistant's Supervisor names the broker, before each connection.
+        password: of the user, where no file holds it: an option of the app, or what Supervisor says.
+    """
 
     host: str = setting(
         _BROKER,
@@ -260,6 +265,8 @@ class MqttConfig:
     home_assistant: HomeAssistantConfig | None = setting(
         switch(HomeAssistantConfig), "announce the meters to Home Assistant; off by default", default=None
     )
+    is_from_supervisor: bool = False
+    password: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:

@@ -29,7 +29,7 @@ def warnings(config: Config) -> list[str]:
     for meter in config.meters:
         found += _level_warnings(meter)
     outputs = config.outputs
-    if outputs.mqtt is not None:
+    if outputs.mqtt is not None and not outputs.mqtt.is_from_supervisor:
         found += _broker_warnings(outputs.mqtt)
     if outputs.http is not None and outputs.http.password_file is not None:
         found += _password_warnings(outputs.http, outputs.http.password_file)
@@ -93,11 +93,12 @@ def _better_name(port: Path) -> str:
 
 def _broker_warnings(mqtt: MqttConfig) -> Iterator[str]:
     if not mqtt.tls and not is_this_machine(mqtt.host):
-        secrets = "readings and password" if mqtt.password_file else "readings"
+        secrets = "readings and password" if mqtt.password_file or mqtt.password else "readings"
         yield f"mqtt: {secrets} go to {mqtt.host} unencrypted; write mqtts:// if the broker has TLS"
     if not mqtt.tls and (mqtt.ca_file or mqtt.cert_file):
         yield "mqtt: certificates are used only with TLS; write mqtts://"
-    yield from _login_warnings("mqtt", mqtt, "most brokers require both", "mqtts://USER@HOST")
+    if mqtt.password is None:
+        yield from _login_warnings("mqtt", mqtt, "most brokers require both", "mqtts://USER@HOST")
     for name in ("password_file", "ca_file", "cert_file", "key_file"):
         yield from _unreadable_warning("mqtt", name, getattr(mqtt, name))
     secret_files = ((mqtt.password_file, "the password"), (mqtt.key_file, "the private key"))

@@ -68,7 +68,10 @@ class YamlFile:
 
     Attributes:
         errors: the faults found so far.
+        key_place: where keys belong, for messages about a key that is elsewhere.
     """
+
+    key_place = "keys.yaml"
 
     def __init__(self, path: Path, what: str, error: type[UnusableFileError] = UnusableFileError) -> None:
         self.errors: list[UnusableFileError] = []
@@ -139,6 +142,10 @@ class YamlFile:
             else:
                 lines[name.value] = line_of(name)
                 yield name, value
+
+    def where(self, node: yaml.Node) -> str:
+        """Return where a node is, for messages about another one."""
+        return f"line {line_of(node)}"
 
     def _new_error(self, place: yaml.Node | int | None, message: str) -> UnusableFileError:
         return self._error(self.path, line_of(place) if isinstance(place, yaml.Node) else place, message)

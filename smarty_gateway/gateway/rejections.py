@@ -3,9 +3,11 @@
 import logging
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.fault_log import RejectionLog
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Health
@@ -23,6 +25,7 @@ _KEY_SUSPECTED_AFTER: Final = 120.0
 _KEY_SUSPECTED_FRAMES: Final = 5
 #: Meters; a source can invent any number.
 _ADVISED_MAX: Final = 50
+_APP_KEYS: Final = "the app's Configuration tab"
 
 
 class Rejections:
@@ -73,6 +76,8 @@ class Rejections:
         registry, source, title = self._state.registry, self._address.text, rejection.system_title
         name, is_own = registry.name_for_rejection(title, source)
         advice = ""
+        if is_home_assistant_app():
+            rejection = _in_words_of_app(rejection)
         if title is not None and rejection.reason is Reason.PLAINTEXT:
             registry.note_plaintext(title, source, now)
         if title is not None and rejection.reason is Reason.REPLAY and is_own and self._address.is_live:
@@ -119,18 +124,23 @@ class Rejections:
 
     def _advise_on_key(self, title: bytes, name: str, hint: Hint | None, now: float) -> None:
         """Log once what to do about a key that is probably wrong, or was changed by the grid operator."""
+        is_app = is_home_assistant_app()
+        place = _APP_KEYS if is_app else "keys.yaml"
         if hint is not Hint.CORRUPT:
-            why = "compare the key in keys.yaml with the letter of your grid operator"
+            why = f"compare the key in {place} with the letter of your grid operator"
         elif self._has_failed_for_long(title, now):
             why = (
                 f"no frame has verified for {_KEY_SUSPECTED_AFTER / 60:.0f} minutes: your grid operator has "
-                "probably changed the key; ask for the new one and write it into keys.yaml"
+                f"probably changed the key; ask for the new one and write it into {place}"
             )
         else:
             return
         if title in self._key_advised or len(self._key_advised) >= _ADVISED_MAX:
             return
         self._key_advised |= {title}
+        if is_app:  # which ends with this program
+            _log.warning("%s: %s", printable(name), why)
+            return
         keys = "" if self._key_file is None else f" --keys {shlex.quote(str(self._key_file))}"
         _log.warning(
             "%s: %s. To find out what is wrong, stop this program and type: smarty-gateway doctor %s%s",
@@ -146,3 +156,11 @@ class Rejections:
         if title in self._failing or len(self._failing) < _ADVISED_MAX:
             self._failing[title] = since, number + 1
         return now - since >= _KEY_SUSPECTED_AFTER and number + 1 >= _KEY_SUSPECTED_FRAMES
+
+
+def _in_words_of_app(rejection: Rejection) -> Rejection:
+    """Return a rejection as the log of the Home Assistant app explains it, where no file has the keys."""
+    message = rejection.message.replace("add it to keys.yaml", f"enter it in {_APP_KEYS}")
+    if rejection.reason is Reason.PLAINTEXT and rejection.system_title is None:
+        message += f"; if it never encrypts, as in Belgium, empty its field key in {_APP_KEYS}"
+    return replace(rejection, message=message.replace("keys.yaml", _APP_KEYS))

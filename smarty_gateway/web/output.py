@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 #: Seconds until the next attempt to listen.
 _AGAIN_AFTER: Final = 10.0
+_PLACE_IN_APP: Final = "in Home Assistant, behind Open Web UI of this app"
 
 
 class HttpOutput:
@@ -125,7 +126,7 @@ class HttpOutput:
         if self._stopping.is_set():  # since before it was there to be closed
             server.close()
         self.state = "ok"
-        message = f"the page is at {self._http.url}"
+        message = f"the page is {_PLACE_IN_APP if is_home_assistant_app() else f'at {self._http.url}'}"
         if self._condition.is_on:
             self._condition.end(message)
         else:

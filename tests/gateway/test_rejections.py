@@ -115,3 +115,39 @@ def test_invented_meters_write_a_bounded_number_of_lines(
         rejection = Rejection(Reason.AUTHENTICATION, 0, 100, "x", Hint.WRONG_ENCRYPTION_KEY, title)
         meter.rejections.add(rejection, 1.0)
     assert len(list(advice(caplog))) <= 50
+
+
+@pytest.fixture
+def in_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPERVISOR_TOKEN", "a token")
+
+
+@pytest.mark.usefixtures("in_app")
+@pytest.mark.parametrize(
+    ("reason", "message", "words"),
+    [
+        (Reason.NO_KEY, "ask for it and add it to keys.yaml", "enter it in the app's Configuration tab"),
+        (Reason.NO_KEY, "keys.yaml has an entry", "the app's Configuration tab has an entry"),
+        (
+            Reason.PLAINTEXT,
+            "it must send encrypted frames",
+            "as in Belgium, empty its field key",
+        ),
+    ],
+)
+def test_in_the_home_assistant_app_a_rejection_leads_to_the_fields_of_its_form(
+    meter: Meter, caplog: pytest.LogCaptureFixture, reason: Reason, message: str, words: str
+) -> None:
+    meter.rejections.add(Rejection(reason, 0, 100, message), 0.0)
+    assert words in caplog.text
+    assert "keys.yaml" not in caplog.text
+
+
+@pytest.mark.usefixtures("in_app")
+def test_in_the_home_assistant_app_a_wrong_key_leads_to_the_letter_alone(
+    meter: Meter, caplog: pytest.LogCaptureFixture
+) -> None:
+    meter.fail(Hint.WRONG_ENCRYPTION_KEY, 0.0)
+    (line,) = advice(caplog)
+    tab = "the app's Configuration tab"
+    assert line == f"house: compare the key in {tab} with the letter of your grid operator"

@@ -91,6 +91,7 @@ def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     note_put_aside: Callable[[str, int | None], None] = lambda *_: None,
     unnamed: Sequence[str] = (),
     has_history: bool = True,
+    is_from_supervisor: bool = False,
 ) -> Iterator[MqttOutput]:
     """Run the MQTT output alone, in this process, for meters of these names."""
     file = folder / "output.yaml"
@@ -98,10 +99,11 @@ def mqtt_output(  # noqa: PLR0913 - each test needs a few of them
     file.write_text(f"meters: [{meters}]\noutputs:\n  mqtt: {{url: '{url}', {more}}}\n", "utf-8")
     config = replace(load_config(file), history=has_history)
     assert config.outputs.mqtt is not None
+    mqtt = replace(config.outputs.mqtt, is_from_supervisor=is_from_supervisor)
     with Store(folder / "state") as store:
         for topic, size in put_aside.items():
             store.note_put_aside(topic, size)
-        output = MqttOutput(config, config.outputs.mqtt, _Noting(store, note_put_aside), unnamed)
+        output = MqttOutput(config, mqtt, _Noting(store, note_put_aside), unnamed)
         output.start()
         try:
             yield output

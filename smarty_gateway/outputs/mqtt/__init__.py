@@ -33,8 +33,8 @@ would queue behind the backlog on a slow link.
 puts it aside and tries it again; broker_status logs it, and how the connection fares; broker_errors says what
 errors and reason codes mean.
 
-**The rest.** meters decides what is due of all meters; devices decides which M-Bus devices are published, and
-which meter announces one; retained remembers the topics that the broker holds, so that they can be emptied;
-home_assistant makes the announcements, from the table in entities and the manufacturers in makers; topics
-makes the names.
+**The rest.** supervisor asks Home Assistant where the broker is; meters decides what is due of all meters;
+devices decides which M-Bus devices are published, and which meter announces one; retained remembers the
+topics that the broker holds, so that they can be emptied; home_assistant makes the announcements, from the
+table in entities and the manufacturers in makers; topics makes the names.
 """

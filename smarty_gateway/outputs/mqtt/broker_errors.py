@@ -24,6 +24,10 @@ _PAYLOAD_FORMAT_INVALID: Final = 0x99
 FINAL_CODES: Final = frozenset({_TOPIC_NAME_INVALID, _PACKET_TOO_LARGE, _PAYLOAD_FORMAT_INVALID})
 RETAIN_NOT_SUPPORTED: Final = 0x9A
 QOS_NOT_SUPPORTED: Final = 0x9B
+#: Where Home Assistant's users find their broker.
+MOSQUITTO_APP: Final = "Mosquitto broker in Settings > Apps"
+_START_IT: Final = f"start the app {MOSQUITTO_APP}"
+_READ_ITS_LOG: Final = f"read the log of the app {MOSQUITTO_APP}"
 
 
 class ConnectionFailed(GatewayError):  # noqa: N818 - what happened, not a fault of the program
@@ -54,6 +58,8 @@ class ConnectionLost(ConnectionFailed):
 
 def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> ConnectionFailed:
     """Return what an error of `connect` means; a UnicodeError is idna's, for an impossible host name."""
+    if config.is_from_supervisor:
+        return _named_failure(config, *_named_fault(error))
     broker = config.address
     if isinstance(error, ssl.SSLCertVerificationError):
         why = distrust(error, "broker", config.host, config.ca_file)
@@ -91,6 +97,9 @@ def unusable_certificate(config: MqttConfig, error: OSError) -> ConnectionFailed
 
 def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed:
     """Return what the reason code of a CONNACK means."""
+    if config.is_from_supervisor:
+        why = f"refuses the login that came with its name ({code})"
+        return _named_failure(config, why, f"restart the app {MOSQUITTO_APP}", code.value)
     broker = config.address
     if str(code) not in ("Bad user name or password", "Not authorized"):
         why = f"the broker {broker} refuses the connection: {code}"
@@ -99,21 +108,22 @@ def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed
             f"the broker {broker} requires a user name and a password: write the user into the url as "
             "USER@HOST, and name a password_file (--mqtt-password-file on the command line)"
         )
-    elif config.password_file is None:
+    elif config.password is None:
         why = (
             f"the broker {broker} refuses user {config.user} without a password: write it into a file and "
             "name that as password_file (--mqtt-password-file on the command line)"
         )
     else:
-        why = (
-            f"the broker {broker} refuses user {config.user}: check the user and its password file "
-            f"{config.password_file}"
-        )
+        file = config.password_file
+        password = "broker_password" if file is None else f"its password file {file}"
+        why = f"the broker {broker} refuses user {config.user}: check the user and {password}"
     return ConnectionFailed(why, code.value)
 
 
 def no_answer(config: MqttConfig) -> ConnectionFailed:
     """Return what it means that a broker closes the connection without a CONNACK."""
+    if config.is_from_supervisor:
+        return _named_failure(config, "closes the connection before it accepts it", _READ_ITS_LOG)
     if not config.tls:
         port = "if this is its port for TLS (usually 8883), write mqtts:// in the url"
     elif config.cert_file is None:
@@ -130,6 +140,24 @@ def no_answer(config: MqttConfig) -> ConnectionFailed:
     return ConnectionFailed(
         f"the broker {config.address} closes the connection before it accepts it: {port}; {other}"
     )
+
+
+def _named_fault(error: OSError | UnicodeError) -> tuple[str, str]:
+    """Return why a broker that Home Assistant names is not connected, and what to do."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"has a certificate that this app does not trust ({error.verify_message})",
+            "write a gateway.yaml with its url and ca_file, and name that as `configuration`",
+        )
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "is not known by this name", _START_IT
+    if isinstance(error, TimeoutError):
+        return "does not answer", _START_IT
+    return f"cannot be reached ({getattr(error, 'reason', None) or error.strerror or error})", _START_IT
+
+
+def _named_failure(config: MqttConfig, why: str, advice: str, code: int | None = None) -> ConnectionFailed:
+    return ConnectionFailed(f"the broker {config.address}, which Home Assistant names, {why}: {advice}", code)
 
 
 def refused_message(config: MqttConfig, topic: str, code: int) -> str:

@@ -37,18 +37,24 @@ class BrokerStatus:
 
     def __init__(self, config: MqttConfig) -> None:
         self._config = config
-        self._broker = config.address
         self._away = Condition(_log.error, cleared=_log.info)
         self._backoff = Backoff(*_DELAYS)
         self._began: float | None = None  # since when the broker has accepted the connection
         self._times_lost = 0  # soon after that, one connection after the other
         self._is_doubtful = False
         self._has_connected = False
-        self._user = config.user or "anonymous clients"
         self._names_until = float("-inf")
         self._named = 0
         self._refusals: dict[tuple[int, bool], float] = {}
         self._limits: set[str] = set()
+
+    @property
+    def _broker(self) -> str:
+        return self._config.address
+
+    @property
+    def _user(self) -> str:
+        return self._config.user or "anonymous clients"
 
     @property
     def is_away(self) -> bool:
@@ -64,8 +70,9 @@ class BrokerStatus:
         message = f"the name server or the broker {self._broker} does not answer"
         self._away.begin(f"{message}; waiting until one does", message)
 
-    def note_begin(self, now: float) -> None:
-        """Record that the broker has accepted the connection."""
+    def note_begin(self, config: MqttConfig, now: float) -> None:
+        """Record that a broker has accepted the connection; the configuration has its address."""
+        self._config = config
         self._began = now
 
     def note_proof(self, now: float) -> None:

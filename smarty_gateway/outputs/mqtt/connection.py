@@ -11,8 +11,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from paho.mqtt.client import Client, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
@@ -36,6 +35,7 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
     refused_message,
     unusable_certificate,
 )
+from smarty_gateway.outputs.mqtt.supervisor import with_named_broker
 from smarty_gateway.outputs.wake import WakePipe
 
 #: Less than the time in which a stop must be done.
@@ -108,12 +108,13 @@ class Connection:
     """A connection that is being opened, or open.
 
     Args:
-        config: names the broker.
+        config: names the broker, or leaves that to Home Assistant's Supervisor.
         will: the topic that gets `offline` when this connection breaks.
         on_message: takes what arrives on subscribed topics.
         wake: ends a `wait`.
 
     Attributes:
+        config: with address, user and password of this connection.
         is_ready: the broker has accepted the connection.
         is_proven: the broker has acknowledged a message.
         window: how many messages may be in flight; the caller keeps to it, and nothing queues here.
@@ -133,7 +134,8 @@ class Connection:
         client_id: str,
         wake: WakePipe | None = None,
     ) -> None:
-        self._config = config
+        config = with_named_broker(config) if config.is_from_supervisor else _with_password(config)
+        self.config = config
         self._wake = wake
         self._on_message = on_message
         self._failure: ConnectionFailed | None = None
@@ -159,11 +161,11 @@ class Connection:
             raise network_failure(config, error) from None
 
     def _configure(self, client: _Client, will: Will | None) -> None:
-        config = self._config
+        config = self.config
         client.max_inflight_messages_set(self.window)
         client.connect_timeout = _CONNECT_SECONDS
         if config.user is not None:
-            client.username_pw_set(config.user, _password(config.password_file))
+            client.username_pw_set(config.user, config.password)
         if config.tls:
             client.tls_set_context(_tls_context(config))
         if will is not None:
@@ -198,7 +200,7 @@ class Connection:
         """
         qos = min(qos, self.max_qos)
         properties = None
-        if expiry is not None and self._config.version == "5":
+        if expiry is not None and self.config.version == "5":
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho
             properties.MessageExpiryInterval = expiry
         sent = self._client.publish(
@@ -259,8 +261,8 @@ class Connection:
         if self._failure is not None:
             return self._failure
         if not self.is_ready:
-            return no_answer(self._config)
-        return ConnectionLost(f"the connection to the broker {self._config.address} broke")
+            return no_answer(self.config)
+        return ConnectionLost(f"the connection to the broker {self.config.address} broke")
 
     def close(self, *, politely: bool = False) -> None:
         """End the connection; politely, so that the broker does not send the last will."""
@@ -278,7 +280,7 @@ class Connection:
         self, _client: Client, _data: object, _flags: object, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._failure = refused_connection(self._config, code)
+            self._failure = refused_connection(self.config, code)
             return
         # paho ignores what a broker of MQTT 5 allows; whatever exceeds it would end the connection.
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", None) or _WINDOW)
@@ -299,7 +301,7 @@ class Connection:
         elif message.refused is not None:
             message.refused(self._client.puback_code)
         else:
-            why = refused_message(self._config, message.topic, self._client.puback_code)
+            why = refused_message(self.config, message.topic, self._client.puback_code)
             self._failure = ConnectionFailed(why, self._client.puback_code)
 
     def _received(self, _client: Client, _data: object, message: MQTTMessage) -> None:
@@ -327,7 +329,7 @@ class Connection:
                 "in one of the two"
             )
         self._failure = ConnectionFailed(
-            f"the broker {self._config.address} ends the connection: {why}", code.value
+            f"the broker {self.config.address} ends the connection: {why}", code.value
         )
 
 
@@ -352,11 +354,12 @@ def packet_size(topic: str, length: int, *, qos: int, version: str, expires: boo
     return 2 + (rest > 127) + (rest > 16_383) + (rest > 2_097_151) + rest
 
 
-def _password(path: Path | None) -> str | None:
-    if path is None:
-        return None
+def _with_password(config: MqttConfig) -> MqttConfig:
+    path = config.password_file
+    if config.user is None or config.password is not None or path is None:
+        return config
     try:
-        return read_small_file(credential_or(path)).decode().strip("\r\n")
+        return replace(config, password=read_small_file(credential_or(path)).decode().strip("\r\n"))
     except UnreadableFileError as error:
         raise ConnectionFailed(f"the password file {path} cannot be read: {error}") from None
     except UnicodeDecodeError:

@@ -210,7 +210,8 @@ class MqttOutput(ThreadedOutput):
         OpenSSL takes itself down when the process ends, and crashes if another thread is at work in it. One
         that only waits for a slow peer does no harm, so this need not take long.
         """
-        if self._config.tls and self._given_up is not None:
+        may_be_tls = self._config.tls or self._config.is_from_supervisor
+        if may_be_tls and self._given_up is not None:
             self._given_up.wait(_WAIT_FOR_HANDSHAKE)
 
 

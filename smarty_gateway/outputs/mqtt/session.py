@@ -67,7 +67,7 @@ class Session:
         if not self._is_accepted():
             return
         now = time.monotonic()
-        self._status.note_begin(now)
+        self._status.note_begin(self._connection.config, now)
         self._status.note_limits(self._connection)
         publications = self._publications
         sender = self._sender = Sender(
@@ -103,7 +103,8 @@ class Session:
         while not self._connection.is_ready:
             now = time.monotonic()
             if now - started > _ANSWER_WITHIN:
-                raise ConnectionFailed(f"{self._config.address} accepts connections, but does not speak MQTT")
+                broker = self._connection.config.address
+                raise ConnectionFailed(f"{broker} accepts connections, but does not speak MQTT")
             if now > self._stop.by:
                 return False
             self._connection.wait(min(LOOK_EVERY, max(0.0, self._stop.by - now)))

@@ -201,7 +201,8 @@ def test_what_can_be_no_host_is_refused_when_it_is_read_and_said_when_it_is_used
 class Deaf:
     """Stands for a connection whose broker takes everything and acknowledges nothing."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, config: MqttConfig, *arguments: object) -> None:
+        self.config = config
         self._wake = arguments[-1]
         assert isinstance(self._wake, WakePipe)
         self.is_ready, self.is_proven = True, False
@@ -263,17 +264,20 @@ def information(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
+CONFIG = MqttConfig("broker.lan", client_id="me")
+
+
 class Clock:
     """Runs a BrokerStatus through a day of connections."""
 
     def __init__(self) -> None:
-        self.log = BrokerStatus(MqttConfig("broker.lan", client_id="me"))
+        self.log = BrokerStatus(CONFIG)
         self.now = 0.0
         self.delays: list[float] = []
 
     def connection(self, lasts: float, end: ConnectionFailed, *, acknowledges: bool = True) -> None:
         """Simulate a connection of this many seconds."""
-        self.log.note_begin(self.now)
+        self.log.note_begin(CONFIG, self.now)
         for second in (0.0, 1.0, 5.0, 11.0, 29.0, 31.0, 1000.0, lasts):
             if acknowledges and second <= lasts:
                 self.log.note_proof(self.now + second)
@@ -301,7 +305,7 @@ def test_a_normal_outage_is_said_when_it_begins_and_at_the_first_answer(
         for _ in range(20):
             clock.failure(REFUSED)
         assert clock.log.is_away
-        clock.log.note_begin(clock.now)
+        clock.log.note_begin(CONFIG, clock.now)
         assert clock.log.is_away
         clock.log.note_proof(clock.now + 0.01)
         assert not clock.log.is_away
@@ -335,7 +339,7 @@ def test_two_clients_with_one_id_are_said_once_and_throw_each_other_out_ever_les
     assert sum("may use the same client id me" in line for line in said) == 1
     assert sum("connected to the broker" in line for line in said) == 1
     assert min(clock.delays[5:]) > 11
-    clock.log.note_begin(clock.now)
+    clock.log.note_begin(CONFIG, clock.now)
     clock.log.note_proof(clock.now + 31)
     assert "connected to the broker" in caplog.records[-1].message
     assert clock.log.next_delay() < 1.3
@@ -558,7 +562,7 @@ def test_no_more_than_a_broker_of_mqtt_5_allows_is_in_flight(tmp_path: Path, *, 
 
 
 def test_of_many_messages_that_are_put_aside_20_an_hour_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    log = BrokerStatus(MqttConfig("broker.lan"))
+    log = BrokerStatus(CONFIG)
     for number in range(100):
         log.note_put_aside(Sent(f"smarty/evil{number}/state", 9), "closes the connection after", number)
         log.note_too_large(Sent(f"smarty/evil{number}/telegram", 9), 8, number)
@@ -572,15 +576,15 @@ def test_of_many_messages_that_are_put_aside_20_an_hour_are_named(caplog: pytest
 def test_while_it_is_searched_which_message_is_refused_no_line_blames_the_client_id(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log = BrokerStatus(MqttConfig("broker.lan"))
+    log = BrokerStatus(CONFIG)
     for number in range(10):
-        log.note_begin(number)
+        log.note_begin(CONFIG, number)
         log.note_proof(number)
         log.note_end(LOST, number + 0.1, HangUp(Sent("smarty/evil/state", 9)) if number else None)
     said = faults_in(caplog)
     assert len(said) == 3, said  # lost, connected, one at a time
     assert "one at a time" in said[-1]
-    log.note_begin(20)
+    log.note_begin(CONFIG, 20)
     log.note_proof(51)
     log.note_end(LOST, 60, HangUp(Sent("smarty/evil/state", 9), is_trial=True))
     assert len(faults_in(caplog)) == 4  # connected; what was expected is not said
