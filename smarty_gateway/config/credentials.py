@@ -20,10 +20,19 @@ _VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 APP_USER: Final = 65532
 
 
+def credential(name: str) -> Path | None:
+    """Return the credential of a name.
+
+    A blank credential stands for a file that was not there when the service started: the unit of the Debian
+    package names files that not every household has.
+    """
+    path = Path(os.environ.get(_VARIABLE) or os.devnull) / name
+    return path if path.is_file() and not path.read_bytes().isspace() else None
+
+
 def credential_or(path: Path) -> Path:
     """Return the credential with the name of a file, else the file: it is perhaps for root alone."""
-    credential = Path(os.environ.get(_VARIABLE) or os.devnull) / path.name
-    return credential if credential.is_file() else path
+    return credential(path.name) or path
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Final
 
 import yaml
 
+from smarty_gateway.config.credentials import credential
 from smarty_gateway.config.listen_address import is_app_options, is_home_assistant_app
 from smarty_gateway.config.other_words import advice_for
 from smarty_gateway.config.settings import Form, Section, choice, setting, settings_of
@@ -46,8 +47,7 @@ def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None
 
     One from the service manager (`LoadCredential=keys.yaml:…`) comes first.
     """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return first_existing([*([Path(folder) / "keys.yaml"] if folder else []), *candidates])
+    return credential("keys.yaml") or first_existing(candidates)
 
 
 def permission_problem(path: Path, content: str = "the keys") -> str | None:
