@@ -21,6 +21,8 @@ from smarty_gateway.charts.style import CLASS, HEIGHT, LAYOUT_SIZE, PICTURE_STYL
 
 # pygal adds a finder of modules that has not worked since Python 3.4, and that Python warns about.
 sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+# Where lxml is installed pygal would take it, and the pictures are made of Python's own elements.
+etree.to_etree()
 
 #: Height, begin and end.
 Bar = tuple[float, float, float]

@@ -80,9 +80,11 @@ def is_this_machine(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # From Python 3.13 on ::ffff:127.0.0.1 is loopback, too; here it stays an address that needs a password.
+    return address.is_loopback and (address.version == 4 or int(address) == 1)
 
 
 def is_any_address(host: str) -> bool:
