@@ -71,6 +71,7 @@ HEAVY = {
     "cryptography": ("protocol/", "capture/", "simulator/"),
     "bottle": ("web/",),
     "cairosvg": ("charts/",),
+    "fastcrc": ("protocol/checksum.py",),
     "jinja2": ("pages/",),
     "prometheus_client": ("web/metrics.py",),
     "pygal": ("charts/",),
