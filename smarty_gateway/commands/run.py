@@ -7,7 +7,7 @@ import shlex
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.process import allow_many_files, share_memory
-from smarty_gateway.config.container import configuration_advice, volume_warnings
+from smarty_gateway.config.container import configuration_advice, container_warnings
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
@@ -71,7 +71,7 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     for warning in (
         *warnings(config),
         *holder_warnings(config.meters, holders_in(folder)),
-        *volume_warnings(folder),
+        *container_warnings(folder, has_page=config.outputs.http is not None),
     ):
         _log.warning("warning: %s", warning)
     with open_store(config, folder) as store:

@@ -14,10 +14,6 @@ START_ADVICE: Final = (
     "start the container without a command and with --restart unless-stopped; with compose.yaml: "
     "docker compose up --detach"
 )
-HEALTH_ADVICE: Final = (
-    "the health check of the container asks the output http: write `http: true` below `outputs:`, or start "
-    "the container with --no-healthcheck"
-)
 _PODMAN: Final = Path("/run/.containerenv")
 _USERS: Final = Path("/proc/self/uid_map")
 #: As on the host itself.
@@ -72,10 +68,20 @@ def state_advice(folder: Path) -> str | None:
     )
 
 
-def volume_warnings(folder: Path) -> Iterator[str]:
-    """Yield a line where the state is lost with the container."""
+def container_warnings(folder: Path, *, has_page: bool) -> Iterator[str]:
+    """Yield what is unwise in a container: a state that is lost with it, a health check that always fails.
+
+    Args:
+        folder: of the state.
+        has_page: the output http is configured, which answers the health check.
+    """
     if not is_in_container():
         return
+    if not has_page:
+        yield (
+            "the health check of the container asks the output http: write `http: true` below `outputs:`, or "
+            "start the container with --no-healthcheck"
+        )
     mounts = {line.split()[4] for line in _MOUNTS.read_text("utf-8", "replace").splitlines()}
     if not mounts.intersection(map(str, (folder, *folder.parents[:-1]))):
         yield (

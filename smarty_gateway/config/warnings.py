@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from smarty_gateway.config.consumers import DomoticzConfig, InfluxConfig
-from smarty_gateway.config.container import HEALTH_ADVICE
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
@@ -17,7 +16,6 @@ from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig, Outputs
 from smarty_gateway.sources.address import Address, Kind
-from smarty_gateway.sources.container import is_in_container
 from smarty_gateway.sources.ports import lasting_name, ports_instead
 
 
@@ -35,8 +33,6 @@ def warnings(config: Config) -> list[str]:
         found += _broker_warnings(outputs.mqtt)
     if outputs.http is not None and outputs.http.password_file is not None:
         found += _password_warnings(outputs.http, outputs.http.password_file)
-    if outputs.http is None and is_in_container():
-        found.append(HEALTH_ADVICE)
     if outputs.mail is not None:
         found += _mail_warnings(outputs.mail)
     return [*found, *_consumer_warnings(outputs)]
