@@ -103,7 +103,7 @@ class Installation:
             if path not in own:
                 self._terminal.say(f"{path} stays: it is not of `service install`; type: sudo rm {path}")
         if not own:
-            self._terminal.say("The service is not installed.")
+            self._terminal.say(self._why_nothing_is_removed())
             return ExitStatus.GOOD
         commands = [_RELOAD, *(_RULES_READ if rules in own else ())]
         changes = Changes(_stopping(own), dict.fromkeys(own), commands)
@@ -120,6 +120,14 @@ class Installation:
         changes.make()
         self._terminal.say("The service is removed.")
         return ExitStatus.GOOD
+
+    def _why_nothing_is_removed(self) -> str:
+        if not (self._system.packaged / UNIT).exists():
+            return "The service is not installed."
+        return (
+            "`service install` has installed nothing here. To stop the service of the distribution's "
+            f"package now and after a restart, type: sudo systemctl disable --now {NAME}"
+        )
 
     def _names_a_port_by(self, rules: Path) -> bool:
         """True if gateway.yaml has a name that the rules give to a port."""
