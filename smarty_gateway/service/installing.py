@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import smarty_gateway
+from smarty_gateway.config.container import START_ADVICE
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.values import Config
@@ -18,6 +19,7 @@ from smarty_gateway.service.system import System, UnfitSystemError, answer
 from smarty_gateway.service.udev import RULES, rules_for
 from smarty_gateway.service.units import MARK, REPORT_UNITS, TIMERS, UNIT, report_texts, unit_text
 from smarty_gateway.setup.terminal import RejectedError, Terminal
+from smarty_gateway.sources.container import is_in_container
 
 _RULES_READ: Final = (
     ("udevadm", "control", "--reload"),
@@ -137,6 +139,8 @@ class Installation:
         """Raise UnfitSystemError where the service cannot be changed; a dry run needs nothing."""
         if not self._system.has_systemd:
             text = "systemd does not run on this machine; start `smarty-gateway run` by other means"
+            if is_in_container():
+                text = f"systemd does not run in a container; {START_ADVICE}"
             if not self._is_dry:
                 raise UnfitSystemError(text)
             self._terminal.say(f"Only for a look: {text}.")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from smarty_gateway.config.container import state_advice
 from smarty_gateway.protocol.counters import BEGINS_ANEW
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
 from smarty_gateway.safe_text import is_topic
@@ -103,9 +104,9 @@ class FolderLock:
         except OSError as error:
             if error.errno in (errno.EROFS, errno.ENOSPC):
                 return
+            advice = state_advice(folder) or "make it writable, or name another with --state"
             raise StateError(
-                f"the state folder {folder} cannot be written: {error.strerror}; "
-                "make it writable, or name another with --state"
+                f"the state folder {folder} cannot be written: {error.strerror}; {advice}"
             ) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
