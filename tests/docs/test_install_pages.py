@@ -26,13 +26,8 @@ def section(page: str, heading: str) -> str:
     return str(found)
 
 
-def before_the_first_release(lines: list[str]) -> list[str]:
-    """Replace what comes from PyPI as the page says."""
-    pip = "`pip install 'smarty-gateway[web]'` | `pip install '.[web]'`"
-    pipx = "`pipx install 'smarty-gateway[web]'` | `pipx install '.[web]'`"
-    until = section("install", "Until the first release")
-    assert pip in until
-    assert pipx in until
+def of_this_folder(lines: list[str]) -> list[str]:
+    """Replace what comes from PyPI, as the page says for the time before the first release."""
     return [line.replace("'smarty-gateway[web]'", "'.[web]'") for line in lines]
 
 
@@ -73,7 +68,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Path, project: Path) -> None:
-    install = before_the_first_release(commands("install", "Any Linux with Python"))
+    install = of_this_folder(commands("install", "Any Linux with Python"))
     assert install[4:] == [
         "sudo /opt/smarty-gateway/bin/smarty-gateway setup --folder /etc/smarty-gateway",
         "sudo usermod -aG dialout $USER",
@@ -81,7 +76,7 @@ def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Pat
         "sudo /opt/smarty-gateway/bin/smarty-gateway service install",
     ]
     assert "smarty-gateway 0." in type_all(install[:4], project, root, SLOW_LIMIT)
-    upgrade = before_the_first_release(commands("install", "Upgrade"))
+    upgrade = of_this_folder(commands("install", "Upgrade"))
     assert "smarty-gateway 0." in type_all(upgrade, project, root, SLOW_LIMIT)
     # `service uninstall` needs a running systemd (tests/service).
     remove = [
@@ -94,7 +89,7 @@ def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Pat
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pipx") is None, reason="pipx is not installed; `apt-get install pipx`")
 def test_it_is_installed_upgraded_and_removed_with_pipx(root: Path, project: Path) -> None:
-    lines = before_the_first_release(commands("install", "Debian 12 and Ubuntu"))
+    lines = of_this_folder(commands("install", "Debian 12 and Ubuntu"))
     install, upgrade, remove = (line for line in lines if " PIPX_HOME=" in line)
     type_all([install], project, root, SLOW_LIMIT)
     assert "smarty-gateway 0." in type_all([upgrade, "smarty-gateway --version"], project, root, SLOW_LIMIT)
