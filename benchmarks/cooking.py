@@ -27,14 +27,13 @@ from itertools import accumulate, pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from fastcrc.crc16 import arc
-
 import smarty_gateway
 from benchmarks.figures import Figure, print_figures
 from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.quarters import QuarterTracker
 from smarty_gateway.history.registers import sample_of
 from smarty_gateway.history.sample import QUARTER, import_of
+from smarty_gateway.protocol.checksum import arc
 
 _ZONE: Final = ZoneInfo("Europe/Luxembourg")
 _BEGIN: Final = int(datetime(2026, 1, 15, 17, 0, tzinfo=_ZONE).timestamp())

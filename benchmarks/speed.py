@@ -32,10 +32,10 @@ from cryptography.hazmat.primitives.ciphers.modes import GCM
 from dsmr_parser import telegram_specifications
 from dsmr_parser.clients.telegram_buffer import EncryptedTelegramBuffer, TelegramBuffer
 from dsmr_parser.parsers import TelegramParser
-from fastcrc.crc16 import arc
 
 from smarty_gateway.outputs.json_lines import to_json
 from smarty_gateway.protocol.candidates import Candidate
+from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame

@@ -71,7 +71,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     if first not in COMMANDS and first not in GLOBAL_OPTIONS:
         raise no_command(first)
     # Only the wanted command is loaded: on a small computer the others take a second.
-    needs_all = first in {"-h", "--help", "completion"}
+    needs_all = first in {"-h", "--help"}
     parser, commands = _parser(COMMANDS if needs_all else [first] if first in COMMANDS else [])
     if first in COMMANDS:
         typed = commands.choices[first].with_default(arguments[1:])
@@ -80,7 +80,6 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     args, surplus = parser.parse_known_args(arguments)
     if surplus:
         commands.choices[first].error(f"one argument too many: {surplus[0]!r}")
-    args.parser = parser
     return args
 
 

@@ -40,7 +40,7 @@ PARTS = {
     "library": {*CORE, "config", "sources"},
     "state": {*CORE, "config", "history"},
     "languages": set[str](),
-    "charts": {*CORE, "history", "languages"},
+    "charts": {*CORE, "config", "history", "languages"},
     "outputs": {*CORE, "config", "fault_log", "history", "logs", "state"},
     "pages": {*CORE, "charts", "config", "history", "languages", "outputs", "state"},
     "web": {
@@ -71,6 +71,7 @@ HEAVY = {
     "cryptography": ("protocol/", "capture/", "simulator/"),
     "bottle": ("web/",),
     "cairosvg": ("charts/",),
+    "fastcrc": ("protocol/checksum.py",),
     "jinja2": ("pages/",),
     "prometheus_client": ("web/metrics.py",),
     "pygal": ("charts/",),
@@ -78,7 +79,6 @@ HEAVY = {
     "paho": ("outputs/mqtt/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
-    "shtab": ("commands/completion.py",),
     "sqlite3": (
         "state/",
         "outputs/mqtt/",

@@ -13,9 +13,8 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Final
 
-from fastcrc.crc16 import arc
-
 from smarty_gateway.capture.pseudonyms import Dummies
+from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.obis import BY_CODE, MBUS_FIELDS, Form, Kind, MBusField, ObisObject
 from smarty_gateway.protocol.telegram import Checksum, checksum_of, repaired
 

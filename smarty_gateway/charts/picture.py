@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from smarty_gateway.charts.axes import TimeAxis, short, time_labels, value_labels
 from smarty_gateway.charts.spans import height_line, height_of, is_known, row_lines, time_text, unit_of
 from smarty_gateway.charts.style import SERIES
+from smarty_gateway.config.extras import installation
 from smarty_gateway.history.local_time import end_of
 from smarty_gateway.history.rows import By, Row
 from smarty_gateway.languages.language import Language, language_of
@@ -30,7 +31,7 @@ _PNG_WIDTH: Final = 1280
 #: Height, begin and end.
 _Bar = tuple[float, float, float]
 _ENGLISH: Final = language_of("en")
-NEEDS_EXTRA: Final = "pictures need the extra plot; type: pip install 'smarty-gateway[plot]'"
+NEEDS_EXTRA: Final = f"pictures need the extra plot; type: {installation('plot')}"
 
 
 class PictureError(GatewayError):

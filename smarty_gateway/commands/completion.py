@@ -1,16 +1,17 @@
-"""`completion`: prints a script that lets a shell complete commands, options and file names."""
+"""`completion`: prints a script that lets a shell complete commands, options and file names.
+
+The scripts are made beforehand (`python -m tests.docs.completions`): the library that makes them need not be
+installed, and the packages of distributions put them where each shell looks for them.
+"""
 
 import argparse
-from collections.abc import Iterator
-from pathlib import Path
+from importlib.resources import files
 from typing import Final
 
 from smarty_gateway.commands.options import Subparsers
 from smarty_gateway.exit_status import ExitStatus
 
-_SHELLS: Final = ("bash", "zsh", "fish")
-#: Positional arguments that may be a file, whatever their type.
-_FILES: Final = ("input", "source", "file", "paths")
+SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -21,27 +22,10 @@ def add_parser(commands: Subparsers) -> None:
         description="Prints a script for your shell. With it, the Tab key completes commands, options and "
         "file names.",
     )
-    parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
 
 def execute(args: argparse.Namespace) -> ExitStatus:
     """Print the script."""
-    import shtab  # noqa: PLC0415 - for this command only
-
-    for action in _actions(args.parser):
-        if action.metavar == "DIR":
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-        elif action.type is Path or action.dest in _FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(args.parser, args.shell))
+    print((files(__package__) / "completions" / f"smarty-gateway.{args.shell}").read_text("utf-8"), end="")
     return ExitStatus.GOOD
-
-
-def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Yield the arguments of all commands."""
-    for action in parser._actions:  # noqa: SLF001 - argparse has no public list
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - nor a public name for this
-            for command in action.choices.values():
-                yield from _actions(command)
-        else:
-            yield action

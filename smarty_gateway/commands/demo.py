@@ -38,6 +38,7 @@ from smarty_gateway.simulator.meters import MeterKind
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
 from smarty_gateway.sources.address import parse_address
+from smarty_gateway.sources.container import is_in_container
 from smarty_gateway.state.history_file import HistoryFile
 
 _log = logging.getLogger("smarty_gateway")
@@ -143,13 +144,18 @@ def _config(ports: Sequence[PtyPort], port_of_page: int | None) -> Config:
         )
         for port, place in zip(ports, _PLACES, strict=True)
     )
-    page = None if port_of_page is None else HttpConfig(port=port_of_page)
+    page = None if port_of_page is None else HttpConfig(host=_host_of_page(), port=port_of_page, is_open=True)
     return Config(meters, outputs=Outputs(http=page), time_zone=_ZONE.key)
+
+
+def _host_of_page() -> str:
+    """Return where the page listens; the loopback interface of a container is reached from nowhere."""
+    return "0.0.0.0" if is_in_container() else HttpConfig().host  # noqa: S104 - nothing of it is secret
 
 
 def _free_port(stack: ExitStack) -> int:
     """Return the usual port of the page, or another one where that is taken."""
-    host, usual = HttpConfig().host, HttpConfig().port
+    host, usual = _host_of_page(), HttpConfig().port
     # Held until the end: the page listens later, and another demonstration may look for a port meanwhile.
     claim = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     for port in (usual, 0):

@@ -109,14 +109,11 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
 
 def _meters_on(address: Address, config: Config) -> list[MeterConfig]:
     """Return the meters that are configured on a source."""
-    try:
-        return [
-            meter
-            for meter in config.meters
-            if any(source.identity == address.identity for source in meter.sources)
-        ]
-    except RuntimeError:  # a loop of symbolic links, which opening it reports
-        return []
+    return [
+        meter
+        for meter in config.meters
+        if any(source.identity == address.identity for source in meter.sources)
+    ]
 
 
 class _Listening:

@@ -7,11 +7,12 @@ import shlex
 from smarty_gateway.commands.chosen import chosen_config
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_shared, add_verbose
 from smarty_gateway.commands.process import allow_many_files, share_memory
+from smarty_gateway.config.container import configuration_advice, container_warnings
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.key_file import find_key_file
 from smarty_gateway.config.needs import unmet_needs
-from smarty_gateway.config.values import METER_NAME, Config
+from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.key_reload import KeysInForce
@@ -19,6 +20,7 @@ from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_signal
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.sources.container import is_in_container
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import holders_in
 
@@ -66,7 +68,11 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     named = None if config.keys is None else credential_or(config.keys)
     keys = KeysInForce(args.keys or named or find_key_file(), find=find_key_file)
     folder = state_folder(args.state or config.state)
-    for warning in (*warnings(config), *holder_warnings(config.meters, holders_in(folder))):
+    for warning in (
+        *warnings(config),
+        *holder_warnings(config.meters, holders_in(folder)),
+        *container_warnings(folder, has_page=config.outputs.http is not None),
+    ):
         _log.warning("warning: %s", warning)
     with open_store(config, folder) as store:
         return run_until_signal(build_gateway(config, keys, args.format, store, _state_options(args)))
@@ -101,6 +107,8 @@ def _config(args: argparse.Namespace) -> Config:
         )
     config = chosen_config(args)
     if config is None:
+        if is_in_container():
+            raise NothingToRunError(f"nothing to run: {configuration_advice(DEFAULT_CONFIG_FILES[-1])}")
         raise NothingToRunError(
             "nothing to run: name a meter with --source (such as /dev/ttyUSB0), or write a gateway.yaml; "
             "smarty-gateway demo shows what it looks like"

@@ -16,6 +16,7 @@ from typing import Final
 
 import yaml
 
+from smarty_gateway.config.container import secret_advice
 from smarty_gateway.config.other_words import advice_for
 from smarty_gateway.config.settings import Form, Section, choice, setting, settings_of
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
@@ -29,6 +30,7 @@ from smarty_gateway.protocol.key_ring import (
     Verification,
 )
 from smarty_gateway.protocol.key_text import HEX_SEPARATORS, KEY_DIGITS, key_from_text, system_title_from_text
+from smarty_gateway.sources.container import is_in_container
 
 _NO_BLANK: Final = (
     "a blank is missing behind the colon; write the serial number, a colon, a blank and the key"
@@ -69,6 +71,8 @@ def permission_problem(path: Path, content: str = "the keys") -> str | None:
     if not mode & (stat.S_IRWXG | stat.S_IRWXO) or any(resolved.is_relative_to(f.resolve()) for f in folders):
         return None
     chmod = f"chmod 600 {shlex.quote(str(path))}"
+    if is_in_container():
+        return f"{path}: others on the host can read {content} in it; type there: {secret_advice(path)}"
     return f"{path}: others on this machine can read {content} in it; type: {chmod}"
 
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.extras import installation
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
@@ -16,7 +17,7 @@ from smarty_gateway.protocol.errors import GatewayError
 #: What the page imports of the extra `web` (pyproject.toml).
 _WEB: Final = ("bottle", "jinja2", "prometheus_client", "pygal", "waitress")
 #: What to type where it is missing.
-WEB_INSTALLATION: Final = "pip install 'smarty-gateway[web]'"
+WEB_INSTALLATION: Final = installation("web")
 
 
 class MissingExtraError(GatewayError):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.container import permission_advice
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -42,7 +43,7 @@ def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
             is_pipe = stat.S_ISFIFO(mode)
             data = _read_pipe(file.fileno(), pipe_seconds) if is_pipe else file.read(_MAX_SIZE + 1)
     except OSError as error:
-        raise UnreadableFileError(error.strerror or str(error)) from None
+        raise UnreadableFileError(f"{error.strerror or error}{permission_advice(error, path)}") from None
     if len(data) > _MAX_SIZE:
         raise UnreadableFileError("it is too large")
     return data

@@ -52,6 +52,7 @@ from smarty_gateway.config.zone_names import checked_zone
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings
+from smarty_gateway.sources.container import is_in_container
 
 #: On one source; an attacker on it can invent no more.
 UNNAMED_METERS: Final = 50
@@ -313,7 +314,8 @@ class HttpConfig:
     def url(self) -> str:
         """What to type into a browser: for all addresses of the machine, its name."""
         is_any = ipaddress.ip_address(self.host).is_unspecified
-        return f"http://{f'{socket.gethostname()}:{self.port}' if is_any else self.address}/"
+        name = "localhost" if is_in_container() else socket.gethostname()  # of a container it is its id
+        return f"http://{f'{name}:{self.port}' if is_any else self.address}/"
 
     @property
     def url_elsewhere(self) -> str | None:

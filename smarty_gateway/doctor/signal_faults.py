@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from fastcrc.crc16 import ibm_sdlc, modbus
-
+from smarty_gateway.protocol.checksum import ibm_sdlc, modbus
 from smarty_gateway.protocol.telegram import TEXT_BYTES
 from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
 
@@ -120,8 +119,8 @@ def _has_hdlc(data: bytes) -> bool:
     while 0 <= at < len(data) - 3:
         if data[at + 1] & 0xF0 == 0xA0:
             end = at + 1 + ((data[at + 1] & 0x07) << 8 | data[at + 2])
-            crc = ibm_sdlc(data[at + 1 : end - 2]).to_bytes(2, "little")
-            if data[end : end + 1] == b"\x7e" and crc == data[end - 2 : end]:
+            frame, flag = data[at + 1 : end], data[end : end + 1]
+            if flag == b"\x7e" and ibm_sdlc(frame[:-2]).to_bytes(2, "little") == frame[-2:]:
                 return True
         at = data.find(b"\x7e", at + 1)
     return False

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from smarty_gateway import __version__
 from smarty_gateway.charts.style import STYLE
+from smarty_gateway.config.extras import installation
 from smarty_gateway.history.rows import By, HistoryMeter
 from smarty_gateway.history.stretches import span_stretch
 from smarty_gateway.languages.language import Language
@@ -147,8 +148,6 @@ def _rendered(template: str, report: Report, **values: Any) -> str:  # noqa: ANN
     try:
         found = environment().get_template(template)
     except ImportError:
-        raise MissingWebError(
-            "reports need the extra web; type: pip install 'smarty-gateway[web,plot]'"
-        ) from None
+        raise MissingWebError(f"reports need the extra web; type: {installation('web', 'plot')}") from None
     language = report.language
     return found.render(report=report, language=language, _=language.gettext, **values)

@@ -14,7 +14,7 @@ import re
 from enum import Enum
 from typing import Final, NamedTuple
 
-from fastcrc.crc16 import arc
+from smarty_gateway.protocol.checksum import arc
 
 #: The last line of a telegram; its own line end may not have come. Some adapters append NULs or blanks.
 END_LINE: Final = re.compile(rb"\n!([0-9A-Fa-f]{0,4})[ \x00]{0,8}\r?(?:\n|\Z)")

@@ -8,8 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fastcrc.crc16 import arc
-
+from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.telegram import (
     OBJECT_LINE,
     TEXT_BYTES,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import smarty_gateway
+from smarty_gateway.config.container import START_ADVICE
 from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.values import Config
@@ -18,6 +19,7 @@ from smarty_gateway.service.system import System, UnfitSystemError, answer
 from smarty_gateway.service.udev import RULES, rules_for
 from smarty_gateway.service.units import MARK, REPORT_UNITS, TIMERS, UNIT, report_texts, unit_text
 from smarty_gateway.setup.terminal import RejectedError, Terminal
+from smarty_gateway.sources.container import is_in_container
 
 _RULES_READ: Final = (
     ("udevadm", "control", "--reload"),
@@ -101,7 +103,7 @@ class Installation:
             if path not in own:
                 self._terminal.say(f"{path} stays: it is not of `service install`; type: sudo rm {path}")
         if not own:
-            self._terminal.say("The service is not installed.")
+            self._terminal.say(self._why_nothing_is_removed())
             return ExitStatus.GOOD
         commands = [_RELOAD, *(_RULES_READ if rules in own else ())]
         changes = Changes(_stopping(own), dict.fromkeys(own), commands)
@@ -119,6 +121,14 @@ class Installation:
         self._terminal.say("The service is removed.")
         return ExitStatus.GOOD
 
+    def _why_nothing_is_removed(self) -> str:
+        if not (self._system.packaged / UNIT).exists():
+            return "The service is not installed."
+        return (
+            "`service install` has installed nothing here. To stop the service of the distribution's "
+            f"package now and after a restart, type: sudo systemctl disable --now {NAME}"
+        )
+
     def _names_a_port_by(self, rules: Path) -> bool:
         """True if gateway.yaml has a name that the rules give to a port."""
         text = self._path.read_text("utf-8", "replace") if self._path.exists() else ""
@@ -129,6 +139,8 @@ class Installation:
         """Raise UnfitSystemError where the service cannot be changed; a dry run needs nothing."""
         if not self._system.has_systemd:
             text = "systemd does not run on this machine; start `smarty-gateway run` by other means"
+            if is_in_container():
+                text = f"systemd does not run in a container; {START_ADVICE}"
             if not self._is_dry:
                 raise UnfitSystemError(text)
             self._terminal.say(f"Only for a look: {text}.")

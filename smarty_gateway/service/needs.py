@@ -6,6 +6,7 @@ readable for all. What it needs beyond that stands in its unit.
 
 import grp
 import os
+import pwd
 import re
 import stat
 import sys
@@ -32,6 +33,9 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_./@+,=-]+")
 #: Of serial ports: Debian and its relatives, Arch and its relatives.
 _PORT_GROUPS: Final = ("dialout", "uucp")
 _FIRST_FREE_PORT: Final = 1024
+#: systemd's range for DynamicUser=, and the user that owns what has no owner.
+_DYNAMIC_USERS: Final = range(61184, 65520)
+_NOBODY: Final = 65534
 _AS_MODULE: Final = " -m smarty_gateway"
 
 
@@ -62,6 +66,11 @@ class Needs:
     gives_ports_away: bool = False
     folder: Path | None = None
     takes_low_ports: bool = False
+
+    @property
+    def executable(self) -> str:
+        """The file that is executed: the command, or Python."""
+        return self.program.removesuffix(_AS_MODULE)
 
 
 def own_program() -> str:
@@ -148,8 +157,7 @@ def problems_of(config: Config, needs: Needs) -> Iterator[str]:
 
 
 def _program_problems(needs: Needs) -> Iterator[str]:
-    program = Path(needs.program.removesuffix(_AS_MODULE))
-    for path in (program, Path(sys.executable), Path(smarty_gateway.__file__)):
+    for path in (Path(needs.executable), Path(sys.executable), Path(smarty_gateway.__file__)):
         real = Path(os.path.realpath(path))
         if _is_hidden(path) or _is_hidden(real):
             yield (
@@ -217,9 +225,19 @@ def is_foreign(folder: Path) -> bool:
         return False
     if folder.is_symlink() or not folder.is_dir():
         return True
-    state = Path("/var/lib/private") / NAME
     try:
-        is_own = state.exists() and state.stat().st_uid == folder.stat().st_uid != 0
-        return not is_own and any(folder.iterdir())
+        return not _is_of_service(folder.stat().st_uid) and any(folder.iterdir())
     except PermissionError:
         return False  # without root nothing is installed, only shown
+
+
+def _is_of_service(owner: int) -> bool:
+    """True if the owner of a folder is the user of the service."""
+    state = Path("/var/lib/private") / NAME
+    if not state.exists():
+        return False
+    state_owner = state.stat().st_uid
+    if state_owner == _NOBODY:  # since systemd 257 all dynamic users' files are nobody's on the disk
+        named = {user.pw_uid for user in pwd.getpwall() if user.pw_name == NAME}
+        return owner in named or owner in _DYNAMIC_USERS
+    return owner == state_owner != 0

@@ -27,11 +27,13 @@ class System:
         units: where an administrator's units are.
         rules: where an administrator's rules of udev are.
         running: is there while systemd runs.
+        packaged: where packages of the distribution install units.
     """
 
     units: Path = Path("/etc/systemd/system")
     rules: Path = Path("/etc/udev/rules.d")
     running: Path = Path("/run/systemd/system")
+    packaged: Path = Path("/usr/lib/systemd/system")
 
     @property
     def has_systemd(self) -> bool:

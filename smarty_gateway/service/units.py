@@ -36,7 +36,14 @@ def report_texts(needs: Needs) -> dict[str, str]:
 
 def _filled(name: str, needs: Needs, access: str, **more: str) -> str:
     text = (files(__package__) / "templates" / name).read_text("utf-8")
-    return text.format(mark=MARK, program=needs.program, config=needs.config, access=access, **more)
+    return text.format(
+        mark=MARK,
+        program=needs.program,
+        executable=needs.executable,
+        config=needs.config,
+        access=access,
+        **more,
+    )
 
 
 def _access(needs: Needs) -> Iterator[str]:

@@ -9,6 +9,7 @@ from smarty_gateway.config.values import HttpConfig
 from smarty_gateway.setup.answers import PAGE_PASSWORD_FILE, Answers, Page
 from smarty_gateway.setup.password import PasswordFile
 from smarty_gateway.setup.terminal import Terminal
+from smarty_gateway.sources.container import is_in_container
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the user wants it, and there is a password
 
@@ -27,7 +28,9 @@ def choose_page(terminal: Terminal, answers: Answers) -> HttpConfig | None:
             "A page in the browser shows the readings and the history: on this computer only (`here`), in "
             "your whole network with a password, for the phone (`network`), or `none`."
         )
-    chosen = terminal.ask_for("Page", "--page", _parse, given, Page.HERE)
+    # The loopback interface of a container is reached from nowhere.
+    usual = Page.NETWORK if is_in_container() else Page.HERE
+    chosen = terminal.ask_for("Page", "--page", _parse, given, usual)
     if chosen is Page.NONE:
         return None
     if chosen is Page.HERE:

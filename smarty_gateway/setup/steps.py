@@ -6,6 +6,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import replace
 
+from smarty_gateway.config.container import START_ADVICE, owner_advice
 from smarty_gateway.config.edited_yaml import UneditableError, with_meter
 from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.key_file import key_file_problem, load_key_ring
@@ -43,6 +44,7 @@ from smarty_gateway.setup.page_choice import choose_page
 from smarty_gateway.setup.port_choice import PortChoice
 from smarty_gateway.setup.reading import reading_of
 from smarty_gateway.setup.terminal import RejectedError, Terminal
+from smarty_gateway.sources.container import is_in_container
 
 
 class Steps:
@@ -100,7 +102,8 @@ class Steps:
         if not is_folder:
             raise FileError(f"{folder} is no folder; type: mkdir -p {shlex.quote(str(folder))}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise FileError(f"no permission to write in {folder.absolute()}; begin the command with sudo")
+            advice = owner_advice(folder) if is_in_container() else "begin the command with sudo"
+            raise FileError(f"no permission to write in {folder.absolute()}; {advice}")
 
     def _present(self) -> tuple[Config | None, Existing | None]:
         """Return the configuration that stays, and what becomes of it; None where there is none."""
@@ -245,6 +248,8 @@ class Steps:
     def _next(self, *, needs_keys: bool) -> str:
         """Return what to type next; `run` does not look for keys.yaml beside a configuration."""
         folder = self._answers.folder
+        if is_in_container():
+            return f"What comes next: {START_ADVICE}"
         if self._is_service:
             return "What to type next, to start it at boot:\n    sudo smarty-gateway service install"
         options = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"

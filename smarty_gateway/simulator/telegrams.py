@@ -10,8 +10,7 @@ from functools import cache, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fastcrc.crc16 import arc
-
+from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.simulator.household import (
     BEGINNING,
     WINTER_OFFSET,

@@ -4,6 +4,7 @@ A path that is a character device is a port, any other a recording. A path that 
 that is plugged in later; with a suffix, such as `monday.bin`, it is a recording whose name was mistyped.
 """
 
+import errno
 import re
 import stat
 from dataclasses import dataclass
@@ -104,18 +105,24 @@ def parse_address(text: str, folder: Path | None = None) -> Address:
         raise AddressError(
             f"{text!r} is not a valid path; name a port such as /dev/ttyUSB0, or a file"
         ) from None
-    except PermissionError:
-        return Address(Kind.SERIAL, str(path), path=path)  # opening it will say what is not allowed
-    except OSError:
+    except OSError as error:
+        return _address_of_missing(text, path, error)
+    if stat.S_ISDIR(mode):
+        raise AddressError(f"{text} is a folder; name a port or a recording in it")
+    return Address(Kind.SERIAL if stat.S_ISCHR(mode) else Kind.FILE, str(path), path=path)
+
+
+def _address_of_missing(text: str, path: Path, error: OSError) -> Address:
+    """Return the address of a port that is not there, or that may not be looked at: opening it says so."""
+    if error.errno == errno.ELOOP:
+        raise AddressError("this path is a loop of symbolic links") from None
+    if not isinstance(error, PermissionError):
         if lacks_folder(text):
             advice = f"a port is named with its folder, as in /dev/ttyUSB0; {ports_instead(text)}"
             raise AddressError(f"{text}: {advice}") from None
         if (path.suffix and not path.is_relative_to("/dev")) or looks_like_key(text):
             raise AddressError(f"{text}: no such file") from None
-        return Address(Kind.SERIAL, str(path), path=path)
-    if stat.S_ISDIR(mode):
-        raise AddressError(f"{text} is a folder; name a port or a recording in it")
-    return Address(Kind.SERIAL if stat.S_ISCHR(mode) else Kind.FILE, str(path), path=path)
+    return Address(Kind.SERIAL, str(path), path=path)
 
 
 def _parse_url(text: str, scheme: str) -> Address:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.sources.container import MISSING_PORT_ADVICE, is_in_container
+
 _DEV: Final = Path("/dev")
 #: The best names first.
 _PATTERNS: Final = ("serial/by-id/*", "serial/by-path/*", "ttyUSB*", "ttyACM*", "ttyAMA*")
@@ -45,7 +47,7 @@ def ports_instead(missing: str, dev: Path = _DEV) -> str:
     """Return, for a message, the ports that are there instead of a missing one."""
     ports = serial_ports(dev)
     if not ports:
-        return "no serial port is plugged in"
+        return MISSING_PORT_ADVICE if is_in_container() else "no serial port is plugged in"
     names = {name.name.lower(): name for name in _names(dev)}
     near = difflib.get_close_matches(Path(missing).name.lower(), names, n=1, cutoff=_NEAR)
     guess = f"did you mean {lasting_name(names[near[0]], dev)}? " if near else ""

@@ -19,6 +19,7 @@ import serial
 from serial.serialposix import PosixPollSerial
 
 from smarty_gateway.sources.address import Address, Kind, LineSettings
+from smarty_gateway.sources.container import is_in_container, port_advice
 from smarty_gateway.sources.ports import ports_instead
 from smarty_gateway.sources.source import READ_SECONDS, Cause, SourceLost
 
@@ -141,6 +142,8 @@ def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
 
 
 def _permission_advice(path: Path) -> str:
+    if is_in_container():
+        return port_advice(path)
     try:
         group = grp.getgrgid(path.stat().st_gid).gr_name
     except (OSError, KeyError):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Final
 
+from smarty_gateway.config.container import state_advice
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -119,6 +120,9 @@ class SqliteFile(abc.ABC):
 
     def _unusable(self, error: OSError | sqlite3.Error) -> str:
         """Return why the file cannot be used, and what to do."""
+        advice = state_advice(self.path.parent)
+        if advice is not None and not os.access(self.path, os.W_OK):
+            return f"cannot be written; {advice}"
         with contextlib.suppress(OSError):  # of a folder that cannot be searched
             if self.path.is_symlink():
                 return "is a symbolic link; put the file itself there"

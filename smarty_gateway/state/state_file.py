@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from smarty_gateway.config.container import state_advice
 from smarty_gateway.protocol.counters import BEGINS_ANEW
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
 from smarty_gateway.safe_text import is_topic
@@ -124,14 +125,17 @@ class FolderLock:
 
 def _unwritable(folder: Path, error: OSError) -> str:
     """Return why no lock can be made in a folder, and what to do."""
+    advice = state_advice(folder)
     owner = owner_elsewhere(folder, folder / _LOCK_NAME)
-    if isinstance(error, PermissionError) and owner is not None:
+    if advice is None and isinstance(error, PermissionError) and owner is not None:
         command = f"sudo chown -R {os.geteuid()} {shlex.quote(str(folder))}"
         return (
             f"belongs to another user ({owner}); type `sudo` before the command, or, to make it yours, "
             f"`{command}`"
         )
-    return f"cannot be written: {error.strerror}; make it writable, or name another with --state"
+    return (
+        f"cannot be written: {error.strerror}; {advice or 'make it writable, or name another with --state'}"
+    )
 
 
 class StateFile(SqliteFile):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.exit_status import ExitStatus
 
@@ -54,6 +55,14 @@ def test_a_file_that_others_can_read_or_write_is_refused_with_what_to_type(tmp_p
 def test_credentials_of_a_service_manager_are_exempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert read_password(written(tmp_path / "password", PASSWORD, 0o440)) == PASSWORD
+
+
+def test_a_blank_credential_stands_for_no_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").mkdir()
+    written(tmp_path / "credentials/password", b"\n", 0o440)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
+    path = written(tmp_path / "password", PASSWORD)
+    assert credential_or(path) == path
 
 
 def test_a_password_in_the_place_of_the_path_is_not_repeated(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from fastcrc.crc16 import arc
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.commands.vector_files import load_cases
+from smarty_gateway.protocol.checksum import arc
 from tests.support.commands import ROOT
 from vectors.building_blocks import crc16
 from vectors.generate import files

@@ -60,7 +60,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.system = System(folder / "units", folder / "rules", folder)
+        self.system = System(folder / "units", folder / "rules", folder, folder / "packaged")
         self.config = folder / "etc/gateway.yaml"
         self.unit = self.system.units / "smarty-gateway.service"
         for path in (self.system.units, self.system.rules, folder / "etc", folder / "bin"):
@@ -229,6 +229,17 @@ def test_it_removes_what_it_has_written_and_nothing_else(
     assert list(machine.system.units.iterdir()) == [own]
     assert machine.config.exists()
     assert f"sudo rm {own}" in capfd.readouterr().err.replace("\n", " ")
+
+
+def test_it_names_the_line_that_stops_the_service_of_a_package(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    machine.system.packaged.mkdir()
+    (machine.system.packaged / machine.unit.name).touch()
+    assert machine.installation().uninstall() == ExitStatus.GOOD
+    assert machine.done() == []
+    shown = capfd.readouterr().err.replace("\n", " ")
+    assert "type: sudo systemctl disable --now smarty-gateway" in shown
 
 
 def test_without_root_it_names_the_line_to_type(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

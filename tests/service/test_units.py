@@ -67,6 +67,13 @@ def test_the_units_in_deploy_are_those_of_the_example() -> None:
         assert (ROOT / "deploy" / name).read_text("utf-8") == text, name
 
 
+@pytest.mark.parametrize("program", [PROGRAM, "/usr/bin/python3 -m smarty_gateway"])
+def test_without_its_program_a_unit_is_skipped(program: str) -> None:
+    needs = Needs(program, CONFIG)
+    for text in (unit_text(needs), report_texts(needs)["smarty-gateway-report@.service"]):
+        assert f"\nConditionFileIsExecutable={program.split(maxsplit=1)[0]}\n" in text
+
+
 def test_a_plain_configuration_gets_no_access_to_anything(tmp_path: Path) -> None:
     found = lines(unit_text(needs(tmp_path, "mqtt: {url: mqtt://localhost}")))
     assert [line for line in found if line.startswith(("Load", "Supp", "Runtime", "ReadWrite", "Amb"))] == []

@@ -14,8 +14,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 from unittest.mock import patch
 
-from fastcrc.crc16 import arc
-
+from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.meter import MeterStream
 from tests.support.streams import drain
 

@@ -1,0 +1,26 @@
+"""What to type where the libraries of an extra are missing: with pip, or with apt for the Debian package."""
+
+from pathlib import Path
+from typing import Final
+
+#: Here Debian's packages install Python code, and nothing else does.
+_DEBIAN: Final = Path("/usr/lib/python3/dist-packages")
+#: The libraries of each extra in pyproject.toml, as Debian calls them.
+DEBIAN_PACKAGES: Final = {
+    "plot": ("python3-cairosvg", "python3-pygal"),
+    "web": (
+        "python3-bottle",
+        "python3-jinja2",
+        "python3-prometheus-client",
+        "python3-pygal",
+        "python3-waitress",
+    ),
+}
+
+
+def installation(*extras: str) -> str:
+    """Return the command that installs extras."""
+    if Path(__file__).is_relative_to(_DEBIAN):
+        packages = dict.fromkeys(package for extra in extras for package in DEBIAN_PACKAGES[extra])
+        return f"sudo apt install {' '.join(packages)}"
+    return f"pip install 'smarty-gateway[{','.join(extras)}]'"

@@ -1,0 +1,19 @@
+"""Whether the gateway runs in a container, and what to type there for a serial port."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+MISSING_PORT_ADVICE: Final = "start the container with --device and its name on the host"
+
+
+def is_in_container() -> bool:
+    """True in a container, unless it is an app of Home Assistant, which nobody starts by hand."""
+    named = os.environ.get("container")  # noqa: SIM112 - so named by systemd's CONTAINER_INTERFACE
+    return named == "oci" and not os.environ.get("SUPERVISOR_TOKEN")
+
+
+def port_advice(path: Path) -> str:
+    """Return what lets this process read a serial port that is there."""
+    options = f"--device {path} --group-add {path.stat().st_gid}"
+    return f"start the container with {options}; in compose.yaml: devices and group_add"
