@@ -43,6 +43,8 @@ _COPIED_MAX: Final = 100_000_000
 #: Imported boundaries in one transaction, so that a running gateway waits for a moment only.
 _BATCH: Final = 500
 _NOUN: Final = "history file"
+#: What to do about a file that nobody but another user may read.
+_AS_ROOT: Final = "; type `sudo` before the command"
 
 
 class HistoryFile(SqliteFile):
@@ -271,7 +273,7 @@ def open_copy(file: Path, patience: float = PATIENCE) -> sqlite3.Connection | No
         if not path.exists():
             return None
     except OSError as error:
-        raise StateError(f"the {_NOUN} {path} cannot be read: {error.strerror}") from None
+        raise StateError(f"the {_NOUN} {path} cannot be read: {error.strerror}{_AS_ROOT}") from None
     with history_errors(path):
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
@@ -310,6 +312,8 @@ def history_errors(path: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.Error) and "locked" in str(error):
             raise StateBusyError(error, _NOUN) from None
         advice = "; start the gateway, which saves what can be read" if is_damage(error) else ""
+        if not os.access(path, os.R_OK, effective_ids=True):
+            advice = _AS_ROOT
         raise StateError(f"the {_NOUN} {path} cannot be used: {error}{advice}") from None
 
 

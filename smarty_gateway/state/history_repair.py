@@ -13,6 +13,8 @@ from smarty_gateway.state.sqlite_file import connect, create_tables, refuse_newe
 
 #: Where the header of a file has the number of its pages (https://www.sqlite.org/fileformat2.html, 1.3).
 _PAGES_AT: Final = slice(28, 32)
+#: No layout has a number as high as this: beside tables of ours it is a flipped bit.
+_NO_LAYOUT: Final = 1000
 #: Rows that belong to nothing say nothing. In this order, or some of them still belong to others.
 _ORPHANS: Final = {
     "series": "meter NOT IN (SELECT number FROM meters)",
@@ -35,8 +37,9 @@ def require_ours(connection: sqlite3.Connection, path: Path) -> int:
     found = connection.execute("SELECT type, sql FROM sqlite_master").fetchall()
     # Other tables may stand beside ours, but nothing that acts.
     is_ours = wanted <= {" ".join(str(sql).split()) for _, sql in found} and "trigger" not in dict(found)
-    if version >= VERSION and not is_ours:
+    if version < _NO_LAYOUT or not is_ours:
         refuse_newer(path, version, VERSION)
+    if version >= VERSION and not is_ours:
         raise sqlite3.DatabaseError("its tables are not those of a history")
     return version
 

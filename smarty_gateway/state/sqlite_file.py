@@ -50,6 +50,15 @@ def why_unwritable(folder: Path) -> str | None:
     return "is on a full disk" if usage.total > 0 and usage.free < _LEAST_SPACE else None
 
 
+def owner_elsewhere(*paths: Path) -> int | None:
+    """Return the user who owns one of these paths, if that is another one than this process runs as."""
+    for path in paths:
+        with contextlib.suppress(OSError):  # of one that is missing, or in a folder that cannot be searched
+            if (owner := path.stat().st_uid) != os.geteuid():
+                return owner
+    return None
+
+
 def _is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or (
         getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
@@ -119,7 +128,7 @@ class SqliteFile(abc.ABC):
                 return "is a symbolic link; put the file itself there"
             if self.path.is_dir():
                 return "is a folder; move it away"
-            if self.path.exists() and (owner := self.path.stat().st_uid) != os.geteuid():
+            if (owner := owner_elsewhere(self.path)) is not None:
                 command = f"sudo chown {os.geteuid()} {shlex.quote(str(self.path))}*"
                 return f"belongs to another user ({owner}); type `{command}`"
         why = getattr(error, "strerror", None) or error

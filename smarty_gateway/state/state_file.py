@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import re
+import shlex
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from smarty_gateway.state.sqlite_file import (
     StateError,
     connect,
     create_tables,
+    owner_elsewhere,
     refuse_newer,
     transaction,
     version_of,
@@ -104,10 +106,7 @@ class FolderLock:
         except OSError as error:
             if error.errno in (errno.EROFS, errno.ENOSPC):
                 return
-            advice = state_advice(folder) or "make it writable, or name another with --state"
-            raise StateError(
-                f"the state folder {folder} cannot be written: {error.strerror}; {advice}"
-            ) from None
+            raise StateError(f"the state folder {folder} {_unwritable(folder, error)}") from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -122,6 +121,21 @@ class FolderLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _unwritable(folder: Path, error: OSError) -> str:
+    """Return why no lock can be made in a folder, and what to do."""
+    advice = state_advice(folder)
+    owner = owner_elsewhere(folder, folder / _LOCK_NAME)
+    if advice is None and isinstance(error, PermissionError) and owner is not None:
+        command = f"sudo chown -R {os.geteuid()} {shlex.quote(str(folder))}"
+        return (
+            f"belongs to another user ({owner}); type `sudo` before the command, or, to make it yours, "
+            f"`{command}`"
+        )
+    return (
+        f"cannot be written: {error.strerror}; {advice or 'make it writable, or name another with --state'}"
+    )
 
 
 class StateFile(SqliteFile):

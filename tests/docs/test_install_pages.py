@@ -1,5 +1,6 @@
 """The commands of docs/install.md and docs/systemd.md work in their order; a folder stands for the system."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -15,11 +16,19 @@ SLOW_LIMIT = 300.0
 
 def commands(page: str, heading: str) -> list[str]:
     """Return the lines to type below a heading."""
+    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```$", section(page, heading), re.DOTALL | re.MULTILINE)
+    return [line.removeprefix(indent) for indent, block in blocks for line in block.splitlines()]
+
+
+def section(page: str, heading: str) -> str:
     text = (ROOT / f"docs/{page}.md").read_text("utf-8")
-    (section,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    return [
-        line for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) for line in block.splitlines()
-    ]
+    (found,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def of_this_folder(lines: list[str]) -> list[str]:
+    """Replace what comes from PyPI, as the page says for the time before the first release."""
+    return [line.replace("'smarty-gateway[web]'", "'.[web]'") for line in lines]
 
 
 def type_all(lines: list[str], folder: Path, root: Path, limit: float = LIMIT) -> str:
@@ -49,14 +58,26 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a copy of this folder, as somebody has downloaded it."""
+    folder = tmp_path / "project"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
+    return folder
+
+
 @pytest.mark.slow
-def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Path, tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    shutil.copytree(ROOT, project, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info"))
-    install = [line for line in commands("install", "Install") if "apt-get" not in line]
-    assert install[-2:] == ["sudo usermod -aG dialout $USER", "ls -l /dev/serial/by-id"]
-    assert "smarty-gateway 0." in type_all(install[:-2], project, root, SLOW_LIMIT)
-    assert "smarty-gateway 0." in type_all(commands("install", "Upgrade"), project, root, SLOW_LIMIT)
+def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Path, project: Path) -> None:
+    install = of_this_folder(commands("install", "Any Linux with Python"))
+    assert install[4:] == [
+        "sudo /opt/smarty-gateway/bin/smarty-gateway setup --folder /etc/smarty-gateway",
+        "sudo usermod -aG dialout $USER",
+        "ls -l /dev/serial/by-id",
+        "sudo /opt/smarty-gateway/bin/smarty-gateway service install",
+    ]
+    assert "smarty-gateway 0." in type_all(install[:4], project, root, SLOW_LIMIT)
+    upgrade = of_this_folder(commands("install", "Upgrade"))
+    assert "smarty-gateway 0." in type_all(upgrade, project, root, SLOW_LIMIT)
     # `service uninstall` needs a running systemd (tests/service).
     remove = [
         line for line in commands("install", "Remove") if "systemctl" not in line and " service " not in line
@@ -65,9 +86,36 @@ def test_it_is_installed_upgraded_and_removed_with_the_commands_for_it(root: Pat
     assert [path.name for path in root.rglob("*") if "smarty" in path.name] == []
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pipx") is None, reason="pipx is not installed; `apt-get install pipx`")
+def test_it_is_installed_upgraded_and_removed_with_pipx(root: Path, project: Path) -> None:
+    lines = of_this_folder(commands("install", "Debian 12 and Ubuntu"))
+    install, upgrade, remove = (line for line in lines if " PIPX_HOME=" in line)
+    type_all([install], project, root, SLOW_LIMIT)
+    assert "smarty-gateway 0." in type_all([upgrade, "smarty-gateway --version"], project, root, SLOW_LIMIT)
+    type_all([remove], project, root)
+    assert [path.name for path in root.rglob("*") if path.name.startswith("smarty")] == []
+
+
+def test_the_table_shows_the_lines_of_the_sections() -> None:
+    rows = re.findall(r"^\| (.*) \| (.*) \|$", section("install", "Where do you want it?"), re.MULTILINE)
+    ways = {
+        link: re.findall(r"`([^`]+)`", cell) for _, cell in rows for link in re.findall(r"\(#(.+?)\)", cell)
+    }
+    assert len(ways) == len(rows) - 3  # the head, the line below it, and the library
+    for heading in re.findall(r"(?m)^## (.+)$", (ROOT / "docs/install.md").read_text("utf-8")):
+        typed = ways.pop(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"), [])
+        shown = section("install", heading)
+        assert [
+            line for line in typed if line.replace(" --quiet", "") not in shown.replace(" --quiet", "")
+        ] == []
+    assert ways == {}
+
+
 def test_a_restored_backup_has_every_file_with_its_permissions(root: Path, tmp_path: Path) -> None:
-    by_hand = commands("install", "Back up and restore")[:5]
+    by_hand = commands("install", "Back up and restore")[9:]
     assert by_hand[-1].startswith("tar -xzf ~/smarty-state")
+    assert len(by_hand) == 5
     old, new = tmp_path / "old", tmp_path / "new"
     state = root / "home/.local/state/smarty-gateway"
     for folder in (old, new, state):
@@ -82,6 +130,30 @@ def test_a_restored_backup_has_every_file_with_its_permissions(root: Path, tmp_p
     for file in (new / "gateway.yaml", new / "keys.yaml", new / "mqtt.password", state / "state.sqlite"):
         assert file.read_text("ascii") == f"content of {file.name}\n"
         assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restored_backup_of_the_service_is_whole_and_its_folder_is_again_for_systemd_to_own(
+    root: Path, tmp_path: Path
+) -> None:
+    lines = commands("install", "Back up and restore")[:9]
+    without_systemd = [line for line in lines if "systemctl" not in line]
+    assert len(without_systemd) == 5
+    files = root / "etc/smarty-gateway", root / "var/lib/private/smarty-gateway"
+    for folder, name in zip(files, ("keys.yaml", "gateway.sqlite3"), strict=True):
+        folder.mkdir(parents=True)
+        (folder / name).write_text("content\n", "ascii")
+        (folder / name).chmod(0o600)
+    # As systemd links it for a service with a user of its own.
+    (root / "var/lib/smarty-gateway").symlink_to("private/smarty-gateway")
+    owner = f"{os.getuid()}:{os.getgid()}"
+    typed = [line.replace("root:root", owner) for line in without_systemd]
+    type_all(typed[:2], tmp_path, root)
+    for folder, name in zip(files, ("keys.yaml", "gateway.sqlite3"), strict=True):
+        (folder / name).unlink()
+    type_all(typed[2:], tmp_path, root)
+    for folder, name in zip(files, ("keys.yaml", "gateway.sqlite3"), strict=True):
+        assert (folder / name).read_text("ascii") == "content\n"
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_the_service_is_installed_and_removed_with_commands_that_the_program_has() -> None:

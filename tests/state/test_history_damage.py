@@ -159,6 +159,13 @@ def test_a_lost_header_costs_nothing_but_itself(tmp_path: Path, good: bytes, siz
         assert lost_from(history) == 0
 
 
+def test_a_flipped_bit_makes_no_newer_layout_of_a_history(tmp_path: Path, good: bytes) -> None:
+    layout = slice(60, 64)  # https://www.sqlite.org/fileformat2.html, 1.3
+    for bit in range(10, 31):
+        number = (int.from_bytes(good[layout]) ^ 1 << bit).to_bytes(4)
+        assert damaged(tmp_path / "state", overwritten(good, layout.start, number)) == (0, [])
+
+
 def test_what_stands_in_the_log_of_a_killed_process_is_saved_too(tmp_path: Path) -> None:
     code = (
         "import os, sys\nfrom pathlib import Path\n"

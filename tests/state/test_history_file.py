@@ -404,19 +404,25 @@ def for_a_command(folder: Path) -> HistoryFile:
     return HistoryFile(folder, repairs=False)
 
 
-def make_newer(path: Path) -> None:
+def make_newer(path: Path, change: str = "ALTER TABLE quarters ADD COLUMN more") -> None:
     HistoryFile(path.parent).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version={VERSION + 1}")
-        connection.execute("ALTER TABLE quarters ADD COLUMN more")
+        connection.execute(change)
         connection.commit()
 
 
+@pytest.mark.parametrize("change", ["ALTER TABLE quarters ADD COLUMN more", "CREATE TABLE more (number)"])
 @pytest.mark.parametrize("opened", [for_a_command, open_history])
-def test_a_newer_layout_is_refused(tmp_path: Path, opened: Callable[[Path], HistoryFile]) -> None:
-    make_newer(tmp_path / "history.sqlite3")
+def test_a_newer_layout_is_refused_and_left_as_it_is(
+    tmp_path: Path, opened: Callable[[Path], HistoryFile], change: str
+) -> None:
+    path = tmp_path / "history.sqlite3"
+    make_newer(path, change)
+    before = path.read_bytes()
     with pytest.raises(StateError, match="newer smarty-gateway"):
         opened(tmp_path)
+    assert path.read_bytes() == before
 
 
 def make_link(path: Path) -> None:

@@ -7,8 +7,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
+from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.sqlite_file import StateBusyError, StateError
 from smarty_gateway.state.state_file import VERSION, FolderLock, StateFile, state_folder
 from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
@@ -356,6 +358,36 @@ def test_a_folder_that_may_not_be_written_is_refused_with_what_to_do(tmp_path: P
     for make in (Store, FolderLock):
         with pytest.raises(StateError, match=r"make it writable|make it and its folder writable"):
             make(folder)
+
+
+@contextmanager
+def another_user(number: int) -> Iterator[None]:
+    """Be a user without rights."""
+    os.seteuid(number)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("owner", [0, 4711])
+def test_who_cannot_use_the_state_of_another_user_reads_what_to_type(owner: int) -> None:
+    with TemporaryDirectory() as temporary:  # pytest's own is for its user alone
+        state = Path(temporary) / "state"
+        Path(temporary).chmod(0o711)
+        filled(state)
+        HistoryFile(state).close()
+        (state / "lock").touch(0o600)
+        os.chown(state, owner, owner)
+        advice = rf"belongs to another user \(0\); type `sudo` before .* `sudo chown -R 4711 {state}`"
+        with another_user(4711):
+            with pytest.raises(StateError, match=advice):
+                FolderLock(state)
+            with pytest.raises(
+                StateError, match=r"cannot be (read|used): .*; type `sudo` before the command$"
+            ):
+                open_history(state)
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
