@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.fault_log import RejectionLog
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import Address
+from smarty_gateway.sources.container import is_home_assistant_app
 
 _log = logging.getLogger(__name__)
 
