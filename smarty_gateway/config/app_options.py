@@ -48,6 +48,7 @@ from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.key_text import system_title_from_text
 from smarty_gateway.sources.address import Address, Kind
+from smarty_gateway.sources.container import configuration_name
 
 #: Where Supervisor writes them; what the app keeps is in the same folder.
 OPTIONS_FILE: Final = Path("/data/options.json")
@@ -164,7 +165,7 @@ class _OptionsFile(YamlFile):
     def _new_error(self, place: yaml.Node | int | None, message: str) -> UnusableFileError:
         if not isinstance(place, yaml.Node):
             return super()._new_error(place, message)
-        field = f"the app's Configuration tab{self._fields[place]}"
+        field = f"{configuration_name()}{self._fields[place]}"
         return OptionError(self.path, line_of(place), f"{field}: {message}")
 
 
