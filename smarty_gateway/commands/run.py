@@ -26,7 +26,7 @@ from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_s
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import without_keys
-from smarty_gateway.service.needs import needs_of
+from smarty_gateway.service.needs import secrets_of
 from smarty_gateway.service.unprivileged import become_unprivileged
 from smarty_gateway.sources.container import is_home_assistant_app, is_in_container
 from smarty_gateway.state.state_file import state_folder
@@ -101,7 +101,7 @@ def _rights_dropped(config: Config, folder: Path) -> Iterator[None]:
     if not is_home_assistant_app() or os.geteuid() != 0:
         yield
         return
-    secrets = [path for path in needs_of(config, Path(), "").secrets if path != config.keys]
+    secrets = [path for path in secrets_of(config, Path()) if path != config.keys]
     with copies_for(APP_USER, secrets):
         become_unprivileged(config, folder, APP_USER)
         yield

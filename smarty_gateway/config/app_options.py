@@ -322,7 +322,7 @@ def _config_of(root: Section[_Options], meters: list[Section[_Meter]], path: Pat
         keys=path,
         state=path.with_name("state"),
         outputs=Outputs(
-            mqtt=replace(mqtt, interval=root.values.get("interval", mqtt.interval)),
+            mqtt=mqtt,
             http=HttpConfig(_PAGE_HOST, _PAGE_PORT),
         ),
     )
