@@ -7,9 +7,9 @@ from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
 from smarty_gateway.config.gateway_file import find_config_file, load_config
 from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
-from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.values import Config
 from smarty_gateway.protocol.key_ring import KeyRing
+from smarty_gateway.sources.container import is_home_assistant_app
 from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import Store

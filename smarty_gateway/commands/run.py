@@ -16,7 +16,6 @@ from smarty_gateway.config.container import configuration_advice, container_warn
 from smarty_gateway.config.credentials import APP_USER, copies_for, credential_or
 from smarty_gateway.config.gateway_file import config_from_options, find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file
-from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.needs import unmet_needs
 from smarty_gateway.config.values import DEFAULT_CONFIG_FILES, METER_NAME, Config
 from smarty_gateway.config.warnings import warnings
@@ -27,9 +26,9 @@ from smarty_gateway.gateway.wiring import build_gateway, open_store, run_until_s
 from smarty_gateway.logs import start_log
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import without_keys
-from smarty_gateway.service.needs import needs_of
+from smarty_gateway.service.needs import secrets_of
 from smarty_gateway.service.unprivileged import become_unprivileged
-from smarty_gateway.sources.container import is_in_container
+from smarty_gateway.sources.container import is_home_assistant_app, is_in_container
 from smarty_gateway.state.state_file import state_folder
 from smarty_gateway.state.store import holders_in
 
@@ -102,7 +101,7 @@ def _rights_dropped(config: Config, folder: Path) -> Iterator[None]:
     if not is_home_assistant_app() or os.geteuid() != 0:
         yield
         return
-    secrets = [path for path in needs_of(config, Path(), "").secrets if path != config.keys]
+    secrets = [path for path in secrets_of(config, Path()) if path != config.keys]
     with copies_for(APP_USER, secrets):
         become_unprivileged(config, folder, APP_USER)
         yield

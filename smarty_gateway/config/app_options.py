@@ -1,10 +1,12 @@
 """Reads the options of the app of Home Assistant, which take the place of gateway.yaml and keys.yaml there.
 
-Supervisor writes them as JSON before each start, for root alone. JSON is YAML, so they are read as
-gateway.yaml is, and the same checks follow. People see them as the fields of a form, so an error names the
+Supervisor writes them as JSON before each start, for root alone. Here they become nodes of YAML, so that the
+checks of gateway.yaml follow. A reader of YAML could not read them: it knows no surrogate pairs, and refuses
+or folds characters that JSON allows. People see the options as the fields of a form, so an error names the
 field and no line. A field that was emptied is still written, and counts as absent.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from yaml.representer import SafeRepresenter
 
 from smarty_gateway.config.broker_url import parse_broker_url
 from smarty_gateway.config.key_file import AUTHENTICATION_KEY, ENCRYPTION_KEYS
@@ -45,6 +48,7 @@ from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.key_text import system_title_from_text
 from smarty_gateway.sources.address import Address, Kind
+from smarty_gateway.sources.container import configuration_name
 
 #: Where Supervisor writes them; what the app keeps is in the same folder.
 OPTIONS_FILE: Final = Path("/data/options.json")
@@ -132,22 +136,27 @@ class _OptionsFile(YamlFile):
 
     def compose(self) -> yaml.Node:
         self._fields: dict[yaml.Node, str] = {}
-        root = super().compose()
+        try:
+            root = SafeRepresenter(sort_keys=False).represent_data(json.loads(self._content()))
+        except (ValueError, RecursionError):
+            self.fail(None, "this is not JSON; save the app's Configuration tab again, and restart the app")
         self._name_fields(root, "")
         return root
 
     def pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         """Yield the options that were not left empty."""
-        return ((name, value) for name, value in super().pairs(node) if not _is_empty(value))
+        return ((name, value) for name, value in node.value if not _is_empty(value))
 
     def where(self, node: yaml.Node) -> str:
         return self._fields[node].removeprefix(", ").partition(",")[0]
 
     def _name_fields(self, node: yaml.Node, field: str) -> None:
+        # The number of the node takes the place of its line: faults are sorted by it, and none shows it.
+        node.start_mark = yaml.Mark("", 0, len(self._fields), 0, None, 0)
         self._fields[node] = field
         if isinstance(node, yaml.MappingNode):
             for name, value in node.value:
-                self._fields[name] = field
+                self._name_fields(name, field)
                 self._name_fields(value, f"{field}, {name.value}")
         elif isinstance(node, yaml.SequenceNode):
             for number, item in enumerate(node.value, 1):
@@ -156,7 +165,7 @@ class _OptionsFile(YamlFile):
     def _new_error(self, place: yaml.Node | int | None, message: str) -> UnusableFileError:
         if not isinstance(place, yaml.Node):
             return super()._new_error(place, message)
-        field = f"the app's Configuration tab{self._fields[place]}"
+        field = f"{configuration_name()}{self._fields[place]}"
         return OptionError(self.path, line_of(place), f"{field}: {message}")
 
 
@@ -313,7 +322,7 @@ def _config_of(root: Section[_Options], meters: list[Section[_Meter]], path: Pat
         keys=path,
         state=path.with_name("state"),
         outputs=Outputs(
-            mqtt=replace(mqtt, interval=root.values.get("interval", mqtt.interval)),
+            mqtt=mqtt,
             http=HttpConfig(_PAGE_HOST, _PAGE_PORT),
         ),
     )

@@ -47,9 +47,9 @@ def owner_advice(path: Path) -> str:
     return f'start the container with --user {user}; in compose.yaml: user: "{user}"'
 
 
-def permission_advice(error: OSError, path: Path) -> str:
-    """Return what to put behind an error; nothing outside of a container, or where it is another error."""
-    return f"; {owner_advice(path)}" if isinstance(error, PermissionError) and is_in_container() else ""
+def permission_advice(path: Path) -> str:
+    """Return how this process gets to read a file that it may not read."""
+    return owner_advice(path) if is_in_container() else "make it belong to the user who runs smarty-gateway"
 
 
 def secret_advice(path: Path) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from smarty_gateway.config.app_options import OPTIONS_FILE, as_in_app, read_app_options
 from smarty_gateway.config.broker_url import parse_broker_url
 from smarty_gateway.config.consumer_checks import check_consumers
-from smarty_gateway.config.listen_address import is_app_options, is_home_assistant_app, is_this_machine
+from smarty_gateway.config.key_file import is_app_options
+from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.meter_checks import check_meters
 from smarty_gateway.config.settings import Section, SettingError
 from smarty_gateway.config.source import parse_source
@@ -28,6 +29,7 @@ from smarty_gateway.config.values import (
 )
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing
 from smarty_gateway.safe_text import looks_like_key
+from smarty_gateway.sources.container import is_home_assistant_app
 
 
 def find_config_file(candidates: Iterable[Path] = DEFAULT_CONFIG_FILES) -> Path | None:

@@ -18,7 +18,6 @@ import yaml
 
 from smarty_gateway.config.container import secret_advice
 from smarty_gateway.config.credentials import credential
-from smarty_gateway.config.listen_address import is_app_options, is_home_assistant_app
 from smarty_gateway.config.other_words import advice_for
 from smarty_gateway.config.settings import Form, Section, choice, setting, settings_of
 from smarty_gateway.config.yaml_file import UnusableFileError, YamlFile, first_existing, line_of
@@ -32,7 +31,7 @@ from smarty_gateway.protocol.key_ring import (
     Verification,
 )
 from smarty_gateway.protocol.key_text import HEX_SEPARATORS, KEY_DIGITS, key_from_text, system_title_from_text
-from smarty_gateway.sources.container import is_in_container
+from smarty_gateway.sources.container import is_home_assistant_app, is_in_container
 
 _NO_BLANK: Final = (
     "a blank is missing behind the colon; write the serial number, a colon, a blank and the key"
@@ -50,6 +49,11 @@ def find_key_file(candidates: Iterable[Path] = DEFAULT_KEY_FILES) -> Path | None
     One from the service manager (`LoadCredential=keys.yaml:…`) comes first.
     """
     return credential("keys.yaml") or first_existing(candidates)
+
+
+def is_app_options(path: Path) -> bool:
+    """True if a file holds the options of an app of Home Assistant, which have keys, too."""
+    return path.name == "options.json" and is_home_assistant_app()
 
 
 def permission_problem(path: Path, content: str = "the keys") -> str | None:

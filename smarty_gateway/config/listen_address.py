@@ -1,9 +1,7 @@
 """Where the page is served, and from whom it takes requests: addresses, networks and names of hosts."""
 
 import ipaddress
-import os
 import re
-from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.settings import SettingError
@@ -90,16 +88,6 @@ def is_this_machine(host: str) -> bool:
 def is_any_address(host: str) -> bool:
     """True if an IP address stands for all those of the machine."""
     return ipaddress.ip_address(host).is_unspecified
-
-
-def is_home_assistant_app() -> bool:
-    """True if the gateway runs as an app of Home Assistant, which lets only its own proxy reach the page."""
-    return bool(os.environ.get("SUPERVISOR_TOKEN"))
-
-
-def is_app_options(path: Path) -> bool:
-    """True if a file holds the options of an app of Home Assistant, as Supervisor writes them."""
-    return path.name == "options.json" and is_home_assistant_app()
 
 
 def _is_address(text: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.key_file import permission_problem
-from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
+from smarty_gateway.config.small_file import ForbiddenFileError, UnreadableFileError, read_small_file
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
@@ -41,9 +41,9 @@ def read_password(path: Path, key: str = "password_file") -> bytes:
         data = read_small_file(path)
     except UnreadableFileError as error:
         # Without the path, which may be the password itself.
-        raise PasswordFileError(
-            f"the {key} cannot be read: {error}; name a file that holds the {_what(key)} and nothing else"
-        ) from None
+        named = f"; name a file that holds the {_what(key)} and nothing else"
+        advice = "" if isinstance(error, ForbiddenFileError) else named
+        raise PasswordFileError(f"the {key} cannot be read: {error}{advice}") from None
     return only_line(data, path, _what(key))
 
 

@@ -26,6 +26,10 @@ class UnreadableFileError(GatewayError):
     exit_status = ExitStatus.UNUSABLE_FILE
 
 
+class ForbiddenFileError(UnreadableFileError):
+    """This user may not read a file; the text says what to do, too."""
+
+
 def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
     """Return the content of a file, or of a pipe until its end.
 
@@ -42,8 +46,10 @@ def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             is_pipe = stat.S_ISFIFO(mode)
             data = _read_pipe(file.fileno(), pipe_seconds) if is_pipe else file.read(_MAX_SIZE + 1)
+    except PermissionError as error:
+        raise ForbiddenFileError(f"{error.strerror}; {permission_advice(path)}") from None
     except OSError as error:
-        raise UnreadableFileError(f"{error.strerror or error}{permission_advice(error, path)}") from None
+        raise UnreadableFileError(error.strerror or str(error)) from None
     if len(data) > _MAX_SIZE:
         raise UnreadableFileError("it is too large")
     return data

@@ -52,7 +52,7 @@ from smarty_gateway.config.zone_names import checked_zone
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.safe_text import topic_part
 from smarty_gateway.sources.address import DSMR2_LINE, DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings
-from smarty_gateway.sources.container import is_in_container
+from smarty_gateway.sources.container import is_home_assistant_app, is_in_container
 
 #: On one source; an attacker on it can invent no more.
 UNNAMED_METERS: Final = 50
@@ -311,6 +311,11 @@ class HttpConfig:
         "reverse proxies, whose X-Forwarded-For and X-Ingress-Path count",
         default=(),
     )
+
+    @property
+    def is_in_app(self) -> bool:
+        """True for the page of the Home Assistant app: only Home Assistant's own proxy may reach it."""
+        return is_home_assistant_app()
 
     @property
     def address(self) -> str:

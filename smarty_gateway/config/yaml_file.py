@@ -86,10 +86,7 @@ class YamlFile:
         Raises:
             UnusableFileError: it cannot be read or is not YAML; nothing of its content is shown.
         """
-        try:
-            data = read_small_file(self.path)
-        except UnreadableFileError as error:
-            self.fail(None, f"the {self._what} cannot be read: {error}")
+        data = self._content()
         try:
             root = yaml.compose(data, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -106,6 +103,12 @@ class YamlFile:
         except (ValueError, OverflowError):  # PyYAML does not convert them, as for "\UFFFFFFFF"
             self.fail(None, "this is not valid YAML; look for a \\ in double quotes, or a % at the beginning")
         return root or yaml.MappingNode("", [], yaml.Mark("", 0, 0, 0, None, 0))
+
+    def _content(self) -> bytes:
+        try:
+            return read_small_file(self.path)
+        except UnreadableFileError as error:
+            self.fail(None, f"the {self._what} cannot be read: {error}")
 
     def fail(self, place: yaml.Node | int | None, message: str) -> NoReturn:
         """Stop reading the current value; reading continues behind the enclosing `collected`.

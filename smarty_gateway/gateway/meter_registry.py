@@ -35,6 +35,7 @@ from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.identities import Identities, forms_of, identities_of, names_of_title
 from smarty_gateway.protocol.meter import MeterTelegram, Security
 from smarty_gateway.safe_text import object_id, printable, topic_part
+from smarty_gateway.sources.container import configuration_name
 from smarty_gateway.state.store import Holder, UnnamedMeter
 
 #: Most meters that a key authenticates and no entry names; more than anybody has behind one gateway.
@@ -281,8 +282,8 @@ class MeterRegistry:
                 self._sources.log_once(
                     sender.source,
                     f"ignoring {sender.shown} on this source, because it names the meter "
-                    f"{printable(elsewhere.name)}, which has another source in gateway.yaml; if that meter "
-                    "was moved, change its source there",
+                    f"{printable(elsewhere.name)}, which has another source in {configuration_name()}; if "
+                    "that meter was moved, change its source there",
                 )
                 return None
             if meter.sends_elsewhere(sender.source, now):
@@ -390,12 +391,14 @@ class MeterRegistry:
             return None
         if self._is_taken(topic, own_id):
             advice = (
-                "give its source a `name` in gateway.yaml"
+                "give its source a `name`"
                 if is_header(sender.key)
-                else "give it an entry with its `id` and a `name` in gateway.yaml"
+                else "give it an entry with its `id` and a `name`"
             )
             self._sources.log_once(
-                source, f"meter {sender.shown} is ignored, because another meter has its name; {advice}"
+                source,
+                f"meter {sender.shown} is ignored, because another meter has its name; {advice} in "
+                f"{configuration_name()}",
             )
             return None
         self._enter(meter, own_id)
@@ -486,6 +489,6 @@ class MeterRegistry:
 
 def _too_many(most: int) -> str:
     return (
-        f"more than {most} meters without an entry in gateway.yaml send on this source; the others are "
-        "ignored and counted hourly; if they are yours, raise `unnamed` of this source"
+        f"more than {most} meters without an entry in {configuration_name()} send on this source; the others "
+        "are ignored and counted hourly; if they are yours, raise `unnamed` of this source"
     )

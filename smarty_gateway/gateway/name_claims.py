@@ -25,6 +25,7 @@ from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.history.sample import QUARTER, Sample
 from smarty_gateway.protocol.meter import MeterTelegram
 from smarty_gateway.safe_text import printable
+from smarty_gateway.sources.container import configuration_name, is_home_assistant_app
 from smarty_gateway.state.store import Holder
 
 _HELD_SECONDS: Final = 120.0
@@ -206,8 +207,10 @@ def _header_only(name: str) -> str:
 
 
 def _two_meters(name: str, second: str, source: str) -> str:
+    replaced = f"stop the gateway and type: smarty-gateway forget {shlex.quote(printable(name))}"
+    if is_home_assistant_app():  # which ends with this program
+        replaced = "change the name of the entry there, and restart the app"
     return (
         f"{source} brings two meters, {printable(name)} and {printable(second)}: give each an entry with its "
-        f"`id` in gateway.yaml; if the second has replaced the first, stop the gateway and type: "
-        f"smarty-gateway forget {shlex.quote(printable(name))}"
+        f"`id` in {configuration_name()}; if the second has replaced the first, {replaced}"
     )

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.fault_log import RejectionLog
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import Address
+from smarty_gateway.sources.container import configuration_name, is_home_assistant_app
 
 _log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ _KEY_SUSPECTED_AFTER: Final = 120.0
 _KEY_SUSPECTED_FRAMES: Final = 5
 #: Meters; a source can invent any number.
 _ADVISED_MAX: Final = 50
-_APP_KEYS: Final = "the app's Configuration tab"
 
 
 class Rejections:
@@ -125,7 +124,7 @@ class Rejections:
     def _advise_on_key(self, title: bytes, name: str, hint: Hint | None, now: float) -> None:
         """Log once what to do about a key that is probably wrong, or was changed by the grid operator."""
         is_app = is_home_assistant_app()
-        place = _APP_KEYS if is_app else "keys.yaml"
+        place = configuration_name() if is_app else "keys.yaml"
         if hint is not Hint.CORRUPT:
             why = f"compare the key in {place} with the letter of your grid operator"
         elif self._has_failed_for_long(title, now):
@@ -160,7 +159,8 @@ class Rejections:
 
 def _in_words_of_app(rejection: Rejection) -> Rejection:
     """Return a rejection as the log of the Home Assistant app explains it, where no file has the keys."""
-    message = rejection.message.replace("add it to keys.yaml", f"enter it in {_APP_KEYS}")
+    place = configuration_name()
+    message = rejection.message.replace("add it to keys.yaml", f"enter it in {place}")
     if rejection.reason is Reason.PLAINTEXT and rejection.system_title is None:
-        message += f"; if it never encrypts, as in Belgium, empty its field key in {_APP_KEYS}"
-    return replace(rejection, message=message.replace("keys.yaml", _APP_KEYS))
+        message += f"; if it never encrypts, as in Belgium, empty its field key in {place}"
+    return replace(rejection, message=message.replace("keys.yaml", place))

@@ -30,12 +30,17 @@ class Advice:
     Attributes:
         text: what was observed.
         remedy: what to do.
-        command: to type, or nothing.
+        how: in which file, or with which command.
+        command: to type behind that, or nothing.
+        in_app: stands for both in the app of Home Assistant, which has no files and commands to type; empty
+            where its tabs Configuration and Log say enough.
     """
 
     text: str
     remedy: str
+    how: str = ""
     command: str = ""
+    in_app: str = ""
 
 
 def meter_advice(language: Language, meter: MeterNow) -> Iterator[Advice]:
@@ -57,32 +62,53 @@ def _of_availability(language: Language, meter: MeterNow) -> Iterator[Advice]:
         yield Advice(
             _("The source of this meter is not open."),
             _(
-                "Check the cable, the power of the adapter or bridge, and its name or address in "
-                "gateway.yaml. The gateway tries again by itself. The doctor says what the system answers "
-                "(SOURCE is the source of this meter in gateway.yaml):"
+                "Check the cable, the power of the adapter or bridge, and its name or address in the "
+                "configuration. The gateway tries again by itself."
+            ),
+            _(
+                "The doctor says what the system answers (SOURCE is the source of this meter in "
+                "gateway.yaml):"
             ),
             _DOCTOR,
         )
     elif meter.availability is Availability.STARTING:
         return
     elif _is_noisy(health):
-        yield Advice(
+        yield _for_doctor(
+            language,
             _("Bytes come from the source, but no telegram is in them."),
-            _(
-                "The cable, or the speed of the port, is probably wrong. Stop the gateway, and ask the "
-                "doctor (SOURCE is the source of this meter in gateway.yaml):"
-            ),
-            _DOCTOR,
+            _("The cable, or the speed of the port, is probably wrong."),
         )
     elif not meter.troubles:
-        yield Advice(
+        yield _for_doctor(
+            language,
             _("The source is open, but the meter sends nothing."),
-            _(
-                "Check both ends of the cable, and whether the grid operator has switched the P1 port on. "
-                "Stop the gateway, and ask the doctor (SOURCE is the source of this meter in gateway.yaml):"
-            ),
-            _DOCTOR,
+            _("Check both ends of the cable, and whether the grid operator has switched the P1 port on."),
         )
+
+
+def _for_doctor(language: Language, text: str, remedy: str) -> Advice:
+    """Return advice on what only the doctor can find out, who needs the port for itself."""
+    _ = language.gettext
+    how = _("Stop the gateway, and ask the doctor (SOURCE is the source of this meter in gateway.yaml):")
+    return Advice(text, remedy, how, _DOCTOR)
+
+
+def _for_operator(language: Language, text: str, remedy: str) -> Advice:
+    """Return advice on plaintext, which the grid operator may have switched on."""
+    _ = language.gettext
+    return Advice(
+        text,
+        remedy,
+        _(
+            "If the grid operator has switched the encryption off, remove the meter's entry from keys.yaml "
+            "and `encrypted: true` from gateway.yaml."
+        ),
+        in_app=_(
+            "If the grid operator has switched the encryption off, empty the field key of this meter in the "
+            "tab Configuration of this app."
+        ),
+    )
 
 
 def _is_noisy(health: Health) -> bool:
@@ -92,11 +118,11 @@ def _is_noisy(health: Health) -> bool:
 
 def _downgraded(language: Language) -> Advice:
     _ = language.gettext
-    return Advice(
+    return _for_operator(
+        language,
         _("This meter must send encrypted telegrams, and now sends plaintext. The gateway refuses it."),
         _(
             "Anyone could have written it. Ask the grid operator whether it switched the encryption off. If "
-            "it did, remove the meter's entry from keys.yaml and `encrypted: true` from gateway.yaml. If "
             "not, find out who feeds this port."
         ),
     )
@@ -106,56 +132,51 @@ def _of_reasons(language: Language) -> Mapping[str, Advice]:
     """Return what each reason for a rejection means."""
     _ = language.gettext
     return {
-        Reason.MALFORMED: Advice(
+        Reason.MALFORMED: _for_doctor(
+            language,
             _("Some frames are cut short or damaged."),
             _(
                 "Look for a bridge with a small buffer, a loose plug, or another program that reads the same "
-                "port. Stop the gateway, and ask the doctor:"
+                "port."
             ),
-            _DOCTOR,
         ),
         Reason.SECURITY: Advice(
             _("Some frames are protected in another way than those of a P1 port, and cannot be read."),
             _("Tell the grid operator and the authors of this program which meter it is."),
         ),
         Reason.NO_KEY: Advice(
-            _("The meter encrypts, and keys.yaml has no key for it."),
-            _(
-                "Ask the grid operator for the P1 encryption key of the meter, 32 hex digits, and write it "
-                "into keys.yaml. The gateway reads that file again by itself. This checks the file:"
-            ),
+            _("The meter encrypts, and the gateway has no key for it."),
+            _("Ask the grid operator for the P1 encryption key of the meter, 32 hex digits."),
+            _("Write it into keys.yaml, which the gateway reads again by itself. This checks the file:"),
             "smarty-gateway check",
+            _("Write it into the field key of this meter in the tab Configuration of this app."),
         ),
-        Reason.AUTHENTICATION: Advice(
+        Reason.AUTHENTICATION: _for_doctor(
+            language,
             _("Some frames do not verify with the key of this meter."),
             _(
                 "If only a few fail, the cable damages them. If all fail, the key has a typo, belongs to "
-                "another meter, or was changed by the grid operator. Stop the gateway, and ask the doctor:"
+                "another meter, or was changed by the grid operator."
             ),
-            _DOCTOR,
         ),
         Reason.REPLAY: Advice(
             _("Frames come that came before: their frame counter did not rise."),
-            _(
-                "Look for a bridge that repeats itself, or two programs that feed one port. Only if the grid "
-                "operator has reset or replaced the meter, accept its new counter:"
-            ),
+            _("Look for a bridge that repeats itself, or two programs that feed one port."),
+            _("Only if the grid operator has reset or replaced the meter, accept its new counter:"),
             "smarty-gateway reset-counter METER",
         ),
-        Reason.CHECKSUM: Advice(
+        Reason.CHECKSUM: _for_doctor(
+            language,
             _("Some telegrams arrive damaged: their checksum is wrong."),
             _(
                 "Use a shorter cable (3 m is safe) without a splitter, keep it away from power lines, and "
-                "try another USB port. Stop the gateway, and ask the doctor:"
+                "try another USB port."
             ),
-            _DOCTOR,
         ),
-        Reason.PLAINTEXT: Advice(
+        Reason.PLAINTEXT: _for_operator(
+            language,
             _("Plaintext comes with the identity of a meter that must be encrypted. The gateway refuses it."),
-            _(
-                "Find out who feeds this port. If the grid operator has switched the encryption off, remove "
-                "the meter's entry from keys.yaml and `encrypted: true` from gateway.yaml."
-            ),
+            _("Find out who feeds this port."),
         ),
     }
 
@@ -187,7 +208,7 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
                 name=shown
             ),
             _(
-                "Check the address and the password in gateway.yaml, and that the other side runs. The "
+                "Check its address and password in the configuration, and that the other side runs. The "
                 "gateway tries again by itself, and its log says what the other side answered."
             ),
         )
@@ -195,20 +216,20 @@ def output_advice(language: Language, name: str, state: str) -> Advice | None:
         return Advice(
             _("The output {name} is connected, but the other side refuses readings.").format(name=shown),
             _(
-                "The log says which, and what the other side answered. Correct it there or in gateway.yaml; "
-                "the gateway tries again by itself."
+                "The log says which, and what the other side answered. Correct it there or in the "
+                "configuration; the gateway tries again by itself."
             ),
         )
     if state == "slow":
         return Advice(
             _("The output {name} is slower than the meters, and readings were dropped.").format(name=shown),
-            _("Look at what takes the readings, or send fewer: set a longer interval in gateway.yaml."),
+            _("Look at what takes the readings, or send fewer: set a longer interval in the configuration."),
         )
     return Advice(
         _("The output {name} does not work: {state}").format(name=shown, state=printable(state)),
         _(
-            "If another program has its port, end that program or choose another port in gateway.yaml. The "
-            "log of the gateway says more."
+            "If another program has its port, end that program or choose another port in the "
+            "configuration. The log of the gateway says more."
         ),
     )
 
@@ -225,13 +246,15 @@ def gateway_advice(language: Language, gateway: GatewayNow, no_history: NoHistor
     if not gateway.is_alive:
         yield Advice(
             _("A part of the gateway has not answered for a while."),
-            _("Look into its log, and restart it:"),
+            _("Look into its log, and restart the gateway."),
+            _("A service of systemd is restarted with:"),
             "systemctl restart smarty-gateway",
         )
     if not gateway.counters_kept:
         yield Advice(
             _("Frame counters are not kept over a restart, so that old frames could be replayed after one."),
-            _("Make the state folder writable for the gateway, and check that its disk is not full:"),
+            _("Make the state folder writable for the gateway, and check that its disk is not full."),
+            _("This says what is wrong:"),
             "smarty-gateway check",
         )
     if not gateway.history_kept:
@@ -240,8 +263,9 @@ def gateway_advice(language: Language, gateway: GatewayNow, no_history: NoHistor
             _(
                 "Its log says why: usually the disk is full, the state folder cannot be written, or another "
                 "program has locked the file. If this sentence is still here a few minutes after that is "
-                "put right, restart the gateway:"
+                "put right, restart the gateway."
             ),
+            _("A service of systemd is restarted with:"),
             "systemctl restart smarty-gateway",
         )
     if no_history in {NoHistory.LOCKED, NoHistory.UNREADABLE}:
@@ -255,10 +279,8 @@ def history_advice(language: Language, why: NoHistory) -> Advice:
         case NoHistory.OFF:
             return Advice(
                 _("This gateway keeps no history."),
-                _(
-                    "gateway.yaml says `history: false`, or names recordings only; this command reads a "
-                    "recording into the history:"
-                ),
+                _("The configuration says `history: false`, or names recordings only."),
+                _("This command reads a recording into the history:"),
                 "smarty-gateway history import FILE",
             )
         case NoHistory.NOT_YET:
@@ -273,9 +295,7 @@ def history_advice(language: Language, why: NoHistory) -> Advice:
         case NoHistory.UNREADABLE:
             return Advice(
                 _("The history cannot be read: its file is damaged, or cannot be opened."),
-                _(
-                    "Readings go on. A restart of the gateway saves what can be read of a damaged file. "
-                    "This says what is wrong:"
-                ),
+                _("Readings go on. A restart of the gateway saves what can be read of a damaged file."),
+                _("This says what is wrong:"),
                 "smarty-gateway history",
             )

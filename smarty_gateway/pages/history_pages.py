@@ -86,10 +86,11 @@ def _without_history(view: View, meter: ShownMeter, title: str, here: str) -> st
     if view.no_history is None and _is_left_out(meter):
         advice = Advice(
             _(
-                "This meter has no history: it has no name in gateway.yaml, and no key proves which one "
-                "it is."
+                "This meter has no history: it has no name in the configuration, and no key proves which "
+                "one it is."
             ),
-            _("Write `name:` into its entry in gateway.yaml, and restart the gateway."),
+            remedy="",
+            how=_("Write `name:` into its entry in gateway.yaml, and restart the gateway."),
         )
     elif view.no_history is None:
         text = _("This meter has no history yet.")

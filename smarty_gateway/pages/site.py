@@ -61,6 +61,7 @@ class View:
         now: UTC seconds.
         zone: of the times on the page.
         no_history: why there is none.
+        is_app: this is the page of the app of Home Assistant.
     """
 
     language: Language
@@ -71,6 +72,7 @@ class View:
     now: int
     zone: ZoneInfo
     no_history: NoHistory | None = None
+    is_app: bool = False
 
     def meters(self) -> Sequence[ShownMeter]:
         """Return all meters: those that are read first, in the order of the configuration."""

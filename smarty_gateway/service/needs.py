@@ -95,7 +95,7 @@ def needs_of(config: Config, path: Path, program: str) -> Needs:
     return Needs(
         program,
         path,
-        secrets=tuple(_secrets(config, path.parent)),
+        secrets=tuple(secrets_of(config, path.parent)),
         mail_secrets=_files(path.parent, outputs.mail),
         public=tuple(dict.fromkeys(_public(config, path))),
         groups=tuple(
@@ -108,7 +108,13 @@ def needs_of(config: Config, path: Path, program: str) -> Needs:
     )
 
 
-def _secrets(config: Config, folder: Path) -> Iterator[Path]:
+def secrets_of(config: Config, folder: Path) -> Iterator[Path]:
+    """Yield the files with secrets that the gateway reads.
+
+    Args:
+        config: names them.
+        folder: of gateway.yaml; a credential is named after a file there.
+    """
     keys = config.keys or next(filter(os.path.exists, DEFAULT_KEY_FILES[1:]), None)
     if keys is not None:
         yield keys

@@ -47,7 +47,7 @@ class NeedsRootError(GatewayError):
 def become_unprivileged(config: Config, state: Path, user: int) -> None:
     """Go on as a user and a group of this number, with the groups of the serial ports, for good.
 
-    Called before any thread starts. Without root there is nothing to do.
+    Called as root, before any thread starts.
 
     Args:
         config: names the serial ports.
@@ -58,8 +58,6 @@ def become_unprivileged(config: Config, state: Path, user: int) -> None:
         NeedsRootError: the configuration cannot be used without root.
         StillPrivilegedError: the process would keep rights, or could not use its state.
     """
-    if os.geteuid() != 0:
-        return
     if any(pty.group is not None for pty in config.outputs.pty):
         raise NeedsRootError(
             "pty: the app cannot give a terminal to a group; remove `group:`, or use `tcp:`, which other "

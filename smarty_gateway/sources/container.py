@@ -1,4 +1,4 @@
-"""Whether the gateway runs in a container, and what to type there for a serial port."""
+"""Whether the gateway runs in a container or in an app of Home Assistant, and how messages put it there."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,20 @@ from typing import Final
 MISSING_PORT_ADVICE: Final = "start the container with --device and its name on the host"
 
 
+def is_home_assistant_app() -> bool:
+    """True if Home Assistant's Supervisor has started the gateway, as one of its apps."""
+    return bool(os.environ.get("SUPERVISOR_TOKEN"))
+
+
 def is_in_container() -> bool:
     """True in a container, unless it is an app of Home Assistant, which nobody starts by hand."""
     named = os.environ.get("container")  # noqa: SIM112 - so named by systemd's CONTAINER_INTERFACE
-    return named == "oci" and not os.environ.get("SUPERVISOR_TOKEN")
+    return named == "oci" and not is_home_assistant_app()
+
+
+def configuration_name() -> str:
+    """Return where the meters are configured, for messages."""
+    return "the app's Configuration tab" if is_home_assistant_app() else "gateway.yaml"
 
 
 def port_advice(path: Path) -> str:

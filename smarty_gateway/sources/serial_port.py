@@ -19,7 +19,7 @@ import serial
 from serial.serialposix import PosixPollSerial
 
 from smarty_gateway.sources.address import Address, Kind, LineSettings
-from smarty_gateway.sources.container import is_in_container, port_advice
+from smarty_gateway.sources.container import is_home_assistant_app, is_in_container, port_advice
 from smarty_gateway.sources.ports import ports_instead
 from smarty_gateway.sources.source import READ_SECONDS, Cause, SourceLost
 
@@ -87,7 +87,7 @@ class SerialSource:
             if self._address.path.exists() and not any(event & select.POLLHUP for _, event in ready):
                 raise SourceLost(
                     "the port says there is data and has none: another program reads it too, or the adapter "
-                    f"was pulled out; find it with: fuser -v {self._address.path}"
+                    f"was pulled out; {_busy_advice(self._address.path)}"
                 )
             raise SourceLost("the adapter was pulled out, or lost its power")
         return data
@@ -125,7 +125,7 @@ class SerialSource:
         elif number in (errno.EACCES, errno.EPERM):
             message, cause = f"no permission to read the port: {_permission_advice(path)}", Cause.PERMISSION
         elif number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK) or "lock" in str(error):
-            message, cause = f"another program uses the port; find it with: fuser -v {path}", Cause.BUSY
+            message, cause = f"another program uses the port; {_busy_advice(path)}", Cause.BUSY
         elif number == errno.ENOTTY or isinstance(error, termios.error) or "configure port" in str(error):
             message = "this is not a serial port"
         elif isinstance(error, ValueError):
@@ -141,9 +141,17 @@ def _read_lent(port: Any) -> bytes:  # noqa: ANN401 - see `_port`
     return data
 
 
+def _busy_advice(path: Path) -> str:
+    if is_home_assistant_app():
+        return "remove the port from the other app or integration of Home Assistant that reads it"
+    return f"find it with: fuser -v {path}"
+
+
 def _permission_advice(path: Path) -> str:
     if is_in_container():
         return port_advice(path)
+    if is_home_assistant_app():
+        return "restart the app, which then takes the groups of all serial ports"
     try:
         group = grp.getgrgid(path.stat().st_gid).gr_name
     except (OSError, KeyError):

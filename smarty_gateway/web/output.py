@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from smarty_gateway.config.listen_address import is_home_assistant_app
 from smarty_gateway.config.password_file import read_password
 from smarty_gateway.config.values import Config, HttpConfig
 from smarty_gateway.fault_log import Condition, until_it_works
@@ -105,7 +104,7 @@ class HttpOutput:
         from smarty_gateway.web.site_state import SiteState  # noqa: PLC0415 - the same
 
         site = application(SiteState(self._config, self._folder, self._live, self._names))
-        return guarded(site, self._http, self._password, is_app=is_home_assistant_app())
+        return guarded(site, self._http, self._password, is_app=self._http.is_in_app)
 
     def _serve_until_stopped(self) -> None:
         from smarty_gateway.web.server import Server  # noqa: PLC0415 - see above
@@ -126,7 +125,7 @@ class HttpOutput:
         if self._stopping.is_set():  # since before it was there to be closed
             server.close()
         self.state = "ok"
-        message = f"the page is {_PLACE_IN_APP if is_home_assistant_app() else f'at {self._http.url}'}"
+        message = f"the page is {_PLACE_IN_APP if self._http.is_in_app else f'at {self._http.url}'}"
         if self._condition.is_on:
             self._condition.end(message)
         else:

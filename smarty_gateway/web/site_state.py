@@ -54,7 +54,11 @@ class SiteState:
                     history = stack.enter_context(opened_history(self.folder, self.config, now, _PATIENCE))
                 except GatewayError as error:
                     why_none = self.why(error)
-            yield View(language, root, gateway, self.names, history, now, zone_of(self.config), why_none)
+            http = self.config.outputs.http
+            yield View(
+                language, root, gateway, self.names, history, now, zone_of(self.config), why_none,
+                is_app=http is not None and http.is_in_app,
+            )  # fmt: skip
 
     def shown(self, language: Language, root: str, page: Callable[[View], Made]) -> Made:
         """Return a page; damage that is found while the history is read is as if there were none."""

@@ -92,6 +92,24 @@ def test_a_broker_of_ones_own_is_used_with_its_password(data: Path) -> None:
     assert warnings(config) == []
 
 
+@pytest.mark.parametrize("escapes", [True, False])
+def test_a_name_is_what_was_typed_in_every_form_of_json(data: Path, *, escapes: bool) -> None:
+    name = "Chalêt \U0001f3e0"
+    (data / "options.json").write_text(
+        json.dumps({"meters": [{**HOUSE, "name": name}]}, ensure_ascii=escapes)
+    )
+    assert load_config(data / "options.json").meters[0].name == name
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("character", ["\0", "\n", "\x7f", "\x85", "\u2028", "\ufeff", "\uffff"])
+def test_an_invisible_character_is_a_fault_of_its_field(data: Path, character: str, *, escapes: bool) -> None:
+    options = {"meters": [{**HOUSE, "name": f"a{character}b"}]}
+    (data / "options.json").write_text(json.dumps(options, ensure_ascii=escapes), "utf-8")
+    (fault,) = faults(data / "options.json")
+    assert fault.startswith(f"{TAB}, meter 1, name: a name is needed here")
+
+
 def test_fields_that_were_emptied_count_as_absent(data: Path) -> None:
     empty = {"address": "", "key": None, "authentication_key": " ", "id": "", "reference_power": None}
     path = written(
@@ -294,8 +312,9 @@ def test_check_calls_options_good_in_its_usual_form(data: Path) -> None:
     assert done.stdout.decode().startswith(f"{path}: good, 1 meter, 2 outputs (mqtt, http)\n{path}: ")
 
 
-def test_options_that_cannot_be_read_are_one_line(data: Path) -> None:
-    (data / "options.json").write_text("{")
+@pytest.mark.parametrize("content", [b"", b"{", b"meters: []", b"\xff", b"[" * 100_000, b"9" * 5000])
+def test_options_that_are_no_json_are_one_line(data: Path, content: bytes) -> None:
+    (data / "options.json").write_bytes(content)
     config, errors = read_config(data / "options.json")
     assert config is None
     assert [str(error).startswith(str(data / "options.json")) for error in errors] == [True]

@@ -1,7 +1,9 @@
 """A password is the only line of a file that nobody else can read."""
 
+import errno
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -72,6 +74,24 @@ def test_a_password_in_the_place_of_the_path_is_not_repeated(tmp_path: Path) -> 
     with pytest.raises(PasswordFileError, match="cannot be read: No such file") as caught:
         read_password(tmp_path / "hunter2")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("container", "advice"),
+    [("", "make it belong to the user who runs smarty-gateway"), ("oci", "type on the host: sudo chown")],
+)
+def test_a_file_of_another_user_gets_advice_on_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str, advice: str
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = written(tmp_path / "password", PASSWORD)
+    monkeypatch.setenv("container", container)
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PasswordFileError, match=f"cannot be read: Permission denied; {advice}") as caught:
+        read_password(path)
+    assert "name a file" not in str(caught.value)
 
 
 @pytest.mark.parametrize("path", [Path("/"), Path(os.devnull)])

@@ -171,6 +171,19 @@ def test_a_meter_that_speaks_beside_the_named_one_goes_out_under_its_own_id() ->
     assert place.registry.holders()["house"].second == "id two"
 
 
+def test_in_the_home_assistant_app_two_meters_on_a_source_lead_to_its_form(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SUPERVISOR_TOKEN", "a token")
+    place = Place(entry("house", "/a"))
+    for now in range(0, 200, 10):
+        place.hear(meter("ONE"), "/a", now)
+        place.hear(meter("TWO"), "/a", now + 1)
+    (words,) = holder_warnings([entry("house", "/a")], place.registry.holders())
+    assert "give each an entry with its `id` in the app's Configuration tab" in words
+    assert "smarty-gateway" not in words
+
+
 def test_a_meter_that_was_heard_beside_the_named_one_never_takes_its_name() -> None:
     place = Place(entry("house", "/a"))
     place.hear(meter("TWO"), "/a", 0)

@@ -1,5 +1,6 @@
 """The view Meters: what works, what does not, and what to do."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.pages.health_page import health_page
+from smarty_gateway.pages.history_pages import bill_page
 from smarty_gateway.pages.snapshots import Availability, MeterNow
 from smarty_gateway.protocol.rejection import Reason
 from tests.support.documents import Element, document
@@ -47,6 +49,26 @@ def test_each_reason_for_a_rejection_has_words_and_something_to_do(reason: Reaso
     assert observed.text.endswith(".")
     assert remedy.text
     assert page.one("p", id="summary").text == "1 meter needs attention."
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr"])
+def test_the_app_asks_for_no_file_and_no_command_that_it_does_not_have(language: str) -> None:
+    meters = [
+        meter_now("house", reading_of(), troubles=tuple(reason.value for reason in Reason)),
+        meter_now("barn", availability=Availability.SILENT, health=Health()),
+        meter_now("shed", availability=Availability.SILENT),
+    ]
+    states = {"mqtt": "offline", "tcp": "offline", "udp": "slow", "influxdb": "refused", "http": "x"}
+    gateway = gateway_now(*meters, outputs=states, is_alive=False, counters_kept=False, history_kept=False)
+    with view_of(gateway, language=language) as found:
+        view = replace(found, is_app=True)
+        page = document(health_page(view))
+        bill = document(bill_page(view, view.meters()[0]))
+    assert len(page.all("div", class_="warning")) > 15
+    for shown in (page, bill):
+        assert shown.one("main").all("code") == []
+        for name in (".yaml", "SOURCE", "systemd", "smarty-gateway "):
+            assert name not in shown.one("main").text
 
 
 @pytest.mark.parametrize("reason", list(Reason))

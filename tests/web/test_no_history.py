@@ -10,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from smarty_gateway.config.values import HttpConfig, Outputs
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from tests.support.site import Site, damage, write_days
 from tests.support.views import config_of
@@ -79,6 +80,17 @@ def test_pages_and_api_say_why_there_is_no_history(
         answer = site.ask("/api/v1/meters/house/history")
     assert answer.status == status
     assert error in answer.json["error"]
+
+
+@pytest.mark.parametrize("token", ["", "a token"])
+def test_only_the_app_of_home_assistant_leads_to_its_tabs(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("SUPERVISOR_TOKEN", token)
+    site = Site(None, replace(CONFIG, outputs=Outputs(http=HttpConfig())))
+    text = site.ask("/meters/house/day").text
+    assert ("tabs Configuration and Log" in text) is bool(token)
+    assert ("smarty-gateway history import" in text) is not bool(token)
 
 
 @pytest.mark.parametrize("state", [switched_off, not_yet])

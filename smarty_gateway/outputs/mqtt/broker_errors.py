@@ -106,7 +106,8 @@ def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed
     elif config.user is None:
         why = (
             f"the broker {broker} requires a user name and a password: write the user into the url as "
-            "USER@HOST, and name a password_file (--mqtt-password-file on the command line)"
+            "USER@HOST, and name a password_file (--mqtt-password-file on the command line, broker_password "
+            "in the app of Home Assistant)"
         )
     elif config.password is None:
         why = (
