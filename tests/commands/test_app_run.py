@@ -23,15 +23,17 @@ from tests.support.running import Running, wait_until
 from vectors.building_blocks import HOUSE_KEY, frame, luxembourg
 
 pytestmark = pytest.mark.slow
-#: Loads everything at once, as the user who goes on may not reach the Python of a developer. The page has a
-#: port of its own: these tests run side by side, and the usual one may be in use.
+#: The page has a port of its own: these tests run side by side, and the usual one may be in use. The gateway
+#: loads everything at once, as the user who goes on may not reach the Python of a developer.
 LOADER = """
-import encodings.idna, importlib, pkgutil, smarty_gateway
+import sys
 from smarty_gateway.config import app_options
 app_options._PAGE_PORT = {port}
-for module in pkgutil.walk_packages(smarty_gateway.__path__, "smarty_gateway."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
+if "run" in sys.orig_argv:
+    import encodings.idna, importlib, pkgutil, smarty_gateway
+    for module in pkgutil.walk_packages(smarty_gateway.__path__, "smarty_gateway."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 """
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop")
 
