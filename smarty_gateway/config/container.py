@@ -42,7 +42,8 @@ def owner_advice(path: Path) -> str:
         return "start the container with --userns keep-id"
     found = next(each for each in (path, *path.absolute().parents) if _is_seen(each)).stat()
     if found.st_uid in (0, os.geteuid()):
-        return f"type on the host: sudo chown -R {os.geteuid()} {path.name} && chmod -R u+rwX {path.name}"
+        own = f"sudo chown -R {os.geteuid()} {path.name}"
+        return f"type on the host: {own} && sudo chmod -R u+rwX {path.name}"
     user = f"{found.st_uid}:{found.st_gid}"
     return f'start the container with --user {user}; in compose.yaml: user: "{user}"'
 

@@ -16,31 +16,45 @@ import pytest
 
 from smarty_gateway.config.credentials import APP_USER
 from smarty_gateway.simulator.ports import TcpPort
+from tests.support.brokers import free_port
 from tests.support.commands import smarty_gateway_process
 from tests.support.fake_supervisor import written_options
 from tests.support.running import Running, wait_until
 from vectors.building_blocks import HOUSE_KEY, frame, luxembourg
 
 pytestmark = pytest.mark.slow
-#: Loads everything at once, as the user who goes on may not reach the Python of a developer.
+#: The page has a port of its own: these tests run side by side, and the usual one may be in use. The gateway
+#: loads everything at once, as the user who goes on may not reach the Python of a developer.
 LOADER = """
-import encodings.idna, importlib, pkgutil, smarty_gateway
-for module in pkgutil.walk_packages(smarty_gateway.__path__, "smarty_gateway."):
-    if not module.name.endswith("__main__"):
-        importlib.import_module(module.name)
+import sys
+from smarty_gateway.config import app_options
+app_options._PAGE_PORT = {port}
+if "run" in sys.orig_argv:
+    import encodings.idna, importlib, pkgutil, smarty_gateway
+    for module in pkgutil.walk_packages(smarty_gateway.__path__, "smarty_gateway."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
 """
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to drop")
 
 
 @pytest.fixture
-def data() -> Iterator[Path]:
+def page() -> int:
+    """Return the port of the page."""
+    return free_port()
+
+
+@pytest.fixture
+def data(page: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Return what is /data for the app, in a folder that every user can enter; /config is beside it."""
     with TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
         for folder in ("data", "config"):
             (root / folder).mkdir()
-        (root / "sitecustomize.py").write_text(LOADER)
+        (root / "sitecustomize.py").write_text(LOADER.format(port=page))
+        monkeypatch.setenv("SUPERVISOR_TOKEN", "a token")
+        monkeypatch.setenv("PYTHONPATH", name)
         yield root / "data"
 
 
@@ -55,8 +69,7 @@ def meter() -> Iterator[TcpPort]:
 
 def app(data: Path, *options: object) -> Running:
     """Start the gateway as Supervisor does."""
-    env = {"SUPERVISOR_TOKEN": "a token", "PYTHONPATH": str(data.parent)}
-    return Running("run", "--config", data / "options.json", *options, folder=data.parent, env=env)
+    return Running("run", "--config", data / "options.json", *options, folder=data.parent)
 
 
 def options(data: Path, meter: TcpPort, key: str = HOUSE_KEY.hex()) -> Path:
@@ -88,10 +101,7 @@ def test_keys_stay_in_memory_when_the_options_can_no_longer_be_read(data: Path, 
 
 
 @ONLY_ROOT
-def test_commands_of_root_leave_the_state_to_the_gateway(
-    data: Path, meter: TcpPort, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SUPERVISOR_TOKEN", "a token")
+def test_commands_of_root_leave_the_state_to_the_gateway(data: Path, meter: TcpPort) -> None:
     path = options(data, meter)
     with app(data, "--format", "json") as running:
         send(meter, running, 1)
@@ -112,7 +122,7 @@ def test_commands_of_root_leave_the_state_to_the_gateway(
 
 @ONLY_ROOT
 def test_a_password_for_root_alone_protects_the_page_of_a_gateway_without_rights(
-    data: Path, meter: TcpPort
+    data: Path, meter: TcpPort, page: int
 ) -> None:
     config = data.parent / "config"
     text = f"meters: [{{source: '{meter.name}'}}]\noutputs: {{http: {{password_file: page.password}}}}\n"
@@ -123,7 +133,7 @@ def test_a_password_for_root_alone_protects_the_page_of_a_gateway_without_rights
     with app(data) as running:
         running.wait_for_log("the page is in Home Assistant")
         assert process_owner(running.pid) == APP_USER
-        assert [status_of_page(password) for password in (b"swordfish", b"other")] == [200, 401]
+        assert [status_of_page(page, password) for password in (b"swordfish", b"other")] == [200, 401]
         assert running.stop() == 0
 
 
@@ -133,8 +143,8 @@ def process_owner(pid: int) -> int:
     return int(found[1])
 
 
-def status_of_page(password: bytes) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", 8300, timeout=10)
+def status_of_page(port: int, password: bytes) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     credentials = b64encode(b"me:" + password).decode()
     connection.request("GET", "/api/v1/meters", headers={"Authorization": f"Basic {credentials}"})
     status = connection.getresponse().status

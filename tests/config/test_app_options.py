@@ -26,6 +26,7 @@ OTHER_TITLE = bytes.fromhex("5341476770000001")
 PORT = "/dev/serial/by-id/usb-FTDI_FT232R-if00-port0"
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - within the container
 TYPED = "s: #3"
+KEY = HOUSE_KEY.hex()
 HOUSE = {"name": "house", "port": PORT}
 BARN = {"name": "barn", "address": "tcp://192.168.1.20:2001"}
 
@@ -110,6 +111,12 @@ def test_an_invisible_character_is_a_fault_of_its_field(data: Path, character: s
     assert fault.startswith(f"{TAB}, meter 1, name: a name is needed here")
 
 
+def test_a_password_and_a_serial_number_may_look_like_a_key(data: Path) -> None:
+    config = config_of(data, {**HOUSE, "id": KEY}, broker="mqtt://me@nas", broker_password=KEY)
+    assert config.outputs.mqtt is not None
+    assert (config.meters[0].id, config.outputs.mqtt.password) == (KEY, KEY)
+
+
 def test_fields_that_were_emptied_count_as_absent(data: Path) -> None:
     empty = {"address": "", "key": None, "authentication_key": " ", "id": "", "reference_power": None}
     path = written(
@@ -151,7 +158,6 @@ def test_an_authentication_key_goes_with_the_key_of_its_meter(data: Path) -> Non
     assert ring.keys_for(OTHER_TITLE) == (replace(key(HOUSE_KEY), authentication_key=Secret(BARN_KEY)),)
 
 
-KEY = HOUSE_KEY.hex()
 FAULTS: list[tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = [
     ([], {}, [": there is no meter yet; add one"]),
     ([{"name": "", "port": PORT}], {}, [", meter 1: name is empty; write a name such as house"]),

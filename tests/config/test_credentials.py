@@ -2,10 +2,12 @@
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from smarty_gateway.config.credentials import copies_for, credential_or
+from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.yaml_file import UnusableFileError
 
 
@@ -36,3 +38,23 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         copies_for(os.getuid(), paths),
     ):
         pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("closed", ["secrets", "secrets/mqtt.password"])
+def test_a_secret_that_a_container_s_user_cannot_read_is_told_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "secrets").mkdir()
+        (folder / "secrets/mqtt.password").write_text("swordfish")
+        (folder / closed).chmod(0)
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{name}/secrets")
+        os.seteuid(65534)
+        try:
+            with pytest.raises(PasswordFileError, match="cannot be read: Permission denied; name a file"):
+                read_password(folder / "mqtt.password")
+        finally:
+            os.seteuid(0)

@@ -145,6 +145,9 @@ def test_a_restored_backup_of_the_service_is_whole_and_its_folder_is_again_for_s
         (folder / name).chmod(0o600)
     # As systemd links it for a service with a user of its own.
     (root / "var/lib/smarty-gateway").symlink_to("private/smarty-gateway")
+    state = files[1] / "gateway.sqlite3"
+    if os.geteuid() == 0:
+        os.chown(state, 61_234, 61_234)  # systemd's choice on the old machine
     owner = f"{os.getuid()}:{os.getgid()}"
     typed = [line.replace("root:root", owner) for line in without_systemd]
     type_all(typed[:2], tmp_path, root)
@@ -154,6 +157,7 @@ def test_a_restored_backup_of_the_service_is_whole_and_its_folder_is_again_for_s
     for folder, name in zip(files, ("keys.yaml", "gateway.sqlite3"), strict=True):
         assert (folder / name).read_text("ascii") == "content\n"
         assert (folder / name).stat().st_mode & 0o777 == 0o600
+    assert state.stat().st_uid == os.getuid()
 
 
 def test_the_service_is_installed_and_removed_with_commands_that_the_program_has() -> None:

@@ -153,6 +153,7 @@ def test_a_container_names_the_page_by_the_host_that_forwards_to_it() -> None:
     assert HttpConfig(host="0.0.0.0").url == "http://localhost:8300/"  # noqa: S104 - as in a container
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("container")
 def test_the_page_of_the_demonstration_can_be_forwarded_to(tmp_path: Path) -> None:
     done = command("demo", "--seconds", 1, folder=tmp_path)

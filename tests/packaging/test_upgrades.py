@@ -17,6 +17,7 @@ import pytest
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
+from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_schema import VERSION as HISTORY_VERSION
 from smarty_gateway.state.state_file import VERSION
 from tests.support.brokers import Broker, Subscriber, retained
@@ -163,7 +164,7 @@ def of_a_newer_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a configuration, a recording, and a state that a newer version wrote."""
     folder = tmp_path_factory.mktemp("newer")
     write_state(folder / "state", LAYOUTS[-1])
-    smarty_gateway("simulate", "--days", 1, "--into", "state", folder=folder)
+    HistoryFile(folder / "state").close()
     newer(folder / "state/gateway.sqlite3", VERSION)
     newer(folder / "state/history.sqlite3", HISTORY_VERSION)
     (folder / "gateway.yaml").write_text(

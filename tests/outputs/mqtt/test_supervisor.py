@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
@@ -114,6 +114,8 @@ CANNOT_BE_USED = "names a broker whose {} cannot be used: restart the app that i
         (names("ssl", "no"), CANNOT_BE_USED.format("ssl")),
         (names("username", "a\x1b[31m"), CANNOT_BE_USED.format("username")),
         (names("password", [OLD]), CANNOT_BE_USED.format("password")),
+        (names("password", f"{OLD}\0"), CANNOT_BE_USED.format("password")),
+        (names("password", "x" * 65_536), CANNOT_BE_USED.format("password")),
         (FakeSupervisor.stop, "Supervisor, which names the broker, does not answer"),
     ],
 )
@@ -158,13 +160,17 @@ class Always:
 ANY_TEXT = st.text(st.characters(exclude_categories=()))  # with surrogates
 ANY_VALUE = st.none() | st.booleans() | st.integers() | ANY_TEXT | st.lists(ANY_TEXT)
 BROKERS = st.fixed_dictionaries(
-    {"host": st.sampled_from(["core-mosquitto", "::1", "fe80::1%\x1b"]) | ANY_VALUE, "port": ANY_VALUE},
+    {
+        "host": st.sampled_from(["core-mosquitto", "::1", "fe80::1%\x1b"]) | ANY_VALUE,
+        "port": st.just(1883) | ANY_VALUE,
+    },
     optional=dict.fromkeys(("username", "password", "ssl"), ANY_VALUE),
 )
 BODIES = BROKERS.map(lambda data: json.dumps({"result": "ok", "data": data}).encode()) | st.binary()
 
 
 @given(status=st.sampled_from([200, 400, 500]), body=BODIES)
+@example(status=200, body=json.dumps({"data": {"host": "fe80::1%\x1b", "port": 1883}}).encode())
 def test_whatever_is_answered_is_a_usable_broker_or_one_line(status: int, body: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(supervisor, "HttpClient", Always)
