@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -171,18 +172,12 @@ class SqliteFile(abc.ABC):
 
         SQLite gives its log the permissions of the file, so the file is made before SQLite sees it.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            found, folder = os.fstat(descriptor), self.path.parent.stat()
-            if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
-                with contextlib.suppress(OSError):  # of a file system without owners
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)  # the gateway's, which is not root
-        finally:
-            os.close(descriptor)
+        os.close(open_private(self.path))
         for path in self.path.parent.glob(f"{self.path.name}*"):
-            if path.is_file() and path.stat().st_mode & 0o077:
-                with contextlib.suppress(PermissionError):  # of another user, who decides that
-                    path.chmod(0o600)
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                with contextlib.suppress(OSError):  # of another user, who decides that
+                    _take_from_others(path)
 
     def _copy_unwritable(self, copy: Callable[[sqlite3.Connection], None]) -> None:
         """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
@@ -204,6 +199,27 @@ class SqliteFile(abc.ABC):
             with contextlib.suppress(FileNotFoundError):
                 self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
         return aside
+
+
+def open_private(path: Path) -> int:
+    """Open a file of a state folder, or make it for the owner of the folder; return its descriptor.
+
+    That owner is not trusted by root, who runs commands beside the gateway, so no link is followed.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    found, folder = os.fstat(descriptor), path.parent.stat()
+    if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
+        with contextlib.suppress(OSError):  # of a file system without owners
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor
+
+
+def _take_from_others(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

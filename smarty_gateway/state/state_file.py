@@ -28,6 +28,7 @@ from smarty_gateway.state.sqlite_file import (
     StateError,
     connect,
     create_tables,
+    open_private,
     owner_elsewhere,
     refuse_newer,
     transaction,
@@ -102,7 +103,7 @@ class FolderLock:
         self._descriptor: int | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = open_private(folder / _LOCK_NAME)
         except OSError as error:
             if error.errno in (errno.EROFS, errno.ENOSPC):
                 return
