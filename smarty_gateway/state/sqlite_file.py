@@ -129,6 +129,8 @@ class SqliteFile(abc.ABC):
                 return "is a symbolic link; put the file itself there"
             if self.path.is_dir():
                 return "is a folder; move it away"
+            if self.path.exists() and not self.path.is_file():
+                return "is a pipe or a device; move it away"
             if (owner := owner_elsewhere(self.path)) is not None:
                 command = f"sudo chown {os.geteuid()} {shlex.quote(str(self.path))}*"
                 return f"belongs to another user ({owner}); type `{command}`"

@@ -152,7 +152,7 @@ class StateFile(SqliteFile):
         """Use what the file holds without writing a byte, so that meters are read all the same."""
         connection = connect(":memory:")
         try:
-            if self.path.exists():
+            if self.path.is_file():
                 self._copy_unwritable(lambda file: _copy_small_tables(file, connection))
             self._check(connection)
         except sqlite3.Error as error:
