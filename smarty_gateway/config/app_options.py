@@ -57,6 +57,8 @@ _PAGE_PORT: Final = 8300
 _USUAL_BROKER: Final = "core-mosquitto"
 _URL_ADVICE: Final = "a password is never part of the url; write it into broker_password"
 _NULL: Final = "tag:yaml.org,2002:null"
+#: In UTF-8: what a text of JSON may hold and YAML refuses, or takes for a line break.
+_NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbf[\xbe\xbf]")
 
 
 class OptionError(UnusableFileError):
@@ -85,7 +87,7 @@ class AppOptions:
 
 def read_app_options(path: Path) -> AppOptions:
     """Read the options of an app and find all their faults; what has none is in the configuration."""
-    file = _OptionsFile(path, "app's configuration")
+    file = _OptionsFile(path, "configuration of the app")
     config, keys, named = None, KeyRing(), None
     with file.collected():
         root = Section(file, file.compose(), _Options, "the configuration")
@@ -135,6 +137,10 @@ class _OptionsFile(YamlFile):
         root = super().compose()
         self._name_fields(root, "")
         return root
+
+    def as_yaml(self, data: bytes) -> bytes:
+        """Return the options with invisible characters escaped, so that their fault names the field."""
+        return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0].decode()):04x}".encode(), data)
 
     def pairs(self, node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
         """Yield the options that were not left empty."""

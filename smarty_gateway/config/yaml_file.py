@@ -91,7 +91,7 @@ class YamlFile:
         except UnreadableFileError as error:
             self.fail(None, f"the {self._what} cannot be read: {error}")
         try:
-            root = yaml.compose(data, Loader=yaml.SafeLoader)
+            root = yaml.compose(self.as_yaml(data), Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             self.fail(*explain(_text_of(data), error))
         except yaml.reader.ReaderError as error:
@@ -106,6 +106,10 @@ class YamlFile:
         except (ValueError, OverflowError):  # PyYAML does not convert them, as for "\UFFFFFFFF"
             self.fail(None, "this is not valid YAML; look for a \\ in double quotes, or a % at the beginning")
         return root or yaml.MappingNode("", [], yaml.Mark("", 0, 0, 0, None, 0))
+
+    def as_yaml(self, data: bytes) -> bytes:
+        """Return what YAML can read for the content of the file."""
+        return data
 
     def fail(self, place: yaml.Node | int | None, message: str) -> NoReturn:
         """Stop reading the current value; reading continues behind the enclosing `collected`.
