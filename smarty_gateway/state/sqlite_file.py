@@ -131,7 +131,7 @@ class SqliteFile(abc.ABC):
                 return "is a folder; move it away"
             if self.path.exists() and not self.path.is_file():
                 return "is a pipe or a device; move it away"
-            if (owner := owner_elsewhere(self.path)) is not None:
+            if (owner := owner_elsewhere(*self._files)) is not None:
                 command = f"sudo chown {os.geteuid()} {shlex.quote(str(self.path))}*"
                 return f"belongs to another user ({owner}); type `{command}`"
         why = getattr(error, "strerror", None) or error
@@ -164,9 +164,15 @@ class SqliteFile(abc.ABC):
             raise
         return connection
 
+    @property
+    def _files(self) -> list[Path]:
+        """Return the file, its log, and the index of that."""
+        return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
     def _is_damaged(self, error: Exception) -> bool:
         # Damaged bytes in the header can also mark the file as read-only.
-        may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        used = (self.path.parent, *self._files)
+        may_be_written = all(os.access(path, os.W_OK, effective_ids=True) for path in used if path.exists())
         return is_damage(error) or ("readonly" in str(error) and may_be_written)
 
     def _protect(self) -> None:
@@ -197,9 +203,9 @@ class SqliteFile(abc.ABC):
     def _put_aside(self) -> Path:
         """Rename the file and its log, and return the new path."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-        for suffix in ("", "-wal", "-shm"):
+        for path in self._files:
             with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+                path.rename(aside.with_name(aside.name + path.name.removeprefix(self.path.name)))
         return aside
 
 
