@@ -89,7 +89,7 @@ class AppOptions:
 
 def read_app_options(path: Path) -> AppOptions:
     """Read the options of an app and find all their faults; what has none is in the configuration."""
-    file = _OptionsFile(path, "app's configuration")
+    file = _OptionsFile(path, "configuration of the app")
     config, keys, named = None, KeyRing(), None
     with file.collected():
         root = Section(file, file.compose(), _Options, "the configuration")

@@ -66,9 +66,10 @@ def become_unprivileged(config: Config, state: Path, user: int) -> None:
     groups = sorted({*_DIALOUT, *_port_groups(config)})
     try:
         _give(state, user)
-    except OSError as error:
+    except (OSError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is nested too deeply"
         raise StillPrivilegedError(
-            f"the state folder {state} cannot be given to the app's user: {error.strerror}; restore the app "
+            f"the state folder {state} cannot be given to the app's user: {why}; restore the app "
             "from a backup, or install it again"
         ) from None
     try:

@@ -228,7 +228,7 @@ class HistoryFile(SqliteFile):
         connection = connect(":memory:")
         self._is_checked = True
         try:
-            if self.path.exists() and self._size <= _COPIED_MAX:
+            if self.path.is_file() and self._size <= _COPIED_MAX:  # opening a pipe would wait
                 self._copy_unwritable(lambda file: file.backup(connection))
             self._check(connection)
         except (OSError, sqlite3.Error, StateError, UnicodeDecodeError):  # the last: a damaged name in it

@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,7 +129,9 @@ class SqliteFile(abc.ABC):
                 return "is a symbolic link; put the file itself there"
             if self.path.is_dir():
                 return "is a folder; move it away"
-            if (owner := owner_elsewhere(self.path)) is not None:
+            if self.path.exists() and not self.path.is_file():
+                return "is a pipe or a device; move it away"
+            if (owner := owner_elsewhere(*self._files)) is not None:
                 command = f"sudo chown {os.geteuid()} {shlex.quote(str(self.path))}*"
                 return f"belongs to another user ({owner}); type `{command}`"
         why = getattr(error, "strerror", None) or error
@@ -161,9 +164,15 @@ class SqliteFile(abc.ABC):
             raise
         return connection
 
+    @property
+    def _files(self) -> list[Path]:
+        """Return the file, its log, and the index of that."""
+        return [self.path.with_name(self.path.name + suffix) for suffix in ("", "-wal", "-shm")]
+
     def _is_damaged(self, error: Exception) -> bool:
         # Damaged bytes in the header can also mark the file as read-only.
-        may_be_written = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+        used = (self.path.parent, *self._files)
+        may_be_written = all(os.access(path, os.W_OK, effective_ids=True) for path in used if path.exists())
         return is_damage(error) or ("readonly" in str(error) and may_be_written)
 
     def _protect(self) -> None:
@@ -171,18 +180,12 @@ class SqliteFile(abc.ABC):
 
         SQLite gives its log the permissions of the file, so the file is made before SQLite sees it.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            found, folder = os.fstat(descriptor), self.path.parent.stat()
-            if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
-                with contextlib.suppress(OSError):  # of a file system without owners
-                    os.fchown(descriptor, folder.st_uid, folder.st_gid)  # the gateway's, which is not root
-        finally:
-            os.close(descriptor)
+        os.close(open_private(self.path))
         for path in self.path.parent.glob(f"{self.path.name}*"):
-            if path.is_file() and path.stat().st_mode & 0o077:
-                with contextlib.suppress(PermissionError):  # of another user, who decides that
-                    path.chmod(0o600)
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                with contextlib.suppress(OSError):  # of another user, who decides that
+                    _take_from_others(path)
 
     def _copy_unwritable(self, copy: Callable[[sqlite3.Connection], None]) -> None:
         """Read the file with its log; if there is no room even for that, as it was at the last clean stop."""
@@ -200,10 +203,31 @@ class SqliteFile(abc.ABC):
     def _put_aside(self) -> Path:
         """Rename the file and its log, and return the new path."""
         aside = self.path.with_name(f"{self.path.name}.damaged-{int(time.time())}")
-        for suffix in ("", "-wal", "-shm"):
+        for path in self._files:
             with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + suffix).rename(aside.with_name(aside.name + suffix))
+                path.rename(aside.with_name(aside.name + path.name.removeprefix(self.path.name)))
         return aside
+
+
+def open_private(path: Path) -> int:
+    """Open a file of a state folder, or make it for the owner of the folder; return its descriptor.
+
+    That owner is not trusted by root, who runs commands beside the gateway, so no link is followed.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    found, folder = os.fstat(descriptor), path.parent.stat()
+    if os.geteuid() == 0 and found.st_size == 0 and found.st_nlink == 1:
+        with contextlib.suppress(OSError):  # of a file system without owners
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+    return descriptor
+
+
+def _take_from_others(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from smarty_gateway.state.sqlite_file import (
     StateError,
     connect,
     create_tables,
+    open_private,
     owner_elsewhere,
     refuse_newer,
     transaction,
@@ -102,7 +103,7 @@ class FolderLock:
         self._descriptor: int | None = None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = os.open(folder / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+            self._descriptor = open_private(folder / _LOCK_NAME)
         except OSError as error:
             if error.errno in (errno.EROFS, errno.ENOSPC):
                 return
@@ -151,7 +152,7 @@ class StateFile(SqliteFile):
         """Use what the file holds without writing a byte, so that meters are read all the same."""
         connection = connect(":memory:")
         try:
-            if self.path.exists():
+            if self.path.is_file():
                 self._copy_unwritable(lambda file: _copy_small_tables(file, connection))
             self._check(connection)
         except sqlite3.Error as error:

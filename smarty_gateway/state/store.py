@@ -129,6 +129,8 @@ def holders_in(folder: Path) -> dict[str, Holder]:
     """Return the meters behind configured names without writing anything; {} if they cannot be read."""
     path = folder.absolute() / FILE_NAME
     try:
+        if not path.is_file():  # opening a pipe would wait
+            return {}
         # SQLite leaves files behind after reading one with a log, unless a gateway has them open anyway.
         how = "mode=ro" if path.with_name(f"{FILE_NAME}-wal").exists() else "immutable=1"
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True)) as connection:

@@ -242,6 +242,14 @@ FAULTS: list[tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = [
         {"broker": "mqtt://nas", "broker_password": "secret"},
         [", broker: a user and a password belong together; write the user in front of the host"],
     ),
+    *(
+        (
+            [HOUSE],
+            {"broker": "mqtt://me@nas", "broker_password": f"secret{invisible}word"},
+            [", broker_password: a password is needed here, without line breaks and invisible characters"],
+        )
+        for invisible in ("\x7f", "\x85", "\x9f", "\u2028", "\uffff")
+    ),
     ([HOUSE], {"broker_password": "secret"}, [", broker_password: there is no broker that it is for"]),
     ([HOUSE], {"interval": 3601}, [", interval: interval is a number of seconds from 0 to 3600"]),
     ([], {"configuration": "a.yaml"}, [", configuration: there is no such file in the app's own folder"]),

@@ -205,3 +205,20 @@ def test_what_cannot_be_done_is_refused_with_one_line(
     assert errors.startswith(f"{status} ")
     assert words in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_state_that_is_nested_without_end_is_refused_with_one_line(app: App) -> None:
+    app.state.mkdir()
+    descriptor = os.open(app.state, os.O_RDONLY)
+    for _ in range(2000):
+        os.mkdir("in", dir_fd=descriptor)
+        inner = os.open("in", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    assert not app.start()
+    status, errors = app.end()
+    subprocess.run(["/bin/rm", "-r", str(app.state)], check=True)  # the library of Python 3.11 is recursive
+    assert "it is nested too deeply; restore the app from a backup" in errors
+    assert (status, errors.count("\n")) == (1, 1)

@@ -432,6 +432,7 @@ def make_link(path: Path) -> None:
 UNUSABLE = [
     pytest.param(make_newer, "install that one again", id="of a newer version"),
     pytest.param(Path.mkdir, "is a folder; move it away", id="a folder"),
+    pytest.param(os.mkfifo, "is a pipe or a device; move it away", id="a pipe"),
     pytest.param(make_link, "is a symbolic link; put the file itself there", id="a link"),
 ]
 

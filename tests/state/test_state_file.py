@@ -389,6 +389,12 @@ def test_holders_can_be_looked_at_without_a_trace(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_nothing_waits_for_a_pipe_in_the_place_of_the_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "gateway.sqlite3")
+    (tmp_path / "gateway.sqlite3-wal").touch()
+    assert holders_in(tmp_path) == {}
+
+
 def test_a_damaged_holder_is_no_reason_to_fail_before_the_file_is_opened(tmp_path: Path) -> None:
     holders = {"house": Holder("a", is_authenticated=True)}
     with Store(tmp_path) as store:

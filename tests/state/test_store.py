@@ -390,6 +390,47 @@ def test_who_cannot_use_the_state_of_another_user_reads_what_to_type(owner: int)
                 open_history(state)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+def test_a_lock_that_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4711, 4712)
+    FolderLock(tmp_path).close()
+    found = (tmp_path / "lock").stat()
+    assert (found.st_uid, found.st_gid) == (4711, 4712)
+
+
+def test_no_link_leads_out_of_the_folder(tmp_path: Path) -> None:
+    folder, other = tmp_path / "state", tmp_path / "other"
+    folder.mkdir()
+    other.touch()
+    other.chmod(0o644)
+    (folder / "lock").symlink_to(tmp_path / "new")
+    (folder / "gateway.sqlite3-journal.old").symlink_to(other)
+    with pytest.raises(StateError):
+        FolderLock(folder)
+    Store(folder).close()
+    assert not (tmp_path / "new").exists()
+    assert other.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_log_of_another_user_is_no_damage(suffix: str) -> None:
+    with TemporaryDirectory() as temporary:  # pytest's own is for its user alone
+        folder = Path(temporary)
+        os.chown(folder, 4711, 4711)
+        with another_user(4711):
+            Store(folder).close()
+        log = folder / f"gateway.sqlite3{suffix}"
+        log.write_text("x")
+        log.chmod(0o644)
+        with (
+            another_user(4711),
+            pytest.raises(StateError, match=rf"another user \(0\); type `sudo chown 4711 {folder}/g.*\*`"),
+        ):
+            Store(folder)
+        assert not list(folder.glob("*damaged*"))
+
+
 def test_a_folder_in_the_place_of_the_file_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "gateway.sqlite3").mkdir()
     with pytest.raises(StateError, match=r"gateway\.sqlite3 is a folder; move it away"):
