@@ -168,8 +168,9 @@ def test_a_container_names_the_page_by_the_host_that_forwards_to_it() -> None:
 
 @pytest.mark.usefixtures("container")
 def test_the_page_of_the_demonstration_can_be_forwarded_to(tmp_path: Path) -> None:
-    done = command("demo", "--seconds", 1, folder=tmp_path)
-    assert re.search(rb"the page is at http://localhost:[0-9]+/", done.stderr), done.stderr
+    with Running("demo", folder=tmp_path) as demo:
+        address = re.compile("the page is at http://localhost:[0-9]+/")
+        wait_until(lambda: any(address.search(line) for line in demo.log), "the page")
 
 
 @pytest.mark.usefixtures("container")
