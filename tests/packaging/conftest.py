@@ -15,7 +15,7 @@ _CERTIFICATES: Final = Path("etc/ssl/certs/ca-certificates.crt")
 
 @pytest.fixture(scope="session")
 def trixie_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return the root of a Debian 13 with python3; tests copy it, and mount in namespaces only.
+    """Return the root of a Debian 13 with python3-venv; tests copy it, and mount in namespaces only.
 
     The workers of pytest-xdist share it, and the last to end removes it.
     """
@@ -42,7 +42,9 @@ def trixie_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def _debootstrap(root: Path) -> None:
-    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates,python3", "trixie", str(root)]
+    namespace = ["unshare", "--mount", "--propagation=private"]  # its mounts vanish, even if it is killed
+    options = ["--variant=minbase", "--include=ca-certificates,python3-venv"]
+    command = [*namespace, "debootstrap", *options, "trixie", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"debootstrap failed, as without a network: {done.stdout[-500:]}")
