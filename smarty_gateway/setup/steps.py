@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import sys
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -257,7 +259,9 @@ class Steps:
         if is_in_container():
             return f"What comes next: {START_ADVICE}"
         if self._is_service:
-            return "What to type next, to start it at boot:\n    sudo smarty-gateway service install"
+            # In an environment of its own the program is perhaps not where sudo looks for commands.
+            program = "smarty-gateway" if shutil.which("smarty-gateway") else shlex.quote(sys.argv[0])
+            return f"What to type next, to start it at boot:\n    sudo {program} service install"
         options = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
         if options and needs_keys:
             options += f" --keys {shlex.quote(str(folder / KEY_FILE))}"
