@@ -97,6 +97,18 @@ def test_every_file_that_a_script_names_is_there() -> None:
     } == set()
 
 
+def test_the_install_page_names_files_that_the_newest_release_has(tmp_path: Path) -> None:
+    named = re.findall(r"/releases/latest/download/([\w.-]+)", (ROOT / "docs/install.md").read_text("utf-8"))
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in ("notes.md", "smarty-gateway_1.2.3_all.deb", "smarty_gateway-1.2.3.tar.gz"):
+        (files / name).touch()
+    (script,) = (each for each in scripts(WORKFLOWS["release.yml"]["jobs"]["github"]) if "SHA256SUMS" in each)
+    subprocess.run([_BASH, "-e", "-c", script], cwd=tmp_path, check=True)
+    assert named
+    assert set(named) <= {path.name for path in files.iterdir()}
+
+
 def test_every_script_is_bash() -> None:
     for script in all_scripts():
         done = subprocess.run([_BASH, "-n"], input=script, text=True, capture_output=True, check=False)
