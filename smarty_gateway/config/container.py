@@ -8,16 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.sources.container import is_in_container
+from smarty_gateway.sources.container import is_in_container, is_rootless_podman
 
 START_ADVICE: Final = (
     "start the container without a command and with --restart unless-stopped; with compose.yaml: "
     "docker compose up --detach"
 )
-_PODMAN: Final = Path("/run/.containerenv")
-_USERS: Final = Path("/proc/self/uid_map")
-#: As on the host itself.
-_ALL_USERS: Final = ["0", "0", "4294967295"]
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
@@ -38,8 +34,8 @@ def owner_advice(path: Path) -> str:
     Args:
         path: of the file, which may be in a folder that this process cannot enter.
     """
-    if _PODMAN.exists() and _USERS.read_text("ascii").split() != _ALL_USERS:
-        return "start the container with --userns keep-id"
+    if is_rootless_podman():
+        return "start the container with --userns keep-id; in compose.yaml: userns_mode: keep-id"
     found = next(each for each in (path, *path.absolute().parents) if _is_seen(each)).stat()
     if found.st_uid in (0, os.geteuid()):
         return f"type on the host: sudo chown -R {os.geteuid()} {path.name} && chmod -R u+rwX {path.name}"

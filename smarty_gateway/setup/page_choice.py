@@ -12,6 +12,14 @@ from smarty_gateway.setup.terminal import Terminal
 from smarty_gateway.sources.container import is_in_container
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - the user wants it, and there is a password
+_QUESTION = (
+    "A page in the browser shows the readings and the history: on this computer only (`here`), in your whole "
+    "network with a password, for the phone (`network`), or `none`."
+)
+_QUESTION_IN_CONTAINER = (
+    "A page in the browser shows the readings and the history: with a password (`network`; `ports:` in "
+    "compose.yaml says who reaches it), or `none`. `here` would be the inside of the container."
+)
 
 
 def choose_page(terminal: Terminal, answers: Answers) -> HttpConfig | None:
@@ -24,10 +32,7 @@ def choose_page(terminal: Terminal, answers: Answers) -> HttpConfig | None:
     if given is None and not has_web():
         return None
     if given is None:
-        terminal.say(
-            "A page in the browser shows the readings and the history: on this computer only (`here`), in "
-            "your whole network with a password, for the phone (`network`), or `none`."
-        )
+        terminal.say(_QUESTION_IN_CONTAINER if is_in_container() else _QUESTION)
     # The loopback interface of a container is reached from nowhere.
     usual = Page.NETWORK if is_in_container() else Page.HERE
     chosen = terminal.ask_for("Page", "--page", _parse, given, usual)

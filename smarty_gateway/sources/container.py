@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+_PODMAN: Final = Path("/run/.containerenv")
+_USERS: Final = Path("/proc/self/uid_map")
+#: As on the host itself.
+_ALL_USERS: Final = ["0", "0", "4294967295"]
 MISSING_PORT_ADVICE: Final = "start the container with --device and its name on the host"
 
 
@@ -13,7 +17,14 @@ def is_in_container() -> bool:
     return named == "oci" and not os.environ.get("SUPERVISOR_TOKEN")
 
 
+def is_rootless_podman() -> bool:
+    """True in a container of podman that a user without rights started: it sees few users and groups."""
+    return _PODMAN.exists() and _USERS.read_text("ascii").split() != _ALL_USERS
+
+
 def port_advice(path: Path) -> str:
     """Return what lets this process read a serial port that is there."""
-    options = f"--device {path} --group-add {path.stat().st_gid}"
+    # The group of the port has no number there.
+    group = "keep-groups" if is_rootless_podman() else path.stat().st_gid
+    options = f"--device {path} --group-add {group}"
     return f"start the container with {options}; in compose.yaml: devices and group_add"

@@ -20,7 +20,7 @@ _CERTIFICATES: Final = Path("etc/ssl/certs/ca-certificates.crt")
 
 @pytest.fixture(scope="session")
 def trixie_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return the root of a Debian 13 with python3; tests copy it, and mount in namespaces only."""
+    """Return the root of a Debian 13 with python3-venv; tests copy it, and mount in namespaces only."""
     if os.geteuid() != 0:
         pytest.skip("debootstrap needs root")
     if shutil.which("debootstrap") is None:
@@ -61,7 +61,9 @@ def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path]
 
 
 def _debootstrap(root: Path) -> None:
-    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates,python3", "trixie", str(root)]
+    namespace = ["unshare", "--mount", "--propagation=private"]  # its mounts vanish, even if it is killed
+    options = ["--variant=minbase", "--include=ca-certificates,python3-venv"]
+    command = [*namespace, "debootstrap", *options, "trixie", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.skip(f"debootstrap failed, as without a network: {done.stdout[-500:]}")

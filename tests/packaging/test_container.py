@@ -17,8 +17,10 @@ import pytest
 import yaml
 
 import smarty_gateway
+from smarty_gateway.config.container import owner_advice
 from smarty_gateway.config.values import HttpConfig
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.sources import container as container_module
 from smarty_gateway.sources.container import is_in_container
 from tests.support.brokers import free_port
 from tests.support.commands import LIMIT, ROOT, environment
@@ -146,6 +148,17 @@ def test_a_service_of_systemd_cannot_be_installed_in_a_container(tmp_path: Path)
 def test_a_port_that_a_container_was_not_given_is_passed_at_its_start(tmp_path: Path) -> None:
     done = command("doctor", tmp_path / "ttyUSB0", "--seconds", 1)
     assert b"start the container with --device" in done.stdout + done.stderr
+
+
+def test_in_podman_without_root_users_and_groups_are_kept_and_not_numbered(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    users = tmp_path / "uid_map"
+    users.write_text("         0       1000          1\n         1     100000      65536\n")
+    monkeypatch.setattr(container_module, "_PODMAN", tmp_path)
+    monkeypatch.setattr(container_module, "_USERS", users)
+    assert "--group-add keep-groups;" in container_module.port_advice(tmp_path)
+    assert "userns_mode: keep-id" in owner_advice(tmp_path)
 
 
 @pytest.mark.usefixtures("container")
