@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smarty_gateway.commands.options import Subparsers, add_shared
 from smarty_gateway.commands.terminal import say
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import find_config_file, read_config
 from smarty_gateway.config.key_file import (
     DEFAULT_KEY_FILES,
@@ -55,7 +56,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     """
     config_path: Path | None = args.config or find_config_file()
     config, errors = read_config(config_path) if config_path else (None, [])
-    key_path: Path | None = args.keys or (config.keys if config else None) or find_key_file()
+    named = credential_or(config.keys) if config and config.keys else None
+    key_path: Path | None = args.keys or named or find_key_file()
     if config_path is None and key_path is None:
         raise NothingToCheckError(
             "there is no gateway.yaml and no keys.yaml here or in /etc/smarty-gateway; name them: "

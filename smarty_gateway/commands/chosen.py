@@ -5,6 +5,7 @@ from pathlib import Path
 
 from smarty_gateway.commands.terminal import say
 from smarty_gateway.commands.usage import WrongUsageError
+from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.gateway_file import find_config_file, load_config
 from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
 from smarty_gateway.config.values import Config
@@ -41,7 +42,8 @@ def load_keys(args: argparse.Namespace) -> KeyRing:
         KeyFileError: the key file cannot be used.
     """
     config = None if args.keys is not None else chosen_config(args)
-    return load_keys_from(args.keys or (None if config is None else config.keys))
+    named = credential_or(config.keys) if config and config.keys else None
+    return load_keys_from(args.keys or named)
 
 
 def load_keys_from(path: Path | None) -> KeyRing:

@@ -1,5 +1,8 @@
 """What to type where the libraries of an extra are missing: with pip, or with apt for the Debian package."""
 
+import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -23,4 +26,9 @@ def installation(*extras: str) -> str:
     if Path(__file__).is_relative_to(_DEBIAN):
         packages = dict.fromkeys(package for extra in extras for package in DEBIAN_PACKAGES[extra])
         return f"sudo apt install {' '.join(packages)}"
-    return f"pip install 'smarty-gateway[{','.join(extras)}]'"
+    command = f"pip install 'smarty-gateway[{','.join(extras)}]'"
+    if sys.prefix == sys.base_prefix:
+        return command
+    # The pip that is found first is another one, which Debian allows no packages of its own.
+    sudo = "" if os.access(sys.prefix, os.W_OK) else "sudo "
+    return f"{sudo}{shlex.quote(sys.prefix)}/bin/python -m {command}"

@@ -2,9 +2,12 @@
 
 import os
 import shlex
+import shutil
+import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 from smarty_gateway.config.container import START_ADVICE, owner_advice
 from smarty_gateway.config.edited_yaml import UneditableError, with_meter
@@ -71,7 +74,7 @@ class Steps:
         Raises:
             GatewayError: an answer is missing, cannot be used, or the user has left.
         """
-        self._check_folder()
+        self._make_folder()
         present, existing = self._present()
         kept = present if existing is Existing.KEEP else None
         key_path = (present and present.keys) or self._answers.folder / KEY_FILE
@@ -93,17 +96,22 @@ class Steps:
             self._check_broker(kept.outputs.mqtt)
         return self._end(listeners, keys.ring)
 
-    def _check_folder(self) -> None:
+    def _make_folder(self) -> None:
+        """Make the folder of the files. Where its parent is missing, too, the name probably has a typo."""
         folder = self._answers.folder
         try:
+            if folder.parent.is_dir() and not folder.is_dir():
+                with suppress(FileExistsError):
+                    folder.mkdir()
             is_folder = folder.is_dir()
+        except PermissionError:
+            raise _no_permission(folder.parent) from None
         except OSError as error:
             raise FileError(f"{folder}: {error.strerror}") from None
         if not is_folder:
             raise FileError(f"{folder} is no folder; type: mkdir -p {shlex.quote(str(folder))}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            advice = owner_advice(folder) if is_in_container() else "begin the command with sudo"
-            raise FileError(f"no permission to write in {folder.absolute()}; {advice}")
+            raise _no_permission(folder)
 
     def _present(self) -> tuple[Config | None, Existing | None]:
         """Return the configuration that stays, and what becomes of it; None where there is none."""
@@ -251,7 +259,9 @@ class Steps:
         if is_in_container():
             return f"What comes next: {START_ADVICE}"
         if self._is_service:
-            return "What to type next, to start it at boot:\n    sudo smarty-gateway service install"
+            # In an environment of its own the program is perhaps not where sudo looks for commands.
+            program = "smarty-gateway" if shutil.which("smarty-gateway") else shlex.quote(sys.argv[0])
+            return f"What to type next, to start it at boot:\n    sudo {program} service install"
         options = "" if folder.samefile(".") else f" --config {shlex.quote(str(self._path))}"
         if options and needs_keys:
             options += f" --keys {shlex.quote(str(folder / KEY_FILE))}"
@@ -259,6 +269,11 @@ class Steps:
             f"What to type next:\n    smarty-gateway run{options}\n"
             "It reads the meter until Ctrl-C. To have it started at boot: docs/systemd.md"
         )
+
+
+def _no_permission(folder: Path) -> FileError:
+    advice = owner_advice(folder) if is_in_container() else "begin the command with sudo"
+    return FileError(f"no permission to write in {folder.absolute()}; {advice}")
 
 
 def _existing(text: str) -> Existing:

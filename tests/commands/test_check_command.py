@@ -38,6 +38,16 @@ def test_the_template_for_users_has_no_fault(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in errors] == ["note"]
 
 
+def test_the_credential_of_the_key_file_is_checked_as_run_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "secrets/keys.yaml", f"keys:\n  {SERIAL}: {KEY}\n", mode=0o444)
+    write(tmp_path / "gateway.yaml", f"keys: keys.yaml\n{GATEWAY}")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "secrets"))
+    status, out, _ = check(tmp_path)
+    assert (status, "secrets/keys.yaml: good, 1 key" in out) == (0, True)
+
+
 def test_a_dummy_that_was_left_beside_a_key_is_named(tmp_path: Path) -> None:
     dummy = "000102030405060708090A0B0C0D0E0F"
     write(tmp_path / "keys.yaml", f"keys:\n  {SERIAL}: {KEY}\n  any: {dummy}\n")

@@ -19,6 +19,10 @@ the gateway first if it runs (`sudo systemctl stop smarty-gateway`): two program
 smarty-gateway doctor /dev/ttyUSB0 --keys keys.yaml
 ```
 
+In Docker: `docker compose stop gateway`, then `docker compose run --rm gateway doctor /dev/ttyUSB0`. As an
+app of Home Assistant the gateway says in its tab *Log* what is wrong, and its tab *Configuration* stands for
+gateway.yaml and keys.yaml.
+
 {contents}
 <!-- made by `python -m tests.docs.troubleshooting` from smarty_gateway/doctor/kinds.py -->
 """
@@ -69,6 +73,14 @@ _OTHERS: Final = {
     ),
     "It cannot be installed or does not start": (
         ("`… because ensurepip is not available`", "Type `sudo apt-get install python3-venv`."),
+        (
+            "pip: `externally-managed-environment`",
+            "Use [pipx](install.md#debian-12-and-ubuntu) or [venv](install.md#any-linux-with-python).",
+        ),
+        (
+            "apt: `… Depends: python3-cryptography (>= 42) but …`",
+            "The system is older than Debian 13: use [pipx](install.md#debian-12-and-ubuntu).",
+        ),
         (
             "pip asks for a compiler, or fails to build cffi, cryptography or PyYAML",
             "The system is a 32-bit one: [what you need](install.md#what-you-need).",

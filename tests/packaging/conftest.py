@@ -1,40 +1,59 @@
-"""A bare Debian 13, made once for all tests that install or build something in it."""
+"""What takes long to make, made once for all tests: a bare Debian 13, and what a release builds."""
 
 import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
+
+from tests.support.commands import ROOT
 
 _CERTIFICATES: Final = Path("etc/ssl/certs/ca-certificates.crt")
 
 
 @pytest.fixture(scope="session")
 def trixie_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return the root of a Debian 13 with python3-venv; tests copy it, and mount in namespaces only.
-
-    The workers of pytest-xdist share it, and the last to end removes it.
-    """
+    """Return the root of a Debian 13 with python3-venv; tests copy it, and mount in namespaces only."""
     if os.geteuid() != 0:
         pytest.skip("debootstrap needs root")
     if shutil.which("debootstrap") is None:
         pytest.skip("debootstrap is missing: apt-get install debootstrap")
-    own = tmp_path_factory.getbasetemp()
-    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "trixie"
+    with _made_once(tmp_path_factory, "trixie", _debootstrap) as root:
+        yield root
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a copy of the repository in which a version was prepared and the release's first job has run."""
+    with _made_once(tmp_path_factory, "released", _release) as root:
+        yield root
+
+
+@contextmanager
+def _made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """Yield a folder that all workers of pytest-xdist share: the first makes it, the last removes it."""
+    own = factory.getbasetemp()
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     made = root.with_suffix(".made")
-    with root.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            _debootstrap(root)
-            made.touch()
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    # Two locks: with one, a worker would wait for the first to end, and make the folder again.
+    with root.with_suffix(".users").open("w") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with root.with_suffix(".maker").open("w") as maker:
+            fcntl.flock(maker, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(root, ignore_errors=True)
+                make(root)
+                made.touch()
         yield root
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another worker uses it
         made.unlink(missing_ok=True)
@@ -51,3 +70,21 @@ def _debootstrap(root: Path) -> None:
     # A machine behind a proxy has certificates of its own.
     for name in (_CERTIFICATES, Path("etc/resolv.conf")):
         shutil.copy(Path("/") / name, root / name)
+
+
+def _release(root: Path) -> None:
+    left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, root, ignore=left_out)
+    for name in ("pyproject.toml", "CHANGELOG.md"):
+        text = (root / name).read_text("utf-8")
+        (root / name).write_text(text.replace("github.com/OWNER/", "github.com/somebody/"), "utf-8")
+    variables = {**os.environ, "GITHUB_REF_NAME": "v98.7.6"}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
+    job = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text("utf-8"))["jobs"]["build"]
+    script = "\n".join(step["run"] for step in job["steps"] if "run" in step)
+    for command in ("python -m tests.packaging.release 98.7.6", script):
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", command],  # noqa: S607 - the shell of the user's PATH
+            cwd=root, env=variables, capture_output=True, check=False, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -18,7 +18,6 @@ from packaging.version import Version
 from tests.packaging.publisher import ROOT
 
 LOCK: Final = ROOT / "deploy/container/requirements.txt"
-SAMPLE: Final = ROOT / "vectors/sample.bin"
 #: Both are installed with the extra `acceptance`.
 UV: Final = (sys.executable, "-m", "uv", "--no-progress")
 TWINE: Final = (sys.executable, "-m", "twine", "--no-color")
@@ -36,12 +35,10 @@ def _run(*command: str | Path, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the sdist and the wheel, both built from this tree."""
-    out = tmp_path_factory.mktemp("built")
-    _run(*UV, "build", "--sdist", "--wheel", "--out-dir", out, ROOT, folder=out)
-    return out
+@pytest.fixture
+def built(released: Path) -> Path:
+    """Return the folder with the sdist and the wheel."""
+    return released / "dist"
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -57,7 +54,8 @@ def test_the_sdist_builds_the_same_sdist_and_the_same_wheel(built: Path, tmp_pat
     for path in tree.rglob("*"):  # another user's umask, another day
         path.chmod(path.stat().st_mode & 0o700)
         os.utime(path)
-    _run(*UV, "build", "--sdist", "--wheel", "--out-dir", tmp_path / "again", tree, folder=tmp_path)
+    build = (built.parent / "tools/bin/python", "-m", "build", "--no-isolation")
+    _run(*build, "--outdir", tmp_path / "again", tree, folder=tmp_path)
     for first in (_only(built, "*.tar.gz"), _only(built, "*.whl")):
         assert (tmp_path / "again" / first.name).read_bytes() == first.read_bytes()
 
@@ -77,7 +75,9 @@ def test_no_link_on_pypi_leads_to_a_file_beside_the_page(built: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_sdist_holds_all_files_of_the_repository_and_no_others(built: Path) -> None:
+def test_the_sdist_holds_all_files_of_the_repository_and_no_others_and_the_wheel_all_of_the_package(
+    built: Path,
+) -> None:
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("only a clone has a list of its files")
@@ -85,23 +85,41 @@ def test_the_sdist_holds_all_files_of_the_repository_and_no_others(built: Path) 
     with tarfile.open(_only(built, "*.tar.gz")) as file:
         held = {name.partition("/")[2] for name in file.getnames()}
     assert held == {"PKG-INFO", *tracked}
+    with zipfile.ZipFile(_only(built, "*.whl")) as wheel:
+        assert {name for name in tracked if name.startswith("smarty_gateway/")} <= set(wheel.namelist())
 
 
 @pytest.mark.slow
 def test_the_wheel_works_with_the_oldest_dependencies_that_it_admits(built: Path, tmp_path: Path) -> None:
     """Where the oldest version of a library has no wheel for this Python, the oldest that has one counts."""
-    python = tmp_path / "venv/bin/python"
-    _run(*UV, "venv", "--python", sys.executable, tmp_path / "venv", folder=tmp_path)
-    _run(
-        *UV, "pip", "install", "--python", python, "--only-binary", ":all:", "--resolution", "lowest-direct",
-        f"{_only(built, '*.whl')}[web]", folder=tmp_path,
-    )  # fmt: skip
-    _run(*UV, "pip", "check", "--python", python, folder=tmp_path)
-    assert len(_gateway(tmp_path, "decode", "--keys", SAMPLE.with_suffix(".keys.yaml"), SAMPLE)) == 9
-    assert _gateway(tmp_path, "verify")[-1].endswith(" passed, 0 failed")
+    _install(tmp_path, f"{_only(built, '*.whl')}[web]", "--resolution", "lowest-direct")
     assert _gateway(tmp_path, "demo", "--seconds", "2", "--format", "json")
     assert _gateway(tmp_path, "check", "--config", ROOT / "deploy/gateway.example.yaml")
     assert (tmp_path / "venv/share/man/man1/smarty-gateway.1").is_file()
+
+
+@pytest.mark.slow
+def test_the_wheel_works_without_extras_and_with_the_newest_dependencies(built: Path, tmp_path: Path) -> None:
+    _install(tmp_path, str(_only(built, "*.whl")), "--upgrade")
+    # `service install` refuses a program in a folder like this, so its units are asked for.
+    units = (
+        "from pathlib import Path; from smarty_gateway.service import needs, units; "
+        "found = needs.Needs('/opt/x', Path('/etc/x')); "
+        "assert units.unit_text(found) and units.report_texts(found)"
+    )
+    _run(tmp_path / "venv/bin/python", "-c", units, folder=tmp_path)
+
+
+def _install(folder: Path, wheel: str, *options: str) -> None:
+    """Install the wheel into a new environment; it reads the sample and passes its vectors there."""
+    python = folder / "venv/bin/python"
+    _run(*UV, "venv", "--python", sys.executable, folder / "venv", folder=folder)
+    install = (*UV, "pip", "install", "--python", python, "--only-binary", ":all:")
+    _run(*install, *options, wheel, folder=folder)
+    _run(*UV, "pip", "check", "--python", python, folder=folder)
+    sample = next(folder.glob("venv/lib/*/site-packages/smarty_gateway/vectors/sample.bin"))
+    assert len(_gateway(folder, "decode", "--keys", sample.with_suffix(".keys.yaml"), sample)) == 9
+    assert _gateway(folder, "verify")[-1].endswith(" passed, 0 failed")
 
 
 def _gateway(folder: Path, *arguments: str | Path) -> list[str]:

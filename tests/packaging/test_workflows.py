@@ -1,11 +1,9 @@
 """What .github/ tells GitHub to run is pinned, bounded, and names what is there."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,25 +105,35 @@ def test_every_script_is_bash() -> None:
     assert shells == {"bash"}  # with pipefail, which GitHub's default has not
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepare a version in a copy of the repository, and run what the release builds first."""
-    root = tmp_path_factory.mktemp("release") / "smarty-gateway"
-    left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
-    shutil.copytree(ROOT, root, ignore=left_out)
-    for name in ("pyproject.toml", "CHANGELOG.md"):
-        text = (root / name).read_text("utf-8")
-        (root / name).write_text(text.replace("github.com/OWNER/", "github.com/somebody/"), "utf-8")
-    variables = {**os.environ, "GITHUB_REF_NAME": "v98.7.6"}
-    variables["PATH"] = f"{Path(sys.executable).parent}:{variables['PATH']}"
-    build = "\n".join(scripts(WORKFLOWS["release.yml"]["jobs"]["build"]))
-    for command in ("python -m tests.packaging.release 98.7.6", build):
-        done = subprocess.run(
-            [_BASH, "-eo", "pipefail", "-c", command],
-            cwd=root, env=variables, capture_output=True, check=False, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-    return root
+def test_the_newest_release_has_the_files_that_the_install_page_names_and_their_checksums(
+    tmp_path: Path,
+) -> None:
+    uploaded = {
+        "notes.md", "smarty-gateway-1.2.3.cdx.json", "smarty-gateway_1.2.3_all.deb",
+        "smarty_gateway-1.2.3-py3-none-any.whl", "smarty_gateway-1.2.3.tar.gz",
+    }  # fmt: skip
+    files = tmp_path / "files"
+    files.mkdir()
+    for name in uploaded:
+        (files / name).write_text(name, "utf-8")
+    (add_up,) = (script for script in all_scripts() if "SHA256SUMS" in script)
+    subprocess.run([_BASH, "-eo", "pipefail", "-c", add_up], cwd=tmp_path, check=True)
+    held = {path.name for path in files.iterdir()}
+    named = set(
+        re.findall(r"releases/latest/download/([\w.-]+)", (ROOT / "docs/install.md").read_text("utf-8"))
+    )
+    assert named == {"smarty-gateway_all.deb"}
+    assert held == uploaded - {"notes.md"} | named | {"SHA256SUMS"}
+    sums = (files / "SHA256SUMS").read_text("utf-8").split()
+    assert set(sums[1::2]) == held - {"SHA256SUMS"}
+
+
+def test_a_job_takes_artifacts_by_the_numbers_that_their_makers_passed_on() -> None:
+    # A job of the tests could put another artifact of the same name in its place.
+    steps = [step for job in WORKFLOWS["release.yml"]["jobs"].values() for step in job.get("steps", [])]
+    taken = [step["with"] for step in steps if "download-artifact" in step.get("uses", "")]
+    assert taken
+    assert [given for given in taken if "needs." not in given.get("artifact-ids", "")] == []
 
 
 @pytest.mark.slow
@@ -140,18 +148,21 @@ def test_the_version_that_one_command_sets_is_in_all_that_is_built(released: Pat
 
 @pytest.mark.slow
 def test_the_list_of_packages_holds_the_gateway_and_all_that_the_lock_file_has(released: Path) -> None:
-    packages = json.loads((released / "smarty-gateway-98.7.6.cdx.json").read_text("utf-8"))["components"]
+    text = (released / "about/smarty-gateway-98.7.6.cdx.json").read_text("utf-8")
+    packages = json.loads(text)["components"]
     lock = (released / "deploy/container/requirements.txt").read_text("utf-8")
     locked = set(re.findall(r"(?m)^([\w.-]+==[^ ;\\]+)", lock))
     listed = {f"{package['name'].lower().replace('_', '-')}=={package['version']}" for package in packages}
     assert listed == {*locked, "smarty-gateway==98.7.6"}
+    assert "pkg:pypi/smarty-gateway@98.7.6" in {package.get("purl") for package in packages}
+    assert "file://" not in text, "the list names a folder of the machine that made it"
 
 
 @pytest.mark.slow
 def test_the_notes_of_a_release_are_its_part_of_the_changelog_with_links_that_lead_somewhere(
     released: Path,
 ) -> None:
-    notes = (released / "notes.md").read_text("utf-8")
+    notes = (released / "about/notes.md").read_text("utf-8")
     assert "### Added" in notes
     assert re.findall(r"\]\((?!https://)[^)]*\)", notes) == []
     assert "(https://github.com/somebody/smarty-gateway/blob/v98.7.6/docs/" in notes

@@ -588,7 +588,15 @@ def test_a_keys_yaml_with_a_fault_ends_it_with_the_line_of_the_fault(home: Path,
     assert b"keys.yaml:2:" in done.stderr
 
 
-def test_a_folder_that_is_not_there_is_named(home: Path) -> None:
+def test_a_folder_in_one_that_is_there_is_made(home: Path) -> None:
+    done = smarty_gateway(
+        "setup", "--folder", "new", "--port", "/dev/null", "--broker", "none", "--yes", folder=home
+    )
+    assert done.returncode == 1
+    assert (home / "new").is_dir()
+
+
+def test_a_folder_in_one_that_is_not_there_is_named(home: Path) -> None:
     done = smarty_gateway(
         "setup", "--folder", "no/such", "--port", "/dev/null", "--broker", "none", "--yes", folder=home
     )
