@@ -11,7 +11,7 @@ from smarty_gateway.config.edited_yaml import UneditableError, with_meter
 from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.config.settings import SettingError
-from smarty_gateway.config.small_file import read_small_file
+from smarty_gateway.config.small_file import is_there, read_small_file
 from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
@@ -96,7 +96,7 @@ class Steps:
     def _check_folder(self) -> None:
         folder = self._answers.folder
         try:
-            is_folder = folder.is_dir()
+            is_folder = is_there(folder) and folder.is_dir()
         except OSError as error:
             raise FileError(f"{folder}: {error.strerror}") from None
         if not is_folder:
