@@ -29,7 +29,7 @@ class UnreadableFileError(GatewayError):
 def is_there(path: Path) -> bool:
     """True if a path leads to something.
 
-    Since Python 3.14, Path.exists() returns False on every error, as for a folder that is closed to this user.
+    Since Python 3.14, Path.exists() returns False on every error, as for a folder closed to this user.
 
     Raises:
         OSError: the system does not say.
