@@ -139,8 +139,8 @@ def _config(args: argparse.Namespace) -> Config:
         if is_in_container():
             raise NothingToRunError(f"nothing to run: {configuration_advice(DEFAULT_CONFIG_FILES[-1])}")
         raise NothingToRunError(
-            "nothing to run: name a meter with --source (such as /dev/ttyUSB0), or write a gateway.yaml; "
-            "smarty-gateway demo shows what it looks like"
+            "nothing to run: type smarty-gateway setup, which writes a gateway.yaml, or name a meter with "
+            "--source (such as /dev/ttyUSB0)"
         )
     return config
 

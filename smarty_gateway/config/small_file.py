@@ -30,6 +30,21 @@ class ForbiddenFileError(UnreadableFileError):
     """This user may not read a file; the text says what to do, too."""
 
 
+def is_there(path: Path) -> bool:
+    """True if a path leads to something.
+
+    Since Python 3.14, Path.exists() returns False on every error, as for a folder closed to this user.
+
+    Raises:
+        OSError: the system does not say.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last: no file can have this name
+        return False
+    return True
+
+
 def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
     """Return the content of a file, or of a pipe until its end.
 

@@ -12,6 +12,7 @@ from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.password_file import PasswordFileError, read_password
+from smarty_gateway.config.small_file import is_there
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig, Outputs
@@ -79,7 +80,7 @@ def _shown(source: Address) -> str:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        return is_there(path)
     except PermissionError:
         return True  # in a folder that this user cannot enter
     except OSError:  # too long a name, for example

@@ -18,6 +18,7 @@ from typing import Final
 
 import smarty_gateway
 from smarty_gateway.config.key_file import DEFAULT_KEY_FILES
+from smarty_gateway.config.small_file import is_there
 from smarty_gateway.config.values import Config
 from smarty_gateway.sources.address import Kind
 
@@ -240,7 +241,7 @@ def is_foreign(folder: Path) -> bool:
 def _is_of_service(owner: int) -> bool:
     """True if the owner of a folder is the user of the service."""
     state = Path("/var/lib/private") / NAME
-    if not state.exists():
+    if not is_there(state):
         return False
     state_owner = state.stat().st_uid
     if state_owner == _NOBODY:  # since systemd 257 all dynamic users' files are nobody's on the disk

@@ -14,7 +14,7 @@ from smarty_gateway.config.edited_yaml import UneditableError, with_meter
 from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.config.settings import SettingError
-from smarty_gateway.config.small_file import read_small_file
+from smarty_gateway.config.small_file import is_there, read_small_file
 from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.exit_status import ExitStatus
@@ -100,10 +100,10 @@ class Steps:
         """Make the folder of the files. Where its parent is missing, too, the name probably has a typo."""
         folder = self._answers.folder
         try:
-            if folder.parent.is_dir() and not folder.is_dir():
+            if is_there(folder.parent) and not is_there(folder):
                 with suppress(FileExistsError):
                     folder.mkdir()
-            is_folder = folder.is_dir()
+            is_folder = is_there(folder) and folder.is_dir()
         except PermissionError:
             raise _no_permission(folder.parent) from None
         except OSError as error:

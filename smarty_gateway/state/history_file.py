@@ -14,6 +14,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
+from smarty_gateway.config.small_file import is_there
 from smarty_gateway.history.boundary import Boundary, Change
 from smarty_gateway.history.sample import DeviceValue
 from smarty_gateway.state.history_repair import (
@@ -85,7 +86,7 @@ class HistoryFile(SqliteFile):
     def _is_removed(self) -> bool:
         """True if somebody has removed the file: what is written to it now would be lost."""
         with contextlib.suppress(OSError):  # of a folder that cannot be searched
-            if self.is_kept and not self.path.exists():
+            if self.is_kept and not is_there(self.path):
                 self.notices.append(f"the {_NOUN} {self.path} was removed; the gateway makes a new one")
                 return True
         return False
@@ -270,7 +271,7 @@ def open_copy(file: Path, patience: float = PATIENCE) -> sqlite3.Connection | No
     """
     path = file.absolute()
     try:
-        if not path.exists():
+        if not is_there(path):
             return None
     except OSError as error:
         raise StateError(f"the {_NOUN} {path} cannot be read: {error.strerror}{_AS_ROOT}") from None

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smarty_gateway.config.container import state_advice
+from smarty_gateway.config.small_file import is_there
 from smarty_gateway.protocol.counters import BEGINS_ANEW
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE
 from smarty_gateway.safe_text import is_topic
@@ -152,10 +153,11 @@ class StateFile(SqliteFile):
         """Use what the file holds without writing a byte, so that meters are read all the same."""
         connection = connect(":memory:")
         try:
-            if self.path.is_file():
+            if is_there(self.path) and self.path.is_file():
                 self._copy_unwritable(lambda file: _copy_small_tables(file, connection))
             self._check(connection)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
+            connection.close()
             raise StateError(
                 f"the state file {self.path} {why}, and cannot be read: {error}; free some space, or name "
                 "another folder with --state"

@@ -273,6 +273,20 @@ def test_a_port_with_an_impossible_name_is_only_missing() -> None:
     assert warnings(config) == []
 
 
+def test_a_port_in_a_folder_that_this_user_cannot_enter_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> os.stat_result:  # root, who runs CI, is never refused
+        raise PermissionError(13, "Permission denied")
+
+    config = config_from_options(str(tmp_path / "port"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        patch.setattr(Path, "exists", lambda _: False)  # as since Python 3.14
+        assert missing_ports(config) == []
+    assert missing_ports(config_from_options("/dev/ttyUSB77")) != []
+
+
 LEVELS = """\
 meters:
   - source: /dev/null

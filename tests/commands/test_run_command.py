@@ -10,7 +10,7 @@ import subprocess
 import termios
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -232,7 +232,7 @@ def test_frame_counters_are_valid_after_a_kill(folder: Path) -> None:
                 port.write(encrypted(second))
                 running.wait_for_readings(1)
                 running.stop(signal.SIGKILL)
-        with sqlite3.connect(folder / "state/smarty-gateway/gateway.sqlite3") as state:
+        with closing(sqlite3.connect(folder / "state/smarty-gateway/gateway.sqlite3")) as state:
             assert state.execute("PRAGMA quick_check").fetchone() == ("ok",)
     finally:
         port.close()

@@ -36,7 +36,7 @@ def changelog() -> str:
 
 def icon() -> bytes:
     """Return the page's icon as PNG."""
-    return _png(url=str(_ICON), output_width=128, output_height=128)
+    return _png(bytestring=_ICON.read_bytes(), output_width=128, output_height=128)
 
 
 def logo() -> bytes:

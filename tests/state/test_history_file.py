@@ -400,6 +400,34 @@ def test_commands_read_beside_a_gateway_and_leave_no_trace(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["history.sqlite3"]
 
 
+@pytest.fixture
+def new_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `Path.exists` return False on every error, as it does since Python 3.14."""
+    monkeypatch.setattr(Path, "exists", lambda path: os.path.exists(path))  # noqa: PTH110, PLW0108 - see above
+
+
+@pytest.mark.usefixtures("new_paths")
+def test_a_history_that_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="cannot be read: File name too long"):
+        open_history(tmp_path / ("x" * 300))
+
+
+@pytest.mark.usefixtures("new_paths")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_history_in_a_folder_that_is_closed_for_a_moment_is_not_removed(
+    tmp_path: Path, history: HistoryFile
+) -> None:
+    history.write({"house": [boundary(0)]})
+    tmp_path.chmod(0o700)
+    os.seteuid(4711)
+    try:
+        history.write({"house": [boundary(1)]})
+    finally:
+        os.seteuid(0)
+    assert ends(history) == [0, 1]
+    assert history.notices == []
+
+
 def for_a_command(folder: Path) -> HistoryFile:
     return HistoryFile(folder, repairs=False)
 

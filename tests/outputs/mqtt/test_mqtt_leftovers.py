@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -174,12 +174,12 @@ class Hours:
         sent: topics and payloads, with the time of each.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: Store) -> None:
         self.held: dict[str, bytes] = {}
         self.sent: list[tuple[float, str, bytes]] = []
         self.now = time.monotonic() - 500_000.0
         self._folder = folder
-        self._store = Store(folder)
+        self._store = store
         self._queue = SendQueue()
         self.configure("house")
         self.start()
@@ -270,8 +270,13 @@ class Hours:
         return found
 
 
-def test_what_the_entities_of_a_gas_meter_read_is_emptied_after_they_are_gone(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+@pytest.fixture
+def hours(tmp_path: Path) -> Iterator[Hours]:
+    with Store(tmp_path) as store:
+        yield Hours(tmp_path, store)
+
+
+def test_what_the_entities_of_a_gas_meter_read_is_emptied_after_they_are_gone(hours: Hours) -> None:
     hours.send(gas("G1"), seconds=100)
     hours.send(gas("G2"), seconds=3700)
     emptied = {topic: at for at, topic, payload in hours.sent if not payload}
@@ -281,9 +286,8 @@ def test_what_the_entities_of_a_gas_meter_read_is_emptied_after_they_are_gone(tm
 
 @pytest.mark.parametrize("restarts", [0, 1, 3])
 def test_a_gas_meter_that_was_replaced_goes_after_an_hour_and_the_new_one_has_its_name(
-    tmp_path: Path, restarts: int
+    hours: Hours, restarts: int
 ) -> None:
-    hours = Hours(tmp_path)
     hours.send(gas("G1"), seconds=100)
     assert hours.gas_meters() == {"G1": "house gas"}
     for _ in range(restarts + 1):
@@ -301,9 +305,8 @@ def test_a_gas_meter_that_was_replaced_goes_after_an_hour_and_the_new_one_has_it
 
 
 def test_a_gas_meter_that_was_replaced_while_the_gateway_was_stopped_goes_after_an_hour_too(
-    tmp_path: Path,
+    hours: Hours,
 ) -> None:
-    hours = Hours(tmp_path)
     hours.send(gas("G1"), seconds=100)
     hours.restart()
     hours.send(gas("G2"), seconds=3600)
@@ -312,8 +315,7 @@ def test_a_gas_meter_that_was_replaced_while_the_gateway_was_stopped_goes_after_
     assert hours.gas_meters() == {"G2": "house gas"}
 
 
-def test_a_gas_meter_that_is_missing_for_a_moment_loses_nothing(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+def test_a_gas_meter_that_is_missing_for_a_moment_loses_nothing(hours: Hours) -> None:
     hours.send(gas("G1"), seconds=100)
     hours.send(gas("G2"), seconds=1800)
     hours.send(gas(""), seconds=1000)
@@ -324,8 +326,7 @@ def test_a_gas_meter_that_is_missing_for_a_moment_loses_nothing(tmp_path: Path) 
     assert all(payload for _, topic, payload in hours.sent if "G1" in topic)
 
 
-def test_a_gas_meter_that_is_gone_for_good_is_gone_from_home_assistant_after_a_day(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+def test_a_gas_meter_that_is_gone_for_good_is_gone_from_home_assistant_after_a_day(hours: Hours) -> None:
     hours.send(gas("G1"), seconds=100)
     hours.send(gas(""), seconds=86_000, every=100)
     assert hours.gas_meters() == {"G1": "house gas"}
@@ -333,20 +334,18 @@ def test_a_gas_meter_that_is_gone_for_good_is_gone_from_home_assistant_after_a_d
     assert hours.gas_meters() == {}
 
 
-def test_a_meter_that_is_replaced_together_with_its_gas_meter_waits_for_nothing(tmp_path: Path) -> None:
-    for is_restarted in (False, True):
-        folder = tmp_path / str(is_restarted)
-        folder.mkdir()
-        hours = Hours(folder)
-        hours.send(gas("G1"), seconds=100)
-        if is_restarted:
-            hours.restart()
-        hours.send(luxembourg(1), seconds=20)
-        assert hours.gas_meters() == {"GFLO2133031470": "house gas"}
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_meter_that_is_replaced_together_with_its_gas_meter_waits_for_nothing(
+    hours: Hours, *, is_restarted: bool
+) -> None:
+    hours.send(gas("G1"), seconds=100)
+    if is_restarted:
+        hours.restart()
+    hours.send(luxembourg(1), seconds=20)
+    assert hours.gas_meters() == {"GFLO2133031470": "house gas"}
 
 
-def test_a_gas_meter_that_an_older_gateway_has_left_behind_is_emptied(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+def test_a_gas_meter_that_an_older_gateway_has_left_behind_is_emptied(hours: Hours) -> None:
     hours.send(gas("G1"), seconds=100)
     hours._store.write_devices([])
     hours.start()
@@ -369,8 +368,7 @@ def gas_announced_for(hours: Hours) -> str:
     return str(json.loads(hours.held["homeassistant/device/smarty_G1/config"])["stat_t"])
 
 
-def test_a_meter_that_loses_its_name_keeps_its_gas_meter(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+def test_a_meter_that_loses_its_name_keeps_its_gas_meter(hours: Hours) -> None:
     hours.send(gas("G1"), seconds=100)
     hours.configure("barn")
     hours.restart()
@@ -380,8 +378,7 @@ def test_a_meter_that_loses_its_name_keeps_its_gas_meter(tmp_path: Path) -> None
     assert not [topic for topic in hours.held if topic.startswith("smarty/house/")]
 
 
-def test_a_gas_meter_that_moves_to_another_meter_is_announced_there_after_an_hour(tmp_path: Path) -> None:
-    hours = Hours(tmp_path)
+def test_a_gas_meter_that_moves_to_another_meter_is_announced_there_after_an_hour(hours: Hours) -> None:
     hours.configure("house", "barn")
     hours.restart()
     hours.send(gas_of("house", "G1"), gas_of("barn", ""), seconds=100)
@@ -395,9 +392,8 @@ def test_a_gas_meter_that_moves_to_another_meter_is_announced_there_after_an_hou
 
 
 def test_what_replaces_announcements_waits_although_the_gateway_has_just_emptied_others(
-    tmp_path: Path,
+    hours: Hours,
 ) -> None:
-    hours = Hours(tmp_path)
     hours.send(gas("G1"))
     hours.configure("house", topic="home", style="entity")
     hours.restart()
@@ -413,9 +409,8 @@ def test_what_replaces_announcements_waits_although_the_gateway_has_just_emptied
     assert min(announced) - emptied >= 1.0
 
 
-def test_states_go_out_in_the_order_in_which_the_meters_were_heard(tmp_path: Path) -> None:
+def test_states_go_out_in_the_order_in_which_the_meters_were_heard(hours: Hours) -> None:
     names = [f"m{number}" for number in range(8)]
-    hours = Hours(tmp_path)
     hours.configure(*names)
     hours.restart()
     hours.send(*(gas_of(name, "") for name in names))
@@ -425,7 +420,7 @@ def test_states_go_out_in_the_order_in_which_the_meters_were_heard(tmp_path: Pat
 
 
 def test_a_round_without_news_looks_at_none_of_the_topics_of_many_meters(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hours: Hours, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
     device_of = Discovery.device_of
@@ -435,7 +430,6 @@ def test_a_round_without_news_looks_at_none_of_the_topics_of_many_meters(
         looks += 1
         return device_of(self, topic)
 
-    hours = Hours(tmp_path)
     hours.configure("house", style="entity")
     hours.restart()
     hours.send(*(gas_of(f"M{number}", "", is_configured=False) for number in range(100)))
