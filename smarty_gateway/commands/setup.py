@@ -15,9 +15,10 @@ from typing import Final
 from smarty_gateway.commands.chosen import refuse_in_app
 from smarty_gateway.commands.options import Subparsers, seconds
 from smarty_gateway.commands.usage import WrongUsageError
+from smarty_gateway.config.extras import is_debian_package
 from smarty_gateway.config.needs import WEB_INSTALLATION, has_web
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.setup.answers import GATEWAY_FILE, NAME, Answers, Existing, Page
+from smarty_gateway.setup.answers import GATEWAY_FILE, NAME, SERVICE_FOLDER, Answers, Existing, Page
 from smarty_gateway.setup.terminal import LeftError, MissingOptionError, Terminal
 from smarty_gateway.signals import handling
 
@@ -69,9 +70,10 @@ def add_parser(commands: Subparsers) -> None:
     add(
         "--folder",
         type=Path,
-        default=Path(),
+        default=SERVICE_FOLDER if is_debian_package() and os.geteuid() == 0 else Path(),
         metavar="DIR",
-        help="where the files are written (default: here)",
+        help="where the files are written (default: here; with the Debian package, as root: "
+        f"{SERVICE_FOLDER})",
     )
     add("--yes", action="store_true", help="do not ask where there is a default")
     add(

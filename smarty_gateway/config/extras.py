@@ -21,9 +21,14 @@ DEBIAN_PACKAGES: Final = {
 }
 
 
+def is_debian_package() -> bool:
+    """True if the Debian package has installed this program."""
+    return Path(__file__).is_relative_to(_DEBIAN)
+
+
 def installation(*extras: str) -> str:
     """Return the command that installs extras."""
-    if Path(__file__).is_relative_to(_DEBIAN):
+    if is_debian_package():
         packages = dict.fromkeys(package for extra in extras for package in DEBIAN_PACKAGES[extra])
         return f"sudo apt install {' '.join(packages)}"
     command = f"pip install 'smarty-gateway[{','.join(extras)}]'"

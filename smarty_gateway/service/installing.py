@@ -1,6 +1,8 @@
 """`service install` and `service uninstall`: what is there, what changes, and whether the service runs."""
 
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -76,6 +78,7 @@ class Installation:
         self._add_commands(needs, timers, changes)
         changes.show(self._terminal)
         self._show_drop_ins()
+        self._show_other_installations(needs)
         if self._is_dry:
             self._terminal.say("Nothing was changed: --dry-run.")
             return ExitStatus.GOOD
@@ -225,6 +228,14 @@ class Installation:
         folder = self._system.units / f"{UNIT}.d"
         for path in sorted(folder.glob("*.conf")):
             self._terminal.say(f"{path} stays as it is: your own settings.")
+
+    def _show_other_installations(self, needs: Needs) -> None:
+        """Name the programs that a shell would find, and that are not this one."""
+        found = (shutil.which(NAME, path=folder) for folder in os.get_exec_path())
+        others = dict.fromkeys(os.path.realpath(path) for path in found if path is not None)
+        others.pop(os.path.realpath(needs.executable), None)
+        for path in others:
+            self._terminal.say(f"{path} is another installation; the service starts {needs.program}.")
 
     def _confirm(self) -> None:
         if not self._terminal.confirm("Do it?"):

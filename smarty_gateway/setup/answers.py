@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 NAME: Final = "house"  #: of the meter, by default
+#: Here `service install` expects the files (docs/systemd.md).
+SERVICE_FOLDER: Final = Path("/etc/smarty-gateway")
 UNKNOWN_POWER: Final = "not known"  #: what stands for no reference power
 GATEWAY_FILE: Final = "gateway.yaml"
 KEY_FILE: Final = "keys.yaml"

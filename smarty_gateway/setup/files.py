@@ -26,9 +26,6 @@ from smarty_gateway.setup.answers import (
 )
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
-#: Here `service install` expects the files (docs/systemd.md).
-SERVICE_FOLDER: Final = Path("/etc/smarty-gateway")
-
 _SECRET_MODE: Final = 0o600
 _PUBLIC_MODE: Final = 0o644
 #: What YAML reads as text without quotes.

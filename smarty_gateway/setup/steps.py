@@ -25,6 +25,7 @@ from smarty_gateway.setup.answers import (
     KEY_FILE,
     NAME,
     PASSWORD_FILE,
+    SERVICE_FOLDER,
     UNKNOWN_POWER,
     Answers,
     Existing,
@@ -32,7 +33,6 @@ from smarty_gateway.setup.answers import (
 from smarty_gateway.setup.broker import try_broker
 from smarty_gateway.setup.broker_choice import BrokerChoice
 from smarty_gateway.setup.files import (
-    SERVICE_FOLDER,
     FileError,
     config_of,
     gateway_text,

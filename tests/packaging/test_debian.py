@@ -31,21 +31,16 @@ exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/roo
   DEBIAN_FRONTEND=noninteractive SOURCE_DATE_EPOCH=1767225600 "$@"
 """
 APT = "apt-get -qq -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Use-Pty=0"
-#: A simulated meter on a port, and the gateway with the files of the service.
+#: A simulated meter on a port, `setup` as root, and the gateway with the files of the service.
 FIRST_READING = """
 set -e
-cd /etc/smarty-gateway
-smarty-gateway simulate --pty --link /dev/meter --period 1 --write-keys keys.yaml >/dev/null &
-until [ -e /dev/meter ] && [ -e keys.yaml ]; do
+cd /root
+smarty-gateway simulate --pty --link /dev/meter --period 1 --write-keys sent.yaml >/dev/null &
+until [ -e /dev/meter ] && [ -e sent.yaml ]; do
   kill -0 $!  # it has not ended
 done
-cat >gateway.yaml <<END
-keys: keys.yaml
-state: /var/lib/private/smarty-gateway
-meters: [{name: house, source: /dev/meter}]
-outputs: {stdout: {format: json}}
-END
-smarty-gateway run >/readings 2>/log &
+smarty-gateway setup --yes --port /dev/meter --key-file sent.yaml --broker none --page none >/dev/null
+smarty-gateway run --state /var/lib/private/smarty-gateway >/readings 2>/log &
 until [ -s /readings ]; do
   kill -0 $!
 done
@@ -53,6 +48,7 @@ kill -TERM $!
 wait $!
 head -n 1 /readings
 """
+STARTS_AT_BOOT = "etc/systemd/system/multi-user.target.wants/smarty-gateway.service"
 #: The same package as a later version.
 NEWER = f"""
 set -e
@@ -97,6 +93,9 @@ def builder(trixie_root: Path, tmp_path: Path) -> DebianRoot:
         shutil.copytree(ROOT / name, root.path / "src" / name, ignore=skipped)
     for path in (*ROOT.glob("*.md"), ROOT / "pyproject.toml", ROOT / "LICENSE", ROOT / "keys.example.yaml"):
         shutil.copy(path, root.path / "src")
+    # What nobody reads there would take a tenth of the time.
+    unread = [f"path-exclude=/usr/share/{name}/*\n" for name in ("doc", "info", "locale", "man")]
+    (root.path / "etc/dpkg/dpkg.cfg.d/unread").write_text("".join(unread), "ascii")
     done = root.tries("apt-get update -qq")
     if done.returncode != 0:
         pytest.skip(f"no packages, as without a network: {done.stderr[-300:]}")
@@ -135,9 +134,17 @@ def test_the_package_lives_as_debian_wants_it(builder: DebianRoot, trixie_root: 
     assert_that_the_household_s_files_are_there(user, counters)
 
     user.does(f"{APT} install /newer.deb")
-    write_units(user)
+    write_units(user, "/opt/smarty-gateway/bin")
+    purge = "DPKG_MAINTSCRIPT_PACKAGE=smarty-gateway sh /var/lib/dpkg/info/smarty-gateway.postrm purge"
+    assert "is of another installation" in user.does(purge)
+    assert_that_the_household_s_files_are_there(user, counters)
+    assert user.has("etc/systemd/system/smarty-gateway.service")
+    assert user.has(STARTS_AT_BOOT)
+
+    write_units(user, "/usr/bin")
     assert "sudo rm -r /etc/smarty-gateway" in user.does("apt-get purge -qq -y smarty-gateway")
     assert not user.has("var/lib/private/smarty-gateway")
+    assert not user.has(STARTS_AT_BOOT)
     assert user.does("cd /etc/systemd/system; ls -d smarty-*") == "smarty-gateway-report-day.timer\n"
     assert user.has("etc/smarty-gateway/keys.yaml"), "only its owner removes a key"
 
@@ -186,10 +193,15 @@ def assert_that_the_household_s_files_are_there(user: DebianRoot, counters: byte
     assert user.does("stat --format %a /etc/smarty-gateway/keys.yaml") == "600\n"
 
 
-def write_units(user: DebianRoot) -> None:
-    """Write what `service install` writes, and a unit of the household's own."""
+def write_units(user: DebianRoot, program: str) -> None:
+    """Write what `service install` of a program writes, and a unit of the household's own."""
     folder = user.path / "etc/systemd/system"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("smarty-gateway.service", "smarty-gateway-report@.service"):
-        shutil.copy(ROOT / "deploy" / name, folder)
+        text = (ROOT / "deploy" / name).read_text("utf-8")
+        (folder / name).write_text(text.replace("/opt/smarty-gateway/bin", program), "utf-8")
+    link = user.path / STARTS_AT_BOOT
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to("/etc/systemd/system/smarty-gateway.service")
     (folder / "smarty-gateway-report-day.timer").write_text("# Of the household\n", "ascii")

@@ -10,6 +10,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.service import installing, udev
 from smarty_gateway.service.installing import Installation
+from smarty_gateway.service.needs import own_program
 from smarty_gateway.service.system import System
 from smarty_gateway.service.units import MARK
 from smarty_gateway.setup.terminal import Terminal
@@ -162,6 +163,21 @@ def test_settings_of_the_user_stay(machine: Machine, capfd: pytest.CaptureFixtur
     machine.installation().uninstall()
     assert own.read_text("ascii") == "[Service]\nNice=5\n"
     assert "your own settings" in capfd.readouterr().err.replace("\n", " ")
+
+
+def test_another_installation_that_a_shell_finds_is_named(
+    machine: Machine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = machine.folder / "bin/smarty-gateway"
+    other.write_text("#!/bin/sh\n", "ascii")
+    other.chmod(0o755)
+    machine.installation(dry_run=True).install()
+    said = " ".join(capfd.readouterr().err.split())
+    assert f"{other} is another installation; the service starts {own_program()}." in said
+    other.unlink()
+    other.symlink_to(own_program())
+    machine.installation(dry_run=True).install()
+    assert "another installation" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["install", "uninstall"])

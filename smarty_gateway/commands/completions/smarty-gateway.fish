@@ -77,7 +77,7 @@ complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l home-assist
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l page -xka "here network none" -d 'who can open the page in a browser: here (this computer only; default), network (with a password), or none; needs the extra web'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l page-password-file -xka "(__fish_complete_path (commandline -ct))" -d 'holds the password of the page'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l existing -xka "keep add replace" -d 'what to do with a gateway.yaml that is there: keep it, add the meter, or replace it (the old one becomes gateway.yaml.bak)'
-complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l folder -xka "(__fish_complete_directories)" -d 'where the files are written (default: here)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l folder -xka "(__fish_complete_directories)" -d 'where the files are written (default: here; with the Debian package, as root: /etc/smarty-gateway)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l yes -d 'do not ask where there is a default'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l seconds -x -d 'how long to listen to a silent port (default 12)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using setup' -l dev -xka "(__fish_complete_directories)" -d 'the folder with the ports (default /dev)'

@@ -353,7 +353,7 @@ _shtab_smarty_gateway_setup_options=(
   "--page[who can open the page in a browser\: here (this computer only\; default), network (with a password), or none\; needs the extra web]:page:(here network none)"
   "--page-password-file[holds the password of the page]:FILE:_files"
   "--existing[what to do with a gateway.yaml that is there\: keep it, add the meter, or replace it (the old one becomes gateway.yaml.bak)]:existing:(keep add replace)"
-  "--folder[where the files are written (default\: here)]:DIR:_files -/"
+  "--folder[where the files are written (default\: here\; with the Debian package, as root\: \/etc\/smarty-gateway)]:DIR:_files -/"
   "--yes[do not ask where there is a default]"
   "--seconds[how long to listen to a silent port (default 12)]:N:"
   "--dev[the folder with the ports (default \/dev)]:DIR:_files -/"
