@@ -54,7 +54,7 @@ def test_a_secret_that_a_container_s_user_cannot_read_is_told_with_the_reason(
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", f"{name}/secrets")
         os.seteuid(65534)
         try:
-            with pytest.raises(PasswordFileError, match="cannot be read: Permission denied; make it belong to"):
+            with pytest.raises(PasswordFileError, match="cannot be read: Permission denied; make it"):
                 read_password(folder / "mqtt.password")
         finally:
             os.seteuid(0)
