@@ -92,9 +92,10 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     meters = [continued_meter(place.kind, n, newest, _ZONE) for n, place in enumerate(_PLACES, 1)]
     try:
         with _interrupted_by_signals(), ExitStack() as stack:
-            folder = stack.enter_context(
-                TemporaryDirectory(prefix="smarty-gateway-demo-", ignore_cleanup_errors=True)
-            )
+            with _signals_wait():  # `tempfile` leaves a file behind if it is interrupted
+                folder = stack.enter_context(
+                    TemporaryDirectory(prefix="smarty-gateway-demo-", ignore_cleanup_errors=True)
+                )
             ports = [PtyPort() for _ in meters]
             simulation = Simulation([meter.meter for meter in meters], ports)
             stack.callback(simulation.stop)
@@ -132,6 +133,16 @@ def _interrupted_by_signals() -> Iterator[None]:
 
     with handling(dict.fromkeys(_ENDING, interrupt)):
         yield
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Keep signals until the block ends."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _config(ports: Sequence[PtyPort], port_of_page: int | None) -> Config:
