@@ -1,4 +1,4 @@
-"""Gives up root, as which the app of Home Assistant starts, because its options are for root alone.
+"""Drops the rights of root, with which the app of Home Assistant starts: its options are for root alone.
 
 What stays is a user that owns the state folder and may read the serial ports. To get there takes the
 capabilities chown, fowner, dac_override, setgid and setuid, which Docker grants.
@@ -99,7 +99,7 @@ def _port_groups(config: Config) -> Iterator[int]:
 
 
 def _give(folder: Path, user: int) -> None:
-    """Give a folder and what is in it to a user; after a backup was restored, it may be another's.
+    """Make a user the owner of a folder and of what is in it; a restored backup may be another's.
 
     No symbolic link is followed, and a file that has a second name elsewhere stays as it is: the user could
     have made either while it had the folder.

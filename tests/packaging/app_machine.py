@@ -73,7 +73,7 @@ def enter(folder: Path) -> None:
 
 
 def furnish() -> None:
-    """Give the machine devices and the network of Home Assistant's apps."""
+    """Make devices and the network of Home Assistant's apps."""
     _type("mount", "-t", "proc", "proc", "/proc")
     _type("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/dev")
     for name, minor in {"null": 3, "zero": 5, "random": 8, "urandom": 9}.items():
