@@ -116,6 +116,7 @@ def test_commands_of_root_leave_the_state_to_the_gateway(data: Path, meter: TcpP
         assert "its gateway cannot be stopped alone; remove the meter in its Config" in done.stderr.decode()
         assert "no history" in smarty_gateway_process("history", "--config", path).stderr.decode()
         assert {file.stat().st_uid for file in (data / "state").iterdir()} == {APP_USER}
+        running.wait_for_log("reset as requested")
         send(meter, running, 1)
         assert running.stop() == 0
 
