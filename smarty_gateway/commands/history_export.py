@@ -87,7 +87,7 @@ def _write_table(path: Path, history: History, meters: Sequence[HistoryMeter]) -
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             names = columns_of(_records(history, meters))
             file.writelines(f"{line}\n" for line in csv_lines(names, _records(history, meters)))
-    except BaseException:
+    except BaseException:  # on Ctrl-C, too, half a table would be taken for the whole one
         path.unlink()
         raise
 
