@@ -49,5 +49,3 @@ class Verdict(Protocol):
 
 
 V = TypeVar("V", bound=Verdict)
-#: What a verdict leads to.
-E = TypeVar("E")

@@ -1,4 +1,4 @@
-"""The replay rule: a frame counter must rise.
+"""The replay rule of a gateway: a frame counter must rise. That of a pool is in `replay_window`.
 
 It is kept per system title and key, because a meter starts at 0 again when its key is changed (Luxmetering P1
 specification 1.1.3, clause 3.2.5). Gaps are normal, a passive reader misses frames; they are
@@ -6,10 +6,34 @@ counted. This is a plain value: the caller decides whether it lives for one file
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 #: Below every counter, and still a sign that frames have verified under a key: older ones stay retired.
 BEGINS_ANEW: Final = -1
+
+
+class ReplayRule(Protocol):
+    """What tells frames that are new from frames that were seen before."""
+
+    def has_title(self, system_title: bytes) -> bool:
+        """True if a frame of this meter has ever verified."""
+        ...
+
+    def last_accepted(self, system_title: bytes, fingerprint: str) -> int | None:
+        """Return the last or highest accepted counter of this meter under this key, None before the first."""
+        ...
+
+    def is_replay(self, system_title: bytes, fingerprint: str, counter: int) -> bool:
+        """True if a verified frame with this counter was, or may have been, seen before."""
+        ...
+
+    def advance(self, system_title: bytes, fingerprint: str, counter: int) -> None:
+        """Record the counter of a frame that is not a replay."""
+        ...
+
+    def why_replay(self, system_title: bytes, fingerprint: str, counter: int) -> str:
+        """Return what is wrong with a counter that is a replay, for a person."""
+        ...
 
 
 @dataclass(slots=True)
@@ -52,6 +76,11 @@ class FrameCounters:
         self._heard.add(key)
         self.last[key] = counter
         self._titles.add(system_title)
+
+    def why_replay(self, system_title: bytes, fingerprint: str, counter: int) -> str:
+        """Return what is wrong with a counter that is a replay, for a person."""
+        last = self.last[system_title, fingerprint]
+        return f"frame counter {counter} is not above {last}, the last one accepted"
 
     def reset(self, system_title: bytes) -> None:
         """Accept any counter of this meter next, but remember which keys have verified its frames.

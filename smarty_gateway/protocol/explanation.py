@@ -18,7 +18,7 @@ from smarty_gateway.protocol.frame import (
     read_header,
 )
 from smarty_gateway.protocol.key_ring import LUXEMBOURG_AUTHENTICATION_KEY, KeyRing
-from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.protocol.telegram import Checksum, checksum_of
 

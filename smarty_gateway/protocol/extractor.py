@@ -28,12 +28,12 @@ up to MAX_LENGTH / 7 copies of each byte: the worst case. The buffer holds at mo
 bytes and a header, and the last chunk. tests/protocol/test_floods.py proves these bounds.
 """
 
-from abc import ABC, abstractmethod
-from collections import deque
+from abc import abstractmethod
 from typing import Final, Generic
 
 from smarty_gateway.protocol import telegram_start
-from smarty_gateway.protocol.candidates import Candidate, E, Malformed, PlainText, V
+from smarty_gateway.protocol.byte_stream import ByteStream, E
+from smarty_gateway.protocol.candidates import Candidate, Malformed, PlainText, V
 from smarty_gateway.protocol.frame import (
     AUTHENTICATED_AND_ENCRYPTED,
     FRAME_PREFIX,
@@ -47,60 +47,23 @@ from smarty_gateway.protocol.frame import (
 )
 from smarty_gateway.protocol.telegram import END_LINE
 
-#: Luxembourg's frames are sent every 10 s and last 0.1 s, so what is open after this time is false.
-SILENCE: Final = 2.0
 #: At most this many false candidates wait for their report; they lie inside each other, as in no real stream.
 _FALSE_MAX: Final = 64
 
 
-class Extractor(ABC, Generic[V, E]):
-    """Cuts frames and plaintext telegrams out of a byte stream; a subclass decides what they are.
-
-    Attributes:
-        last_data: when bytes last arrived, by the clock of `receive_data`.
-    """
+class Extractor(ByteStream[E], Generic[V, E]):
+    """Cuts frames and plaintext telegrams out of a byte stream; a subclass decides what they are."""
 
     def __init__(self) -> None:
-        self.last_data: float | None = None
-        self._events: deque[E] = deque()
-        # All positions are offsets from the start of the input; the buffer begins at `_base`.
-        self._buffer = bytearray()
-        self._base = 0
+        super().__init__()
         self._at = 0
         self._is_due = True
-        self._needed = 0  # with fewer bytes in the buffer the candidate cannot be complete …
-        self._ends_with_line = False  # … unless it is a text, which any exclamation mark may end
         self._no_frame_before = self._no_text_before = self._no_line_before = 0
         self._line = telegram_start.EndLine(-1, 0)  # the end line that was found last
         self._ending = telegram_start.Ending(self._line)  # the one that was read last
         self._false: list[tuple[Candidate, V]] = []  # not reported yet; all overlap the first
         self._settled = 0  # up to here everything is an event or noise
         self._noise = 0
-
-    def receive_data(self, data: bytes, now: float | None = None) -> None:
-        """Store bytes that arrived.
-
-        Args:
-            data: any number of them; none ends the input, or, with a time, makes a silence take effect.
-            now: seconds of any clock that does not run backwards; without it no silence is seen.
-
-        Raises:
-            TypeError: not bytes.
-        """
-        if now is not None:
-            if self.last_data is not None and now - self.last_data >= SILENCE:
-                self.receive_silence()
-                self.last_data = now if data else None
-            elif data:
-                self.last_data = now
-        elif not data:
-            self.receive_silence()
-        try:
-            self._buffer += data
-        except TypeError:  # costs nothing where a source sends every byte by itself; `isinstance` does
-            raise TypeError(f"data are bytes, not {type(data).__name__}") from None
-        if self._ends_with_line and 0x21 in data:  # an exclamation mark
-            self._needed = 0
 
     def receive_silence(self) -> None:
         """End what is open: nothing came for a while, or never will."""
@@ -111,15 +74,6 @@ class Extractor(ABC, Generic[V, E]):
         self._base = self._at = self._settled = self._end
         self._buffer.clear()
         self._needed, self._ends_with_line, self._is_due = 0, False, True
-
-    def next_event(self) -> E | None:
-        """Return the next event, None if more data is needed."""
-        if len(self._buffer) < self._needed:  # asked for every byte by some sources, so it comes first
-            return None
-        while not self._events:
-            if not self._advance(is_over=False):
-                return None
-        return self._events.popleft()
 
     def complete_frame(self, held: bytes) -> int:
         """Take what the open frame lacks from bytes that may still change, if it verifies with them.
@@ -157,10 +111,6 @@ class Extractor(ABC, Generic[V, E]):
         """The number of bytes that belong to no event, as far as that is known."""
         undecided = self._false[0][0].offset if self._false else self._at
         return self._noise + undecided - self._settled
-
-    @property
-    def _end(self) -> int:
-        return self._base + len(self._buffer)
 
     @abstractmethod
     def _judge(self, candidate: Candidate) -> V:

@@ -39,7 +39,7 @@ _IDENTITIES_OF_ONE: Final = 8
 #: More than two a second for ten minutes; only what is newer can be a duplicate.
 _ACCEPTED_OF_ONE: Final = 1500
 #: No identity is longer (DSMR 5.0.2 P1, 6.12: 96 digits); what is longer is compared up to here.
-_LONGEST: Final = 96
+LONGEST: Final = 96
 _IDENTITY_CODES: Final = frozenset({"0-0:42.0.0", "0-0:96.1.1", "0-0:96.1.0"})
 _SERIAL: Final = re.compile(r"[a-z]{3}[0-9]{13}")
 #: Characters of a folded serial number, and of a folded title.
@@ -176,7 +176,7 @@ class Identities:
 
     def owner_of(self, identity: str) -> Owner | None:
         """Return the meter that an identity belongs to; None before the first that sent it."""
-        title = _title_of(identity)
+        title = title_of_identity(identity)
         if title is not None and self.counters.has_title(title):
             return title
         return self._owners.get(identity)
@@ -187,7 +187,7 @@ class Identities:
         None if none of them belongs to a title that has a key of its own or has verified.
         """
         for identity in identities:
-            title = _title_of(identity)
+            title = title_of_identity(identity)
             if title is not None and keys.has_entry_of(title):
                 return title
             owner = self.owner_of(identity)
@@ -215,7 +215,7 @@ class Identities:
         if reserved is not None and source not in reserved:
             return True
         if isinstance(owner, bytes) and _is_serial(identity):
-            return _title_of(identity) not in (owner, None)
+            return title_of_identity(identity) not in (owner, None)
         return self.owner_of(identity) not in (owner, None)
 
     def _give(self, identity: str, owner: Owner) -> None:
@@ -227,7 +227,7 @@ class Identities:
 
 def fold(identity: str) -> str:
     """Return the form in which identities are compared: letters and digits only, in lower case."""
-    return "".join([c for c in identity[:_LONGEST] if c.isalnum()]).casefold()
+    return "".join([c for c in identity[:LONGEST] if c.isalnum()]).casefold()
 
 
 def _is_serial(identity: str) -> bool:
@@ -240,8 +240,8 @@ def _is_serial(identity: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _title_of(identity: str) -> bytes | None:
-    """Return the title that a folded serial number or title stands for."""
+def title_of_identity(identity: str) -> bytes | None:
+    """Return the title that a folded serial number or title stands for, None for any other identity."""
     if len(identity) != _NAME_SIZE:
         return None
     try:
@@ -260,7 +260,7 @@ def names_of_title(title: bytes) -> frozenset[str]:
 def forms_of(identity: str) -> frozenset[str]:
     """Return the ways to write an identity, in the form of `fold`: a serial number and its title are one."""
     folded = fold(identity)
-    title = _title_of(folded)
+    title = title_of_identity(folded)
     return frozenset({folded}) if title is None else frozenset({folded}) | names_of_title(title)
 
 
@@ -274,12 +274,12 @@ def identities_of(decoded: DecodedTelegram) -> tuple[str, ...]:
     for code, lines in decoded.unknown.items():
         if usual_code(code) in _IDENTITY_CODES:
             found += [read_hex_text(rest[1:-1]) for rest in lines]
-    return _folded(tuple([text[:_LONGEST] for text in found]))
+    return _folded(tuple([text[:LONGEST] for text in found]))
 
 
 def names_in_header(header: str) -> tuple[str, ...]:
     """Return what a header line says that could pass for an identity, in the form of `fold`."""
-    return _names_in(header[:_LONGEST])
+    return _names_in(header[:LONGEST])
 
 
 @lru_cache(maxsize=256)

@@ -39,7 +39,7 @@ from smarty_gateway.protocol.obis import BY_NAME, Form
 from smarty_gateway.protocol.telegram import ParsedTelegram
 from smarty_gateway.protocol.values import read_time
 
-#: Meters remembered at a time, each with some 20 kB; the oldest is dropped.
+#: Meters remembered at a time, each with some 5 kB.
 _METERS: Final = 64
 #: Beyond any real telegram; telegrams of more lines are not remembered.
 _LINES: Final = 256
@@ -47,6 +47,8 @@ _LINES: Final = 256
 #: 8 MB less by it. A meter may send lines of any length, so only short ones are shared: 3 MB at most.
 _SHARED: Final = 4096
 _SHARED_LENGTH: Final = 80
+#: Layouts of telegrams: one for each model of meters, or a few.
+_LAYOUTS: Final = 256
 #: What tells the meters of a stream apart; a wrong guess costs time, but never a wrong value.
 _IDENTITY: Final = re.compile(rb"\n0-0:(?:42\.0\.0|96\.1\.[01])\([^\r\n]{0,96}")
 #: Characters; whether a longer number is read depends on its leading zeros.
@@ -55,9 +57,14 @@ _ANY_DIGIT: Final = bytes.maketrans(b"123456789", b"000000000")
 
 
 class MeterDecoder:
-    """Returns what `decode` returns, and sooner for meters whose telegrams it has seen before."""
+    """Returns what `decode` returns, and sooner for meters whose telegrams it has seen before.
 
-    def __init__(self) -> None:
+    Args:
+        meters: how many are remembered at a time; then the one that was not heard for longest is dropped.
+    """
+
+    def __init__(self, meters: int = _METERS) -> None:
+        self._most = meters
         self._meters: dict[bytes, _Remembered] = {}
 
     def decode(self, telegram: ParsedTelegram) -> DecodedTelegram:
@@ -65,18 +72,17 @@ class MeterDecoder:
         body = telegram.body
         identity = _IDENTITY.search(body)
         meter = body[: body.find(b"\n")] if identity is None else identity[0]
-        remembered = self._meters.get(meter)
-        if remembered is None:
-            remembered = _Remembered()
-        else:
+        remembered = self._meters.pop(meter, None)
+        if remembered is not None:
             decoded = remembered.with_other_digits(body) or remembered.with_other_values(body)
             if decoded is not None:
+                self._meters[meter] = remembered
                 return decoded
-            del self._meters[meter]
+        remembered = _Remembered()
         decoded = remembered.read_again(telegram, body)
         if body.count(b"\n") < _LINES:
             self._meters[meter] = remembered
-        if len(self._meters) > _METERS:
+        if len(self._meters) > self._most:
             del self._meters[next(iter(self._meters))]
         return decoded
 
@@ -106,26 +112,21 @@ _NO_NUMBER: Final = _Number("", b"", b"1", slice(0), float)
 class _Remembered:
     """The lines of one telegram of a meter, and what they say.
 
-    They do not change while telegrams differ from it by values only.
+    They do not change while telegrams differ from it by values only. A worker of a pool has a hundred
+    thousand of these, so little is kept: what is needed now and then is read again.
     """
 
-    __slots__ = ("_cut", "_decoded", "_fixed", "_lines", "_moving", "_numbers", "_read", "_shape")
+    __slots__ = ("_body", "_cut", "_decoded", "_moving", "_numbers")
 
+    _body: bytes
     _decoded: DecodedTelegram
-    _fixed: tuple[bytes, ...]
-    _shape: bytes
-
-    def __init__(self) -> None:
-        self._read: dict[str, Line] = {}
 
     def read_again(self, telegram: ParsedTelegram, body: bytes) -> DecodedTelegram:
-        """Read a telegram, but not the lines that were in the last one, and remember it."""
+        """Read a telegram, and remember it."""
         header, texts = telegram.split()
-        known = self._read
-        pairs = [(text, known[text]) if text in known else _read(text) for text in texts]
-        self._decoded = assemble(header, [line for _, line in pairs])
-        self._read = dict(pairs)
-        self._lines = body.split(b"\r\n")
+        decoded = assemble(header, [_read(text) for text in texts])
+        self._decoded = decoded._replace(codes=_shared_codes(tuple(decoded.codes.items())))
+        self._body = body
         # Only lines that have differed are looked at closely.
         self._numbers: dict[int, _Number] = {}
         self._moving: list[_Number] = []
@@ -137,8 +138,9 @@ class _Remembered:
         if len(body) != self._cut.size:
             return None
         parts = self._cut.unpack(body)  # fixed, number, fixed, number … fixed
+        before = self._cut.unpack(self._body)
         numbers = parts[1::2]
-        if parts[::2] != self._fixed or b"".join(numbers).translate(_ANY_DIGIT) != self._shape:
+        if parts[::2] != before[::2] or _shape_of(numbers) != _shape_of(before[1::2]):
             return None
         values = {}
         for number, digits in zip(self._moving, numbers, strict=True):
@@ -150,16 +152,16 @@ class _Remembered:
 
     def with_other_values(self, body: bytes) -> DecodedTelegram | None:
         """Read a telegram where lines say the same with other values; None if it is any other."""
-        lines = body.split(b"\r\n")
-        if len(lines) != len(self._lines):
+        lines, lines_before = body.split(b"\r\n"), self._body.split(b"\r\n")
+        if len(lines) != len(lines_before):
             return None
         known = len(self._numbers)
         values: dict[str, Value] = {}
         devices: dict[str, ReadOnlyDict] = {}
-        for at, (line, before) in enumerate(zip(lines, self._lines, strict=True)):
+        for at, (line, before) in enumerate(zip(lines, lines_before, strict=True)):
             if line == before:
                 continue
-            number = self._numbers.get(at) or self._number_at(at)
+            number = self._numbers.get(at) or self._number_at(at, before)
             if line.translate(_ANY_DIGIT) == number.shape and line.startswith(number.start):
                 value = number.read(line[number.value])
                 if value is None:
@@ -168,7 +170,7 @@ class _Remembered:
             elif not self._read_instead(line, before, values, devices):
                 return None
         if len(self._numbers) > known:
-            self._cut_numbers()
+            self._cut_numbers(lines_before)
         unchanged = self._decoded.devices
         return self._decoded_with(values, ReadOnlyDict(unchanged, **devices) if devices else unchanged)
 
@@ -176,10 +178,10 @@ class _Remembered:
         header, fields, codes, _, unknown, identity = self._decoded
         return DecodedTelegram(header, ReadOnlyDict(fields, **values), codes, devices, unknown, identity)
 
-    def _cut_numbers(self) -> None:
+    def _cut_numbers(self, lines: list[bytes]) -> None:
         """Note where the numbers that have moved stand in the whole telegram."""
         self._moving, sizes, start, end = [], [], 0, 0
-        for at, line in enumerate(self._lines):
+        for at, line in enumerate(lines):
             number = self._numbers.get(at, _NO_NUMBER)
             if number is not _NO_NUMBER:
                 self._moving.append(number)
@@ -187,16 +189,12 @@ class _Remembered:
                 sizes += [start + value.start - end, value.stop - value.start]
                 end = start + value.stop
             start += len(line) + 2
-        body = b"\r\n".join(self._lines)
-        self._cut = Struct("".join([f"{size}s" for size in [*sizes, len(body) - end]]))
-        parts = self._cut.unpack(body)
-        self._fixed, self._shape = parts[::2], b"".join(parts[1::2]).translate(_ANY_DIGIT)
+        self._cut = _cut_of((*sizes, len(self._body) - end))
 
-    def _number_at(self, at: int) -> _Number:
+    def _number_at(self, at: int, line: bytes) -> _Number:
         """Return how to read what stands at this place if it is a plain number or a time."""
-        line = self._lines[at]
         known = self._known(line)
-        found = None if known is None or not known.name else _number_in(line, known)
+        found = None if known is None or not known.name else _number_in(line, known.name)
         self._numbers[at] = found or _NO_NUMBER
         return self._numbers[at]
 
@@ -224,22 +222,42 @@ class _Remembered:
 
     def _known(self, line: bytes) -> Line | None:
         """Return what a remembered line says, None if it says nothing or repeats what another said."""
-        read = self._read.get(line.decode("latin-1"))
-        return None if read is None or read.code in self._decoded.unknown else read
+        text = line.decode("latin-1")
+        if not text.isprintable():  # where it ends may depend on the others
+            return None
+        read = _read(text)
+        return None if read.code in self._decoded.unknown else read
 
 
-def _read(text: str) -> tuple[str, Line]:
-    """Return a line and what it says, if it is short as the same objects for all meters that write it."""
-    return _read_shared(text) if len(text) <= _SHARED_LENGTH else (text, read_line(text))
+def _shape_of(numbers: tuple[bytes, ...]) -> bytes:
+    return b"".join(numbers).translate(_ANY_DIGIT)
+
+
+# What follows is the same for many meters and kept once for all of them.
+
+
+def _read(text: str) -> Line:
+    """Return what a line says; if it is short, as the same object for all meters that write it."""
+    return _read_shared(text) if len(text) <= _SHARED_LENGTH else read_line(text)
 
 
 @lru_cache(maxsize=_SHARED)
-def _read_shared(text: str) -> tuple[str, Line]:
-    return text, read_line(text)
+def _read_shared(text: str) -> Line:
+    return read_line(text)
 
 
-def _number_in(line: bytes, known: Line) -> _Number | None:
-    quantity = BY_NAME[known.name].quantity
+@lru_cache(maxsize=_LAYOUTS)
+def _shared_codes(codes: tuple[tuple[str, str], ...]) -> ReadOnlyDict:
+    return ReadOnlyDict(codes)
+
+
+@lru_cache(maxsize=_LAYOUTS)
+def _cut_of(sizes: tuple[int, ...]) -> Struct:
+    return Struct("".join([f"{size}s" for size in sizes]))
+
+
+def _number_in(line: bytes, name: str) -> _Number | None:
+    quantity = BY_NAME[name].quantity
     start = line.index(b"(") + 1
     digits, _, unit = line[start:-1].partition(b"*")
     read: Callable[[bytes], Value | None]
@@ -254,8 +272,14 @@ def _number_in(line: bytes, known: Line) -> _Number | None:
         read = float if b"." in digits else int
     else:
         return None
-    value = slice(start, start + len(digits))
-    return _Number(known.name, line[:start], line.translate(_ANY_DIGIT), value, read)
+    return _shared_number(name, line[:start], line.translate(_ANY_DIGIT), len(digits), read)
+
+
+@lru_cache(maxsize=_SHARED)
+def _shared_number(
+    name: str, start: bytes, shape: bytes, size: int, read: Callable[[bytes], Value | None]
+) -> _Number:
+    return _Number(name, start, shape, slice(len(start), len(start) + size), read)
 
 
 def _read_time(text: bytes) -> str | None:

@@ -7,7 +7,7 @@ from typing import Final
 from smarty_gateway.capture.redact_stream import Redactor
 from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event
+from smarty_gateway.protocol.meter_telegram import Event
 from smarty_gateway.sources.capture_format import CaptureWriter, Chunk
 from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 from tests.capture.test_redaction import (

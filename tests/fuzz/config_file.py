@@ -89,6 +89,14 @@ _MAPPINGS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "password_file": ("influx.password", "c4n4ry7p4ssw0rd9"), "token_file": ("influx.token",),
         "ca_file": ("ca.pem",), "megabytes": ("50", "0", "1000001", "1.5"),
     },
+    "forward": {
+        "urls": (
+            "mqtts://edge@a.example", "[mqtts://edge@a, mqtts://edge@b:8883]", "[mqtts://edge@a, mqtt://b]",
+            "[mqtts://u:c4n4ry7p4ssw0rd9@h]", "[]", "[[a]]", "mqtt://[::1]:1883", "https://h", "[{a: b}]",
+        ),
+        "password_file": ("edge.password", "c4n4ry7p4ssw0rd9"), "ca_file": ("ca.pem",),
+        "topic": ("smarty/raw", "smarty/#", "/a"), "megabytes": ("200", "0", "1000001"),
+    },
     "domoticz": {
         "devices": (
             "{house: {electricity: 12, gas: 13}}", "{house: {electricity: 12}, barn: {electricity: 12}}",
@@ -206,8 +214,10 @@ def _check(config: Config) -> None:
 
 
 def _check_consumers(outputs: Outputs) -> None:
-    servers = [each for each in (outputs.influxdb, outputs.domoticz) if each is not None]
-    for each in (*outputs.tcp, *outputs.udp, *servers):
+    servers = [each for each in (outputs.influxdb, outputs.domoticz, outputs.forward) if each is not None]
+    nodes = () if outputs.forward is None else outputs.forward.nodes
+    hosts = [each for each in (outputs.influxdb, outputs.domoticz) if each is not None]
+    for each in (*outputs.tcp, *outputs.udp, *hosts, *nodes):
         assert re.fullmatch(r"[\w.:%-]+", each.host)
         assert 0 <= each.port < 65536
     for server in servers:

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Final
 
 from smarty_gateway.protocol.key_ring import KeyRing, Verification
-from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.sources.parity import ParityFilter
 from tests.fuzz.picker import Picker

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.capture.redact_telegram import _Kind
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from tests.fuzz import stream
 from tests.fuzz.__main__ import DOORS, Run, random_inputs
@@ -53,7 +53,7 @@ def test_no_input_through_a_door_breaks_a_promise(door: str, share: int) -> None
 @pytest.mark.parametrize(
     ("door", "target", "broken"),
     [
-        ("stream", "smarty_gateway.protocol.meter.crc_is_due", lambda _: False),
+        ("stream", "smarty_gateway.protocol.judge.crc_is_due", lambda _: False),
         ("stream", "smarty_gateway.protocol.extractor.FRAME_PREFIX", b"\xdb\x09"),
         ("stream", "smarty_gateway.protocol.extractor.Extractor._wait", lambda *_, **__: False),
         ("key_file", "smarty_gateway.config.settings.shown", repr),

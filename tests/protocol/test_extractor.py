@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smarty_gateway.protocol.meter import MeterStream
+from tests.support.spoiled_streams import FALSE_HEADER, SHORT, false_header, spoiled, spoiled_streams
 from tests.support.streams import chunks_of, drain, read, reasons, rejections, sample_keys, telegrams
 from vectors.building_blocks import (
     HOUSE_TITLE,
@@ -20,9 +21,6 @@ from vectors.building_blocks import (
     telegram,
 )
 from vectors.generate import sample_recording
-
-SHORT = telegram("Lux5\\253000001_D", "1-3:0.2.8(42)", "0-0:1.0.0(260130102010W)")
-FALSE_HEADER = b"\xdb\x08" + HOUSE_TITLE + b"\x82\x40\x00\x30"
 
 
 def offsets(data: bytes) -> list[int]:
@@ -56,7 +54,7 @@ def test_a_frame_behind_noise_of_any_length_is_found() -> None:
         assert offsets(noise[:length] + frame(SHORT)) == [length]
 
 
-def test_a_silence_brings_out_the_good_frames_inside_the_claimed_length_of_a_false_header() -> None:
+def test_a_silence_brings_out_the_good_frames_inside_the_claimed_length_of_afalse_header() -> None:
     stream = MeterStream(sample_keys())
     good = [frame(SHORT, counter=counter) for counter in (1, 2, 3)]
     stream.receive_data(b"noise" + FALSE_HEADER + b"".join(good), now=0.0)
@@ -349,63 +347,8 @@ def test_whole_bytewise_and_chunked_feeding_of_the_sample_give_the_same_events()
         assert read(chunks_of(data, size)) == whole
 
 
-def _spoiled(part: bytes, rng: random.Random) -> bytes:
-    spoiled = bytearray(part)
-    spoiled[rng.randrange(len(spoiled))] ^= rng.randrange(1, 256)
-    return bytes(spoiled)
-
-
-def _false_header(rng: random.Random, most: int = 16385) -> bytes:
-    return b"\xdb\x08" + HOUSE_TITLE + length_field(rng.randrange(18, most)) + b"\x30"
-
-
-def _around(inner: bytes, rng: random.Random) -> bytes:
-    """Write something into a frame, which is false then."""
-    outer = bytearray(frame(luxembourg(1)))
-    start = rng.randrange(14, len(outer))
-    outer[start : start + len(inner)] = inner
-    return bytes(outer)
-
-
-@st.composite
-def _streams(draw: st.DrawFn) -> bytes:
-    """Draw a stream of good parts, damaged parts, parts in false ones, cuts, false headers and noise."""
-    rng = random.Random(draw(st.integers(0, 2**32)))
-    parts = []
-    for counter in range(draw(st.integers(1, 12))):
-        good = rng.choice(
-            [
-                frame(SHORT, counter=counter),
-                frame(luxembourg_of_2018(1), counter=counter),
-                SHORT,
-                belgium(1),
-            ]
-        )
-        parts.append(
-            rng.choice(
-                [
-                    good,
-                    good,
-                    _spoiled(good, rng),
-                    good[: rng.randrange(len(good))],
-                    good[rng.randrange(len(good)) :],
-                    _false_header(rng),
-                    _false_header(rng, 400) + rng.randbytes(rng.randrange(60)),
-                    _around(good, rng),
-                    frame(SHORT, counter=counter, security=0x20),
-                    rng.randbytes(rng.randrange(60)),
-                    frame(SHORT, title=b"UNKNOWN!"),
-                    b"\xdb\x07",
-                    b"/abc/",
-                    FALSE_HEADER[: rng.randrange(14)],
-                ]
-            )
-        )
-    return b"".join(parts)
-
-
 @settings(max_examples=150, deadline=None)
-@given(data=_streams(), cuts=st.lists(st.integers(1, 400), min_size=1, max_size=8))
+@given(data=spoiled_streams(), cuts=st.lists(st.integers(1, 400), min_size=1, max_size=8))
 def test_any_chunking_of_any_stream_gives_the_same_events(data: bytes, cuts: list[int]) -> None:
     whole = read(data)
     pieces, start, turn = [], 0, 0
@@ -418,7 +361,7 @@ def test_any_chunking_of_any_stream_gives_the_same_events(data: bytes, cuts: lis
 
 
 @settings(max_examples=150, deadline=None)
-@given(data=_streams())
+@given(data=spoiled_streams())
 def test_events_come_in_order_and_never_share_a_byte(data: bytes) -> None:
     events = read(data)
     assert all(first.offset + first.size <= second.offset for first, second in pairwise(events))
@@ -447,13 +390,13 @@ def test_every_intact_frame_of_a_spoiled_stream_comes_out_once() -> None:
         if spoil == "noise":
             add(rng.randbytes(rng.randrange(1, 300)))
         elif spoil == "header":
-            add(_false_header(rng))
+            add(false_header(rng))
         elif spoil == "cut":
             add(good[: rng.randrange(1, len(good))])
         elif spoil == "tail":
             add(good[rng.randrange(1, len(good)) :])
         elif spoil == "flip":
-            add(_spoiled(good, rng))
+            add(spoiled(good, rng))
         elif spoil == "telegram":
             add(netherlands(1)[: rng.randrange(1, 500)])
         expected.append(size)

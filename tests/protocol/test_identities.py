@@ -12,7 +12,8 @@ from smarty_gateway.protocol.identities import (
     names_of_title,
 )
 from smarty_gateway.protocol.key_ring import KeyRing, Verification
-from smarty_gateway.protocol.meter import Event, MeterStream, Security
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, Security
 from tests.support.streams import drain, meter_key, reasons, rejections, sample_keys, telegrams
 from vectors.building_blocks import (
     BARN_KEY,

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.key_ring import KeyRing, Verification
-from smarty_gateway.protocol.meter import MeterStream, Security
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Security
 from tests.support.streams import OTHER_KEY, drain, meter_key, read, reasons, rejections, telegrams
 from vectors.building_blocks import (
     BARN_KEY,
@@ -119,6 +120,16 @@ def test_an_old_key_retires_with_the_first_frame_under_the_new_one() -> None:
     events = read(old + new + late, keys)
     assert [t.frame_counter for t in telegrams(events)] == [900, 0]
     assert reasons(events) == ["authentication"]
+
+
+def test_keys_that_are_replaced_count_from_the_next_frame_on() -> None:
+    stream, keys = MeterStream(KeyRing()), ring(HOUSE_KEY)
+    stream.receive_data(frame(TEXT, counter=1))
+    assert reasons(drain(stream)) == ["no-key"]
+    stream.keys = keys
+    assert stream.keys is keys
+    stream.receive_data(frame(TEXT, counter=1))
+    assert len(telegrams(drain(stream))) == 1
 
 
 def test_a_key_stays_retired_when_the_counters_are_taken_up_again() -> None:

@@ -1,7 +1,6 @@
 """A decoder that remembers a meter's telegram gives what one without memory gives, and reads less."""
 
 import itertools
-from collections.abc import Mapping
 
 import pytest
 from hypothesis import example, given, settings
@@ -200,24 +199,43 @@ def test_each_line_that_replaces_another_comes_out_as_without_memory() -> None:
 
 def test_meters_that_take_turns_are_remembered_side_by_side() -> None:
     decoder = MeterDecoder()
-    codes: dict[str, set[int]] = {}
+    unknown: dict[str, set[int]] = {}
     for second in range(5):
         for name in ("SAG1030700012345", "SAG1030700012346"):
-            codes.setdefault(name, set()).add(id(decoded(decoder, luxembourg(second, name=name)).codes))
-    assert [len(objects) for objects in codes.values()] == [1, 1]
+            unknown.setdefault(name, set()).add(id(decoded(decoder, luxembourg(second, name=name)).unknown))
+    assert [len(objects) for objects in unknown.values()] == [1, 1]
 
 
 def test_only_so_many_meters_are_remembered_and_the_oldest_is_dropped() -> None:
     decoder = MeterDecoder()
 
-    def codes(number: int) -> Mapping[str, str]:
-        return decoded(decoder, telegram("FLU5", f"0-0:96.1.1({number:04d})", "1-0:1.8.0(1.5*kWh)")).codes
+    def unknown(number: int) -> object:
+        return decoded(decoder, telegram("FLU5", f"0-0:96.1.1({number:04d})", "1-0:1.8.0(1.5*kWh)")).unknown
 
-    first = [codes(number) for number in range(64)]
-    assert all(codes(number) is first[number] for number in range(64))
-    codes(64)
-    assert codes(63) is first[63]
-    assert codes(0) is not first[0]
+    first = [unknown(number) for number in range(64)]
+    assert all(unknown(number) is first[number] for number in range(64))
+    unknown(64)
+    assert unknown(63) is first[63]
+    assert unknown(0) is not first[0]
+
+
+def test_the_meter_that_was_not_heard_for_longest_is_dropped_first() -> None:
+    decoder = MeterDecoder(meters=2)
+
+    def unknown(number: int) -> object:
+        return decoded(decoder, telegram("FLU5", f"0-0:96.1.1({number:04d})", "1-0:1.8.0(1.5*kWh)")).unknown
+
+    first, second = unknown(1), unknown(2)
+    assert unknown(1) is first
+    unknown(3)
+    assert unknown(1) is first
+    assert unknown(2) is not second
+
+
+def test_a_line_in_place_of_two_that_a_bare_line_feed_divided_costs_what_the_second_said() -> None:
+    decoder = MeterDecoder()
+    for lines in ("0-0:96.13.0(41)\n1-0:1.8.0(1.5*kWh)", "0-0:96.13.0(42)"):
+        decoded(decoder, telegram("FLU5", lines))
 
 
 def test_a_telegram_of_very_many_lines_is_not_remembered() -> None:
@@ -225,7 +243,7 @@ def test_a_telegram_of_very_many_lines_is_not_remembered() -> None:
     for count, is_remembered in ((253, True), (254, False)):
         lines = [f"0-0:96.1.1({count:04d})", *[f"1-0:99.{number}.0(x)" for number in range(count - 1)]]
         first, second = (decoded(decoder, telegram("FLU5", *lines)) for _ in range(2))
-        assert (first.codes is second.codes) is is_remembered
+        assert (first.unknown is second.unknown) is is_remembered
 
 
 def test_of_a_meter_that_goes_on_as_before_only_the_lines_that_differ_are_read() -> None:
@@ -237,7 +255,7 @@ def test_of_a_meter_that_goes_on_as_before_only_the_lines_that_differ_are_read()
         assert second.fields != first.fields
         # What was not read anew is the very same object.
         assert second.devices is first.devices
-        assert second.codes is first.codes
+        assert second.unknown is first.unknown
 
 
 @pytest.mark.parametrize(
@@ -282,7 +300,7 @@ def test_a_line_of_any_kind_may_take_another_value_without_the_others_being_read
     decoder = MeterDecoder()
     first = decoded(decoder, telegram("FLU5", "0-0:96.1.1(41)", line))
     second = decoded(decoder, telegram("FLU5", "0-0:96.1.1(41)", other))
-    assert second.codes is first.codes
+    assert second.unknown is first.unknown
     assert (second.fields, second.devices) != (first.fields, first.devices)
 
 
@@ -293,5 +311,5 @@ def test_numbers_in_other_units_move_as_well() -> None:
     second = decoded(
         decoder, telegram("EST5", "1-0:1.8.0(006545770*Wh)", "1-0:1.7.0(000000300*W)", "1-0:2.7.0(2.5)")
     )
-    assert second.codes is first.codes
+    assert second.unknown is first.unknown
     assert second.fields == {"energy_import": 6545.77, "power_import": 0.3, "power_export": 2.5}
