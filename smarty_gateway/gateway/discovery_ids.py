@@ -2,7 +2,7 @@
 
 from smarty_gateway.config.values import TAKEN_NAMES
 from smarty_gateway.gateway.meter import Meter
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import discovery_id, object_id
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import topic_part
 
 #: Of those that the configuration names, and of the others.

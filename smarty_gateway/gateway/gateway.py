@@ -10,13 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from smarty_gateway.config.service_manager import notify, watchdog_seconds
 from smarty_gateway.config.values import Config, Durability, MeterConfig, Pace
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.gateway.first_readings import FirstReadings
+from smarty_gateway.gateway.forwarding import Forward
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.reader import SourceReader
 from smarty_gateway.gateway.state_keeper import StateKeeper
-from smarty_gateway.gateway.systemd import notify, status_line, watchdog_seconds
+from smarty_gateway.gateway.status_line import status_line
 from smarty_gateway.outputs.output import GatewayHealth, Health, Output, Reading
 from smarty_gateway.signals import SignalEvent
 from smarty_gateway.sources.address import Address
@@ -46,6 +48,7 @@ class Gateway:
         outputs: get every reading.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
         logs_first: log the first reading of each meter.
+        forward: takes frames as they came.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it runs, and two things for its log
@@ -57,11 +60,13 @@ class Gateway:
         options: str = "",
         *,
         logs_first: bool = False,
+        forward: Forward | None = None,
     ) -> None:
         self._keys = keys
         self._state = state
         self._outputs = outputs
         self._options = options
+        self._forward = forward
         self._meters = len(config.meters)
         self._status = ""
         mqtt = config.outputs.mqtt
@@ -84,6 +89,7 @@ class Gateway:
             self._deliver,
             self._wake.set,
             self._options,
+            forward=self._forward,
         )
 
     def _deliver(self, reading: Reading) -> None:

@@ -31,7 +31,7 @@ from smarty_gateway.history.rows import By
 from smarty_gateway.history.running_quarter import RunningQuarter, RunningSums, running_quarter
 from smarty_gateway.history.sample import Sample
 from smarty_gateway.logs import crash_of
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_reader import HistoryReader

@@ -33,7 +33,7 @@ from smarty_gateway.gateway.sender import Sender, is_header, is_named_by, key_of
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.outputs.output import Health
 from smarty_gateway.protocol.identities import Identities, forms_of, identities_of, names_of_title
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.safe_text import object_id, printable, topic_part
 from smarty_gateway.sources.container import configuration_name
 from smarty_gateway.state.store import Holder, UnnamedMeter

@@ -23,7 +23,7 @@ from smarty_gateway.gateway.meter import Meter
 from smarty_gateway.gateway.sender import Sender, is_header, shown_key
 from smarty_gateway.gateway.source_log import SourceLog
 from smarty_gateway.history.sample import QUARTER, Sample
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.container import configuration_name, is_home_assistant_app
 from smarty_gateway.state.store import Holder

@@ -14,6 +14,7 @@ from typing import Final
 
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.fault_log import Backoff, Condition
+from smarty_gateway.gateway.forwarding import Forward, Forwarding
 from smarty_gateway.gateway.key_reload import KeysInForce
 from smarty_gateway.gateway.line_watch import GARBAGE_SECONDS, LineWatch
 from smarty_gateway.gateway.rejections import Rejections
@@ -23,7 +24,8 @@ from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.frame import Frame
 from smarty_gateway.protocol.identities import fold
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.safe_text import printable
 from smarty_gateway.signals import SignalEvent
@@ -52,12 +54,13 @@ class SourceReader:
         ended: is called when the thread ends.
         options: what a user must add to `reset-counter`, so that it finds the same state file.
         garbage_seconds: as in `LineWatch`.
+        forward: takes each frame as it came; None if there is no such output.
 
     Attributes:
         beat: when the thread last showed a sign of life, by the monotonic clock.
         failure: why the thread died.
         lost_input: why a recording could not be read to its end.
-        has_delivered: a reading came from the source.
+        has_delivered: a reading came from the source, or something to forward.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a reader needs of the gateway
@@ -71,6 +74,7 @@ class SourceReader:
         ended: Callable[[], None] = lambda: None,
         options: str = "",
         garbage_seconds: float = GARBAGE_SECONDS,
+        forward: Forward | None = None,
     ) -> None:
         self.address = address
         self.beat = time.monotonic()
@@ -94,6 +98,7 @@ class SourceReader:
         self._make_source = make_source
         self._source = make_source(meters[0].line)
         self._parity = ParityFilter()
+        self._forwarding = None if forward is None else Forwarding(forward, is_live=address.is_live)
         self._deliver = deliver
         self._ended = ended
         self._stopping = SignalEvent()  # takes less memory than a threading.Event, and one thread waits
@@ -138,6 +143,8 @@ class SourceReader:
             found[first].noise_bytes += self._stream.noise_bytes
             found[first].reconnects += self._watch.reconnects
         self._rejections.add_to(found)
+        if self._forwarding is not None:
+            self._forwarding.add_to(found, unheard)
 
     # The thread
 
@@ -182,6 +189,8 @@ class SourceReader:
             # A silence settles what is open; where nothing is, waking up would only cost.
             began, noise = time.thread_time(), self._stream.noise_bytes
             is_waiting = self._stream.is_waiting or self._parity.is_holding
+            if self._forwarding is not None:
+                is_waiting = is_waiting or self._forwarding.is_waiting
             data = self._source.read(READ_SECONDS if is_waiting else _IDLE_SECONDS)
             now = self.beat = time.monotonic()
             self._stream.keys = self._keys.ring
@@ -189,10 +198,13 @@ class SourceReader:
                 self._watch.note_bytes(now)
             else:
                 self._throttle.add_wasted(1)  # what came, if anything, was skipped, such as telnet commands
-            data = self._parity.strip(data)
+            was_held, data = not data, self._parity.strip(data)
             if data or self.address.is_live:
-                self._stream.receive_data(data, now if self.address.is_live else None)
-                self._parity.complete_frame(self._stream)
+                # What was held back arrived before the silence that has released it.
+                arrived = self._stream.last_data or now if was_held and data else now
+                self._stream.receive_data(data, arrived if self.address.is_live else None)
+                data += self._parity.complete_frame(self._stream)
+                self._forward(data, arrived if self.address.is_live else None)
                 self._hand_on(now)
             self._rejections.tick(now)
             if self.address.is_live:
@@ -214,12 +226,26 @@ class SourceReader:
         """Settle what is still open: it was cut short."""
         if rest := self._parity.strip(b""):
             self._stream.receive_data(rest)
+            self._forward(rest, None)
         self._stream.receive_silence()
+        self._forward(b"", None)
         self._hand_on(time.monotonic())
+
+    def _forward(self, data: bytes, now: float | None) -> None:
+        """Forward the frames that these bytes complete; of no bytes, without a time, what is open is over."""
+        if self._forwarding is not None and self._forwarding.receive_data(data, now):
+            self.has_delivered = True
+            self._note_success(self.beat)
 
     def _hand_on(self, now: float) -> None:
         while (event := self._stream.next_event()) is not None:
             if isinstance(event, Rejection):
+                if self._forwarding is not None and event.reason is Reason.NO_KEY:
+                    # The pool has the key.
+                    name, _ = self._registry.name_for_rejection(event.system_title, self.address.text)
+                    self._forwarding.count(name)
+                    self._throttle.add_reading(event.size, is_authenticated=False)
+                    continue
                 self._throttle.add_wasted(event.size)
                 if event.reason is not Reason.MALFORMED:
                     self._watch.note_proof(now, self._stream.noise_bytes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from smarty_gateway.protocol.identities import fold
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.protocol.system_title import SYSTEM_TITLE_SIZE, serial_from_system_title
 from smarty_gateway.safe_text import printable
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smarty_gateway.config.values import Config
 from smarty_gateway.exit_status import ExitStatus
@@ -24,6 +25,9 @@ from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.state_file import FolderLock
 from smarty_gateway.state.store import Store
 
+if TYPE_CHECKING:
+    from smarty_gateway.outputs.forward.output import ForwardOutput
+
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +39,8 @@ def open_store(config: Config, folder: Path) -> Iterator[Store | None]:
         StateError: it cannot be used, or another gateway uses it.
     """
     outputs = config.outputs
-    is_lasting = any(each is not None for each in (outputs.mqtt, outputs.http, outputs.influxdb))
+    lasting = (outputs.mqtt, outputs.http, outputs.influxdb, outputs.forward)
+    is_lasting = any(each is not None for each in lasting)
     if not is_lasting and not any(meter.is_live for meter in config.meters):
         yield None
         return
@@ -73,8 +78,17 @@ def build_gateway(  # noqa: PLR0913 - what the commands know, and what a demonst
         history.prepare = prepare
     state = StateKeeper(config, store, history)
     unnamed = [meter.name for meter in state.registry.unnamed()]
-    outputs = _outputs_of(config, form, store, unnamed)
-    return Gateway(config, keys, state, outputs, options, logs_first=logs_first and store is not None)
+    forward = _forward_of(config, store)
+    outputs = _outputs_of(config, form, store, unnamed, [] if forward is None else [forward])
+    return Gateway(
+        config,
+        keys,
+        state,
+        outputs,
+        options,
+        logs_first=logs_first and store is not None,
+        forward=None if forward is None else forward.forward,
+    )
 
 
 def _history_of(config: Config, store: Store | None) -> HistoryKeeper | None:
@@ -100,12 +114,16 @@ def run_until_signal(gateway: Gateway) -> ExitStatus:
 
 
 def _outputs_of(
-    config: Config, form: str | None, store: Store | None, unnamed: Sequence[str]
+    config: Config,
+    form: str | None,
+    store: Store | None,
+    unnamed: Sequence[str],
+    further: Sequence[Output],
 ) -> list[Output]:
     """Return the configured outputs; standard output where readings go nowhere else."""
     if form is None and config.outputs.stdout is not None:
         form = config.outputs.stdout.format
-    others = [*_own_outputs(config, store, unnamed), *_consumers(config, store)]
+    others = [*_own_outputs(config, store, unnamed), *_consumers(config, store), *further]
     if form is None and not others:
         form = "table" if sys.stdout.isatty() else "json"
     return [*([] if form is None else [_stdout_output(form, config)]), *others]
@@ -154,6 +172,15 @@ def _consumers(config: Config, store: Store | None) -> Iterator[Output]:
         from smarty_gateway.outputs.other import made_output  # noqa: PLC0415 - see above
 
         yield from (made_output(config, other) for other in outputs.others)
+
+
+def _forward_of(config: Config, store: Store | None) -> "ForwardOutput | None":
+    """Return the output that also gets what is no reading yet."""
+    if config.outputs.forward is None or store is None:
+        return None
+    from smarty_gateway.outputs.forward.output import ForwardOutput  # noqa: PLC0415 - see above
+
+    return ForwardOutput(config.outputs.forward, store)
 
 
 def _stdout_output(form: str, config: Config) -> Output:

@@ -29,6 +29,9 @@ class Arrivals:
         label: what log messages call the output.
         most: readings that may wait; those of configured meters are dropped last.
         named_first: those of configured meters come out before all others, instead of in order of arrival.
+
+    Attributes:
+        dropped: readings that found no room since the start.
     """
 
     def __init__(self, label: str, most: int = READINGS_MAX, *, named_first: bool = False) -> None:
@@ -40,6 +43,7 @@ class Arrivals:
         self._named: deque[_Numbered] = deque()
         self._others: deque[_Numbered] = deque()
         self._dropped = 0
+        self.dropped = 0
         self._fault = Condition(_log.warning)
 
     def __len__(self) -> int:
@@ -54,6 +58,7 @@ class Arrivals:
                 return
             (self._others or self._named).popleft()
             self._dropped += 1
+            self.dropped += 1
             self._fault.begin(
                 f"{self._label} is too slow, or was stopped; the oldest readings for it are dropped, those "
                 "of meters that the configuration does not name before all others"

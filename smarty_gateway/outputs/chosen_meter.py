@@ -7,7 +7,7 @@ from typing import Final
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import Config
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 from smarty_gateway.safe_text import topic_part
 
 #: A meter that was silent for so long may have been replaced.

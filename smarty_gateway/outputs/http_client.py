@@ -15,13 +15,12 @@ from smarty_gateway.outputs.attempts import ConsumerAwayError
 from smarty_gateway.outputs.certificates import distrust, unusable_ca
 from smarty_gateway.safe_text import printable
 
-#: Bytes of an answer that are read; the rest costs the connection.
+#: Bytes of an answer that are read unless more are expected; the rest costs the connection.
 _MOST_ANSWER: Final = 100_000
 #: Bytes of an answer that messages repeat.
 _MOST_WORDS: Final = 200
 #: `http.client.RemoteDisconnected` is a ConnectionResetError; over TLS writing ends in an SSLError.
 _CLOSED: Final = (BrokenPipeError, ConnectionResetError, ssl.SSLError)
-_CHECK: Final = "check the url in gateway.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,15 @@ class Answer:
     """What a server answers; it may be a redirect, which is not followed.
 
     Attributes:
-        body: its first 100,000 bytes at most.
+        body: its beginning, as long as the client allows.
         retry_after: seconds for which the server wants to be left alone; 0 if it does not say.
+        date: the server's clock (RFC 9110, 6.6.1), as it is written.
     """
 
     status: int
     body: bytes
     retry_after: float = 0.0
+    date: str | None = None
 
     @property
     def words(self) -> str:
@@ -54,6 +55,8 @@ class HttpClient:
         tls: whether it is encrypted; its certificate is verified.
         ca_file: certificates that sign the server's; None for the system's.
         timeout: seconds for the connection, and for each request with its whole answer.
+        named_in: the file that has the url, for messages.
+        most: bytes of an answer that are read.
     """
 
     def __init__(  # noqa: PLR0913 - what every HTTP server needs
@@ -65,6 +68,8 @@ class HttpClient:
         tls: bool = False,
         ca_file: Path | None = None,
         timeout: float = 10.0,
+        named_in: str = "gateway.yaml",
+        most: int = _MOST_ANSWER,
     ) -> None:
         self._program = program
         self._host = host
@@ -72,6 +77,8 @@ class HttpClient:
         self._tls = tls
         self._ca_file = ca_file
         self._timeout = timeout
+        self._most = most
+        self._url = f"the url in {named_in}"
         self._connection: http.client.HTTPConnection | None = None
 
     @property
@@ -98,7 +105,7 @@ class HttpClient:
             # Without the cause: its text may hold what was sent.
             raise ConsumerAwayError(f"{self.name} {self._why(error)}") from None
         if self._is_tls_expected(answer):
-            raise ConsumerAwayError(f"{self.name} expects TLS: write https:// in the url in gateway.yaml")
+            raise ConsumerAwayError(f"{self.name} expects TLS: write https:// in {self._url}")
         return answer
 
     def close(self) -> None:
@@ -145,11 +152,12 @@ class HttpClient:
             connection.request(method, path, body, dict(headers))
         # A server may answer, as with 413, before it has read everything.
         with connection.getresponse() as response:
-            data = response.read(_MOST_ANSWER)
+            data = response.read(self._most)
             is_whole = response.isclosed() or not response.read(1)
             if not is_whole or response.will_close:
                 self.close()
-            return Answer(response.status, data, _seconds(response.getheader("Retry-After")))
+            retry_after = _seconds(response.getheader("Retry-After"))
+            return Answer(response.status, data, retry_after, response.getheader("Date"))
 
     # What is wrong
 
@@ -168,19 +176,19 @@ class HttpClient:
                 distrusted = distrust(error, f"{self._program} server", self._host, self._ca_file)
                 why = f"has a certificate that {distrusted}"
             case socket.gaierror() | UnicodeError():
-                why = f"is not known by this name: {_CHECK}, and the network"
+                why = f"is not known by this name: check {self._url}, and the network"
             case ConnectionRefusedError():
-                why = f"refuses the connection: start {self._program}, or {_CHECK}"
+                why = f"refuses the connection: start {self._program}, or check {self._url}"
             case TimeoutError():
-                why = f"does not answer within {self._timeout:g} s: is it overloaded? Else {_CHECK}"
+                why = f"does not answer within {self._timeout:g} s: is it overloaded? Else check {self._url}"
             case ssl.SSLError(reason=reason):
-                why = f"has no TLS on this port ({reason}): write http:// in the url in gateway.yaml"
+                why = f"has no TLS on this port ({reason}): write http:// in {self._url}"
             case ConnectionResetError() | BrokenPipeError():
-                why = f"has closed the connection: {_CHECK}, or read the log of {self._program}"
+                why = f"has closed the connection: check {self._url}, or read the log of {self._program}"
             case OSError(strerror=reason):
                 why = f"cannot be reached: {reason or printable(error)}"
             case _:
-                why = f"does not answer as a web server does: {_CHECK}, and its port"
+                why = f"does not answer as a web server does: check {self._url}, and its port"
         return why
 
 

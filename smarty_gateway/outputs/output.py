@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.outputs.json_lines import to_json_bytes
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,27 @@ class Reading:
     def json(self) -> bytes:
         """The JSON object as text; made once for all outputs."""
         return to_json_bytes(self.record)
+
+
+@dataclass(frozen=True)
+class PoolReading(Reading):
+    """A reading that a worker of a pool has decoded.
+
+    Attributes:
+        shard: of its meter.
+        epoch: under which the worker held the shard when it took the frame.
+        is_newest: the database knows no newer one of its meter and key.
+    """
+
+    shard: int = 0
+    epoch: int = 0
+    is_newest: bool = False
+
+    def as_written(self, *, is_newest: bool) -> "PoolReading":
+        """Return the reading as the database knows it, with the text that was made for its row."""
+        written = replace(self, is_newest=is_newest)
+        vars(written)["json"] = self.json  # where `cached_property` keeps it
+        return written
 
 
 @dataclass(slots=True)

@@ -19,6 +19,8 @@ class Pace:
         due_at: when the newest state may be sent.
     """
 
+    __slots__ = ("_arrived", "_early", "_interval", "_is_hurried", "_next", "due_at")
+
     def __init__(self, interval: float) -> None:
         self._interval = interval
         self._early = min(_EARLY_MOST, interval / 10)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from smarty_gateway.outputs.labels import label_of
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.protocol.obis import BY_NAME, MONTH_END, MONTH_END_VALUES, OBJECTS, Form, MBusField
 from smarty_gateway.safe_text import printable
 

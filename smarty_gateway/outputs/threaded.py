@@ -100,6 +100,11 @@ class ThreadedOutput(ABC):
     def is_busy(self) -> bool:
         """True while it delivers what it has taken; the end of a recording waits for that."""
 
+    @property
+    def dropped(self) -> int:
+        """Readings that it could not take in time since the start."""
+        return self.arrivals.dropped
+
     # For the thread
 
     def show_life(self) -> float:

@@ -310,6 +310,7 @@ _TOPICS: Final[Mapping[object, Check]] = {
     "mqtt": is_topic,
     "influxdb": _is_text,
     "influxdb-refused": _is_text,
+    "forward": is_topic,
 }
 
 

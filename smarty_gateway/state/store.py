@@ -397,8 +397,8 @@ class Store:
         if taken <= most:
             return 0
         share = _fair_share(sizes.values(), own * (1 - most * _SHARE_AFTER_DROP / taken))
-        return sum(
-            self._drop_oldest(output, topic, size - share) for topic, size in sizes.items() if size > share
+        return self._drop_oldest(
+            output, {topic: size - share for topic, size in sizes.items() if size > share}
         )
 
     def _bytes_in_use_per_byte(self, used: int) -> float:
@@ -416,19 +416,19 @@ class Store:
         is_full = ratio * sum(waiting.get(output, 0) for output in self._limits) > self._most
         return ratio if is_full else min(ratio, 1.0)
 
-    def _drop_oldest(self, output: str, topic: str, excess: float) -> int:
-        last = 0
+    def _drop_oldest(self, output: str, excess: dict[str, float]) -> int:
+        """Drop the oldest messages of each topic until its excess is gone, in one pass over all of them."""
         rows = self._connection.execute(
-            f"SELECT id, {_ROW_SIZE} FROM undelivered WHERE output = ? AND topic = ? ORDER BY id",  # noqa: S608
-            (output, topic),
+            f"SELECT id, topic, {_ROW_SIZE} FROM undelivered WHERE output = ? ORDER BY id",  # noqa: S608
+            (output,),
         )
-        for row_id, size in rows:
-            last, excess = row_id, excess - size
-            if excess <= 0:
-                break
-        return self._connection.execute(
-            "DELETE FROM undelivered WHERE output = ? AND topic = ? AND id <= ?", (output, topic, last)
-        ).rowcount
+        dropped = []
+        for row_id, topic, size in rows:
+            if excess.get(topic, 0.0) > 0:
+                excess[topic] -= size
+                dropped.append((row_id,))
+        self._connection.executemany("DELETE FROM undelivered WHERE id = ?", dropped)
+        return len(dropped)
 
     # Retained topics, and those that the broker refuses
 

@@ -79,7 +79,7 @@ class _Guard:
                 host,
                 _(
                     "The gateway does not answer under this name. Use its IP address, or add the name to "
-                    "`hosts` of the output `http` in gateway.yaml."
+                    "`hosts` below `http` in gateway.yaml (pool.yaml for a worker)."
                 ),
             )
         if self._is_app and self._password is None and not (is_home_assistant or _is_loopback(peer)):

@@ -62,6 +62,7 @@ class Live:
         self._memory = PowerMemory(self._named) if memory is None else memory
         self._lock = threading.Lock()
         self._heard: dict[str, _Meter] = {}
+        self._forwarded: dict[str, Rhythm] = {}  # of frames that only a pool can read
         self._health: Mapping[str, Health] = {}
         self._gateway = GatewayHealth(counters_kept=True, outputs={})
         self._troubles: dict[str, dict[str, float]] = {}
@@ -93,6 +94,8 @@ class Live:
             if found.rejected != before.rejected:
                 risen = {r: now for r, n in found.rejected.items() if n > before.rejected.get(r, 0)}
                 self._troubles[name] = self._troubles.get(name, {}) | risen
+            if found.last_telegram != before.last_telegram and name not in self._heard:
+                self._forwarded.setdefault(name, Rhythm()).arrive(now)
         self._health, self._gateway, self._reported = health, gateway, now
         self._has_reported.set()
 
@@ -100,6 +103,7 @@ class Live:
         """Remove a meter that is gone."""
         with self._lock:
             self._heard.pop(meter, None)
+            self._forwarded.pop(meter, None)
             self._troubles.pop(meter, None)
         self._memory.forget(meter)
         self._names.forget(meter)
@@ -161,7 +165,9 @@ class Live:
             name=self._names.of(name, is_unnamed=entry is None or entry.name is None),
             own_name=name,
             is_expected=entry is not None and entry.is_live,
-            availability=self._availability(meter, now),
+            availability=self._availability(
+                self._forwarded.get(name) if meter is None else meter.rhythm, now
+            ),
             reading=None if meter is None else meter.reading,
             health=self._health.get(name) or Health(),
             troubles=self._troubles_of(name, now),
@@ -174,13 +180,13 @@ class Live:
             name=self._names.of_unheard(source),
             own_name="",
             is_expected=entry.is_live,
-            availability=self._availability(None, now),
+            availability=self._availability(self._forwarded.get(source), now),
             health=self._gateway.unheard.get(source) or Health(),
             troubles=self._troubles_of(source, now),
         )
 
-    def _availability(self, meter: _Meter | None, now: float) -> Availability:
-        rhythm = Rhythm() if meter is None else meter.rhythm
+    def _availability(self, rhythm: Rhythm | None, now: float) -> Availability:
+        rhythm = rhythm or Rhythm()
         if rhythm.is_silent(now, self._started):
             return Availability.SILENT
         return Availability.STARTING if rhythm.last is None else Availability.ONLINE

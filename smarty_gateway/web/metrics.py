@@ -5,26 +5,19 @@ power, and a counter that is absent for a while makes no rate of 0.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any, Final, NamedTuple
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
 from smarty_gateway.history.running_quarter import RunningQuarter
 from smarty_gateway.pages.public_names import public_devices
 from smarty_gateway.pages.snapshots import Availability, GatewayNow, MeterNow
 from smarty_gateway.protocol.obis import BY_NAME, Kind, ObisObject
 from smarty_gateway.protocol.rejection import Reason
+from smarty_gateway.web.exposition import Metrics
 
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
-_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _KWH: Final = 3_600_000
 #: Name and factor of the base unit for each unit of the JSON object.
 _BASE: Final[Mapping[str | None, tuple[str, int]]] = {
@@ -52,69 +45,19 @@ _PARTS: Final = (
 _NUMBERED: Final = re.compile(r",? tariff [1-4]|,? L[1-3]|(?<=Relay) [1-4]")
 
 
-def exposition(gateway: GatewayNow, accept: str) -> tuple[str, bytes]:
-    """Return the content type and the text of all metrics.
-
-    Args:
-        gateway: at this moment.
-        accept: the header of the request: who asks for OpenMetrics gets it, others the text format.
-    """
-    registry = CollectorRegistry()
-    registry.register(_Collector(gateway))
-    ProcessCollector(registry=registry)
-    if "application/openmetrics-text" in accept:
-        return _OPENMETRICS, openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # theirs
-    return _TEXT, generate_latest(registry)
+def add_metrics(gateway: GatewayNow, found: Metrics) -> None:
+    """Add what is known of a gateway at this moment."""
+    _add_gateway(found, gateway)
+    for meter in gateway.meters:
+        _add_health(found, meter)
+        if meter.availability is Availability.ONLINE and meter.reading is not None:
+            decoded = meter.reading.telegram.decoded
+            _add_fields(found, meter.name, decoded.fields)
+            _add_devices(found, meter.name, public_devices(decoded.devices))
+            _add_quarter(found, meter.name, meter.reading.quarter)
 
 
-class _Collector(Collector):
-    """Hands one picture of the gateway to the library."""
-
-    def __init__(self, gateway: GatewayNow) -> None:
-        self._gateway = gateway
-
-    def collect(self) -> Iterable[Metric]:
-        """Return all metrics but those of the process."""
-        found = _Metrics()
-        _add_gateway(found, self._gateway)
-        for meter in self._gateway.meters:
-            _add_health(found, meter)
-            if meter.availability is Availability.ONLINE and meter.reading is not None:
-                decoded = meter.reading.telegram.decoded
-                _add_fields(found, meter.name, decoded.fields)
-                _add_devices(found, meter.name, public_devices(decoded.devices))
-                _add_quarter(found, meter.name, meter.reading.quarter)
-        return found.values()
-
-
-class _Metrics(dict[str, GaugeMetricFamily | CounterMetricFamily]):
-    """All metrics by name, in the order in which their first values come."""
-
-    def gauge(self, name: str, text: str, value: float | None, **labels: str) -> None:
-        """Add a value that may rise and fall; nothing where it is not known."""
-        self._add(GaugeMetricFamily, name, text, value, labels)
-
-    def counter(self, name: str, text: str, value: float | None, **labels: str) -> None:
-        """Add a value that only rises."""
-        self._add(CounterMetricFamily, name, text, value, labels)
-
-    def _add(
-        self,
-        family: type[GaugeMetricFamily | CounterMetricFamily],
-        name: str,
-        text: str,
-        value: float | None,
-        labels: Mapping[str, str],
-    ) -> None:
-        if value is None:
-            return
-        metric = self.get(name)
-        if metric is None:
-            metric = self[name] = family(f"smarty_{name}", text, labels=list(labels))
-        metric.add_metric(list(labels.values()), value)
-
-
-def _add_gateway(found: _Metrics, gateway: GatewayNow) -> None:
+def _add_gateway(found: Metrics, gateway: GatewayNow) -> None:
     found.gauge("build_info", "The version of the gateway.", 1, version=gateway.version)
     found.gauge("start_time_seconds", "When the gateway started.", gateway.started.timestamp())
     found.gauge("alive", "1 while all threads of the gateway live.", gateway.is_alive)
@@ -126,7 +69,7 @@ def _add_gateway(found: _Metrics, gateway: GatewayNow) -> None:
         found.gauge("output_up", "1 while an output works.", state == "ok", output=output)
 
 
-def _add_health(found: _Metrics, meter: MeterNow) -> None:
+def _add_health(found: Metrics, meter: MeterNow) -> None:
     name, health = meter.name, meter.health
     is_up = None if meter.availability is Availability.STARTING else meter.availability is Availability.ONLINE
     found.gauge(
@@ -188,7 +131,7 @@ def _joined(name: str, unit: str) -> str:
     return f"{name}_{unit}" if unit else name
 
 
-def _add_fields(found: _Metrics, meter: str, fields: Mapping[str, Any]) -> None:
+def _add_fields(found: Metrics, meter: str, fields: Mapping[str, Any]) -> None:
     for name, sent in fields.items():
         # A peak is a value with its time.
         value = sent.get("value") if isinstance(sent, Mapping) else sent
@@ -198,7 +141,7 @@ def _add_fields(found: _Metrics, meter: str, fields: Mapping[str, Any]) -> None:
             add(form.name, form.text, _scaled(value, form.factor), meter=meter, **form.labels)
 
 
-def _add_devices(found: _Metrics, meter: str, devices: Mapping[str, Mapping[str, Any]]) -> None:
+def _add_devices(found: Metrics, meter: str, devices: Mapping[str, Mapping[str, Any]]) -> None:
     for device in devices.values():
         unit, factor = _BASE.get(device.get("unit"), ("", 1))
         if not unit or "value" not in device:
@@ -211,7 +154,7 @@ def _add_devices(found: _Metrics, meter: str, devices: Mapping[str, Mapping[str,
         found.gauge("mbus_read_time_seconds", text, at, meter=meter, device=name)
 
 
-def _add_quarter(found: _Metrics, meter: str, quarter: RunningQuarter | None) -> None:
+def _add_quarter(found: Metrics, meter: str, quarter: RunningQuarter | None) -> None:
     if quarter is None:
         return
     energy = None if quarter.energy is None else quarter.energy * 3600

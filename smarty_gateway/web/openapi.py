@@ -11,7 +11,7 @@ from smarty_gateway.history.sample import TARIFFS
 from smarty_gateway.outputs.history_records import COLUMNS
 from smarty_gateway.pages.public_names import SECRET
 from smarty_gateway.pages.snapshots import Availability
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 from smarty_gateway.protocol.obis import BY_NAME, MONTH_END_VALUES, Form, ObisObject
 from smarty_gateway.protocol.rejection import Reason
 

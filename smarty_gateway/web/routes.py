@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import date
 from functools import cache, partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from bottle import Bottle, HTTPError, HTTPResponse, request, response
@@ -13,20 +13,23 @@ from smarty_gateway.history.local_time import local_date
 from smarty_gateway.history.rows import By
 from smarty_gateway.history.stretches import read_date
 from smarty_gateway.languages.language import accepted_language
-from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.pages.health_page import health_page
 from smarty_gateway.pages.history_pages import bill_page, span_page
 from smarty_gateway.pages.now_page import live_part, now_page, overview_page
 from smarty_gateway.pages.recent_power import HOURS
 from smarty_gateway.pages.site import STATIC, ShownMeter, View, render
 from smarty_gateway.pages.snapshots import PowerCurve
-from smarty_gateway.web.access import IS_KNOWN, WsgiApp
+from smarty_gateway.web.access import WsgiApp
 from smarty_gateway.web.api import API, add_api, api_error
 from smarty_gateway.web.health import health_object
+from smarty_gateway.web.live import Live
 from smarty_gateway.web.site_state import SiteState
+from smarty_gateway.web.status_routes import add_status
+
+if TYPE_CHECKING:
+    from smarty_gateway.web.exposition import Metrics
 
 _HTML: Final = "text/html; charset=utf-8"
-_TEXT: Final = "text/plain; charset=utf-8"
 _STATIC: Final = {
     "page.css": "text/css; charset=utf-8",
     "charts.css": "text/css; charset=utf-8",
@@ -54,10 +57,10 @@ def application(state: SiteState) -> WsgiApp:
     app.add_hook("before_request", _require_text)
     _add_pages(app, state)
     add_api(app, state)
-    app.get("/livez", callback=partial(_livez, state))
-    app.get("/healthz", callback=partial(_healthz, state))
+    add_status(
+        app, state.live.lives, lambda: health_object(state.live.now()), partial(_add_metrics, state.live)
+    )
     app.get("/static/<name>", callback=partial(_static, state))
-    app.get("/metrics", callback=partial(_metrics, state))
     app.get("/meters/<name>", callback=lambda name: _moved(f"{quote(name, safe='')}/"))
     app.get("/<path:path>/", callback=lambda path: _moved(f"../{quote(path.rpartition('/')[2], safe='')}"))
     found: WsgiApp = app
@@ -157,36 +160,16 @@ def _content_of(name: str) -> bytes:
     return STYLE.encode() if name == "charts.css" else (STATIC / name).read_bytes()
 
 
-def _livez(state: SiteState) -> HTTPResponse:
-    """Answer a watchdog, which restarts what does not live."""
-    alive = state.live.lives()
-    return _plain("ok\n" if alive else "a thread has died\n", 200 if alive else 503)
+def _add_metrics(live: Live, found: "Metrics") -> None:
+    from smarty_gateway.web.metrics import add_metrics  # noqa: PLC0415 - most gateways have no Prometheus
 
-
-def _healthz(state: SiteState) -> HTTPResponse:
-    """Answer monitoring; only who has the password learns the details."""
-    is_well, found = health_object(state.live.now())
-    status = 200 if is_well else 503
-    if not request.environ.get(IS_KNOWN):
-        return _plain("", status)
-    return HTTPResponse(to_json_bytes(dict(found)), status, Content_Type="application/json")
-
-
-def _metrics(state: SiteState) -> HTTPResponse:
-    from smarty_gateway.web.metrics import exposition  # noqa: PLC0415 - most gateways have no Prometheus
-
-    kind, text = exposition(state.live.now(), _header("ACCEPT"))
-    return HTTPResponse(text, Content_Type=kind, Vary="Accept")
+    add_metrics(live.now(), found)
 
 
 def _moved(to: str) -> HTTPResponse:
     """Return the way to an address relative to this one, so that it holds below any path."""
     query = f"?{request.query_string}" if request.query_string else ""
     return HTTPResponse(status=308, Location=f"{to}{query}")
-
-
-def _plain(text: str, status: int) -> HTTPResponse:
-    return HTTPResponse(text, status, Content_Type=_TEXT)
 
 
 def _header(name: str) -> str:

@@ -28,7 +28,8 @@ from smarty_gateway.history.boundary import Boundary, Change
 from smarty_gateway.history.reference_power import ReferencePower
 from smarty_gateway.history.rows import By, Row
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.sources.address import parse_address
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.history_reader import HistoryReader

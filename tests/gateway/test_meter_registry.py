@@ -13,7 +13,8 @@ from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.gateway.name_claims import holder_warnings
 from smarty_gateway.protocol.identities import Identities, Owner
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.state.store import Holder, UnnamedMeter
 from tests.support.streams import meter_key

@@ -10,7 +10,8 @@ from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.gateway.rejections import Rejections
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.sources.address import parse_address
 from vectors.building_blocks import HOUSE_KEY, HOUSE_TITLE, frame, telegram

@@ -10,7 +10,8 @@ import pytest
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.gateway.state_keeper import StateKeeper
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.state.store import Store
 from tests.support.streams import meter_key

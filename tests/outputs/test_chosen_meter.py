@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from smarty_gateway.outputs.chosen_meter import readings_of_one
 from smarty_gateway.outputs.output import Reading
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 from tests.support.served_telegrams import reading_of
 
 START = datetime(2026, 6, 21, tzinfo=UTC)

@@ -29,7 +29,7 @@ from smarty_gateway.outputs.files.output import FilesOutput
 from smarty_gateway.outputs.files.packed_files import PackedFiles
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.plain_values import flat
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import printable
 from tests.support.every_meter import EVERY_KIND
 from tests.support.running import wait_until

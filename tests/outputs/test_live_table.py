@@ -16,7 +16,7 @@ from smarty_gateway.outputs import live_table
 from smarty_gateway.outputs.labels import label_of
 from smarty_gateway.outputs.live_table import LiveTable
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.commands import LIMIT
 from tests.support.every_meter import EVERY_KIND, measured, times

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from smarty_gateway.outputs.labels import label_of
 from smarty_gateway.outputs.table import table_of
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.obis import BY_NAME, Form
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.every_meter import EVERY_KIND, measured

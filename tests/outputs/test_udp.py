@@ -19,7 +19,7 @@ from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.plain_values import plain, value_at
 from smarty_gateway.outputs.udp.output import UdpOutput
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from tests.support.every_meter import EVERY_KIND
 from tests.support.running import wait_until
 from tests.support.streams import read, telegrams

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from smarty_gateway.config.values import HttpConfig
 from smarty_gateway.outputs.output import GatewayHealth, Health, Reading
 from smarty_gateway.pages.snapshots import Availability
 from smarty_gateway.simulator.meters import MeterKind
-from smarty_gateway.web.metrics import exposition
+from smarty_gateway.web.exposition import exposition
+from smarty_gateway.web.metrics import add_metrics
 from smarty_gateway.web.openapi import LONGEST, MOST_PEAKS, document
 from smarty_gateway.web.output import HttpOutput
 from tests.support.brokers import free_port
@@ -110,7 +112,7 @@ def test_every_metric_that_is_named_is_there() -> None:
     meters = [
         meter_now(reading=reading, availability=Availability.ONLINE, health=health) for reading in readings
     ]
-    exposed = metric_names(exposition(gateway_now(*meters), "")[1].decode())
+    exposed = metric_names(exposition(partial(add_metrics, gateway_now(*meters)), "")[1].decode())
     for page in (PROMETHEUS_PAGE, REFERENCE):
         assert metric_names(re.sub(r"smarty\.\w+|job_name: smarty", "", page)) - exposed == set()
 

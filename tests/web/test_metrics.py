@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
@@ -14,7 +15,8 @@ from smarty_gateway.pages.snapshots import Availability, GatewayNow
 from smarty_gateway.protocol.obis import BY_NAME, Form
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.simulator.meters import MeterKind
-from smarty_gateway.web.metrics import exposition
+from smarty_gateway.web.exposition import exposition
+from smarty_gateway.web.metrics import add_metrics
 from tests.support.every_meter import EVERY_KIND
 from tests.support.site import OWN_NAME, UNNAMED, Site
 from tests.support.views import NOW, gateway_now, meter_now, quarter_of, reading_of
@@ -24,7 +26,7 @@ Labels = tuple[tuple[str, str], ...]
 
 def metrics(gateway: GatewayNow, accept: str = "") -> dict[str, dict[Labels, float]]:
     """Return all values by name and labels."""
-    _, text = exposition(gateway, accept)
+    _, text = exposition(partial(add_metrics, gateway), accept)
     parsed = openmetrics_families if accept else families
     found: dict[str, dict[Labels, float]] = {}
     for family in parsed(text.decode()):
@@ -185,6 +187,6 @@ def test_each_scrape_is_of_its_own_moment() -> None:
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (apt-get install prometheus)")
 @pytest.mark.parametrize("gateway", [HOUSE, FLANDERS], ids=["luxembourg", "flanders"])
 def test_prometheus_own_tool_has_no_complaint(gateway: GatewayNow) -> None:
-    _, text = exposition(gateway, "")
+    _, text = exposition(partial(add_metrics, gateway), "")
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)  # noqa: S607 - the one of PATH
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")

@@ -18,8 +18,8 @@ from smarty_gateway.config.values import Config, HttpConfig, MeterConfig
 from smarty_gateway.outputs.output import GatewayHealth, Health
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.sources.address import parse_address
-from smarty_gateway.web import output as output_module
 from smarty_gateway.web import server as server_module
+from smarty_gateway.web import serving
 from smarty_gateway.web.access import WsgiApp
 from smarty_gateway.web.output import HttpOutput
 from smarty_gateway.web.server import Server
@@ -116,7 +116,7 @@ def test_a_stop_may_come_at_once() -> None:
 def test_a_port_that_is_taken_is_said_once_and_tried_again_until_it_is_free(
     stack: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(output_module, "_AGAIN_AFTER", 0.02)
+    monkeypatch.setattr(serving, "_AGAIN_AFTER", 0.02)
     attempts = []
 
     def attempt(app: WsgiApp, host: str, port: int) -> Server:
@@ -151,7 +151,7 @@ def test_a_stop_does_not_wait_for_the_next_attempt(stack: ExitStack) -> None:
     output = started(stack, "192.0.2.1", 8300)
     wait_until(lambda: output.state == "no address", "an attempt")
     output.stop(5)
-    assert not output._thread.is_alive()
+    assert not output._serving._thread.is_alive()
 
 
 def test_a_server_that_crashes_ends_the_gateway(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ from tests.support.running import wait_until
 output = HttpOutput(Config(()), HttpConfig(port={free_port()}), None)
 output.start()
 wait_until(lambda: output.state == "ok", "the page")
-with closing(http.client.HTTPConnection("127.0.0.1", output._http.port)) as connection:
+with closing(http.client.HTTPConnection("127.0.0.1", output._serving._http.port)) as connection:
     connection.request("GET", "/livez")
     assert connection.getresponse().status == 200
 output.stop(10)

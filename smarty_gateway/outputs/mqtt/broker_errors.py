@@ -56,6 +56,10 @@ class ConnectionLost(ConnectionFailed):
         return True
 
 
+class ConnectionGivenUp(ConnectionFailed):
+    """This side has ended the connection on purpose; the broker is not to blame."""
+
+
 def network_failure(config: MqttConfig, error: OSError | UnicodeError) -> ConnectionFailed:
     """Return what an error of `connect` means; a UnicodeError is idna's, for an impossible host name."""
     if config.is_from_supervisor:

@@ -7,6 +7,7 @@ from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.fault_log import Backoff, Condition, until_it_works
 from smarty_gateway.outputs.mqtt.broker_errors import (
     ConnectionFailed,
+    ConnectionGivenUp,
     ConnectionLost,
     refused_message,
 )
@@ -106,6 +107,10 @@ class BrokerStatus:
         began, self._began = self._began, None
         if blamed is not None:
             self._note_blamed(failed, blamed, now)
+            return
+        if isinstance(failed, ConnectionGivenUp):
+            self._backoff.reset()
+            self._away.begin(str(failed), "given up")
             return
         is_lost = isinstance(failed, ConnectionLost)
         message = str(failed)

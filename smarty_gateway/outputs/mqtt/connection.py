@@ -9,6 +9,7 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -263,6 +264,37 @@ class Connection:
         if not self.is_ready:
             return no_answer(self.config)
         return ConnectionLost(f"the connection to the broker {self.config.address} broke")
+
+    def bound_kernel(self, seconds: float) -> None:
+        """Make the kernel hand messages on at once, and give the connection up where it cannot (Linux).
+
+        Args:
+            seconds: for which the peer's kernel may acknowledge nothing.
+        """
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 1)
+            # Else one message would wait for the acknowledgement of the one before.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @property
+    def is_writable(self) -> bool:
+        """True if nothing waits here or, after `bound_kernel`, in the kernel: a message goes out at once."""
+        connection = self._client.socket()
+        if connection is None or self._client.want_write():
+            return False
+        poll = select.poll()
+        poll.register(connection, select.POLLOUT)
+        return bool(poll.poll(0))
+
+    def abort(self) -> None:
+        """End the connection at once, and discard what the kernel has not sent."""
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
 
     def close(self, *, politely: bool = False) -> None:
         """End the connection; politely, so that the broker does not send the last will."""

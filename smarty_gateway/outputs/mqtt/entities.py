@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any, Final
 
 from smarty_gateway.outputs.labels import label_of
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 from smarty_gateway.protocol.obis import BY_NAME, Form
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import printable
 
 #: Letters of the FLAG Association, as far as meters with a P1 port use them; Fluvius is an operator.

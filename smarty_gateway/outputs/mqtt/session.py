@@ -5,17 +5,16 @@ from collections.abc import Callable
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
+from smarty_gateway.outputs.mqtt.broker_output import is_accepted
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.publications import Publications
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
-from smarty_gateway.outputs.threaded import LOOK_EVERY, Stop
+from smarty_gateway.outputs.threaded import Stop
 
 _FINISH_LOOK_EVERY: Final = 0.1
-_ANSWER_WITHIN: Final = 10.0
 #: Of the seconds for a stop, what is kept for going offline.
 _GOODBYE: Final = 0.5
 
@@ -64,7 +63,7 @@ class Session:
         Raises:
             ConnectionFailed: the connection is gone.
         """
-        if not self._is_accepted():
+        if not is_accepted(self._connection, self._stop, self._look):
             return
         now = time.monotonic()
         self._status.note_begin(self._connection.config, now)
@@ -96,20 +95,6 @@ class Session:
         sender = self._sender
         is_done = sender is not None and not sender.has_messages and not self._connection.in_flight
         self._connection.close(politely=self._stop.is_requested and is_done)
-
-    def _is_accepted(self) -> bool:
-        """Wait for the broker's answer; False if a stop comes first."""
-        started = time.monotonic()
-        while not self._connection.is_ready:
-            now = time.monotonic()
-            if now - started > _ANSWER_WITHIN:
-                broker = self._connection.config.address
-                raise ConnectionFailed(f"{broker} accepts connections, but does not speak MQTT")
-            if now > self._stop.by:
-                return False
-            self._connection.wait(min(LOOK_EVERY, max(0.0, self._stop.by - now)))
-            self._look()
-        return True
 
     def _greet(self, sender: Sender) -> None:
         birth_topic = self._publications.meters.birth_topic

@@ -16,7 +16,8 @@ from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret, Verification
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.safe_text import object_id
 from tests.support.commands import ROOT

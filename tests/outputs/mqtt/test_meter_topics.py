@@ -14,7 +14,8 @@ from smarty_gateway.outputs.mqtt.meter_topics import MeterTopics
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from tests.support.mqtt_runs import CONFIG, GAS_CONFIG, second_of, with_quarter
 from vectors.building_blocks import belgium, netherlands
 

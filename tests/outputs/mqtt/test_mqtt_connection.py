@@ -19,7 +19,7 @@ from smarty_gateway.config.gateway_file import config_from_options
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs import outbox
-from smarty_gateway.outputs.mqtt import output as module
+from smarty_gateway.outputs.mqtt import broker_output as module
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection

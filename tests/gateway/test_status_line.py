@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from smarty_gateway.gateway.systemd import status_line
+from smarty_gateway.gateway.status_line import status_line
 from smarty_gateway.outputs.output import GatewayHealth, Health
 
 HEARD = datetime(2026, 1, 30, tzinfo=UTC)

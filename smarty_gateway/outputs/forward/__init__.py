@@ -1,0 +1,1 @@
+"""The output `forward`: frames as they came, to the RabbitMQ cluster of a pool."""

@@ -1,0 +1,303 @@
+"""The MQTT output of a worker of a pool: the newest states of many meters, and their telegrams.
+
+    smarty/METER/state       retained: the newest JSON object, at most one in each interval
+    smarty/METER/telegram    with `telegrams: true` each JSON object, at least once
+    smarty/status/WORKER     retained: `online`, or `offline`
+
+No `state` goes out after a newer one, although another worker may have taken the shard meanwhile:
+
+* The lease is asked right before a message is handed to the kernel, and only while nothing else waits here or
+  there (`Connection.is_writable`).
+* A state belongs to the epoch of its shard in which it was decoded. What is not acknowledged is sent again
+  over the next connection, but never in another epoch.
+* While the broker is slow to acknowledge, nothing more is sent. A state that is still not acknowledged when
+  its shard is lost makes the worker end the connection and discard what its kernel has not sent. Each worker
+  has one client id for ever, so with the next connection the broker closes the former one, and with it
+  discards what it has not read (MQTT 3.1.1, 3.1.4).
+* A shard is handed over (`let_go`) once all its states are acknowledged.
+
+What remains: a process that is stopped exactly between the question and the sending, messages that are on
+their way through the network for longer than a lease lasts, and a broker that stands still for that long and
+then reads its connections in another order. The next state of the meter corrects what such a message did.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from smarty_gateway.config.values import MqttConfig, StoreLimits
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionGivenUp, ConnectionLost
+from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput, is_accepted
+from smarty_gateway.outputs.mqtt.connection import Connection
+from smarty_gateway.outputs.mqtt.meter_topics import expires_after
+from smarty_gateway.outputs.mqtt.pool_states import PoolStates, Shards, State
+from smarty_gateway.outputs.mqtt.topics import Topics
+from smarty_gateway.outputs.outbox import Outbox, Waiting
+from smarty_gateway.outputs.output import PoolReading, Reading
+from smarty_gateway.outputs.threaded import LOOK_EVERY
+from smarty_gateway.safe_text import topic_part
+from smarty_gateway.state.store import Store
+
+_log = logging.getLogger(__name__)
+
+#: Seconds for which the broker's machine may acknowledge nothing: a lease does not last longer.
+_KERNEL_SECONDS: Final = 4.0
+#: Seconds without an acknowledgement after which no more states are sent.
+_SLOW_AFTER: Final = 1.0
+#: And those after which the connection is given up.
+_LOST_AFTER: Final = 10.0
+#: Seconds between two looks while something is not acknowledged, and before a lost shard ends a connection.
+_LOOK_OFTEN: Final = 0.25
+
+
+class PoolMqttOutput(BrokerOutput):
+    """Hands the readings of a worker to a broker.
+
+    Args:
+        mqtt: names the broker.
+        limits: of what may wait on disk.
+        store: the state file of this worker.
+        worker: its name.
+        shards: says what it may publish.
+    """
+
+    def __init__(
+        self, mqtt: MqttConfig, limits: StoreLimits, store: Store, worker: str, shards: Shards
+    ) -> None:
+        client_id = f"{mqtt.topic.replace('/', '-')}-{worker}"
+        status_topic = f"{Topics(mqtt.topic).status}/{topic_part(worker)}"
+        super().__init__("the MQTT output", replace(mqtt, client_id=client_id), client_id, status_topic)
+        self._status_topic = status_topic
+        self._topics = Topics(mqtt.topic)
+        self._store = store
+        self._outbox = Outbox(store, limits, "mqtt", "the broker")
+        self._states = PoolStates(shards, mqtt.interval)
+        self._connection: Connection | None = None
+        self._sent: dict[
+            int, tuple[float, State]
+        ] = {}  # without acknowledgement, by number; the oldest first
+        self._telegrams_in_flight = 0
+        self._refused_telegrams = 0
+        self._doubtful: set[int] = set()  # shards of states that a connection has taken with it
+        self._next_look = 0.0
+        self._leaving: set[int] = set()
+        self._has_left = threading.Condition()
+
+    # Called by other threads
+
+    @property
+    def state(self) -> str:
+        """Its state in one word: `ok`, `slow`, `offline`, or what is wrong."""
+        if self.failure is not None:
+            return self.failure
+        if self._connection is None:
+            return "offline"
+        return "slow" if self.arrivals.is_dropping else "ok"
+
+    @property
+    def is_busy(self) -> bool:
+        """True while something waits for a broker that is there, or may be."""
+        has_work = self.arrivals or self._states.waiting or self._sent or not self._outbox.is_empty
+        return bool(has_work) and not self.broker.is_away and self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """States and telegrams that wait in memory."""
+        return len(self.arrivals) + self._states.waiting + self._outbox.in_memory
+
+    @property
+    def dropped(self) -> int:
+        """Readings, states and telegrams that were given up since the start."""
+        return super().dropped + self._states.dropped + self._outbox.dropped + self._refused_telegrams
+
+    def let_go(self, shards: Collection[int], seconds: float) -> frozenset[int]:
+        """Send nothing more of these shards, and return those of which the broker has everything.
+
+        Of the others, something may be on its way; their lease must end before another worker publishes.
+        """
+        until = time.monotonic() + seconds
+        with self._has_left:
+            self._leaving |= set(shards)
+            self.wake.wake()
+            while self._leaving & set(shards) and self._thread.is_alive():
+                if not self._has_left.wait(max(0.0, until - time.monotonic())):
+                    break
+            left = self._leaving & set(shards)
+            self._leaving -= left
+        return frozenset(shards) - left
+
+    # The thread
+
+    def serve(self, connection: Connection) -> None:
+        """Serve the broker over a connection until the output shall end."""
+        self._connection = connection
+        if not is_accepted(connection, self.stopping, self.look):
+            return
+        self._doubtful.clear()  # the broker has closed the connection before
+        connection.bound_kernel(_KERNEL_SECONDS)
+        now = time.monotonic()
+        self.broker.note_begin(connection.config, now)
+        self.broker.note_limits(connection)
+        connection.publish(self._status_topic, b"online", retain=True)
+        while not self.stopping.is_requested:
+            self._work(connection)
+        self._say_goodbye(connection)
+
+    def end_session(self, failed: ConnectionFailed | None) -> None:
+        """End the connection; what it has not delivered waits again."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if failed is None and not connection.in_flight:
+                connection.close(politely=True)
+            else:
+                connection.abort()
+        now = time.monotonic()
+        self._doubtful |= {state.shard for _, state in self._sent.values()}
+        for _, state in self._sent.values():
+            self._states.put_back(state, now)
+        self._sent.clear()
+        self._telegrams_in_flight = 0
+        self._outbox.send_again()
+
+    def look(self) -> float:
+        """Take what has arrived and answer `let_go`; once a second, do what the disk needs."""
+        now = self.show_life()
+        for _ in range(len(self.arrivals) + 1):
+            if (reading := self.take()) is None:
+                break
+            self._add(reading, now)
+        if self._leaving:
+            self._look_at_leaving()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_EVERY
+            self._states.drop_lost()
+            self._outbox.tick(now)
+        return now
+
+    def store_rest(self) -> None:
+        """Store the telegrams that are not acknowledged."""
+        self.look()
+        if waiting := self._outbox.close(time.monotonic()):
+            _log.warning(
+                "%d telegrams wait for the broker in %s; the next start sends them", waiting, self._store.path
+            )
+
+    def _add(self, reading: Reading, now: float) -> None:
+        if not isinstance(reading, PoolReading):
+            raise TypeError("a pool publishes readings of a pool")
+        if self.config.telegrams:
+            self._outbox.add(self._topics.of(reading.meter, "telegram"), reading.json, now)
+        if reading.is_newest:
+            topic = self._topics.of(reading.meter, "state")
+            self._states.put(topic, reading.json, reading.shard, reading.epoch, now)
+
+    def _look_at_leaving(self) -> None:
+        unacknowledged = self._doubtful | {state.shard for _, state in self._sent.values()}
+        with self._has_left:
+            for shard in self._leaving:
+                self._states.drop(shard)
+            self._leaving &= unacknowledged
+            self._has_left.notify_all()
+
+    # One connection
+
+    def _work(self, connection: Connection) -> None:
+        connection.wait(self._seconds_to_next(connection, time.monotonic()))
+        now = self.look()
+        if connection.is_proven:
+            self.broker.note_proof(now)
+        self._check_sent(now)
+        while connection.is_writable and (
+            self._send_state(connection, now) or self._send_telegram(connection)
+        ):
+            pass
+
+    def _seconds_to_next(self, connection: Connection, now: float) -> float:
+        if not connection.is_writable or not self._may_send_state(connection, now):
+            return _LOOK_OFTEN  # an acknowledgement wakes the thread, too
+        return max(0.0, min(_LOOK_OFTEN if self._sent else LOOK_EVERY, self._states.next_due() - now))
+
+    def _check_sent(self, now: float) -> None:
+        """Look at the states that should have been acknowledged.
+
+        Raises:
+            ConnectionFailed: the connection must end, with what is on its way.
+        """
+        for since, state in self._sent.values():
+            if now - since < _LOOK_OFTEN:
+                break
+            if not self._states.may_go(state):
+                raise ConnectionGivenUp(
+                    f"the broker {self.config.address} did not acknowledge a state before its shard was "
+                    "lost, which must not arrive late: connecting again"
+                )
+            if now - since >= _LOST_AFTER:
+                raise ConnectionLost(
+                    f"the broker {self.config.address} has acknowledged nothing for {_LOST_AFTER:g} s"
+                )
+
+    def _send_state(self, connection: Connection, now: float) -> bool:
+        if not self._may_send_state(connection, now) or (state := self._states.take(now)) is None:
+            return False
+        self._sent[state.number] = now, state
+        connection.publish(
+            state.topic,
+            state.payload,
+            retain=True,
+            expiry=expires_after(self.config.interval),
+            done=partial(self._acknowledged, state),
+            refused=partial(self._refused, state),
+        )
+        return True
+
+    def _may_send_state(self, connection: Connection, now: float) -> bool:
+        """True while the broker is quick to acknowledge."""
+        oldest = next((since for since, _ in self._sent.values()), now)
+        return now - oldest < _SLOW_AFTER and len(self._sent) < max(1, connection.window // 2)
+
+    def _acknowledged(self, state: State) -> None:
+        del self._sent[state.number]
+
+    def _refused(self, state: State, code: int) -> None:
+        del self._sent[state.number]
+        self.broker.note_refused(state.topic, code, time.monotonic())
+
+    def _send_telegram(self, connection: Connection) -> bool:
+        if self._telegrams_in_flight >= max(1, connection.window // 2 - 1):
+            return False
+        waiting = self._outbox.next_to_send()
+        if waiting is None:
+            return False
+        self._telegrams_in_flight += 1
+        connection.publish(
+            waiting.topic,
+            waiting.payload,
+            done=partial(self._telegram_accepted, waiting),
+            refused=partial(self._telegram_refused, waiting),
+        )
+        return True
+
+    def _telegram_accepted(self, waiting: Waiting) -> None:
+        self._telegrams_in_flight -= 1
+        self._outbox.remove(waiting)
+
+    def _telegram_refused(self, waiting: Waiting, code: int) -> None:
+        """Drop a telegram, which is in the database, too: it must not hold up those behind it."""
+        self._refused_telegrams += 1
+        self._telegram_accepted(waiting)
+        self.broker.note_refused(waiting.topic, code, time.monotonic())
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        """Wait for what is on its way, and send `offline`."""
+        self._finish(connection)
+        connection.publish(self._status_topic, b"offline", retain=True)
+        self._finish(connection)
+
+    def _finish(self, connection: Connection) -> None:
+        while connection.in_flight and (left := self.stopping.by - time.monotonic()) > 0:
+            connection.wait(min(left, _LOOK_OFTEN))
+            self._check_sent(self.look())
