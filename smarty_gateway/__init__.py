@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from smarty_gateway.library import InputError, load_keys, read
     from smarty_gateway.protocol.errors import GatewayError, KeyFormatError
     from smarty_gateway.protocol.key_ring import KeyRing
-    from smarty_gateway.protocol.meter import MeterStream, MeterTelegram, Security
+    from smarty_gateway.protocol.meter import MeterStream
+    from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
     from smarty_gateway.protocol.rejection import Rejection
 
 __version__ = "0.1.0"
@@ -36,9 +37,9 @@ _MODULES = {
     "KeyFormatError": "protocol.errors",
     "KeyRing": "protocol.key_ring",
     "MeterStream": "protocol.meter",
-    "MeterTelegram": "protocol.meter",
+    "MeterTelegram": "protocol.meter_telegram",
     "Rejection": "protocol.rejection",
-    "Security": "protocol.meter",
+    "Security": "protocol.meter_telegram",
     "load_keys": "library",
     "read": "library",
 }

@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 from smarty_gateway.config.key_file import key_file_problem, load_key_ring
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyMapping, KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.sources.hexdump import InputDecoder, TimedBytes
 from smarty_gateway.sources.parity import ParityFilter

@@ -50,7 +50,8 @@ from smarty_gateway.protocol.key_ring import (
     MeterKey,
     Verification,
 )
-from smarty_gateway.protocol.meter import Event, MeterStream
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title, system_title_from_serial
 from smarty_gateway.protocol.telegram import is_text, parse_telegram

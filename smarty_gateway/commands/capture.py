@@ -20,7 +20,8 @@ from smarty_gateway.doctor.signal_faults import examine
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.sources.address import DSMR4_LINE, FRAMINGS, SPEEDS, Address, LineSettings, parse_address

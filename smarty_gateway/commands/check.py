@@ -72,6 +72,8 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     if key_path is not None:
         if all_good or key_path != config_path:  # the options of an app hold both, with one list of faults
             all_good &= _check_keys(key_path)
+    elif config and config.outputs.forward:
+        pass  # the pool has the keys
     elif config and any(meter.encrypted for meter in config.meters):
         say("warning: a meter is `encrypted: true`, but there is no keys.yaml with its key")
     elif all_good:

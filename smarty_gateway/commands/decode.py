@@ -22,7 +22,7 @@ from smarty_gateway.outputs.fields import print_fields
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.explanation import explain
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
 from smarty_gateway.protocol.window import Window
 

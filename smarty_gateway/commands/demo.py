@@ -20,6 +20,7 @@ from typing import Final, NamedTuple, NoReturn
 from zoneinfo import ZoneInfo
 
 from smarty_gateway.commands.options import Subparsers, add_reading_format, add_verbose, seconds
+from smarty_gateway.commands.pool_demo import PoolDemoError, show_pool
 from smarty_gateway.config.needs import WEB_INSTALLATION, has_web
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.values import Config, HttpConfig, MeterConfig, Outputs
@@ -76,6 +77,12 @@ def add_parser(commands: Subparsers) -> None:
         "history, on a page and in this terminal, with nothing to configure and nothing left behind. Ctrl-C "
         "ends it.",
     )
+    parser.add_argument(
+        "--pool",
+        action="store_true",
+        help="show a pool instead: a RabbitMQ node, a database, two workers and 40 edges, which end with it "
+        "(extra `pool`, and the packages rabbitmq-server and postgresql)",
+    )
     parser.add_argument("--seconds", type=seconds, metavar="N", help="end after this many seconds")
     add_reading_format(parser, "default: a live table on a terminal, json elsewhere")
     add_verbose(parser, "log more")
@@ -84,6 +91,8 @@ def add_parser(commands: Subparsers) -> None:
 def execute(args: argparse.Namespace) -> ExitStatus:
     """Run the demonstration until it is stopped, or its time is over."""
     start_log(verbose=args.verbose)
+    if args.pool:
+        return _show_pool(args)
     _log.info("these meters are simulated; for a real one type: smarty-gateway run --source /dev/ttyUSB0")
     if not has_web():
         _log.info("to see them on a page, too, type: %s", WEB_INSTALLATION)
@@ -119,6 +128,21 @@ def execute(args: argparse.Namespace) -> ExitStatus:
                 return gateway.run()
     except KeyboardInterrupt:  # before the gateway ran, or after it
         return ExitStatus.GOOD
+
+
+def _show_pool(args: argparse.Namespace) -> ExitStatus:
+    if args.format is not None:
+        raise PoolDemoError("--pool shows how many readings there are; leave out --format")
+    try:
+        with _interrupted_by_signals(), ExitStack() as stack:
+            with _signals_wait():
+                folder = stack.enter_context(
+                    TemporaryDirectory(prefix="smarty-gateway-demo-", ignore_cleanup_errors=True)
+                )
+            show_pool(Path(folder), args.seconds)
+    except KeyboardInterrupt:
+        pass
+    return ExitStatus.GOOD
 
 
 @contextmanager

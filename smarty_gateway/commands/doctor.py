@@ -22,7 +22,7 @@ from smarty_gateway.doctor.diagnosis import Diagnosis
 from smarty_gateway.doctor.findings import Finding, counted
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind, LineSettings, parse_address
 from smarty_gateway.sources.opening import source_for
@@ -102,6 +102,8 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
     )
     if key_path is not None and key_file_problem(key_path, keys) is not None:
         diagnosis.note_key_file_mode(key_path)
+    if config is not None and config.outputs.forward is not None:
+        say("note: gateway.yaml forwards frames to a pool, which has the keys; no-key is no fault of an edge")
     if config_path is not None and errors:
         diagnosis.note_configuration(config_path, [str(error) for error in errors])
     return diagnosis

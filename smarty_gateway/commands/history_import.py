@@ -33,7 +33,7 @@ from smarty_gateway.library import InputError, InputReader, chunks_of_file, open
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.identities import fold, forms_of, identities_of, names_of_title
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason
 from smarty_gateway.safe_text import printable, topic_part
 from smarty_gateway.state.history_file import HistoryFile, history_errors, open_copy, open_history

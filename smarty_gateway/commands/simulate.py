@@ -1,7 +1,8 @@
 """`simulate`: virtual meters on TCP ports or pseudo-terminals, to try the gateway without a meter.
 
 When a meter can be read, one line goes to standard output: its identity, its kind, and its source for the
-gateway. With `--into` nothing is sent: a history of such meters is written at once.
+gateway. With `--into` nothing is sent: a history of such meters is written at once. With `--forward` each
+meter has an edge of its own, which sends to a pool.
 """
 
 import argparse
@@ -17,9 +18,12 @@ from typing import Final
 
 from smarty_gateway.commands.options import Subparsers
 from smarty_gateway.commands.process import allow_many_files
+from smarty_gateway.commands.simulated_edges import forward, nodes_of
 from smarty_gateway.commands.simulated_history import Span, write_histories
+from smarty_gateway.config.key_folder import file_name
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.shards import SHARDS, shard_of
 from smarty_gateway.safe_text import printable
 from smarty_gateway.signals import SignalEvent, handling
 from smarty_gateway.simulator.faults import Fault, parse_fault
@@ -47,7 +51,8 @@ def add_parser(commands: Subparsers) -> None:
         "simulate",
         help="virtual meters to try things with",
         description="Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) "
-        "and sends until it is stopped. With --into it sends nothing and writes a history at once.",
+        "and sends until it is stopped. With --into it sends nothing and writes a history at once. With "
+        "--forward each meter has an edge that sends to the nodes of a pool.",
     )
     parser.add_argument(
         "--kind",
@@ -77,6 +82,28 @@ def add_parser(commands: Subparsers) -> None:
         "given, 0.0.0.0 admits other machines; PORT 0 takes any that are free",
     )
     where.add_argument("--pty", action="store_true", help="send on pseudo-terminals (default)")
+    where.add_argument(
+        "--forward",
+        action="append",
+        metavar="URL",
+        help="send to this node of a pool, mqtt[s]://[USER@]HOST[:PORT], by an edge for each meter; given "
+        "once for each node. Ends when all frames are acknowledged, and says how many",
+    )
+    parser.add_argument(
+        "--password-file", type=Path, metavar="FILE", help="holds the password of the user at the nodes"
+    )
+    parser.add_argument(
+        "--ca-file",
+        type=Path,
+        metavar="FILE",
+        help="certificates that sign the nodes' (default: the system's)",
+    )
+    parser.add_argument(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="write system title and frame counter of each forwarded frame to this file",
+    )
     parser.add_argument(
         "--link",
         type=Path,
@@ -84,7 +111,10 @@ def add_parser(commands: Subparsers) -> None:
         help="symbolic link to the pseudo-terminal; with several meters PATH0, PATH1 …",
     )
     parser.add_argument(
-        "--write-keys", type=Path, metavar="FILE", help="write the dummy keys to a keys.yaml (mode 600)"
+        "--write-keys",
+        type=Path,
+        metavar="FILE",
+        help="write the dummy keys to a keys.yaml (mode 600); with --forward to a folder with a file a shard",
     )
     parser.add_argument(
         "--speed", default=_SPEED, metavar="N", help="run the meters' clock N times as fast (default 1)"
@@ -146,14 +176,12 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     if args.into is not None:
         write_histories(args.into, meters, seed, _span(args))
         return ExitStatus.GOOD
-    if args.days is not None or args.until is not None or args.gaps:
-        raise UsageError("--days, --until and --gaps are for a history; add --into STATE")
-    if args.replay is not None:
-        _check_replay(args)
-        meters = meters[:1]
+    _check_sending(args)
     allow_many_files()
-    if args.tcp is not None and args.link is not None:
-        raise UsageError("--link is for pseudo-terminals; leave it out beside --tcp")
+    if args.forward is not None:
+        return _forward(args, meters, seconds)
+    if args.replay is not None:
+        meters = meters[:1]
     with contextlib.ExitStack() as stack:
         ports = []
         for port in _open_ports(args, len(meters)):
@@ -179,11 +207,49 @@ def execute(args: argparse.Namespace) -> ExitStatus:
     return ExitStatus.GOOD
 
 
+def _check_sending(args: argparse.Namespace) -> None:
+    """Raise an error if the options of a simulation that sends contradict each other."""
+    if args.days is not None or args.until is not None or args.gaps:
+        raise UsageError("--days, --until and --gaps are for a history; add --into STATE")
+    if args.replay is not None:
+        _check_replay(args)
+    if args.tcp is not None and args.link is not None:
+        raise UsageError("--link is for pseudo-terminals; leave it out beside --tcp")
+    if args.forward is not None:
+        _check_forward(args)
+    elif args.password_file is not None or args.ca_file is not None or args.journal is not None:
+        raise UsageError("--password-file, --ca-file and --journal are for edges; add --forward URL")
+
+
+def _check_forward(args: argparse.Namespace) -> None:
+    given = {
+        "--link": args.link is not None,
+        "--fault": bool(args.fault),
+        "--replay": args.replay is not None,
+        "--speed": args.speed != _SPEED,
+    }
+    if wrong := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(f"--forward sends each frame at its time; leave out {', '.join(wrong)}")
+    if args.kind != MeterKind.LUXEMBOURG:
+        raise UsageError(f"--kind {args.kind}: the edges of --forward have encrypted meters only")
+
+
+def _forward(args: argparse.Namespace, meters: list[SimulatedMeter], seconds: float | None) -> ExitStatus:
+    """Play an edge for each meter."""
+    nodes = nodes_of(args.forward, args.password_file, args.ca_file)
+    if args.write_keys is not None:
+        _write_key_folder(args.write_keys, meters)
+    ended = SignalEvent()
+    with handling({signal.SIGINT: ended.set, signal.SIGTERM: ended.set}):
+        return forward(meters, nodes, args.journal, ended, seconds)
+
+
 def _span(args: argparse.Namespace) -> Span:
     """Return the span of a history; options that send something contradict it."""
     sending = {
         "--tcp": args.tcp is not None,
         "--pty": args.pty,
+        "--forward": args.forward is not None,
         "--link": args.link is not None,
         "--write-keys": args.write_keys is not None,
         "--speed": args.speed != _SPEED,
@@ -252,6 +318,18 @@ def _open_ports(args: argparse.Namespace, count: int) -> Iterator[Port]:
         )
     for n in range(count):
         yield TcpPort(host.strip("[]") or _LOCALHOST, first + n if first else 0)
+
+
+def _write_key_folder(folder: Path, meters: list[SimulatedMeter]) -> None:
+    """Write a key file for each shard that has meters."""
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}; name another") from None
+    for shard in range(SHARDS):
+        own = [meter for meter in meters if meter.title is not None and shard_of(meter.title) == shard]
+        if own:
+            _write_keys(folder / file_name(shard), own)
 
 
 def _write_keys(path: Path, meters: list[SimulatedMeter]) -> None:

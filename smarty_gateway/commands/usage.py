@@ -55,9 +55,10 @@ class Usage:
 #: In the order in which a newcomer needs them; each is a module of that name.
 COMMANDS: Final = {
     "demo": Usage(
-        ("demo", "demo --seconds 20 --format json"),
+        ("demo", "demo --seconds 20 --format json", "demo --pool"),
         "its time is over, or Ctrl-C ended it",
         {ExitStatus.REJECTED: "a part of it failed"},
+        "wrong usage, or a package that --pool needs is missing",
     ),
     "setup": Usage(
         ("setup", "setup --folder /etc/smarty-gateway"),
@@ -161,13 +162,35 @@ COMMANDS: Final = {
         },
         "wrong usage, no such meter, or an extra is missing",
     ),
+    "pool": Usage(
+        (
+            "pool check",
+            "pool declare --edge edge-barn",
+            "pool add-keys operator.csv",
+            "pool run --worker worker-1",
+        ),
+        "nothing is missing, the keys are added, or a signal stopped the worker",
+        {
+            ExitStatus.REJECTED: "something is missing or dangerous in the cluster or the database, one\n"
+            "       of them does not answer, or a part of the worker failed",
+            ExitStatus.UNUSABLE_FILE: "pool.yaml, a key file, a password file or the state folder cannot\n"
+            "       be used, or the extra is missing",
+            **_INTERRUPTED,
+        },
+        "wrong usage, or there is no pool.yaml",
+    ),
     "simulate": Usage(
         (
             "simulate --link /tmp/p1 --write-keys dummy.yaml",
             "simulate --kind belgium --tcp 2001",
+            "simulate --forward mqtt://edge@a --password-file pw --meters 99",
             "simulate --days 400 --into demo\n  smarty-gateway history --state demo",
         ),
         "its time is over, a signal stopped it, or the history is written",
+        {
+            ExitStatus.REJECTED: "a node of the pool did not acknowledge all frames",
+            ExitStatus.UNUSABLE_FILE: "the password file cannot be used",
+        },
     ),
     "healthcheck": Usage(
         ("healthcheck", "healthcheck --live"),
@@ -263,20 +286,22 @@ def no_command(word: str) -> WrongUsageError:
     """Return what is answered to a first word that is not a command."""
     if word.startswith("-"):
         name = word.partition("=")[0]
-        advice = _secret_advice(name, ()) or f"options follow the command: {_PROGRAM} COMMAND {name} …"
+        advice = (
+            _secret_advice(_PROGRAM, name, ()) or f"options follow the command: {_PROGRAM} COMMAND {name} …"
+        )
         return WrongUsageError(f"no option {name} before the command: {advice}")
     close = _closest(word, (*COMMANDS, "help", *GLOBAL_OPTIONS))
     return WrongUsageError(f"no command {word!r}{close} {_PROGRAM} --help lists all commands")
 
 
 def _no_option(program: str, name: str, known: Iterable[str]) -> str:
-    advice = _secret_advice(name, known)
+    advice = _secret_advice(program, name, known)
     if advice is not None:
         return f"no option {name}: {advice}"
     return f"no option {name}{_closest(name, known)} {program} --help lists all options"
 
 
-def _secret_advice(name: str, known: Iterable[str]) -> str | None:
+def _secret_advice(program: str, name: str, known: Iterable[str]) -> str | None:
     """Return where a secret belongs, if that is what follows an option."""
     if _KEY_OPTION.match(name):
         option = next((name for name in ("--keys", "--key-file") if name in known), None)
@@ -284,7 +309,8 @@ def _secret_advice(name: str, known: Iterable[str]) -> str | None:
         return f"a key {_WHY_NEVER}; write it into keys.yaml{where}"
     if _PASSWORD_OPTION.match(name):
         option = next((name for name in ("--mqtt-password-file", "--password-file") if name in known), None)
-        where = f"{option} FILE" if option else "password_file in gateway.yaml"
+        configuration = "pool.yaml" if program.startswith(f"{_PROGRAM} pool") else "gateway.yaml"
+        where = f"{option} FILE" if option else f"password_file in {configuration}"
         return f"a password {_WHY_NEVER}; write it into a file of its own and name that with {where}"
     return None
 

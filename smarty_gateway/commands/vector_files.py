@@ -23,7 +23,8 @@ from smarty_gateway.protocol.key_ring import (
     Secret,
     Verification,
 )
-from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
 from smarty_gateway.sources.parity import ParityFilter
 

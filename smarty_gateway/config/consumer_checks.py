@@ -16,6 +16,7 @@ from smarty_gateway.config.consumers import (
     DomoticzConfig,
     DomoticzDevice,
     FilesConfig,
+    ForwardConfig,
     InfluxConfig,
     PtyConfig,
     TcpConfig,
@@ -107,11 +108,13 @@ def check_consumers(file: YamlFile, root: Section[Config]) -> None:
     for receiver in outputs.get("udp", ()):
         _check_receiver(file, meters, receiver)
     if "influxdb" in outputs:
-        _check_influxdb(file, outputs["influxdb"])
+        check_influxdb(file, outputs["influxdb"])
     if "domoticz" in outputs:
         _check_domoticz(file, meters, outputs["domoticz"], has_broker="mqtt" in section.nodes)
     if "files" in outputs:
-        _check_folder(file, outputs["files"], root)
+        check_folder(file, outputs["files"], root)
+    if "forward" in outputs:
+        _check_forward(file, outputs["forward"])
 
 
 # Ports of TCP, and pseudo-terminals
@@ -217,7 +220,7 @@ def _check_receiver(file: YamlFile, meters: ConfiguredMeters, receiver: Section[
             file.note(node, f"{shown(node.value)} is not a value of a reading; {advice}")
 
 
-def _check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
+def check_influxdb(file: YamlFile, influx: Section[InfluxConfig]) -> None:
     """Check that the settings are those of one version."""
     nodes = influx.nodes
     if "bucket" in nodes and "database" in nodes:
@@ -268,6 +271,16 @@ def _check_domoticz(
                 taken[idx] = entry.line(key)
 
 
+def _check_forward(file: YamlFile, forward: Section[ForwardConfig]) -> None:
+    """Check that an edge is the same user at all nodes, and that none of them goes without TLS."""
+    nodes = forward.values.get("urls", ())
+    if len({(node.tls, node.user) for node in nodes}) > 1:
+        file.note(
+            forward.nodes["urls"],
+            "these are the nodes of one cluster: write the same user, and mqtts://, in all of them",
+        )
+
+
 def _refuse(file: YamlFile, section: Section[Any], keys: Iterable[str], only_with: str) -> None:
     for key in keys:
         if key in section.nodes:
@@ -280,7 +293,7 @@ def _check_login(file: YamlFile, server: Section[Any]) -> None:
             file.note(server.nodes[one], f"{one} needs a {other}; add that line")
 
 
-def _check_folder(file: YamlFile, files: Section[FilesConfig], root: Section[Config]) -> None:
+def check_folder(file: YamlFile, files: Section[FilesConfig], root: Section[Any]) -> None:
     """Check that the files have a folder of their own."""
     if "folder" in files.values and files.values["folder"] == root.values.get("state"):
         file.note(

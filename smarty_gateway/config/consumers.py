@@ -7,8 +7,9 @@ Every part of `outputs` that stands here has one dataclass, and one module of th
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from smarty_gateway.config.broker_url import parse_broker_url
 from smarty_gateway.config.listen_address import parse_listen_address
 from smarty_gateway.config.server_url import parse_server_url
 from smarty_gateway.config.settings import (
@@ -20,6 +21,7 @@ from smarty_gateway.config.settings import (
     folder,
     list_of,
     number,
+    one_or_list,
     parsed,
     path,
     seconds,
@@ -68,6 +70,17 @@ def _mode(text: str) -> int:
     if not re.fullmatch(r"0?o?[0-7]{3}", text.strip()):
         raise SettingError("write the permissions as digits, such as 0660")
     return int(text.strip()[-3:], 8)
+
+
+def checked_topic(text: str) -> str:
+    """Return the first levels of topics.
+
+    Raises:
+        SettingError: there can be no such topic.
+    """
+    if re.search(r"[+#]", text) or text.startswith("/") or text.endswith("/"):
+        raise SettingError("a topic has no + and no #, and no / at its beginning or end; write `smarty`")
+    return text
 
 
 def _shown_address(host: str, port: int) -> str:
@@ -258,6 +271,78 @@ class FilesConfig:
     compress_after: int = setting(
         number(1, 36_500), "days after which a file is compressed with gzip", default=31
     )
+
+
+class ForwardNode(NamedTuple):
+    """A node of a RabbitMQ cluster, as an edge reaches it."""
+
+    host: str
+    port: int
+    tls: bool
+    user: str | None
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return _shown_address(self.host, self.port)
+
+
+#: What a user name may not hold where it is a level of a topic: RabbitMQ makes dots of slashes.
+_NOT_IN_LEVEL: Final = re.compile(r"[/.+#*\s]")
+_FORWARD_NODE: Final = parsed(
+    "the url of a node", lambda text: ForwardNode(**parse_broker_url(text, _CREDENTIALS_ADVICE))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardConfig:
+    """A pool, which gets frames as they came."""
+
+    nodes: tuple[ForwardNode, ...] = setting(
+        one_or_list(_FORWARD_NODE, "url", "mqtts://edge@a.example", least=1),
+        "all nodes of the pool's cluster: `mqtts://USER@HOST`; with `mqtt://`, which has no TLS, what is not "
+        "encrypted is not forwarded",
+        key="urls",
+        example="[mqtts://edge@a.example, mqtts://edge@b.example, mqtts://edge@c.example]",
+    )
+    password_file: Path | None = setting(_FILE, "a file with the password of the user", default=None)
+    ca_file: Path | None = setting(
+        _FILE, "certificates that sign the nodes'; the system's by default", default=None
+    )
+    topic: str = setting(
+        parsed("a topic", checked_topic, may_be_hex=True),
+        "the first levels of all topics, as in the `topic` of the pool",
+        default="smarty/raw",
+    )
+    megabytes: int = setting(
+        number(1, 1_000_000),
+        "disk space for frames while no node takes them; the oldest are deleted first",
+        default=200,
+    )
+
+    @property
+    def user(self) -> str | None:
+        """The user, which is the same at all nodes."""
+        return next((node.user for node in self.nodes), None)  # a list with a fault is empty
+
+    @property
+    def tls(self) -> bool:
+        """True if the nodes have TLS: all of them or none."""
+        return all(node.tls for node in self.nodes)
+
+    @property
+    def plaintext_fault(self) -> str:
+        """Why telegrams that are not encrypted are not forwarded; an empty text if they are."""
+        if not self.tls:
+            return "they go out with TLS only; write mqtts:// in the urls"
+        if self.user is None:
+            return "the pool believes them from a known user only; write mqtts://USER@HOST"
+        if _NOT_IN_LEVEL.search(self.user):
+            return (
+                "the user is part of their topics, and its name has one of / . + # * or a blank; give this "
+                "edge a user without them"
+            )
+        return ""
 
 
 TCP: Final = list_of(section(TcpConfig), "port", "listen: 127.0.0.1:2001", most=1000)

@@ -4,7 +4,7 @@ PyYAML finds the places and forgets comments when it writes. Not every layout ca
 the caller reads the result back before it replaces a file.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Final
 
 import yaml
@@ -43,6 +43,20 @@ def with_key(text: str, name: str, key: str) -> str:
                 raise UneditableError("the key of this meter begins in the line below its name")
             return f'{text[: old.start_mark.index]}"{key}"{text[old.end_mark.index :]}'
     return _insert(text, keys, f'{_indent(keys)}{name}: "{key}"\n')
+
+
+def with_entries(text: str, entries: Iterable[str]) -> str:
+    """Return a key file with more entries behind the last; none of them may be there.
+
+    Args:
+        text: of the key file.
+        entries: as they are to be written, each in one line.
+
+    Raises:
+        UneditableError: the layout does not allow it.
+    """
+    keys = _child(_root(text), "keys")
+    return _insert(text, keys, "".join(f"{_indent(keys)}{entry}\n" for entry in entries))
 
 
 def without_keys_of(text: str, titles: Container[bytes | None]) -> str:

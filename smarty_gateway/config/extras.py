@@ -11,6 +11,7 @@ _DEBIAN: Final = Path("/usr/lib/python3/dist-packages")
 #: The libraries of each extra in pyproject.toml, as Debian calls them.
 DEBIAN_PACKAGES: Final = {
     "plot": ("python3-cairosvg", "python3-pygal"),
+    "pool": ("python3-pika", "python3-psycopg"),
     "web": (
         "python3-bottle",
         "python3-jinja2",

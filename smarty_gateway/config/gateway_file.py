@@ -74,8 +74,8 @@ def _read_file(path: Path) -> tuple[Config | None, list[UnusableFileError]]:
         root = Section(file, file.compose(), Config, "the file")
         check_meters(file, root.values.setdefault("meters", []))
         outputs = root.values["outputs"].values if "outputs" in root.values else {}
-        _check_certificates(file, outputs.get("mqtt"))
-        _check_page(file, outputs.get("http"))
+        check_certificates(file, outputs.get("mqtt"))
+        check_page(file, outputs.get("http"))
         check_consumers(file, root)
         config = root.build()
     return config, sorted(file.errors, key=lambda error: error.line or 0)
@@ -114,13 +114,14 @@ def config_from_options(
     return Config((meter,), outputs=Outputs(mqtt=broker))
 
 
-def _check_certificates(file: YamlFile, mqtt: Section[MqttConfig] | None) -> None:
+def check_certificates(file: YamlFile, mqtt: Section[MqttConfig] | None) -> None:
+    """Note a certificate without its private key, and the reverse."""
     for one, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
         if mqtt is not None and one in mqtt.nodes and other not in mqtt.nodes:
             file.note(mqtt.nodes[one], f"{one} needs a {other}; add that line")
 
 
-def _check_page(file: YamlFile, http: Section[HttpConfig] | HttpConfig | None) -> None:
+def check_page(file: YamlFile, http: Section[HttpConfig] | HttpConfig | None) -> None:
     """Check that the page is protected where others can reach it, or that this is wanted."""
     if not isinstance(http, Section) or "listen" not in http.values:
         return  # `true` stands for this machine

@@ -9,7 +9,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -105,7 +105,11 @@ def load_key_ring(path: Path) -> KeyRing:
     return ring
 
 
-def read_key_file(path: Path) -> tuple[KeyRing, list[UnusableFileError]]:
+#: Returns why a meter, of which it gets the system title or None for `any`, cannot be in a file.
+Refusal = Callable[[bytes | None], str | None]
+
+
+def read_key_file(path: Path, refusal: Refusal = lambda _: None) -> tuple[KeyRing, list[UnusableFileError]]:
     """Read a key file and find all its faults.
 
     The ring holds the entries without a fault, for `check`.
@@ -115,11 +119,40 @@ def read_key_file(path: Path) -> tuple[KeyRing, list[UnusableFileError]]:
 
         options = read_app_options(path)
         return options.keys, options.errors
-    file = YamlFile(path, "key file", KeyFileError)
+    return _entries_of(_KeyYaml(path, refusal))
+
+
+def read_key_data(path: Path, data: bytes) -> tuple[KeyRing, list[UnusableFileError]]:
+    """Do the same for what was read from a file, or from standard input."""
+    return _entries_of(_KeyYaml(path, data=data))
+
+
+def _entries_of(file: "_KeyYaml") -> tuple[KeyRing, list[UnusableFileError]]:
     content = None
     with file.collected():
         content = Section(file, file.compose(), _KeyFile, "the file").build()
     return KeyRing() if content is None else content.keys, file.errors
+
+
+class _KeyYaml(YamlFile):
+    """A key file that may refuse meters.
+
+    Args:
+        data: its content; None where it is to be read.
+    """
+
+    def __init__(self, path: Path, refusal: Refusal = lambda _: None, data: bytes | None = None) -> None:
+        super().__init__(path, "key file", KeyFileError)
+        self._refusal = refusal
+        self._data = data
+
+    def check_title(self, node: yaml.Node, title: bytes | None) -> None:
+        """Fail if a meter cannot be in this file."""
+        if (reason := self._refusal(title)) is not None:
+            self.fail(node, reason)
+
+    def _content(self) -> bytes:
+        return super()._content() if self._data is None else self._data
 
 
 def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
@@ -132,6 +165,8 @@ def _read_entries(file: YamlFile, node: yaml.Node, _: str) -> KeyRing:
     for name, value in file.pairs(node):
         with file.collected(), _key_errors(file, name):
             title = _read_title(file, name)
+            if isinstance(file, _KeyYaml):
+                file.check_title(name, title)
             if title in lines:
                 file.fail(
                     name, f"this meter already has an entry in line {lines[title]}; keep one of the two"

@@ -1,4 +1,4 @@
-"""What people write from habit instead of a key of gateway.yaml or keys.yaml, and what to write.
+"""What people write from habit instead of a key of gateway.yaml, pool.yaml or keys.yaml, and what to write.
 
 The words come from other programs, from the letters of grid operators and from DLMS. Each table is for one
 dataclass of settings, by its name. A word is compared in lower case, without blanks, `_` and `-`; `*` stands
@@ -19,6 +19,7 @@ _NEVER_HERE: Final = (
 _OWN_FILE: Final = f"{_NEVER_HERE}`mqtt:` as `password_file: mqtt.password`"
 _WEB_PASSWORD: Final = f"{_NEVER_HERE}`http:` as `password_file: web.password`"
 _MAIL_PASSWORD: Final = f"{_NEVER_HERE}`mail:` as `password_file: mail.password`"
+_POOL_PASSWORD: Final = f"{_NEVER_HERE}`nodes:` as `password_file: amqp.password`"
 _PAGE: Final = "write `http: true` below `outputs:`"
 _PAGE_WORDS: Final = "web webpage page website webserver httpserver dashboard prometheus metrics api"
 _MAIL: Final = "write `mail:` below `outputs:`"
@@ -38,6 +39,7 @@ _METER_LINES: Final = (
     "write `keys:`, and below it, two blanks to the right, a line for each meter: its serial number, a "
     "colon, a blank and the key"
 )
+_ZONE: Final = "write `timezone: Europe/Luxembourg`"
 _SWITCH: Final = "remove this line: the section itself switches it on"
 _INFLUX: Final = "write `influxdb:`"
 _TCP: Final = 'write `tcp: [{listen: "127.0.0.1:2001"}]`'
@@ -85,7 +87,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "Config": _table(
         ("source port device serialport tty usb", _IN_METER),
         ("baud baudrate speed id serial serialnumber unnamed encrypted", _IN_METER),
-        ("mqtt stdout http mail tcp pty udp influxdb domoticz files", "write it below `outputs:`"),
+        ("mqtt stdout http mail tcp pty udp influxdb domoticz files forward", "write it below `outputs:`"),
         (_PAGE_WORDS, _PAGE),
         (_MAIL_WORDS, _MAIL),
         ("broker mqttbroker host url server", "write `url: mqtt://HOST` below `outputs:` and `mqtt:`"),
@@ -95,7 +97,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("key encryptionkey decryptionkey guek gak", _IN_KEYS_FILE),
         ("keyfile keysfile", "write `keys: keys.yaml`"),
         ("statefolder statedir statedirectory datadir", "write `state: FOLDER`"),
-        ("tz localtime zone", "write `timezone: Europe/Luxembourg`"),
+        ("tz localtime zone", _ZONE),
         (f"{_REFERENCE_WORDS} tariff tariffs referencepower plausiblepower", _IN_METER),
         ("loglevel log logging verbose debug", "remove this line, and start `run` with -v to log more"),
     ),
@@ -289,10 +291,85 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         ("interval", "remove this line: every reading is written"),
         ("enabled", _SWITCH),
     ),
+    "ForwardConfig": _table(
+        ("url host hostname server servers broker brokers nodes node", "write `urls: [mqtts://USER@HOST]`"),
+        ("port", "write the port into the url, as in `urls: [mqtts://USER@HOST:8883]`"),
+        ("user username login", "write the user into the url, as in `urls: [mqtts://USER@HOST]`"),
+        ("password pass passwd pwd secret", f"{_NEVER_HERE}`forward:` as `password_file: edge.password`"),
+        ("tls ssl usetls secure", "write mqtts:// instead of mqtt:// in the urls"),
+        ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
+        ("mb size maxsize megabyte limit buffer", "write `megabytes: 200`"),
+        ("interval", "remove this line: every frame is forwarded"),
+        ("clientid", "remove this line: an edge has a new one at each connection"),
+        ("enabled", _SWITCH),
+    ),
     "StdoutConfig": _table(("type output kind", "write `format: json`")),
     "StoreLimits": _table(
         ("mb size maxsize megabyte limit", "write `megabytes: 200`"),
         ("age maxage retention day", "write `days: 30`"),
+    ),
+    "PoolConfig": _table(
+        (
+            "node url urls amqp rabbitmq broker brokers cluster server servers host hosts",
+            "write `nodes: [amqps://USER@a.example, amqps://USER@b.example, amqps://USER@c.example]`",
+        ),
+        ("user username login", "write the user into the urls, as in `nodes: [amqps://USER@a.example]`"),
+        ("password pass passwd", _POOL_PASSWORD),
+        (
+            "postgresql postgres postgre sql db dsn",
+            "write `database: {url: postgresql://USER@HOST/DATABASE}`",
+        ),
+        ("keyfolder keysfolder keyfile keysfile keydir", "write `keys: FOLDER`"),
+        (
+            "key encryptionkey decryptionkey",
+            "keys are never in this file; type smarty-gateway pool add-keys",
+        ),
+        ("name workername id", "write `worker: NAME`"),
+        ("virtualhost", "write `vhost: NAME`"),
+        ("managementapi api", "write `management: [https://a.example]`"),
+        ("tls ssl usetls secure", "write amqps:// instead of amqp:// in the urls"),
+        ("ca cacert cacerts cacertificate", "write `ca_file: FILE`"),
+        ("meters meter plain plaintextmeters", "write `plaintext:`, for the meters that do not encrypt"),
+        ("shards shard", "remove this line: there are 64 shards"),
+        ("mqtt stdout influxdb files", "write it below `outputs:`"),
+        ("health metrics prometheus web page", "write `http: true`"),
+        ("statefolder statedir statedirectory datadir", "write `state: FOLDER`"),
+        ("tz localtime zone", _ZONE),
+        ("loglevel log logging verbose debug", "remove this line, and start `pool run` with -v to log more"),
+    ),
+    "DatabaseConfig": _table(
+        (
+            "host hostname server address uri dsn ip name port user username dbname database",
+            "write `url: postgresql://USER@HOST/DATABASE`",
+        ),
+        (
+            "password pass passwd pwd secret",
+            f"{_NEVER_HERE}`database:` as `password_file: database.password`",
+        ),
+        (
+            "tls ssl sslmode secure",
+            "remove this line: beyond this machine all is encrypted",
+        ),
+        ("ca cacert cacerts cacertificate sslrootcert", "write `ca_file: FILE`"),
+        ("retention keep maxage days delete", "write `keep_days: 400`"),
+    ),
+    "PlaintextMeter": _table(
+        ("id serial serialnumber meter name", "write `meter_id:`"),
+        ("edge username login", "write `user:` and the user name of the edge"),
+    ),
+    "PoolOutputs": _table(
+        (
+            "http https web page website prometheus metrics health",
+            "write it at the top of the file as `http: true`, without blanks before it",
+        ),
+        (
+            "database postgresql postgres",
+            "write it at the top of the file, without blanks before it",
+        ),
+        ("tcp pty udp domoticz mail forward", "remove this line: a pool has no such output"),
+        ("influx influxdb1 influxdb2 influxdb3 db", _INFLUX),
+        ("broker mqttbroker", "write `mqtt:`"),
+        ("file csv jsonl log folder", "write `files: {folder: telegrams}`"),
     ),
     "_Entry": _table(
         (_ENCRYPTION_WORDS, "write `encryption_key`"),

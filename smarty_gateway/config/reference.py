@@ -1,26 +1,32 @@
-"""The table of all keys of gateway.yaml.
+"""The tables of all keys of gateway.yaml and pool.yaml.
 
-`python -m smarty_gateway.config.reference >docs/gateway-yaml.md` writes the page.
+`python -m smarty_gateway.config.reference >docs/gateway-yaml.md` writes the one page, with `pool` behind it
+`>docs/pool-yaml.md` the other.
 """
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, is_dataclass
 from typing import Final
 
+from smarty_gateway.config.pool_values import NOT_IN_POOLS, PoolConfig
 from smarty_gateway.config.settings import settings_of
 from smarty_gateway.config.values import Config
 
 _HEAD: Final = """\
-# All keys of gateway.yaml
+# All keys of {file}
 
-Made by `python -m smarty_gateway.config.reference` from `smarty_gateway/config/values.py`. A dot leads to
-a key one level below, `[]` to the items of a list; METER stands for the name of a meter. Relative paths count
-from the folder of the file.
+{about}
 
 | key | value | default | meaning |
 | --- | --- | --- | --- |
 """
+_ABOUT: Final = (
+    "Made by `python -m smarty_gateway.config.reference{argument}` from `smarty_gateway/config/{module}`. A "
+    "dot leads to a key one level below, `[]` to the items of a list{names}. Relative paths count from the "
+    "folder of the file."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +59,28 @@ def _shown(default: object) -> str:
 
 
 def page() -> str:
-    """Return the table with its heading, as Markdown."""
-    return _HEAD + "".join(
-        f"| `{row.path}` | {row.values} | {row.default} | {row.meaning} |\n" for row in rows()
+    """Return the table of gateway.yaml with its heading, as Markdown."""
+    names = "; METER stands for the name of a meter"
+    return _page("gateway.yaml", _ABOUT.format(argument="", module="values.py", names=names), rows())
+
+
+def pool_page() -> str:
+    """Return the table of pool.yaml with its heading, as Markdown."""
+    return _page("pool.yaml", _ABOUT.format(argument=" pool", module="pool_values.py", names=""), pool_rows())
+
+
+def pool_rows() -> Iterator[Row]:
+    """Yield all keys that a pool can have."""
+    refused = tuple(f"outputs.mqtt.{key}" for key in NOT_IN_POOLS)
+    return (row for row in rows(PoolConfig) if not row.path.startswith(refused))
+
+
+def _page(file: str, about: str, shown: Iterator[Row]) -> str:
+    head = _HEAD.format(file=file, about=textwrap.fill(about, 110, break_on_hyphens=False))
+    return head + "".join(
+        f"| `{row.path}` | {row.values} | {row.default} | {row.meaning} |\n" for row in shown
     )
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(pool_page() if sys.argv[1:] == ["pool"] else page())

@@ -16,7 +16,7 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 
 #: Bytes. Such a file has a few pages; a larger one was named by mistake.
-_MAX_SIZE: Final = 1_000_000
+MAX_SIZE: Final = 1_000_000
 _PIPE_SECONDS: Final = 5.0
 
 
@@ -60,12 +60,12 @@ def read_small_file(path: Path, pipe_seconds: float = _PIPE_SECONDS) -> bytes:
         # Without O_NONBLOCK, opening a pipe waits for a writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             is_pipe = stat.S_ISFIFO(mode)
-            data = _read_pipe(file.fileno(), pipe_seconds) if is_pipe else file.read(_MAX_SIZE + 1)
+            data = _read_pipe(file.fileno(), pipe_seconds) if is_pipe else file.read(MAX_SIZE + 1)
     except PermissionError as error:
         raise ForbiddenFileError(f"{error.strerror}; {permission_advice(path)}") from None
     except OSError as error:
         raise UnreadableFileError(error.strerror or str(error)) from None
-    if len(data) > _MAX_SIZE:
+    if len(data) > MAX_SIZE:
         raise UnreadableFileError("it is too large")
     return data
 
@@ -75,10 +75,10 @@ def _read_pipe(descriptor: int, seconds: float) -> bytes:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     data = b""
-    while len(data) <= _MAX_SIZE:
+    while len(data) <= MAX_SIZE:
         if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             raise UnreadableFileError(f"it is a pipe that has not ended within {seconds:g} s")
-        chunk = os.read(descriptor, _MAX_SIZE)
+        chunk = os.read(descriptor, MAX_SIZE)
         if not chunk:
             break
         data += chunk

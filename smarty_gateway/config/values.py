@@ -5,7 +5,6 @@ from the bytes and never configured.
 """
 
 import ipaddress
-import re
 import socket
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,10 +18,12 @@ from smarty_gateway.config.consumers import (
     UDP,
     DomoticzConfig,
     FilesConfig,
+    ForwardConfig,
     InfluxConfig,
     PtyConfig,
     TcpConfig,
     UdpConfig,
+    checked_topic,
 )
 from smarty_gateway.config.listen_address import parse_host, parse_listen_address, parse_network
 from smarty_gateway.config.mail_server import Encryption, parse_mail_address, parse_mail_server
@@ -101,14 +102,8 @@ def checked_name(text: str) -> str:
     return text
 
 
-def _topic(text: str) -> str:
-    if re.search(r"[+#]", text) or text.startswith("/") or text.endswith("/"):
-        raise SettingError("a topic has no + and no #, and no / at its beginning or end; write `smarty`")
-    return text
-
-
 _FILE: Final = path("the path of a file")
-_TOPIC: Final = parsed("a topic", _topic, may_be_hex=True)
+_TOPIC: Final = parsed("a topic", checked_topic, may_be_hex=True)
 #: Sets host, port, tls and user.
 _BROKER: Final[Form[Any]] = parsed("the url of the broker", parse_broker_url)
 #: Sets host and port.
@@ -395,6 +390,9 @@ class Outputs:
     influxdb: InfluxConfig | None = setting(section(InfluxConfig), "an InfluxDB server", default=None)
     domoticz: DomoticzConfig | None = setting(section(DomoticzConfig), "a Domoticz server", default=None)
     files: FilesConfig | None = setting(section(FilesConfig), "files with all readings", default=None)
+    forward: ForwardConfig | None = setting(
+        section(ForwardConfig), "a pool, which gets frames and telegrams as they came", default=None
+    )
     mail: MailConfig | None = setting(
         section(MailConfig), "the mail server to which `report --mail` hands reports", default=None
     )

@@ -6,18 +6,52 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from smarty_gateway.config.consumers import DomoticzConfig, InfluxConfig
+from smarty_gateway.config.consumers import DomoticzConfig, ForwardConfig, InfluxConfig
 from smarty_gateway.config.credentials import credential_or
 from smarty_gateway.config.key_file import permission_problem
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.mail_server import Encryption
 from smarty_gateway.config.password_file import PasswordFileError, read_password
+from smarty_gateway.config.pool_values import DatabaseConfig, PoolConfig
 from smarty_gateway.config.small_file import is_there
 from smarty_gateway.config.tariff_file import read_tariff
 from smarty_gateway.config.tariff_names import shipped_tariffs
 from smarty_gateway.config.values import Config, HttpConfig, MailConfig, MeterConfig, MqttConfig, Outputs
 from smarty_gateway.sources.address import Address, Kind
 from smarty_gateway.sources.ports import lasting_name, ports_instead
+
+
+def pool_warnings(config: PoolConfig) -> list[str]:
+    """Return the warnings for a pool, one line each."""
+    found = [*_node_warnings(config), *_database_warnings(config.database)]
+    others = [node.host for node in config.nodes if not is_this_machine(node.host)]
+    if config.outputs.mqtt is not None and config.outputs.mqtt.host in others:
+        found.append(
+            "mqtt: this broker is on a machine of the cluster; if it is RabbitMQ, name another: retained "
+            "messages are local to a node, so subscribers at the other nodes find no state"
+        )
+    return [*found, *warnings(config.as_gateway)]
+
+
+def _node_warnings(config: PoolConfig) -> Iterator[str]:
+    if config.trusted_network and any(not node.tls for node in (*config.nodes, *config.management)):
+        yield (
+            "nodes: passwords, and the values of plaintext meters, are not encrypted; `trusted_network: "
+            "true` is right only where nobody else can reach the network between"
+        )
+    if config.ca_file is not None and not any(node.tls for node in (*config.nodes, *config.management)):
+        yield "nodes: certificates are used only with TLS; write amqps://"
+    yield from _unreadable_warning("nodes", "ca_file", config.ca_file)
+    if len(config.nodes) == 2:
+        yield "nodes: two nodes stand still when one fails; a cluster has three"
+
+
+def _database_warnings(database: DatabaseConfig) -> Iterator[str]:
+    if database.password_file is None and not is_this_machine(database.host):
+        yield "database: there is no password_file; most servers require a password"
+    if database.ca_file is not None and is_this_machine(database.host):
+        yield "database: certificates are not used on this machine; remove `ca_file`"
+    yield from _unreadable_warning("database", "ca_file", database.ca_file)
 
 
 def warnings(config: Config) -> list[str]:
@@ -141,6 +175,25 @@ def _consumer_warnings(outputs: Outputs) -> Iterator[str]:
             yield "influxdb: InfluxDB 2 needs `org` and `token_file` beside the bucket; InfluxDB 3 may not"
     if (domoticz := outputs.domoticz) is not None:
         yield from _server_warnings("domoticz", domoticz, domoticz.password_file)
+    if outputs.forward is not None:
+        yield from _forward_warnings(outputs.forward)
+
+
+def _forward_warnings(forward: ForwardConfig) -> Iterator[str]:
+    elsewhere = [node.host for node in forward.nodes if not node.tls and not is_this_machine(node.host)]
+    if elsewhere:
+        secrets = "frames and password" if forward.password_file else "frames"
+        yield f"forward: {secrets} go to {elsewhere[0]} without TLS; write mqtts:// if the nodes have it"
+    if forward.plaintext_fault:
+        yield f"forward: telegrams that are not encrypted are not forwarded: {forward.plaintext_fault}"
+    if forward.ca_file is not None and not forward.tls:
+        yield "forward: certificates are used only with TLS; write mqtts://"
+    yield from _login_warnings("forward", forward, "the nodes require both", "mqtts://USER@HOST")
+    yield from _unreadable_warning("forward", "ca_file", forward.ca_file)
+    if forward.password_file is not None:
+        problem = permission_problem(credential_or(forward.password_file), "the password")
+        if problem is not None:
+            yield problem
 
 
 def _server_warnings(
@@ -154,7 +207,9 @@ def _server_warnings(
     yield from _unreadable_warning(output, "ca_file", server.ca_file)
 
 
-def _login_warnings(output: str, server: MqttConfig | MailConfig, both: str, form: str) -> Iterator[str]:
+def _login_warnings(
+    output: str, server: MqttConfig | MailConfig | ForwardConfig, both: str, form: str
+) -> Iterator[str]:
     if server.user is not None and server.password_file is None:
         yield f"{output}: there is a user but no password_file; {both}"
     if server.user is None and server.password_file is not None:

@@ -29,7 +29,8 @@ from smarty_gateway.doctor.line_search import LineSearch
 from smarty_gateway.doctor.signal_faults import Kind, examine, looks_like_text, parity_of, wrapping
 from smarty_gateway.protocol.identities import fold
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram, Security
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram, Security
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.window import Window
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings

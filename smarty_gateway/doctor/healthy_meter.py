@@ -7,7 +7,7 @@ from typing import Any, Final
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.findings import Finding, counted
 from smarty_gateway.protocol.decoder import DecodedTelegram
-from smarty_gateway.protocol.meter import MeterTelegram, Security
+from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 
 #: By the first letters of a header, which name the maker or the country.
 _COUNTRIES: Final = {"Lux": "Luxembourg", "FLU": "Belgium", "EST": "Austria", "EGM": "Poland"}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from smarty_gateway.history.local_time import local_date, month_of
 from smarty_gateway.history.sample import EXPORT_TARIFFS, REGISTERS, DeviceValue, MeterPeak, Sample
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.obis import OBJECTS, Kind
 
 #: Registers that few meters send; they are stored and shown as they are.

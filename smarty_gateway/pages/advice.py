@@ -20,7 +20,7 @@ _OK: Final = "ok"
 #: States in which only some readings are taken.
 _REFUSED: Final = frozenset({"refused", "failing"})
 #: The outputs that connect to one server, with an address and a password.
-_CLIENTS: Final = frozenset({"mqtt", "influxdb", "domoticz"})
+_CLIENTS: Final = frozenset({"mqtt", "influxdb", "domoticz", "forward"})
 
 
 @dataclass(frozen=True, slots=True)

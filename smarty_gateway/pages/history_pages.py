@@ -13,7 +13,7 @@ from smarty_gateway.pages.advice import Advice, history_advice
 from smarty_gateway.pages.history_sections import bill_sections, span_sections
 from smarty_gateway.pages.history_words import address_of, title_of
 from smarty_gateway.pages.site import ShownMeter, View, render
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 
 #: The spans in which another one is chosen, and those that a page leads up to.
 _AROUND: Final = {By.DAY: By.MONTH, By.MONTH: By.YEAR}

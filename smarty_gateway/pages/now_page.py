@@ -15,7 +15,7 @@ from smarty_gateway.pages.sections import Table
 from smarty_gateway.pages.site import ShownMeter, View, render, rendered
 from smarty_gateway.pages.snapshots import Availability, PowerCurve
 from smarty_gateway.pages.telegram_values import devices, net_power, others, phases
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 
 #: A day of which less is known has a note.
 _ALL: Final = 0.995
@@ -66,6 +66,10 @@ class Live:
         if now.availability is Availability.STARTING:
             text = _("The first telegram has not arrived yet. The gateway started at {time}.")
             return text.format(time=moment(self.view, self.view.gateway.started))
+        if now.availability is Availability.ONLINE and now.reading is None:
+            return _(
+                "Frames arrive and are forwarded. Only the pool can read them: no key for this meter is here."
+            )
         return ""
 
     @cached_property

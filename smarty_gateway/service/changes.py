@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from smarty_gateway.config.whole_file import write_public
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.service.system import UnfitSystemError, answer
-from smarty_gateway.setup.files import write_public
 from smarty_gateway.setup.terminal import Terminal
 
 

@@ -121,14 +121,14 @@ def secrets_of(config: Config, folder: Path) -> Iterator[Path]:
         yield keys
     outputs = config.outputs
     others = [other.settings for other in outputs.others]
-    for part in (outputs.mqtt, outputs.http, outputs.influxdb, outputs.domoticz, *others):
+    for part in (outputs.mqtt, outputs.http, outputs.influxdb, outputs.domoticz, outputs.forward, *others):
         yield from _files(folder, part)
 
 
 def _public(config: Config, path: Path) -> Iterator[Path]:
     yield path
     outputs = config.outputs
-    for part in (outputs.mqtt, outputs.influxdb, outputs.domoticz, outputs.mail):
+    for part in (outputs.mqtt, outputs.influxdb, outputs.domoticz, outputs.forward, outputs.mail):
         yield from (file for name in ("ca_file", "cert_file") if (file := getattr(part, name, None)))
     yield from (meter.tariff for meter in config.meters if meter.tariff)
 

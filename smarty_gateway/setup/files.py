@@ -1,14 +1,9 @@
-"""The files that `setup` writes: whole or not at all, readable to whom they are meant for, checked before.
+"""The texts of the files that `setup` writes."""
 
-Nothing is written in place: a draft beside the file takes its name once it was read back.
-"""
-
-import contextlib
 import json
 import os
 import re
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -16,7 +11,7 @@ from urllib.parse import quote
 
 from smarty_gateway.config.gateway_file import read_config
 from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
-from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.config.whole_file import FileError, write_file
 from smarty_gateway.setup.answers import (
     GATEWAY_FILE,
     KEY_FILE,
@@ -26,34 +21,9 @@ from smarty_gateway.setup.answers import (
 )
 from smarty_gateway.sources.address import DSMR4_LINE, LineSettings
 
-_SECRET_MODE: Final = 0o600
-_PUBLIC_MODE: Final = 0o644
 #: What YAML reads as text without quotes.
 _PLAIN: Final = re.compile(r"[A-Za-z_/][A-Za-z0-9_./:@%-]*(?<!:)")
 _DEFAULT_PORTS: Final = {False: 1883, True: 8883}
-
-
-class FileError(GatewayError):
-    """A file cannot be written."""
-
-
-def write_secret(path: Path, text: str, check: Callable[[Path], object] = lambda _: None) -> None:
-    """Replace a file that nobody else may read, or make it.
-
-    Args:
-        path: of the file.
-        text: of the file.
-        check: raises GatewayError if the draft is not as it shall be.
-
-    Raises:
-        FileError: it cannot be written.
-    """
-    _write(path, text.encode(), _SECRET_MODE, check)
-
-
-def write_public(path: Path, text: str, check: Callable[[Path], object] = lambda _: None) -> None:
-    """Do the same for a file without secrets, which a service reads as another user; its mode stays."""
-    _write(path, text.encode(), stat.S_IMODE(path.stat().st_mode) if path.exists() else _PUBLIC_MODE, check)
 
 
 def keep_backup(path: Path) -> Path:
@@ -65,29 +35,8 @@ def keep_backup(path: Path) -> Path:
         data, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from None
-    _write(backup, data, mode, lambda _: None)
+    write_file(backup, data, mode)
     return backup
-
-
-def _write(path: Path, data: bytes, mode: int, check: Callable[[Path], object]) -> None:
-    path = Path(os.path.realpath(path))  # a link stays a link, unless it leads to itself
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            owner = (path if path.exists() else path.parent).stat()
-            with contextlib.suppress(PermissionError):  # only root can; it writes for the owner of the folder
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            os.fchmod(file.fileno(), mode)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        check(draft)
-        draft.replace(path)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
 
 
 def meter_lines(name: str, source: str, line: LineSettings, power: str | None = None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Final
 from smarty_gateway.config.edited_yaml import UneditableError, with_key, without_keys_of
 from smarty_gateway.config.key_file import KeyFileError, load_key_ring, permission_problem
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
+from smarty_gateway.config.whole_file import write_secret
 from smarty_gateway.doctor.findings import Finding, entry_name
 from smarty_gateway.doctor.kinds import LUXEMBOURG_CONTACTS, Code
 from smarty_gateway.protocol.dummy_keys import is_dummy
@@ -16,7 +17,6 @@ from smarty_gateway.protocol.errors import KeyFormatError
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
 from smarty_gateway.protocol.key_text import key_from_text
 from smarty_gateway.protocol.system_title import serial_from_system_title
-from smarty_gateway.setup.files import write_secret
 from smarty_gateway.setup.listening import Listener, Trial
 from smarty_gateway.setup.terminal import RejectedError, Terminal
 

@@ -16,7 +16,7 @@ from smarty_gateway.doctor.healthy_meter import country_of
 from smarty_gateway.doctor.line_search import LINES_TO_TRY
 from smarty_gateway.logs import crash_of
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.setup.ports import program_using
 from smarty_gateway.sources.address import DSMR4_LINE, Address, Kind
 from smarty_gateway.sources.opening import source_for

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
+from smarty_gateway.config.whole_file import FileError, write_secret
 from smarty_gateway.setup.broker import PASSWORD_MAX
-from smarty_gateway.setup.files import FileError, write_secret
 from smarty_gateway.setup.terminal import RejectedError, Terminal
 
 

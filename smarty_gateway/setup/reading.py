@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from smarty_gateway.outputs.labels import label_of
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.safe_text import printable
 

@@ -17,6 +17,7 @@ from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.small_file import is_there, read_small_file
 from smarty_gateway.config.values import Config, HttpConfig, MqttConfig
 from smarty_gateway.config.warnings import warnings
+from smarty_gateway.config.whole_file import FileError, write_public
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.protocol.key_ring import KeyRing
@@ -33,13 +34,11 @@ from smarty_gateway.setup.answers import (
 from smarty_gateway.setup.broker import try_broker
 from smarty_gateway.setup.broker_choice import BrokerChoice
 from smarty_gateway.setup.files import (
-    FileError,
     config_of,
     gateway_text,
     keep_backup,
     meter_lines,
     parse_power,
-    write_public,
 )
 from smarty_gateway.setup.keys import KeyStep
 from smarty_gateway.setup.listening import Listener

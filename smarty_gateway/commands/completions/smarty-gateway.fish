@@ -50,8 +50,8 @@ function _shtab_smarty_gateway_using
   test "$_shtab_smarty_gateway_cmdpath" = "$argv"
 end
 
-set -g _shtab_smarty_gateway_commands demo setup run service 'service install' 'service uninstall' check doctor decode verify capture history 'history show' 'history peaks' 'history levels' 'history registers' 'history import' 'history export' 'history compare' report simulate healthcheck reset-counter forget completion help
-set -g _shtab_smarty_gateway_opts_with_value --broker --by --bytes --ca-file --column --config --count --day --days --dev --existing --fault --folder --format --framing --from --gas-number --into --key-file --keys --kind --language --last --link --meter --meters --month --mqtt --mqtt-password-file --name --number --output --page --page-password-file --password-file --period --plot --port --reference-power --replay --seconds --seed --source --speed --stamp --state --tcp --telegrams --timezone --to --unit --until --user --write-keys --year
+set -g _shtab_smarty_gateway_commands demo setup run service 'service install' 'service uninstall' check doctor decode verify capture history 'history show' 'history peaks' 'history levels' 'history registers' 'history import' 'history export' 'history compare' report pool 'pool check' 'pool declare' 'pool add-keys' 'pool run' simulate healthcheck reset-counter forget completion help
+set -g _shtab_smarty_gateway_opts_with_value --broker --by --bytes --ca-file --column --config --count --day --days --dev --edge --existing --fault --folder --format --forward --framing --from --gas-number --into --journal --key-file --keys --kind --language --last --link --meter --meters --month --mqtt --mqtt-password-file --name --number --output --page --page-password-file --password-file --period --plot --port --reference-power --replay --seconds --seed --source --speed --stamp --state --tcp --telegrams --timezone --to --unit --until --user --worker --write-keys --year
 
 complete -c smarty-gateway -e
 complete -c smarty-gateway -f
@@ -60,6 +60,7 @@ complete -c smarty-gateway -n _shtab_smarty_gateway_using -s h -l help -d 'show 
 complete -c smarty-gateway -n _shtab_smarty_gateway_using -s V -l version -d 'show program'"'"'s version number and exit'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using; and test $_shtab_smarty_gateway_npos -eq 0' -a demo -d 'Shows the gateway at work on simulated meters of Luxembourg and Belgium with a year of history, on a page and in this terminal, with nothing to configure and nothing left behind. Ctrl-C ends it.'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using demo' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using demo' -l pool -d 'show a pool instead: a RabbitMQ node, a database, two workers and 40 edges, which end with it (extra `pool`, and the packages rabbitmq-server and postgresql)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using demo' -l seconds -x -d 'end after this many seconds'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using demo' -l format -xka "json table telegram" -d 'json: one object a line; table: human-readable; telegram: the plaintext as the meter wrote it (default: a live table on a terminal, json elsewhere)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using demo' -s v -l verbose -d 'log more'
@@ -217,7 +218,26 @@ complete -c smarty-gateway -n '_shtab_smarty_gateway_using report' -l mail -d 's
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using report' -l language -xka "en fr de" -d 'of the report: en, fr or de (default: that of LC_ALL, LC_MESSAGES or LANG)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using report' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration (default: ./gateway.yaml, then /etc/smarty-gateway/gateway.yaml)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using report' -l state -xka "(__fish_complete_directories)" -d 'the state folder'
-complete -c smarty-gateway -n '_shtab_smarty_gateway_using; and test $_shtab_smarty_gateway_npos -eq 0' -a simulate -d 'Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) and sends until it is stopped. With --into it sends nothing and writes a history at once.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using; and test $_shtab_smarty_gateway_npos -eq 0' -a pool -d 'A pool reads more meters than one machine can: gateways with `outputs: forward:` send frames to a RabbitMQ cluster, workers decrypt and decode them and write them to PostgreSQL.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool; and test $_shtab_smarty_gateway_npos -eq 0' -a check -d 'Validates pool.yaml and the key files, then looks at the cluster and the database, and reports what is missing or dangerous there. Nothing is changed.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool check' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration (default: ./pool.yaml, then /etc/smarty-gateway/pool.yaml)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool; and test $_shtab_smarty_gateway_npos -eq 0' -a declare -d 'Creates what is missing in the cluster and the database: queues, the exchange for what is not routed, policies, and tables. What is there stays. Type it once, on a healthy cluster, before the first edge.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool declare' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool declare' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration (default: ./pool.yaml, then /etc/smarty-gateway/pool.yaml)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool declare' -l edge -x -d 'also permit this user of the cluster to send what an edge sends, and nothing else; can be repeated'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool; and test $_shtab_smarty_gateway_npos -eq 0' -a add-keys -d 'Reads keys as an operator sends them, a keys.yaml or lines of the form SERIAL,KEY, and puts each into the key file of its shard. What is there stays, and a key that differs from it is refused. Workers read the files again by themselves.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool add-keys' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool add-keys' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration (default: ./pool.yaml, then /etc/smarty-gateway/pool.yaml)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool add-keys; and test $_shtab_smarty_gateway_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'the keys; - for standard input'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool; and test $_shtab_smarty_gateway_npos -eq 0' -a run -d 'Runs one worker: it takes its share of the shards, and those of workers that are away. SIGHUP makes it read its keys again; SIGTERM makes it hand its shards over and end.'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool run' -s h -l help -d 'show this help message and exit'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'the configuration (default: ./pool.yaml, then /etc/smarty-gateway/pool.yaml)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool run' -l state -xka "(__fish_complete_directories)" -d 'the state folder'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool run' -l worker -x -d 'the name of this worker, which no other may have (default: `worker` in pool.yaml, then the host name)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using pool run' -s v -l verbose -d 'log more'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using; and test $_shtab_smarty_gateway_npos -eq 0' -a simulate -d 'Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) and sends until it is stopped. With --into it sends nothing and writes a history at once. With --forward each meter has an edge that sends to the nodes of a pool.'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -s h -l help -d 'show this help message and exit'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l kind -x -d 'luxembourg (encrypted, every 10 s; default), belgium or netherlands (plaintext, every second), or mixed (luxembourg and belgium in turns)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l meters -x -d 'how many (default 1, of mixed ones 2)'
@@ -225,8 +245,12 @@ complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l number -
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l gas-number -x -d 'the same for the first gas meter (default: as --number)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l tcp -x -d 'send on TCP: the first meter on PORT, the next on PORT+1 …; HOST is 127.0.0.1 if not given, 0.0.0.0 admits other machines; PORT 0 takes any that are free'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l pty -d 'send on pseudo-terminals (default)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l forward -x -d 'send to this node of a pool, mqtt[s]://[USER@]HOST[:PORT], by an edge for each meter; given once for each node. Ends when all frames are acknowledged, and says how many'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l password-file -xka "(__fish_complete_path (commandline -ct))" -d 'holds the password of the user at the nodes'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l ca-file -xka "(__fish_complete_path (commandline -ct))" -d 'certificates that sign the nodes'"'"' (default: the system'"'"'s)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l journal -xka "(__fish_complete_path (commandline -ct))" -d 'write system title and frame counter of each forwarded frame to this file'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l link -xka "(__fish_complete_path (commandline -ct))" -d 'symbolic link to the pseudo-terminal; with several meters PATH0, PATH1 …'
-complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l write-keys -xka "(__fish_complete_path (commandline -ct))" -d 'write the dummy keys to a keys.yaml (mode 600)'
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l write-keys -xka "(__fish_complete_path (commandline -ct))" -d 'write the dummy keys to a keys.yaml (mode 600); with --forward to a folder with a file a shard'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l speed -x -d 'run the meters'"'"' clock N times as fast (default 1)'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l period -x -d 'from one telegram to the next, on the meters'"'"' clock: --speed 60 --period 60 sends one a second, each a minute later than the last'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using simulate' -l fault -x -d 'spoil a share of the telegrams (default 0.1): noise, cut, replay, wrong-key, silence; may be given several times'
@@ -257,5 +281,5 @@ complete -c smarty-gateway -n '_shtab_smarty_gateway_using completion' -s h -l h
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using completion; and test $_shtab_smarty_gateway_npos -eq 0' -ka "bash zsh fish" -d 'bash, zsh, fish'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using; and test $_shtab_smarty_gateway_npos -eq 0' -a help -d 'explain a command, such as: help run'
 complete -c smarty-gateway -n '_shtab_smarty_gateway_using help' -s h -l help -d 'show this help message and exit'
-complete -c smarty-gateway -n '_shtab_smarty_gateway_using help; and test $_shtab_smarty_gateway_npos -eq 0' -ka "demo setup run service check doctor decode verify capture history report simulate healthcheck reset-counter forget completion" -d COMMAND
+complete -c smarty-gateway -n '_shtab_smarty_gateway_using help; and test $_shtab_smarty_gateway_npos -eq 0' -ka "demo setup run service check doctor decode verify capture history report pool simulate healthcheck reset-counter forget completion" -d COMMAND
 

@@ -20,12 +20,13 @@ _shtab_smarty_gateway_commands() {
     healthcheck:'Asks the gateway that runs with this configuration, at the address of `http:`, whether every meter is heard and every output works. It answers within 5 seconds.'
     help:'explain a command, such as: help run'
     history:'Prints what a running gateway has kept: energy of each quarter hour, hour, day, month or year, with the excess over the reference power. It can be used while the gateway runs. Without a subcommand it is show.'
+    pool:'A pool reads more meters than one machine can: gateways with `outputs: forward:` send frames to a RabbitMQ cluster, workers decrypt and decode them and write them to PostgreSQL.'
     report:'Writes what a running gateway has kept of a day, a month or a year: as an HTML file, a picture, or an e-mail. Without a range it is yesterday. It can be used while the gateway runs.'
     reset-counter:'Forgets the last frame counter of a meter, so that lower ones are accepted again. Do this when the grid operator has reset the meter; a running gateway notices it within seconds.'
     run:'Reads every configured meter and hands its readings to every configured output. One meter needs no file: run --source /dev/ttyUSB0 --keys keys.yaml --mqtt mqtt://localhost'
     service:'Installs the gateway as a service of systemd with exactly the access that its configuration needs, or removes it. It shows every file and command before it changes anything.'
     setup:'Asks a few questions, listens to the ports, tries the key on the meter and the password on the broker, writes keys.yaml, gateway.yaml and the passwords of broker and page, and shows the first reading. Each option answers a question. A key or password is never an option, but may be in a file.'
-    simulate:'Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) and sends until it is stopped. With --into it sends nothing and writes a history at once.'
+    simulate:'Virtual meters with dummy keys. Prints one line per meter (identity, kind, source) and sends until it is stopped. With --into it sends nothing and writes a history at once. With --forward each meter has an edge that sends to the nodes of a pool.'
     verify:'Runs test vectors and prints which hold: those of smarty-gateway, NIST'"'"'s gcmDecrypt128.rsp, and published frames and telegrams.'
   )
   _describe 'smarty-gateway commands' _commands
@@ -42,6 +43,16 @@ _shtab_smarty_gateway_history_commands() {
     show:'Prints each quarter hour of a day, each day of a month, each month of a year; without a range the last 7 days, with --by month the last 12 months, with --by year all years.'
   )
   _describe 'smarty-gateway history commands' _commands
+}
+
+_shtab_smarty_gateway_pool_commands() {
+  local _commands=(
+    add-keys:'Reads keys as an operator sends them, a keys.yaml or lines of the form SERIAL,KEY, and puts each into the key file of its shard. What is there stays, and a key that differs from it is refused. Workers read the files again by themselves.'
+    check:'Validates pool.yaml and the key files, then looks at the cluster and the database, and reports what is missing or dangerous there. Nothing is changed.'
+    declare:'Creates what is missing in the cluster and the database: queues, the exchange for what is not routed, policies, and tables. What is there stays. Type it once, on a healthy cluster, before the first edge.'
+    run:'Runs one worker: it takes its share of the shards, and those of workers that are away. SIGHUP makes it read its keys again; SIGTERM makes it hand its shards over and end.'
+  )
+  _describe 'smarty-gateway pool commands' _commands
 }
 
 _shtab_smarty_gateway_service_commands() {
@@ -110,6 +121,7 @@ _shtab_smarty_gateway_decode_defaults_added=0
 
 _shtab_smarty_gateway_demo_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--pool[show a pool instead\: a RabbitMQ node, a database, two workers and 40 edges, which end with it (extra \`pool\`, and the packages rabbitmq-server and postgresql)]"
   "--seconds[end after this many seconds]:N:"
   "--format[json\: one object a line\; table\: human-readable\; telegram\: the plaintext as the meter wrote it (default\: a live table on a terminal, json elsewhere)]:format:(json table telegram)"
   {-v,--verbose}"[log more]"
@@ -155,7 +167,7 @@ _shtab_smarty_gateway_healthcheck_defaults_added=0
 
 _shtab_smarty_gateway_help_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  ":COMMAND:(demo setup run service check doctor decode verify capture history report simulate healthcheck reset-counter forget completion)"
+  ":COMMAND:(demo setup run service check doctor decode verify capture history report pool simulate healthcheck reset-counter forget completion)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -269,6 +281,50 @@ _shtab_smarty_gateway_history_show_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_smarty_gateway_history_show_defaults_added=0
 
+_shtab_smarty_gateway_pool_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_smarty_gateway_pool_defaults_added=0
+
+_shtab_smarty_gateway_pool_add_keys_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[the configuration (default\: .\/pool.yaml, then \/etc\/smarty-gateway\/pool.yaml)]:FILE:_files"
+  ":the keys\; - for standard input:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_smarty_gateway_pool_add_keys_defaults_added=0
+
+_shtab_smarty_gateway_pool_check_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[the configuration (default\: .\/pool.yaml, then \/etc\/smarty-gateway\/pool.yaml)]:FILE:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_smarty_gateway_pool_check_defaults_added=0
+
+_shtab_smarty_gateway_pool_declare_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[the configuration (default\: .\/pool.yaml, then \/etc\/smarty-gateway\/pool.yaml)]:FILE:_files"
+  "*--edge[also permit this user of the cluster to send what an edge sends, and nothing else\; can be repeated]:USER:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_smarty_gateway_pool_declare_defaults_added=0
+
+_shtab_smarty_gateway_pool_run_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--config[the configuration (default\: .\/pool.yaml, then \/etc\/smarty-gateway\/pool.yaml)]:FILE:_files"
+  "--state[the state folder]:DIR:_files -/"
+  "--worker[the name of this worker, which no other may have (default\: \`worker\` in pool.yaml, then the host name)]:NAME:"
+  {-v,--verbose}"[log more]"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_smarty_gateway_pool_run_defaults_added=0
+
 _shtab_smarty_gateway_report_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--day[a day, such as 2026-10-25, today or yesterday]:D:"
@@ -370,8 +426,12 @@ _shtab_smarty_gateway_simulate_options=(
   "--gas-number[the same for the first gas meter (default\: as --number)]:N:"
   "--tcp[send on TCP\: the first meter on PORT, the next on PORT\+1 \…\; HOST is 127.0.0.1 if not given, 0.0.0.0 admits other machines\; PORT 0 takes any that are free]:[HOST:]PORT:"
   "--pty[send on pseudo-terminals (default)]"
+  "*--forward[send to this node of a pool, mqtt\[s\]\:\/\/\[USER\@\]HOST\[\:PORT\], by an edge for each meter\; given once for each node. Ends when all frames are acknowledged, and says how many]:URL:"
+  "--password-file[holds the password of the user at the nodes]:FILE:_files"
+  "--ca-file[certificates that sign the nodes\' (default\: the system\'s)]:FILE:_files"
+  "--journal[write system title and frame counter of each forwarded frame to this file]:FILE:_files"
   "--link[symbolic link to the pseudo-terminal\; with several meters PATH0, PATH1 \…]:PATH:_files"
-  "--write-keys[write the dummy keys to a keys.yaml (mode 600)]:FILE:_files"
+  "--write-keys[write the dummy keys to a keys.yaml (mode 600)\; with --forward to a folder with a file a shard]:FILE:_files"
   "--speed[run the meters\' clock N times as fast (default 1)]:N:"
   "--period[from one telegram to the next, on the meters\' clock\: --speed 60 --period 60 sends one a second, each a minute later than the last]:SECONDS:"
   "*--fault[spoil a share of the telegrams (default 0.1)\: noise, cut, replay, wrong-key, silence\; may be given several times]:KIND[=RATE]:"
@@ -426,6 +486,7 @@ _shtab_smarty_gateway() {
         healthcheck) _arguments -C -s $_shtab_smarty_gateway_healthcheck_options ;;
         help) _arguments -C -s $_shtab_smarty_gateway_help_options ;;
         history) _shtab_smarty_gateway_history ;;
+        pool) _shtab_smarty_gateway_pool ;;
         report) _arguments -C -s $_shtab_smarty_gateway_report_options ;;
         reset-counter) _arguments -C -s $_shtab_smarty_gateway_reset_counter_options ;;
         run) _arguments -C -s $_shtab_smarty_gateway_run_options ;;
@@ -462,6 +523,32 @@ _shtab_smarty_gateway_history() {
         peaks) _arguments -C -s $_shtab_smarty_gateway_history_peaks_options ;;
         registers) _arguments -C -s $_shtab_smarty_gateway_history_registers_options ;;
         show) _arguments -C -s $_shtab_smarty_gateway_history_show_options ;;
+      esac
+  esac
+}
+
+_shtab_smarty_gateway_pool() {
+  local context state line curcontext="$curcontext" one_or_more='(*)' remainder='(-)*:' default='*::: :->pool'
+
+  # Add default positional/remainder specs only if none exist, and only once per session
+  if (( ! _shtab_smarty_gateway_pool_defaults_added )); then
+    if (( ${_shtab_smarty_gateway_pool_options[(I)${(q)one_or_more}*]} +          ${_shtab_smarty_gateway_pool_options[(I)${(q)remainder}*]} +          ${_shtab_smarty_gateway_pool_options[(I)${(q)default}]} == 0 )); then
+      _shtab_smarty_gateway_pool_options+=(': :_shtab_smarty_gateway_pool_commands' '*::: :->pool')
+    fi
+    _shtab_smarty_gateway_pool_defaults_added=1
+  fi
+  _arguments -C -s $_shtab_smarty_gateway_pool_options
+
+  case $state in
+    pool)
+      words=($line[1] "${words[@]}")
+      (( CURRENT += 1 ))
+      curcontext="${curcontext%:*:*}:_shtab_smarty_gateway_pool-$line[1]:"
+      case $line[1] in
+        add-keys) _arguments -C -s $_shtab_smarty_gateway_pool_add_keys_options ;;
+        check) _arguments -C -s $_shtab_smarty_gateway_pool_check_options ;;
+        declare) _arguments -C -s $_shtab_smarty_gateway_pool_declare_options ;;
+        run) _arguments -C -s $_shtab_smarty_gateway_pool_run_options ;;
       esac
   esac
 }

@@ -1,0 +1,1 @@
+"""A pool: workers that take the frames of many edges from a RabbitMQ cluster, decrypt and decode them."""
