@@ -37,7 +37,8 @@ from typing import Final, Self
 from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.outputs.json_lines import to_json_bytes
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.simulator.meters import MIXED, MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
 from smarty_gateway.simulator.simulation import Simulation

@@ -39,8 +39,9 @@ from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.decryption import initialisation_vector, open_gcm
 from smarty_gateway.protocol.extractor import Extractor
 from smarty_gateway.protocol.frame import Frame
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
 from smarty_gateway.protocol.meter_decoder import MeterDecoder
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.telegram import parse_telegram
 from vectors.building_blocks import (
     AUTHENTICATION_KEY,

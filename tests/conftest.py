@@ -1,9 +1,11 @@
 """Equal surroundings for every test, the search for keys in what tests print, and the count of slow tests."""
 
+import importlib
 import logging
 import os
 import signal
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +44,24 @@ _LEFT_OUT = pytest.StashKey[int]()
 def pytest_xdist_auto_num_workers() -> int:
     """Start two workers for each core: many tests wait for a process or a broker most of their time."""
     return min(8, 2 * len(os.sched_getaffinity(0)))
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Import all tests before the collection, each worker of pytest-xdist from another one on.
+
+    In a fresh clone pytest rewrites the asserts of all test modules, which takes as long as half of the
+    collection. So each worker reads most of what the others have written, and does not do the same work.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    folder = Path(__file__).parent
+    modules = sorted(folder.rglob("test_*.py"))
+    first = int(worker["workerid"].removeprefix("gw")) * len(modules) // worker["workercount"]
+    for path in modules[first:] + modules[:first]:
+        name = ".".join(path.relative_to(folder.parent).with_suffix("").parts)
+        with suppress(Exception, pytest.skip.Exception):  # the collection imports it again, and reports why
+            importlib.import_module(name)
 
 
 @pytest.fixture(scope="session", autouse=True)

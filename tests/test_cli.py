@@ -113,6 +113,7 @@ def test_a_key_among_the_arguments_is_not_repeated_and_its_place_is_named(
         (("setup", "--password", "0011"), "name that with --password-file FILE"),
         (("setup", "--key", "0011"), "name that file with --key-file FILE"),
         (("doctor", "-P", "0011"), "password_file in gateway.yaml"),
+        (("pool", "run", "--password", "0011"), "password_file in pool.yaml"),
     ],
     ids=str,
 )

@@ -47,13 +47,14 @@ PARTS = {
         *CORE, "charts", "config", "fault_log", "history", "languages", "logs", "outputs", "pages", "state",
     },
     "gateway": {*CORE, "config", "fault_log", "history", "logs", "outputs", "sources", "state", "web"},
+    "pool": {*CORE, "config", "fault_log", "history", "logs", "outputs", "state", "web"},
     "doctor": {*CORE, "config", "sources"},
     "simulator": {*CORE, "history", "sources"},
     "setup": {*CORE, "config", "doctor", "logs", "outputs", "sources"},
     "service": {*CORE, "config", "setup", "sources"},
     "commands": {
         *CORE, "capture", "charts", "config", "doctor", "gateway", "history", "languages", "library", "logs",
-        "outputs", "pages", "service", "setup", "simulator", "sources", "state",
+        "outputs", "pages", "pool", "service", "setup", "simulator", "sources", "state",
     },
     "cli": {*CORE, "commands"},
     "__main__": {"cli"},
@@ -63,7 +64,7 @@ PARTS = {
 PURE = {
     "abc", "bisect", "calendar", "collections", "contextlib", "cryptography", "csv", "dataclasses",
     "datetime", "decimal", "enum", "fastcrc", "functools", "itertools", "re",
-    "struct", "types", "typing", "unicodedata", "zoneinfo",
+    "struct", "types", "typing", "unicodedata", "zlib", "zoneinfo",
 }  # fmt: skip
 
 #: Libraries that take long to load or reach far, and what may import them: nothing else needs to have them.
@@ -73,10 +74,12 @@ HEAVY = {
     "cairosvg": ("charts/",),
     "fastcrc": ("protocol/checksum.py",),
     "jinja2": ("pages/",),
-    "prometheus_client": ("web/metrics.py",),
+    "prometheus_client": ("web/exposition.py",),
     "pygal": ("charts/",),
     "waitress": ("web/connections.py", "web/server.py", "web/turns.py"),
     "paho": ("outputs/mqtt/",),
+    "pika": ("pool/",),
+    "psycopg": ("pool/",),
     "rich": ("outputs/", "gateway/wiring.py", "commands/progress.py", "commands/verify.py"),
     "serial": ("sources/",),
     "sqlite3": (

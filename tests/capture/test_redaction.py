@@ -18,7 +18,7 @@ from smarty_gateway.capture.redact_telegram import redact_telegram
 from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.doctor.signal_faults import examine
 from smarty_gateway.protocol.key_ring import KeyRing, Verification
-from smarty_gateway.protocol.meter import Event, MeterTelegram
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason, Rejection
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from tests.support.doctor_runs import hdlc, mbus

@@ -38,6 +38,13 @@ def test_the_template_for_users_has_no_fault(tmp_path: Path) -> None:
     assert [line.split(":")[0] for line in errors] == ["note"]
 
 
+def test_an_edge_needs_no_keys(tmp_path: Path) -> None:
+    write(tmp_path / "gateway.yaml", f"{GATEWAY}outputs:\n  forward: {{urls: mqtts://a.example}}\n")
+    status, _, errors = check(tmp_path)
+    assert status == 0
+    assert not [line for line in errors if "key" in line]
+
+
 def test_the_credential_of_the_key_file_is_checked_as_run_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

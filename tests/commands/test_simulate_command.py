@@ -20,7 +20,8 @@ from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.history.boundary import Boundary
 from smarty_gateway.history.rows import HistoryMeter, RegisterReading
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import Event, MeterStream
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event
 from smarty_gateway.state.history_file import open_history
 from smarty_gateway.state.history_reader import HistoryReader
 from tests.support.commands import LIMIT, environment, smarty_gateway

@@ -71,6 +71,12 @@ def needed(folder: Path, outputs: str) -> list[str]:
         (f"influxdb: {{{INFLUX}, database: x, user: x}}", "user needs a password_file"),
         (f"influxdb: {{{INFLUX}, database: x, password_file: x}}", "password_file needs a user"),
         (f"influxdb: {{{INFLUX}, bucket: x, token: hunter2}}", "`token_file: influx.token`"),
+        ("forward: {urls: 'mqtts://edge:hunter2@a'}", "a password is never part of the url"),
+        ("forward: {urls: [mqtts://edge@a, mqtt://edge@b]}", "write the same user, and mqtts://, in all"),
+        ("forward: {urls: [mqtts://edge@a, mqtts://other@b]}", "write the same user, and mqtts://, in all"),
+        ("forward: {urls: []}", "begin each url with"),
+        ("forward: {url: mqtts://edge@a}", "write `urls: [mqtts://USER@HOST]`"),
+        ("forward: {urls: mqtts://edge@a, topic: smarty/#}", "a topic has no + and no #"),
         ("influxdb: {url: 'http://me:hunter2@nas:8086', database: x}", "a password is never part of the url"),
         ("domoticz: {devices: {house: {gas: 1}}, user: x}", "user needs a password_file"),
         ("tcp: 2001", "begin each port with `- `, as in `- listen: 127.0.0.1:2001`"),
@@ -181,6 +187,25 @@ def test_a_secret_that_goes_through_the_network_in_clear_text_is_warned_about(tm
         assert warned(tmp_path, influx.replace("http://nas:8086", url)) == []
 
 
+@pytest.mark.parametrize(
+    ("urls", "parts"),
+    [
+        ("mqtts://edge@a", []),
+        ("mqtt://edge@127.0.0.1", ["are not forwarded: they go out with TLS only"]),
+        ("mqtt://edge@a", ["frames and password go to a without TLS", "are not forwarded: they go out with"]),
+        (
+            "mqtts://my.edge@a",
+            ["are not forwarded: the user is part of their topics, and its name has one of"],
+        ),
+        ("mqtts://a", ["believes them from a known user only", "a password_file needs a user"]),
+    ],
+)
+def test_an_edge_is_warned_of_what_it_cannot_forward(tmp_path: Path, urls: str, parts: list[str]) -> None:
+    (tmp_path / "secret").touch(0o600)
+    found = warned(tmp_path, f"forward: {{urls: '{urls}', password_file: secret}}")
+    assert [part in message for part, message in zip(parts, found, strict=True)] == [True] * len(parts)
+
+
 def test_a_bucket_without_org_and_token_is_warned_about(tmp_path: Path) -> None:
     (warning,) = warned(tmp_path, f"influxdb: {{{INFLUX}, bucket: b}}")
     assert "InfluxDB 2 needs `org` and `token_file`" in warning
@@ -206,6 +231,7 @@ def test_certificates_that_cannot_be_read_or_are_not_used_are_warned_about(
         (f"influxdb: {{{INFLUX}, bucket: b, org: o, token_file: secret}}", "token"),
         (f"influxdb: {{{INFLUX}, database: d, user: u, password_file: secret}}", "password"),
         ("domoticz: {devices: {house: {gas: 1}}, user: u, password_file: secret}", "password"),
+        ("forward: {urls: mqtts://edge@a, password_file: secret}", "password"),
     ],
 )
 def test_files_with_secrets_are_verified_before_the_start(tmp_path: Path, outputs: str, what: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from smarty_gateway.config import consumers, key_file, powers, values
+from smarty_gateway.config import consumers, key_file, pool_values, powers, values
 from smarty_gateway.config.gateway_file import read_config
 from smarty_gateway.config.key_file import read_key_file
 from smarty_gateway.config.other_words import WORDS
@@ -15,6 +15,7 @@ KEY = "4D3C2B1A09F8E7D6C5B4A39281706F5E"
 SERIAL = "SAG1030700012345"
 SECRET = "hunter2"  # noqa: S105 - the password of nobody
 METER = "meters:\n  - source: /dev/null\n"
+MODULES = (values, consumers, powers, key_file, pool_values)
 MQTT = METER + "outputs:\n  mqtt:\n    url: mqtt://localhost\n"
 
 
@@ -254,7 +255,7 @@ def test_entries_without_the_word_keys_above_them_are_explained(tmp_path: Path, 
 
 def test_each_table_is_that_of_a_section_and_advises_only_keys_that_it_has() -> None:
     for section, words in WORDS.items():
-        module = next(module for module in (values, consumers, powers, key_file) if hasattr(module, section))
+        module = next(module for module in MODULES if hasattr(module, section))
         kind = getattr(module, section)
         known = settings_of(kind)
         assert not set(words) & {re.sub("[ _-]", "", key) for key in known}, section

@@ -1,5 +1,6 @@
 """docs/gateway-yaml.md names every key, and what it says is what the program does."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,13 @@ def test_the_page_is_what_the_program_makes_of_its_settings() -> None:
     assert (ROOT / "docs/gateway-yaml.md").read_text("utf-8") == reference.page()
 
 
-def test_every_row_has_a_meaning_and_one_of_values_and_keys_below() -> None:
-    found = list(reference.rows())
+def test_the_page_of_a_pool_is_what_the_program_makes_of_its_settings() -> None:
+    assert (ROOT / "docs/pool-yaml.md").read_text("utf-8") == reference.pool_page()
+
+
+@pytest.mark.parametrize("rows", [reference.rows(), reference.pool_rows()], ids=["gateway", "pool"])
+def test_every_row_has_a_meaning_and_one_of_values_and_keys_below(rows: Iterator[reference.Row]) -> None:
+    found = list(rows)
     assert len({row.path for row in found}) == len(found)
     for row in found:
         assert row.meaning
@@ -43,6 +49,7 @@ def test_a_key_that_the_page_calls_required_is_missed(key: str, tmp_path: Path) 
             "outputs.mail.server": f"{PORT}outputs: {{mail: {{from: a@example.org, to: b@example.org}}}}",
             "outputs.mail.from": f"{MAIL}to: b@example.org}}}}",
             "outputs.mail.to": f"{MAIL}from: a@example.org}}}}",
+            "outputs.forward.urls": f"{PORT}outputs: {{forward: {{topic: x}}}}",
         }.get(key, f"{PORT}outputs: {{mqtt: {{}}}}")
     )
     _, (error,) = read_config(path)

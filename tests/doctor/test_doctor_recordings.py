@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import smarty_gateway
 from tests.support.doctor_runs import (
     BARN,
     HOUSE,
@@ -463,6 +464,16 @@ def test_a_faulty_configuration(tmp_path: Path, diagnose: Diagnose, keys: Keys) 
         "healthy",
         "configuration",
     ]
+
+
+def test_an_edge_is_told_that_the_pool_has_the_keys(tmp_path: Path) -> None:
+    (tmp_path / "recording.bin").write_bytes(house(1) + house(2))
+    forward = 'forward: {urls: "mqtts://edge@a.example", password_file: edge.password}'
+    text = f"meters: [{{source: recording.bin}}]\noutputs: {{{forward}}}\n"
+    (tmp_path / "gateway.yaml").write_text(text, "utf-8")
+    done = smarty_gateway("doctor", "recording.bin", folder=tmp_path)
+    assert b"note: gateway.yaml forwards frames to a pool, which has the keys" in done.stderr
+    assert done.returncode == 1
 
 
 def test_sml_is_named(diagnose: Diagnose) -> None:

@@ -11,7 +11,7 @@ from smarty_gateway.history.running_quarter import RunningQuarter, Totals
 from smarty_gateway.pages.now_page import live_part, now_page, overview_page
 from smarty_gateway.pages.recent_power import hours_table, points_of
 from smarty_gateway.pages.snapshots import Availability, PowerCurve
-from smarty_gateway.protocol.meter import Security
+from smarty_gateway.protocol.meter_telegram import Security
 from smarty_gateway.simulator.meters import MeterKind
 from tests.support.documents import Element, document
 from tests.support.every_meter import EVERY_KIND
@@ -192,6 +192,12 @@ def test_a_meter_that_may_still_send_is_no_warning() -> None:
     part = _live(reading=None)
     assert "The first telegram has not arrived yet" in part.text
     assert part.all("p", class_="warning") == []
+
+
+def test_a_meter_whose_frames_are_only_forwarded_has_no_value_and_says_who_can_read_it() -> None:
+    part = _live(reading=None, availability=Availability.ONLINE)
+    assert "Only the pool can read them" in part.text
+    assert part.all("section") + part.all("p", class_="warning") == []
 
 
 def test_a_meter_that_is_only_in_the_history_says_so(tmp_path: Path) -> None:

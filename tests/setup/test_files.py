@@ -6,15 +6,14 @@ import pytest
 
 from smarty_gateway.config.broker_url import parse_broker_url
 from smarty_gateway.config.values import HomeAssistantConfig, MqttConfig
+from smarty_gateway.config.whole_file import FileError, write_secret
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.setup.files import (
-    FileError,
     broker_url,
     config_of,
     gateway_text,
     keep_backup,
     meter_lines,
-    write_secret,
 )
 from smarty_gateway.sources.address import DSMR4_LINE
 

@@ -11,7 +11,8 @@ from smarty_gateway.history.quarters import QuarterTracker
 from smarty_gateway.history.registers import sample_of
 from smarty_gateway.history.sample import QUARTER, Sample, export_of, import_of
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.simulator.continued import ContinuedMeter, continued_meter
 from smarty_gateway.simulator.meters import MeterKind
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from smarty_gateway.config.key_file import load_key_ring
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.key_ring import KeyRing, MeterKey, Secret
-from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Hint, Reason
 from smarty_gateway.protocol.telegram import Checksum, parse_telegram
 from smarty_gateway.simulator import telegrams as simulated_telegrams

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.protocol.obis import BY_NAME
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.streams import read, telegrams

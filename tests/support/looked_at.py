@@ -14,8 +14,8 @@ from contextlib import ExitStack
 from typing import Any, Final
 from unittest.mock import patch
 
+from smarty_gateway.protocol.byte_stream import ByteStream
 from smarty_gateway.protocol.checksum import arc
-from smarty_gateway.protocol.meter import MeterStream
 from tests.support.streams import drain
 
 Data = bytes | bytearray
@@ -102,8 +102,11 @@ class _Pattern:
         parsed = _PATTERN_PARSER.parse(pattern.pattern)
         self._longest: int = parsed.getwidth()[1]
         kind, first = parsed.data[0]
-        assert str(kind) == "LITERAL", "it may begin anywhere, which is not counted"
-        self._first = bytes([first])
+        literals = first if str(kind) == "IN" else [(kind, first)]
+        assert all(str(kind) == "LITERAL" for kind, _ in literals), (
+            "it may begin anywhere, which is not counted"
+        )
+        self._first = [bytes([byte]) for _, byte in literals]
 
     def match(self, data: Data, start: int = 0) -> re.Match[bytes] | None:
         _LookedAt.size += min(self._longest, len(data) - start)
@@ -119,7 +122,8 @@ class _Pattern:
         return self._pattern.finditer(data, start, end)
 
     def _count(self, data: Data, start: int, end: int) -> None:
-        beginnings = memoryview(data)[start:end].tobytes().count(self._first)
+        searched = memoryview(data)[start:end].tobytes()
+        beginnings = sum(searched.count(byte) for byte in self._first)
         _LookedAt.size += end - start + beginnings * min(self._longest, end - start)
 
 
@@ -137,7 +141,7 @@ def _replacement(value: object) -> object:
     return _counting_arc if value is arc else None
 
 
-def bytes_looked_at(stream: MeterStream, chunks: Iterable[bytes]) -> int:
+def bytes_looked_at(stream: ByteStream[Any], chunks: Iterable[bytes]) -> int:
     """Read a stream, and return how many bytes the core looked at."""
     buffers = {name: _Buffer(value) for name, value in vars(stream).items() if type(value) is bytearray}
     assert buffers, "nothing here can count"

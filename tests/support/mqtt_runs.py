@@ -13,7 +13,8 @@ from smarty_gateway.config.gateway_file import load_config
 from smarty_gateway.outputs.mqtt.output import MqttOutput
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.protocol.key_ring import KeyRing
-from smarty_gateway.protocol.meter import MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.state.store import Store
 from tests.support.brokers import Broker, Message

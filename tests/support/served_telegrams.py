@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 from smarty_gateway.outputs.output import Output, Reading
-from smarty_gateway.protocol.meter import MeterTelegram
+from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.support.streams import read, telegrams
 

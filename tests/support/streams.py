@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from smarty_gateway.protocol.byte_stream import ByteStream, E
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.protocol.key_ring import (
@@ -11,7 +12,8 @@ from smarty_gateway.protocol.key_ring import (
     Secret,
     Verification,
 )
-from smarty_gateway.protocol.meter import Event, MeterStream, MeterTelegram
+from smarty_gateway.protocol.meter import MeterStream
+from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram
 from smarty_gateway.protocol.rejection import Rejection
 from smarty_gateway.sources.parity import ParityFilter
 from vectors.building_blocks import BARN_KEY, BARN_TITLE, HOUSE_KEY, HOUSE_TITLE
@@ -44,7 +46,7 @@ def stripped(data: bytes, size: int | None = None) -> bytes:
     return b"".join(map(parity.strip, chunks_of(data, size or len(data) or 1))) + parity.strip(b"")
 
 
-def drain(stream: MeterStream) -> list[Event]:
+def drain(stream: ByteStream[E]) -> list[E]:
     """Return all events that are ready."""
     events = []
     while (event := stream.next_event()) is not None:
