@@ -60,8 +60,11 @@ FLOODS_OF_HEADERS = {
     + bytes(8500),
 }
 ALL_FLOODS = FLOODS | FLOODS_OF_HEADERS
-#: Their memory is measured in every run, that of the others in slow ones: tracing it takes long.
+#: What they cost is measured in every run, what the others do in slow ones: measuring takes long.
 QUICK = ("noise", "a telegram that never ends", "headers with false lengths", "end lines")
+EACH_FLOOD = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in ALL_FLOODS]
+)
 
 
 def pieces(flood: bytes, count: int) -> Iterator[bytes]:
@@ -74,7 +77,7 @@ def looks_at_each_byte(flood: bytes) -> float:
     return bytes_looked_at(MeterStream(KEYS), chunks_of(flood, 1024)) / len(flood)
 
 
-@pytest.mark.parametrize("name", ALL_FLOODS)
+@EACH_FLOOD
 def test_each_byte_of_a_flood_is_looked_at_a_bounded_number_of_times(name: str) -> None:
     flood = ALL_FLOODS[name]
     once, more = looks_at_each_byte(flood), looks_at_each_byte(flood * 4)
@@ -102,7 +105,7 @@ def calls_made(flood: bytes, keys: KeyRing = KEYS) -> int:
     return calls
 
 
-@pytest.mark.parametrize("name", ALL_FLOODS)
+@EACH_FLOOD
 def test_each_byte_of_a_flood_costs_a_bounded_number_of_calls(name: str) -> None:
     assert calls_made(ALL_FLOODS[name]) < 50 * len(ALL_FLOODS[name])
 
@@ -113,9 +116,7 @@ def test_the_cost_of_a_flood_does_not_grow_with_the_number_of_keys(name: str) ->
     assert calls_made(FLOODS_OF_HEADERS[name], many) < 1.5 * calls_made(FLOODS_OF_HEADERS[name], few)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in ALL_FLOODS]
-)
+@EACH_FLOOD
 def test_the_memory_does_not_grow_with_the_flood(name: str) -> None:
     def peak(count: int) -> int:
         stream = MeterStream(KEYS)
@@ -133,7 +134,7 @@ def test_the_memory_does_not_grow_with_the_flood(name: str) -> None:
     assert more < 1.5 * once + 1_000_000
 
 
-@pytest.mark.parametrize("name", ALL_FLOODS)
+@EACH_FLOOD
 def test_a_good_frame_behind_a_flood_is_found(name: str) -> None:
     stream = MeterStream(KEYS)
     stream.receive_data(ALL_FLOODS[name])
