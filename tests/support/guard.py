@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from contextlib import suppress
+from typing import Self
 
 from tests.support.commands import ROOT
 
@@ -35,6 +37,41 @@ class Guard:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+class GuardedServer(ABC):
+    """A server that runs from `begin` (or `with`) until `stop` (or the end of `with`).
+
+    Attributes:
+        guard: watches its processes.
+    """
+
+    def __init__(self) -> None:
+        self.guard = Guard()
+
+    def __enter__(self) -> Self:
+        try:
+            self.begin()
+            self.wait()
+        except BaseException:  # raised again
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Wait until it serves clients."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it for good."""
 
 
 def main() -> None:

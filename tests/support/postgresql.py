@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 from tests.support.brokers import free_port
 from tests.support.commands import LIMIT
-from tests.support.guard import Guard
+from tests.support.guard import GuardedServer
 from tests.support.running import wait_until
 
 _BINS: Final = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
@@ -33,8 +33,8 @@ _OPTIONS: Final = (
 )
 
 
-class PostgresServer:
-    """A server, from `begin` (or `with`) until `stop` (or the end of `with`).
+class PostgresServer(GuardedServer):
+    """A server.
 
     Args:
         folder: an existing one for its files.
@@ -47,7 +47,7 @@ class PostgresServer:
     """
 
     def __init__(self, folder: Path, port: int | None = None, options: Sequence[str] = ()) -> None:
-        self._guard = Guard()
+        super().__init__()
         self.port = port or free_port()
         # Not below `folder`: what pytest makes is only for its own user.
         self._data = Path(tempfile.mkdtemp(prefix="smarty-postgresql-"))
@@ -58,18 +58,6 @@ class PostgresServer:
         self.password_file = folder / "postgresql.password"
         self.password_file.write_text(_PASSWORD, "utf-8")
         self.password_file.chmod(0o600)
-
-    def __enter__(self) -> Self:
-        try:
-            self.begin()
-            self.wait()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def begin(self) -> None:
         """Make the database's files, and start the server."""
@@ -106,13 +94,13 @@ class PostgresServer:
         self._process = self._run(
             ["postgres", "-D", self._data / "data", "-p", str(self.port), *_OPTIONS, *self._options]
         )
-        self._guard.watch(self._process)
+        self.guard.watch(self._process)
         if wait:
             self._wait_until_ready()
 
     def stop(self) -> None:
         """End the server for good, and remove its files."""
-        self._guard.close()
+        self.guard.close()
         if self._process is not None:
             self._process.wait(LIMIT)
         shutil.rmtree(self._data, ignore_errors=True)

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from smarty_gateway.pool.local_servers import User, definitions
 from tests.support.brokers import Authority, free_port
 from tests.support.commands import LIMIT, ROOT
-from tests.support.guard import Guard
+from tests.support.guard import GuardedServer
 from tests.support.running import wait_until
 
 _BIN: Final = Path("/usr/lib/rabbitmq/bin")
@@ -41,8 +41,8 @@ _USERS: Final = {
 }
 
 
-class RabbitCluster:
-    """A cluster, from `begin` (or `with`) until `stop` (or the end of `with`).
+class RabbitCluster(GuardedServer):
+    """A cluster.
 
     Args:
         folder: an existing one for its files.
@@ -69,7 +69,7 @@ class RabbitCluster:
         is_divisible: bool = False,
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        self._guard = Guard()
+        super().__init__()
         self._folder = folder / "rabbitmq"
         self._folder.mkdir()
         self._nodes = range(nodes)
@@ -97,18 +97,6 @@ class RabbitCluster:
         self.amqps_ports, self.mqtts_ports, self.management_tls_ports = of_tls
 
     # Start and end
-
-    def __enter__(self) -> Self:
-        try:
-            self.begin()
-            self.wait()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def begin(self) -> None:
         """Start the first node, and wait for nothing: `wait` does."""
@@ -154,14 +142,14 @@ class RabbitCluster:
 
     def stop(self) -> None:
         """End everything."""
-        self._guard.close()
+        self.guard.close()
         for process in [*self.processes, *self._others]:
             if process is not None:
                 process.wait(LIMIT)
 
     def _keep(self, process: subprocess.Popen[bytes]) -> None:
         self._others.append(process)
-        self._guard.watch(process)
+        self.guard.watch(process)
 
     # One node
 
@@ -170,7 +158,7 @@ class RabbitCluster:
         with (self._folder / f"r{i}.out").open("ab") as output:
             process = self.run_in(i, [_BIN / "rabbitmq-server"], stdout=output, stderr=output)
         self.processes[i] = process
-        self._guard.watch(process)
+        self.guard.watch(process)
         if wait:
             self.wait_for(i)
 

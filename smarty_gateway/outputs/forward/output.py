@@ -5,7 +5,6 @@ without an acknowledgement on the disk. A connection has a client id of its own:
 the one before need not learn of its end first.
 """
 
-import contextlib
 import logging
 import secrets
 import time
@@ -15,15 +14,15 @@ from typing import Final
 from smarty_gateway.config.consumers import ForwardConfig
 from smarty_gateway.config.values import MqttConfig, StoreLimits
 from smarty_gateway.fault_log import Condition, until_it_works
-from smarty_gateway.outputs.background import Task
 from smarty_gateway.outputs.forward.first_frames import FirstFrames
 from smarty_gateway.outputs.forward.frame_queue import FrameQueue
 from smarty_gateway.outputs.forward.link import Link, NodeSilentError
 from smarty_gateway.outputs.forward.nodes import Nodes
 from smarty_gateway.outputs.forward.topics import meter_of, topic_of_frame, topic_of_telegram
 from smarty_gateway.outputs.forward.turns import Turns
-from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionLost, ConnectionUnanswered
 from smarty_gateway.outputs.mqtt.connection import Connection
+from smarty_gateway.outputs.mqtt.opening import Opening, is_accepted
 from smarty_gateway.outputs.outbox import Outbox
 from smarty_gateway.outputs.output import Reading
 from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
@@ -44,8 +43,6 @@ _ANSWER_WITHIN: Final = 5.0
 _SETTLED_AFTER: Final = 30.0
 #: Messages in flight, each of another topic. It is the window of a connection.
 _WINDOW: Final = 120
-#: See `MqttOutput`: OpenSSL must not be at work in another thread when the process ends.
-_WAIT_FOR_HANDSHAKE: Final = 0.5
 
 
 class ForwardOutput(ThreadedOutput):
@@ -67,7 +64,7 @@ class ForwardOutput(ThreadedOutput):
         self._link: Link | None = None
         self._has_connected = False
         self._has_refused_plaintext = False
-        self._given_up: Task[Connection] | None = None
+        self._given_up: Opening | None = None
 
     # Called by other threads
 
@@ -148,7 +145,7 @@ class ForwardOutput(ThreadedOutput):
                 self._store.path,
             )
         if self._given_up is not None and self._config.tls:
-            self._given_up.wait(_WAIT_FOR_HANDSHAKE)
+            self._given_up.wait_for_handshake()
 
     def _serve_once(self) -> None:
         failed = None
@@ -175,16 +172,19 @@ class ForwardOutput(ThreadedOutput):
             password_file=self._config.password_file, ca_file=self._config.ca_file,
         )  # fmt: skip
         client_id = f"smarty-{secrets.token_hex(8)}"
-        opening = partial(Connection, config, None, lambda _topic, _payload: None, client_id, self.wake)
-        connecting = Task("forward connect", opening, self.wake.wake)
-        while not connecting.is_done:
+        opening = Opening(
+            "forward connect",
+            partial(Connection, config, None, lambda _topic, _payload: None, client_id, self.wake),
+            self.wake.wake,
+        )
+        while not opening.is_done:
             now = self._look()
             if self.stopping.is_requested and (now >= self.stopping.by or self._nodes.is_away):
-                connecting.then(partial(_close, connecting))
-                self._given_up = connecting
+                opening.give_up()
+                self._given_up = opening
                 return None
             self.wake.wait(min(LOOK_EVERY, max(0.0, self.stopping.by - now)))
-        return connecting.result()
+        return opening.result()
 
     def _serve(self, connection: Connection) -> None:
         """Forward until the output shall end.
@@ -210,22 +210,10 @@ class ForwardOutput(ThreadedOutput):
 
     def _is_accepted(self, connection: Connection) -> bool:
         """Wait for the answer of the node; False if a stop comes first."""
-        began = time.monotonic()
-        while not connection.is_ready:
-            now = self._look()
-            if now >= self.stopping.by:
-                return False
-            if now - began > _ANSWER_WITHIN:
-                raise ConnectionFailed(
-                    f"the node {connection.config.address} accepts connections, but does not answer"
-                )
-            try:
-                connection.wait(LOOK_EVERY)
-            except ConnectionFailed as failed:
-                if failed.code is None:
-                    raise ConnectionFailed(_closed_before(self._nodes.current.tls, connection)) from None
-                raise
-        return True
+        try:
+            return is_accepted(connection, self.stopping, self._look, _ANSWER_WITHIN)
+        except ConnectionUnanswered:
+            raise ConnectionFailed(_closed_before(self._nodes.current.tls, connection)) from None
 
     def _note_acknowledged(self, topic: str) -> None:
         self._note_works()
@@ -291,9 +279,3 @@ def _closed_before(tls: bool, connection: Connection) -> str:  # noqa: FBT001 - 
         f"the node {connection.config.address} closes the connection before it accepts it: it may be "
         f"starting; else write {other}"
     )
-
-
-def _close(connecting: Task[Connection]) -> None:
-    """Close a connection that was given up."""
-    with contextlib.suppress(ConnectionFailed):
-        connecting.result().close()

@@ -56,6 +56,10 @@ class ConnectionLost(ConnectionFailed):
         return True
 
 
+class ConnectionUnanswered(ConnectionFailed):
+    """The broker closed a connection that it had neither accepted nor refused."""
+
+
 class ConnectionGivenUp(ConnectionFailed):
     """This side has ended the connection on purpose; the broker is not to blame."""
 
@@ -125,10 +129,11 @@ def refused_connection(config: MqttConfig, code: ReasonCode) -> ConnectionFailed
     return ConnectionFailed(why, code.value)
 
 
-def no_answer(config: MqttConfig) -> ConnectionFailed:
+def no_answer(config: MqttConfig) -> ConnectionUnanswered:
     """Return what it means that a broker closes the connection without a CONNACK."""
     if config.is_from_supervisor:
-        return _named_failure(config, "closes the connection before it accepts it", _READ_ITS_LOG)
+        failed = _named_failure(config, "closes the connection before it accepts it", _READ_ITS_LOG)
+        return ConnectionUnanswered(str(failed))
     if not config.tls:
         port = "if this is its port for TLS (usually 8883), write mqtts:// in the url"
     elif config.cert_file is None:
@@ -142,7 +147,7 @@ def no_answer(config: MqttConfig) -> ConnectionFailed:
             'else write version: "5" below mqtt:, so that it says why (retain_available or max_qos in its '
             "settings may be the reason)"
         )
-    return ConnectionFailed(
+    return ConnectionUnanswered(
         f"the broker {config.address} closes the connection before it accepts it: {port}; {other}"
     )
 

@@ -1,15 +1,11 @@
 """What outputs to an MQTT broker share: a thread that opens one connection after the other."""
 
-import contextlib
 import time
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.background import Task
 from smarty_gateway.outputs.mqtt.broker_errors import (
     QOS_NOT_SUPPORTED,
     RETAIN_NOT_SUPPORTED,
@@ -17,11 +13,9 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
 )
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection, Will
+from smarty_gateway.outputs.mqtt.opening import ANSWER_WITHIN, Opening
 from smarty_gateway.outputs.mqtt.refused_messages import HangUp
-from smarty_gateway.outputs.threaded import LOOK_EVERY, Stop, ThreadedOutput
-
-_WAIT_FOR_HANDSHAKE: Final = 0.5
-_ANSWER_WITHIN: Final = 10.0
+from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
 
 
 class BrokerOutput(ThreadedOutput):
@@ -47,7 +41,7 @@ class BrokerOutput(ThreadedOutput):
         self.broker = BrokerStatus(config)
         self._client_id = client_id
         self._will = Will(status_topic)
-        self._given_up: Task[Connection] | None = None
+        self._given_up: Opening | None = None
 
     # What such an output is made of
 
@@ -92,7 +86,9 @@ class BrokerOutput(ThreadedOutput):
         try:
             self.store_rest()
         finally:
-            self._wait_for_handshake()
+            may_be_tls = self.config.tls or self.config.is_from_supervisor
+            if may_be_tls and self._given_up is not None:
+                self._given_up.wait_for_handshake()
 
     def _serve_once(self) -> None:
         """Connect and stay connected for as long as it lasts."""
@@ -123,22 +119,22 @@ class BrokerOutput(ThreadedOutput):
 
     def _connect(self) -> Connection | None:
         """Open a connection, and do everything else meanwhile; None if a stop comes first."""
-        connecting = Task(
+        opening = Opening(
             "MQTT connect",
             partial(Connection, self.config, self._will, self.take_message, self._client_id, self.wake),
             self.wake.wake,
         )
         started = time.monotonic()
-        while not connecting.is_done:
+        while not opening.is_done:
             now = time.monotonic()
             if self.stopping.is_requested and (now >= self.stopping.by or self.broker.is_away):
-                connecting.then(partial(_close, connecting))
-                self._given_up = connecting
+                opening.give_up()
+                self._given_up = opening
                 return None
-            if now - started > _ANSWER_WITHIN:
+            if now - started > ANSWER_WITHIN:
                 self.broker.note_no_answer()
             self._wait_without_broker(self.stopping.by - now)
-        return connecting.result()
+        return opening.result()
 
     def _wait_offline(self) -> None:
         until = time.monotonic() + self.next_delay()
@@ -148,38 +144,3 @@ class BrokerOutput(ThreadedOutput):
     def _wait_without_broker(self, seconds: float) -> None:
         self.wake.wait(min(seconds, LOOK_EVERY))
         self.look()
-
-    def _wait_for_handshake(self) -> None:
-        """Wait for the end of a connection that was given up.
-
-        OpenSSL takes itself down when the process ends, and crashes if another thread is at work in it. One
-        that only waits for a slow peer does no harm, so this need not take long.
-        """
-        may_be_tls = self.config.tls or self.config.is_from_supervisor
-        if may_be_tls and self._given_up is not None:
-            self._given_up.wait(_WAIT_FOR_HANDSHAKE)
-
-
-def is_accepted(connection: Connection, stop: Stop, look: Callable[[], object]) -> bool:
-    """Wait until the broker accepts a connection; False if a stop comes first.
-
-    Raises:
-        ConnectionFailed: it refuses it, or does not answer.
-    """
-    started = time.monotonic()
-    while not connection.is_ready:
-        now = time.monotonic()
-        if now - started > _ANSWER_WITHIN:
-            broker = connection.config.address
-            raise ConnectionFailed(f"{broker} accepts connections, but does not speak MQTT")
-        if now > stop.by:
-            return False
-        connection.wait(min(LOOK_EVERY, max(0.0, stop.by - now)))
-        look()
-    return True
-
-
-def _close(connecting: Task[Connection]) -> None:
-    """Close a connection that was given up."""
-    with contextlib.suppress(ConnectionFailed):
-        connecting.result().close()

@@ -31,9 +31,10 @@ from typing import Final
 
 from smarty_gateway.config.values import MqttConfig, StoreLimits
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionGivenUp, ConnectionLost
-from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput, is_accepted
+from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput
 from smarty_gateway.outputs.mqtt.connection import Connection
 from smarty_gateway.outputs.mqtt.meter_topics import expires_after
+from smarty_gateway.outputs.mqtt.opening import is_accepted
 from smarty_gateway.outputs.mqtt.pool_states import PoolStates, Shards, State
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.outbox import Outbox, Waiting

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
-from smarty_gateway.outputs.mqtt.broker_output import is_accepted
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection
+from smarty_gateway.outputs.mqtt.opening import is_accepted
 from smarty_gateway.outputs.mqtt.publications import Publications
 from smarty_gateway.outputs.mqtt.send_queue import Rank
 from smarty_gateway.outputs.mqtt.sender import Sender

@@ -101,7 +101,7 @@ def test_a_name_server_that_hangs_is_said_once(
     name_server: threading.Event,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(module, "_ANSWER_WITHIN", 0.1)
+    monkeypatch.setattr(module, "ANSWER_WITHIN", 0.1)
     with mqtt_output(tmp_path, f"mqtt://{HANGS}") as output:
         wait_until(lambda: "does not answer" in caplog.text, "a line")
         assert not output.is_busy
