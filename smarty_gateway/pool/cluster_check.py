@@ -5,14 +5,21 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.declare import applies_to_exchange, differing
+from smarty_gateway.pool.declare import OF_POLICY, OF_QUEUE, applies_to_exchange, differing
 from smarty_gateway.pool.finding import Finding, Level
 from smarty_gateway.pool.leaders import is_uneven, leaders_of
-from smarty_gateway.pool.management import Management, ManagementError, NodeAwayError, RefusedError
+from smarty_gateway.pool.management import (
+    Management,
+    ManagementError,
+    NodeAwayError,
+    RefusedError,
+    Row,
+    checked_rows,
+)
 from smarty_gateway.pool.rights_check import check_rights
 from smarty_gateway.pool.topology import EXCHANGE, SHARD_QUEUES, UNROUTED, UNROUTED_POLICY, binding_of
 from smarty_gateway.safe_text import printable
@@ -32,6 +39,31 @@ _NO_LIMIT: Final = -1
 _PLAIN: Final = ("amqp", "mqtt", "http", "http/web-mqtt", "http/web-stomp", "stomp")
 _DECLARE: Final = "type `smarty-gateway pool declare`"
 
+_OF_NODE: Final = {
+    "name": str,
+    "running": bool,
+    "partitions": list | None,
+    "mem_alarm": bool | None,
+    "disk_free_alarm": bool | None,
+    "disk_free": int | str | None,  # a word where it is not watched
+    "disk_free_limit": int | str | None,
+    "net_ticktime": int | None,
+}
+_OF_OVERVIEW: Final = {"rabbitmq_version": str, "listeners": list}
+_OF_LISTENER: Final = {"node": str, "protocol": str, "ip_address": str, "socket_opts": dict | None}
+_OF_QUEUE: Final = {
+    **OF_QUEUE,
+    "durable": bool | None,
+    "leader": str | None,
+    "members": list | None,
+    "online": list | None,
+    "consumers": int | None,
+    "messages": int | None,
+    "message_bytes": int | None,
+    "effective_policy_definition": dict | None,
+}
+_OF_BINDING: Final = dict.fromkeys(("source", "destination", "destination_type", "routing_key"), str)
+
 _fault = partial(Finding, Level.FAULT)
 _warning = partial(Finding, Level.WARNING)
 _good = partial(Finding, Level.GOOD)
@@ -42,21 +74,9 @@ def check_cluster(config: PoolConfig, clock: Callable[[], float] = time.time) ->
     management = Management(config)
     try:
         yield from _check_clocks(management, clock)
-        nodes = management.get(
-            "nodes",
-            *(
-                "name",
-                "running",
-                "partitions",
-                "mem_alarm",
-                "disk_free_alarm",
-                "disk_free",
-                "disk_free_limit",
-            ),
-            "net_ticktime",
-        )
+        nodes = management.rows("nodes", _OF_NODE)
         yield from _check_nodes(config, nodes)
-        yield from _check_overview(config, management.get("overview", "rabbitmq_version", "listeners"), nodes)
+        yield from _check_overview(config, management.row("overview", _OF_OVERVIEW), nodes)
         yield from _check_queues(config, management, nodes)
         yield from _check_routes(config, management)
         yield from check_rights(config, management)
@@ -90,7 +110,7 @@ def _ahead(date: str | None, now: float) -> float | None:
         return None
 
 
-def _check_nodes(config: PoolConfig, nodes: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+def _check_nodes(config: PoolConfig, nodes: Sequence[Row]) -> Iterator[Finding]:
     for node in nodes:
         yield from _check_node(config, printable(node["name"]), node)
     running = sum(bool(node["running"]) for node in nodes)
@@ -108,44 +128,46 @@ def _check_nodes(config: PoolConfig, nodes: Sequence[dict[str, Any]]) -> Iterato
         yield _good(f"{len(nodes)} nodes run")
 
 
-def _check_node(config: PoolConfig, name: str, node: dict[str, Any]) -> Iterator[Finding]:
+def _check_node(config: PoolConfig, name: str, node: Row) -> Iterator[Finding]:
     if not node["running"]:
         yield _fault(f"the node {name} does not run: type `systemctl start rabbitmq-server` there")
         return
-    if node.get("partitions"):
+    if node["partitions"]:
         yield _fault(
             f"the node {name} has lost sight of others: repair the network, and restart this node. With "
             "`cluster_partition_handling = pause_minority` in each rabbitmq.conf it does so itself"
         )
-    if node.get("mem_alarm"):
+    if node["mem_alarm"]:
         yield _fault(
             f"the node {name} accepts no messages, because its memory is used up: add memory or workers",
         )
-    limit, free = node.get("disk_free_limit", _DISK_LEAST), node.get("disk_free", 0)
+    limit, free = (_number(node[column]) for column in ("disk_free_limit", "disk_free"))
     most = len(SHARD_QUEUES) * config.queue_megabytes * 1024 * 1024
-    if node.get("disk_free_alarm"):
+    if node["disk_free_alarm"]:
         yield _fault(f"the node {name} accepts no messages, because its disk is full: make room there")
-    elif limit < _DISK_LEAST:
+    elif limit is not None and limit < _DISK_LEAST:
         yield _warning(
             f"the node {name} goes on until {limit / 1e6:.0f} MB of its disk are left, and fails when it is "
             "full: write `disk_free_limit.absolute = 2GB` into its rabbitmq.conf, and restart it",
         )
-    if not node.get("disk_free_alarm") and free - limit < most:
+    if not node["disk_free_alarm"] and free is not None and free - (limit or 0) < most:
         yield _warning(
             f"the disk of the node {name} has {free / 1e9:.1f} GB left, but the queues may hold "
             f"{most / 1e9:.1f} GB: write a smaller `queue_megabytes` into pool.yaml before the first `pool "
             "declare`, or take a larger disk",
         )
-    if (tick := node.get("net_ticktime", 0)) > _TICK_MOST:
+    if (tick := node["net_ticktime"] or 0) > _TICK_MOST:
         yield _warning(
             f"the node {name} notices only after {tick} s that another one is cut off: write `[{{kernel, "
             "[{net_ticktime, 8}]}].` into advanced.config of each node, and restart one after the other",
         )
 
 
-def _check_overview(
-    config: PoolConfig, overview: dict[str, Any], nodes: Iterable[dict[str, Any]]
-) -> Iterator[Finding]:
+def _number(value: int | str | None) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _check_overview(config: PoolConfig, overview: Row, nodes: Iterable[Row]) -> Iterator[Finding]:
     version = printable(overview["rabbitmq_version"])
     if version.partition(".")[0] != "3":
         yield _warning(
@@ -153,13 +175,15 @@ def _check_overview(
             "type `rabbitmqctl set_policy smarty.shards '^smarty\\.' '{\"delivery-limit\": -1}' "
             "--apply-to queues`"
         )
-    listeners = overview["listeners"]
+    listeners = checked_rows(overview["listeners"], _OF_LISTENER)
     for node in nodes:
         protocols = {each["protocol"] for each in listeners if each["node"] == node["name"]}
         name = printable(node["name"])
         if node["running"] and not protocols & {"mqtt", "mqtt/ssl"}:
             yield _fault(
-                f"the node {name} takes no MQTT: type `rabbitmq-plugins enable rabbitmq_mqtt` there",
+                f"the node {name} takes no MQTT: type `rabbitmq-plugins enable rabbitmq_mqtt` there; if "
+                "it is on, and most nodes were away together, type `rabbitmqctl eval "
+                "'ra:restart_server(coordination, {mqtt_node, node()}).'`",
             )
         elif node["running"] and config.plaintext and "mqtt/ssl" not in protocols:
             yield _fault(
@@ -174,24 +198,17 @@ def _check_overview(
         )
 
 
-def _is_in_clear(listener: dict[str, Any]) -> bool:
+def _is_in_clear(listener: Row) -> bool:
     """True for a port without TLS that other machines reach."""
-    options = listener.get("socket_opts")
-    address = options.get("ip") if isinstance(options, dict) else None
+    address = (listener["socket_opts"] or {}).get("ip")
     return listener["protocol"] in _PLAIN and not is_this_machine(str(address or listener["ip_address"]))
 
 
 # Queues
 
 
-def _check_queues(
-    config: PoolConfig, management: Management, nodes: Sequence[dict[str, Any]]
-) -> Iterator[Finding]:
-    queues = management.get(
-        management.of_vhost("queues"),
-        *("name", "type", "durable", "arguments", "leader", "members", "online", "consumers"),
-        *("messages", "message_bytes", "effective_policy_definition"),
-    )
+def _check_queues(config: PoolConfig, management: Management, nodes: Sequence[Row]) -> Iterator[Finding]:
+    queues = management.rows(management.of_vhost("queues"), _OF_QUEUE)
     ours = [queue for queue in queues if queue["name"] in {*SHARD_QUEUES, UNROUTED}]
     there = {queue["name"] for queue in ours}
     missing = [name for name in (*SHARD_QUEUES, UNROUTED) if name not in there]
@@ -207,8 +224,8 @@ def _check_queues(
                 "rebalance quorum` on a node",
             )
         )
-    sessions = [q["name"] for q in queues if q["name"].startswith("mqtt-subscription-") and q.get("durable")]
-    if classic := [q["name"] for q in queues if q["name"] in sessions and q.get("type") == "classic"]:
+    sessions = [q["name"] for q in queues if q["name"].startswith("mqtt-subscription-") and q["durable"]]
+    if classic := [q["name"] for q in queues if q["name"] in sessions and q["type"] == "classic"]:
         found.append(
             _warning(
                 f"{_named('queue', classic)} that of a session of an MQTT subscriber, and lost with its "
@@ -221,7 +238,7 @@ def _check_queues(
         yield _good(f"{len(SHARD_QUEUES)} queues, with {spread} leaders on the nodes")
 
 
-def _check_each(config: PoolConfig, queues: Iterable[dict[str, Any]], nodes: int) -> Iterator[Finding]:
+def _check_each(config: PoolConfig, queues: Iterable[Row], nodes: int) -> Iterator[Finding]:
     """Yield each fault once, with all the queues that have it."""
     faults: dict[Finding, list[str]] = {}
     for queue in queues:
@@ -231,12 +248,12 @@ def _check_each(config: PoolConfig, queues: Iterable[dict[str, Any]], nodes: int
         yield Finding(fault.level, f"{_named('queue', sorted(names))} {fault.text}")
 
 
-def _form_of(config: PoolConfig, queue: dict[str, Any]) -> Iterator[Finding]:
+def _form_of(config: PoolConfig, queue: Row) -> Iterator[Finding]:
     """Yield what is wrong with how a queue was made, as the end of a sentence."""
     for difference in differing(config, queue):
         level = Level.WARNING if difference.startswith("x-max-length-bytes") else Level.FAULT
         yield Finding(level, f"there with {difference}: {_DECLARE}, which says what to do")
-    policy = queue.get("effective_policy_definition") or {}
+    policy = queue["effective_policy_definition"] or {}
     dropping = sorted(key for key in _DROPPING & set(policy) if policy[key] != _NO_LIMIT)
     if dropping:
         yield _fault(
@@ -245,12 +262,12 @@ def _form_of(config: PoolConfig, queue: dict[str, Any]) -> Iterator[Finding]:
         )
 
 
-def _members_of(queue: dict[str, Any], nodes: int) -> Iterator[Finding]:
+def _members_of(queue: Row, nodes: int) -> Iterator[Finding]:
     """Yield what is wrong with where a queue is, as the end of a sentence."""
-    if queue.get("type") != "quorum":
+    if queue["type"] != "quorum":
         return
-    members, online = queue.get("members") or (), queue.get("online") or ()
-    if 2 * len(online) <= len(members) or not queue.get("leader"):
+    members, online = queue["members"] or (), queue["online"] or ()
+    if 2 * len(online) <= len(members) or not queue["leader"]:
         yield _fault("without a leader: start the nodes that do not run")
     if len(members) < min(nodes, 3):
         yield _warning(
@@ -259,9 +276,9 @@ def _members_of(queue: dict[str, Any], nodes: int) -> Iterator[Finding]:
         )
 
 
-def _contents_of(config: PoolConfig, queue: dict[str, Any]) -> Iterator[Finding]:
+def _contents_of(config: PoolConfig, queue: Row) -> Iterator[Finding]:
     """Yield what is wrong with what a queue holds, as the end of a sentence."""
-    messages, size = queue.get("messages", 0), queue.get("message_bytes", 0)
+    messages, size = queue["messages"] or 0, queue["message_bytes"] or 0
     if queue["name"] == UNROUTED:
         if messages:
             yield _warning(
@@ -271,7 +288,7 @@ def _contents_of(config: PoolConfig, queue: dict[str, Any]) -> Iterator[Finding]
         return
     if 2 * size > config.queue_megabytes * 1024 * 1024:
         yield _warning("more than half full: add workers, or look why these are slow")
-    elif messages and not queue.get("consumers"):
+    elif messages and not queue["consumers"]:
         yield _warning("not read by any worker, and frames wait in it: type `smarty-gateway pool run`")
 
 
@@ -286,9 +303,7 @@ def _check_routes(config: PoolConfig, management: Management) -> Iterator[Findin
 
 
 def _check_bindings(config: PoolConfig, management: Management) -> Iterator[Finding]:
-    bindings = management.get(
-        management.of_vhost("bindings"), "source", "destination", "destination_type", "routing_key"
-    )
+    bindings = management.rows(management.of_vhost("bindings"), _OF_BINDING)
     bound: dict[str, set[str]] = {}
     for each in bindings:
         if each["source"] == EXCHANGE and each["destination_type"] == "queue":
@@ -312,7 +327,7 @@ def _check_bindings(config: PoolConfig, management: Management) -> Iterator[Find
 
 
 def _check_policies(management: Management) -> Iterator[Finding]:
-    policies = management.get(management.of_vhost("policies"))
+    policies = management.rows(management.of_vhost("policies"), OF_POLICY)
     for policy in policies:
         if any(key.startswith("ha-") for key in policy["definition"]):
             yield _warning(
@@ -328,7 +343,8 @@ def _check_policies(management: Management) -> Iterator[Finding]:
             f"acknowledged and lost; {_DECLARE}",
         )
     try:
-        bound = management.get(management.of_vhost("exchanges", UNROUTED) + "/bindings/source", "destination")
+        source = management.of_vhost("exchanges", UNROUTED) + "/bindings/source"
+        bound = management.rows(source, {"destination": str})
     except RefusedError:
         bound = []
     if UNROUTED not in {each["destination"] for each in bound}:

@@ -6,11 +6,11 @@ Queues are declared while all nodes run, because a quorum queue stays on the nod
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from smarty_gateway.config.pool_values import PoolConfig
 from smarty_gateway.pool.database import Database
-from smarty_gateway.pool.management import Management, ManagementError, RefusedError
+from smarty_gateway.pool.management import Management, ManagementError, RefusedError, Row
 from smarty_gateway.pool.topology import (
     EXCHANGE,
     SHARD_QUEUES,
@@ -23,6 +23,17 @@ from smarty_gateway.pool.topology import (
 from smarty_gateway.safe_text import printable
 
 _CREATED: Final = 201
+_OF_NODE: Final = {
+    "name": str,
+    "running": bool,
+    "mem_alarm": bool | None,
+    "disk_free_alarm": bool | None,
+    "partitions": list | None,
+}
+#: What decides whether a queue is as `declare` makes it.
+OF_QUEUE: Final = {"name": str, "type": str | None, "arguments": dict | None}
+OF_POLICY: Final = {"name": str, "pattern": str, "apply-to": str, "definition": dict, "priority": int}
+_OF_BINDING: Final = {"destination": str, "routing_key": str}
 #: Arguments that no queue of a pool has.
 _DROPPING: Final = ("x-message-ttl", "x-expires", "x-max-length", "x-delivery-limit")
 
@@ -53,7 +64,7 @@ def declare(config: PoolConfig, edges: Sequence[str] = ()) -> Iterator[str]:
 
 def _declare(config: PoolConfig, management: Management, edges: Sequence[str]) -> Iterator[str]:
     _require_health(management)
-    queues = management.get(management.of_vhost("queues"), "name", "type", "arguments")
+    queues = management.rows(management.of_vhost("queues"), OF_QUEUE)
     there = {queue["name"]: queue for queue in queues}
     _require_same(config, there)
     foreign = _foreign_policy(management)
@@ -75,7 +86,7 @@ def _declare(config: PoolConfig, management: Management, edges: Sequence[str]) -
 
 def _require_health(management: Management) -> None:
     """Raise ManagementError unless all nodes run, and each accepts messages."""
-    nodes = management.get("nodes", "name", "running", "mem_alarm", "disk_free_alarm", "partitions")
+    nodes = management.rows("nodes", _OF_NODE)
     for node in nodes:
         name = printable(node["name"])
         if not node["running"]:
@@ -84,15 +95,15 @@ def _require_health(management: Management) -> None:
                 "if it is gone for good; a queue stays on the nodes that it was made on"
             )
         for alarm, what in (("mem_alarm", "memory"), ("disk_free_alarm", "disk")):
-            if node.get(alarm):
+            if node[alarm]:
                 raise ManagementError(f"the node {name} has too little {what} left: make room there first")
-        if node.get("partitions"):
+        if node["partitions"]:
             raise ManagementError(
                 f"the node {name} does not see all others: repair the network, restart {name}"
             )
 
 
-def _require_same(config: PoolConfig, there: dict[str, dict[str, Any]]) -> None:
+def _require_same(config: PoolConfig, there: dict[str, Row]) -> None:
     """Raise ManagementError if a queue is there with other arguments, which nobody can change."""
     for name in (*SHARD_QUEUES, UNROUTED):
         if name in there and (differences := differing(config, there[name])):
@@ -103,11 +114,11 @@ def _require_same(config: PoolConfig, there: dict[str, dict[str, Any]]) -> None:
             )
 
 
-def differing(config: PoolConfig, queue: dict[str, Any]) -> list[str]:
+def differing(config: PoolConfig, queue: Row) -> list[str]:
     """Return what a queue has other than `declare` makes it, in words."""
-    if queue.get("type") != "quorum":
+    if queue["type"] != "quorum":
         return [f"the type {printable(queue.get('type'))} instead of quorum"]
-    has = queue.get("arguments") or {}
+    has = queue["arguments"] or {}
     wanted = arguments_of(config, queue["name"])
     wanted.pop("x-queue-leader-locator")  # matters only while it is made
     dropping = [f"{key} {printable(has[key])}, which drops frames" for key in _DROPPING if key in has]
@@ -119,15 +130,15 @@ def differing(config: PoolConfig, queue: dict[str, Any]) -> list[str]:
     ]
 
 
-def _foreign_policy(management: Management) -> dict[str, Any] | None:
+def _foreign_policy(management: Management) -> Row | None:
     """Return another policy that applies to the exchange, where only one does; None if there is none."""
-    for policy in management.get(management.of_vhost("policies")):
+    for policy in management.rows(management.of_vhost("policies"), OF_POLICY):
         if applies_to_exchange(policy) and policy["name"] != UNROUTED:
             return None if UNROUTED_POLICY.items() <= policy["definition"].items() else dict(policy)
     return None
 
 
-def applies_to_exchange(policy: dict[str, Any]) -> bool:
+def applies_to_exchange(policy: Row) -> bool:
     """True if a policy applies to the exchange of edges."""
     if policy["apply-to"] not in ("exchanges", "all"):
         return False
@@ -137,7 +148,7 @@ def applies_to_exchange(policy: dict[str, Any]) -> bool:
         return False
 
 
-def _how_to_merge(config: PoolConfig, policy: dict[str, Any]) -> str:
+def _how_to_merge(config: PoolConfig, policy: Row) -> str:
     name, pattern = printable(policy["name"]), printable(policy["pattern"])
     merged = printable(json.dumps({**policy["definition"], **UNROUTED_POLICY}))
     return (
@@ -154,7 +165,7 @@ def _declare_queues(config: PoolConfig, management: Management, there: frozenset
         management.request("PUT", management.of_vhost("queues", name), body)
     _bind(management, UNROUTED, UNROUTED, "")
     source = management.of_vhost("exchanges", EXCHANGE) + "/bindings/source"
-    bound = {(each["destination"], each["routing_key"]) for each in management.get(source)}
+    bound = {(each["destination"], each["routing_key"]) for each in management.rows(source, _OF_BINDING)}
     added = 0
     for shard, name in enumerate(SHARD_QUEUES):
         key = binding_of(config, shard)

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.management import Management
+from smarty_gateway.pool.management import Management, Row
 from smarty_gateway.pool.topology import SHARD_QUEUES
 from smarty_gateway.safe_text import printable
 
@@ -26,10 +26,11 @@ def rebalance_leaders(config: PoolConfig) -> str | None:
     """
     management = Management(config)
     try:
-        nodes = management.get("nodes", "name", "running")
+        nodes = management.rows("nodes", {"running": bool})
         if not all(node["running"] for node in nodes):
             return None
-        leaders = leaders_of(management.get(management.of_vhost("queues"), "name", "leader"))
+        queues = management.rows(management.of_vhost("queues"), {"name": str, "leader": str | None})
+        leaders = leaders_of(queues)
         if not is_uneven(leaders, len(nodes)):
             return None
         management.request("POST", "rebalance/queues", {})
@@ -39,12 +40,12 @@ def rebalance_leaders(config: PoolConfig) -> str | None:
     return f"leaders of queues are moved: the node {printable(node)} had {most} of {leaders.total()}"
 
 
-def leaders_of(queues: Iterable[dict[str, Any]]) -> Counter[str]:
+def leaders_of(queues: Iterable[Row]) -> Counter[str]:
     """Return for how many shards each node has the leader."""
-    return Counter(q["leader"] for q in queues if q["name"] in SHARD_QUEUES and q.get("leader"))
+    return Counter(q["leader"] for q in queues if q["name"] in SHARD_QUEUES and q["leader"])
 
 
 def is_uneven(leaders: Counter[str], nodes: int) -> bool:
     """True if one of the nodes has so many leaders more than another that some should move."""
     fewest = min(leaders.values(), default=0) if len(leaders) >= nodes else 0
-    return max(leaders.values(), default=0) - fewest > _UNEVEN * leaders.total() / nodes
+    return (max(leaders.values(), default=0) - fewest) * nodes > _UNEVEN * leaders.total()

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,7 +17,14 @@ from smarty_gateway.safe_text import printable
 
 #: Bytes of an answer: 50,000 edges, each with a user of its own.
 _MOST_ANSWER: Final = 16_000_000
+#: Of bytes, messages and seconds.
+_MOST_COUNT: Final = 1 << 63
 _PORTS: Final = {False: 15672, True: 15671}
+
+#: Of one thing: a column that is not there is None.
+Row = dict[str, Any]
+#: The type of each column; with None where it may be missing.
+Columns = Mapping[str, type | UnionType]
 
 
 class ManagementError(GatewayError):
@@ -57,9 +65,20 @@ class Management:
         login = base64.b64encode((servers[0].user or user).encode() + b":" + password).decode("ascii")
         self._headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
 
-    def get(self, path: str, *columns: str) -> Any:  # noqa: ANN401 - JSON
-        """Return what the API knows; only these columns of it, if any are named."""
-        return self.request("GET", f"{path}?columns={','.join(columns)}" if columns else path)[1]
+    def rows(self, path: str, columns: Columns) -> list[Row]:
+        """Return a list that the API knows, with nothing but these columns, each of its type.
+
+        Raises:
+            ManagementError: no node has it, or it is not like that.
+        """
+        return checked_rows(self._get(path, columns), columns)
+
+    def row(self, path: str, columns: Columns) -> Row:
+        """Return the only thing that the API knows at a path, as `rows` does."""
+        return checked_rows([self._get(path, columns)], columns)[0]
+
+    def _get(self, path: str, columns: Columns) -> Any:  # noqa: ANN401 - JSON
+        return self.request("GET", f"{path}?columns={','.join(columns)}")[1]
 
     def of_vhost(self, kind: str, *names: str) -> str:
         """Return the path of something in the virtual host, such as `queues`, or one by its name."""
@@ -169,6 +188,32 @@ class _Node:
             named_in="pool.yaml",
             most=_MOST_ANSWER,
         )
+
+
+def checked_rows(found: object, columns: Columns) -> list[Row]:
+    """Return these columns of what may be a list of objects.
+
+    Raises:
+        ManagementError: it is none, or a column has another type.
+    """
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ManagementError(_not_understood("a list of objects is missing"))
+    return [{name: _checked(name, each.get(name), kind) for name, kind in columns.items()} for each in found]
+
+
+def _checked(name: str, value: object, kind: type | UnionType) -> object:
+    if value == [] and isinstance({}, kind):
+        return {}  # an empty object: Erlang has one word for both
+    if not isinstance(value, kind) or (isinstance(value, int) and abs(value) > _MOST_COUNT):
+        raise ManagementError(_not_understood(f"`{name}` is missing or of another type"))
+    return value
+
+
+def _not_understood(what: str) -> str:
+    return (
+        f"the management API answers what this program does not understand ({what}): check `management` in "
+        "pool.yaml; RabbitMQ 3.10 was tried"
+    )
 
 
 def _usual_address(node: ServerAddress) -> ServerAddress:

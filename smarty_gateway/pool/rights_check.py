@@ -6,12 +6,12 @@ import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from smarty_gateway.config.pool_values import PoolConfig, checked_edge
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.pool.finding import Finding, Level
-from smarty_gateway.pool.management import Management, NotPermittedError
+from smarty_gateway.pool.management import Management, NotPermittedError, Row
 from smarty_gateway.pool.topology import EXCHANGE, edge_may_write, queue_of
 from smarty_gateway.safe_text import printable
 
@@ -23,6 +23,15 @@ _GUEST: Final = "guest"
 #: RabbitMQ writes an empty regular expression for one that matches nothing.
 _NOTHING: Final = "^$"
 
+_OF_USER: Final = {
+    "name": str,
+    "tags": list | str,
+    "password_hash": str | None,
+    "hashing_algorithm": str | None,
+}
+_OF_PERMISSION: Final = dict.fromkeys(("user", "configure", "write", "read"), str)
+_OF_TOPIC: Final = dict.fromkeys(("user", "exchange", "write"), str)
+
 _fault = partial(Finding, Level.FAULT)
 _warning = partial(Finding, Level.WARNING)
 _good = partial(Finding, Level.GOOD)
@@ -31,9 +40,9 @@ _good = partial(Finding, Level.GOOD)
 def check_rights(config: PoolConfig, management: Management) -> Iterator[Finding]:
     """Yield which users have too few rights, or dangerous ones. Only an administrator sees them."""
     try:
-        users = {user["name"]: user for user in management.get("users")}
-        permissions = management.get(management.of_vhost("vhosts") + "/permissions")
-        topics = management.get(management.of_vhost("vhosts") + "/topic-permissions")
+        users = {user["name"]: user for user in management.rows("users", _OF_USER)}
+        permissions = management.rows(management.of_vhost("vhosts") + "/permissions", _OF_PERMISSION)
+        topics = management.rows(management.of_vhost("vhosts") + "/topic-permissions", _OF_TOPIC)
     except NotPermittedError as error:
         yield _warning(f"what edges may do was not looked at: {error}")
         return
@@ -63,7 +72,7 @@ def check_rights(config: PoolConfig, management: Management) -> Iterator[Finding
         )
 
 
-def _check_worker(config: PoolConfig, worker: str, permission: dict[str, Any] | None) -> Iterator[Finding]:
+def _check_worker(config: PoolConfig, worker: str, permission: Row | None) -> Iterator[Finding]:
     if permission is None or not _may(permission, "read", queue_of(0)):
         name = printable(worker)
         yield _fault(
@@ -72,9 +81,7 @@ def _check_worker(config: PoolConfig, worker: str, permission: dict[str, Any] | 
         )
 
 
-def _check_edges(
-    config: PoolConfig, rights: dict[str, dict[str, Any]], topics: Iterable[dict[str, Any]]
-) -> Iterator[Finding]:
+def _check_edges(config: PoolConfig, rights: dict[str, Row], topics: Iterable[Row]) -> Iterator[Finding]:
     """Yield what is dangerous about all users that may send what edges send."""
     edges = sorted(name for name, permission in rights.items() if _may(permission, "write", EXCHANGE))
     may_write = {topic["user"]: topic["write"] for topic in topics if topic["exchange"] == EXCHANGE}
@@ -114,7 +121,7 @@ def _is_plain(name: str) -> bool:
         return False
 
 
-def _is_more_than_an_edge(permission: dict[str, Any]) -> bool:
+def _is_more_than_an_edge(permission: Row) -> bool:
     return (
         _may(permission, "read", queue_of(0))
         or _may(permission, "read", EXCHANGE)
@@ -124,7 +131,7 @@ def _is_more_than_an_edge(permission: dict[str, Any]) -> bool:
     )
 
 
-def _may(permission: dict[str, Any], what: str, name: str) -> bool:
+def _may(permission: Row, what: str, name: str) -> bool:
     """True if a permission covers a name, or cannot be understood."""
     try:
         return re.search(permission[what] or _NOTHING, name) is not None
@@ -132,12 +139,12 @@ def _may(permission: dict[str, Any], what: str, name: str) -> bool:
         return True
 
 
-def _has_default_password(guest: dict[str, Any] | None) -> bool:
+def _has_default_password(guest: Row | None) -> bool:
     """True if a user's password is `guest`, as RabbitMQ comes."""
-    if guest is None or guest.get("hashing_algorithm") != "rabbit_password_hashing_sha256":
+    if guest is None or guest["hashing_algorithm"] != "rabbit_password_hashing_sha256":
         return False
     try:
-        known = base64.b64decode(guest["password_hash"])
+        known = base64.b64decode(guest["password_hash"] or "")
     except ValueError:
         return False
     expected = hashlib.sha256(known[:_SALT] + _GUEST.encode()).digest()

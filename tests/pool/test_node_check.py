@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smarty_gateway.config.pool_values import DatabaseConfig, PoolConfig, ServerAddress
 from smarty_gateway.pool.cluster_check import check_cluster
+from smarty_gateway.pool.declare import declare
 from smarty_gateway.pool.leaders import is_uneven
+from smarty_gateway.pool.management import ManagementError
 
 GOOD: dict[str, Any] = {
     "name": "rabbit@a",
@@ -31,6 +35,7 @@ class Nodes:
 
     Attributes:
         answers: what it answers, by the path.
+        config: of a pool that asks it.
     """
 
     def __init__(self) -> None:
@@ -54,14 +59,14 @@ class Nodes:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        server = ServerAddress("127.0.0.1", self.server.server_port, tls=False, user="worker")
+        self.config = PoolConfig((server,), DatabaseConfig("db.example"), Path("keys"), management=(server,))
 
     def said(self, *nodes: dict[str, Any], version: str = "3.10.8", listeners: tuple[Any, ...] = ()) -> str:
         """Return what check says about nodes that differ from good ones like this."""
         self.answers["nodes"] = [{**GOOD, "name": f"rabbit@{'abcd'[i]}", **n} for i, n in enumerate(nodes)]
         self.answers["overview"] = {"rabbitmq_version": version, "listeners": list(listeners)}
-        server = ServerAddress("127.0.0.1", self.server.server_port, tls=False, user="worker")
-        config = PoolConfig((server,), DatabaseConfig("db.example"), Path("keys"), management=(server,))
-        return "\n".join(finding.text for finding in check_cluster(config))
+        return "\n".join(finding.text for finding in check_cluster(self.config))
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +209,58 @@ def test_a_queue_with_an_argument_that_drops_frames_is_named(nodes: Nodes) -> No
     queue = {"name": "smarty.shard.5", "type": "quorum", "arguments": {"x-message-ttl": 1000}}
     nodes.answers["queues/%2F"] = [queue]
     assert "is there with x-message-ttl 1000, which drops frames" in nodes.said({}, {}, {})
+
+
+# What is no answer of RabbitMQ
+
+PATHS: Final = (
+    "nodes",
+    "overview",
+    "users",
+    "queues/%2F",
+    "bindings/%2F",
+    "policies/%2F",
+    "vhosts/%2F/permissions",
+    "vhosts/%2F/topic-permissions",
+    "exchanges/%2F/smarty.unrouted/bindings/source",
+)
+COLUMNS: Final = (
+    *("name", "running", "partitions", "mem_alarm", "disk_free_alarm", "disk_free", "disk_free_limit"),
+    *("net_ticktime", "rabbitmq_version", "listeners", "node", "protocol", "ip_address", "socket_opts"),
+    *("type", "durable", "arguments", "leader", "members", "online", "consumers", "messages"),
+    *("message_bytes", "effective_policy_definition", "source", "destination", "destination_type"),
+    *("routing_key", "tags", "password_hash", "hashing_algorithm", "user", "configure", "write", "read"),
+    *("exchange", "pattern", "apply-to", "definition", "priority"),
+)
+TEXTS: Final = st.sampled_from(("", "guest", "worker", "smarty.shard.5", "amq.topic", "all", "(", "\x1b[2J"))
+SCALARS: Final = st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | TEXTS
+ANYTHING: Final = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(COLUMNS), inner, max_size=len(COLUMNS))
+    ),
+    max_leaves=20,
+)
+
+
+@given(answers=st.dictionaries(st.sampled_from(PATHS), ANYTHING))
+def test_whatever_answers_is_a_line_of_check(api: Nodes, answers: dict[str, Any]) -> None:
+    api.answers = {"nodes": [GOOD], "overview": {"rabbitmq_version": "3.10.8", "listeners": []}, **answers}
+    assert all(finding.text.isprintable() for finding in check_cluster(api.config))
+
+
+@given(answers=st.dictionaries(st.sampled_from(PATHS), ANYTHING))
+def test_whatever_answers_leads_to_a_line_of_declare(api: Nodes, answers: dict[str, Any]) -> None:
+    api.answers = {"nodes": [GOOD], **answers}
+    with pytest.raises(ManagementError) as caught:  # at the latest when it would make something
+        list(declare(api.config))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("column", ["name", "running", "partitions"])
+def test_an_answer_that_is_not_understood_is_named(nodes: Nodes, column: str) -> None:
+    assert f"(`{column}` is missing or of another type)" in nodes.said({column: 7})
+
+
+def test_a_disk_that_the_node_does_not_watch_is_not_judged(nodes: Nodes) -> None:
+    assert "GB left" not in nodes.said({"disk_free": "disk_free_monitoring_disabled"}, {}, {})
