@@ -25,8 +25,8 @@ from benchmarks.brokers import temporary_folder
 from benchmarks.figures import Figure, print_figures
 from smarty_gateway.config.pool_values import DatabaseConfig
 from smarty_gateway.outputs.json_lines import to_json_bytes
-from smarty_gateway.pool.database import Database
-from smarty_gateway.pool.rows import Row
+from smarty_gateway.pool.database.database import Database
+from smarty_gateway.pool.database.rows import Row
 from smarty_gateway.protocol.dummy_keys import dummy_key
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream

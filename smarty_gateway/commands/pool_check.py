@@ -146,8 +146,8 @@ class _Tally:
 
 def _check_servers(config: PoolConfig) -> bool:
     """Print what the cluster and the database say; True if nothing is missing or dangerous."""
-    from smarty_gateway.pool.cluster_check import check_cluster  # noqa: PLC0415 - needs the extra
-    from smarty_gateway.pool.database import Database  # noqa: PLC0415 - likewise
+    from smarty_gateway.pool.cluster.cluster_check import check_cluster  # noqa: PLC0415 - needs the extra
+    from smarty_gateway.pool.database.database import Database  # noqa: PLC0415 - likewise
 
     is_good = _print(check_cluster(config))
     with closing(Database(config.database)) as database:

@@ -23,10 +23,10 @@ from smarty_gateway.config.pool_values import PoolConfig, ServerAddress
 from smarty_gateway.fault_log import Backoff, Condition, until_it_works
 from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.certificates import unusable_ca
+from smarty_gateway.pool.cluster.topology import EXCHANGE, queue_of
 from smarty_gateway.pool.inbox import PREFETCH, Delivery, Inbox, Subscription
 from smarty_gateway.pool.node_errors import why_no_connection, why_no_messages
 from smarty_gateway.pool.shared_fault import SharedFault
-from smarty_gateway.pool.topology import EXCHANGE, queue_of
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.forwarded import MESSAGE_BYTES
 from smarty_gateway.protocol.shards import SHARDS

@@ -8,9 +8,9 @@ from typing import Final
 from smarty_gateway.config.pool_values import PoolConfig
 from smarty_gateway.fault_log import Condition
 from smarty_gateway.logs import crash_of
-from smarty_gateway.pool.database import TIDY_ROWS, Database, DatabaseAwayError
-from smarty_gateway.pool.leaders import rebalance_leaders
-from smarty_gateway.pool.management import ManagementError
+from smarty_gateway.pool.cluster.leaders import rebalance_leaders
+from smarty_gateway.pool.cluster.management import ManagementError
+from smarty_gateway.pool.database.database import TIDY_ROWS, Database, DatabaseAwayError
 
 _log = logging.getLogger(__name__)
 

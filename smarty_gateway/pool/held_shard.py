@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 from smarty_gateway.config.key_folder import KeyFolder, titles_of
 from smarty_gateway.config.pool_values import PlaintextMeter, PoolConfig
 from smarty_gateway.outputs.output import PoolReading
+from smarty_gateway.pool.database.rows import PLAINTEXT, Row, TakenShard
 from smarty_gateway.pool.inbox import Delivery, Subscription
-from smarty_gateway.pool.rows import PLAINTEXT, Row, TakenShard
 from smarty_gateway.protocol.forwarded import Forwarded, ForwardedFormatError, unpack
 from smarty_gateway.protocol.identities import forms_of
 from smarty_gateway.protocol.key_ring import KeyRing

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from smarty_gateway.pool.rows import TakenShard
+from smarty_gateway.pool.database.rows import TakenShard
 
 #: Seconds for which a renewal is good.
 LEASE: Final = 4.0

@@ -23,8 +23,8 @@ import psycopg
 
 from smarty_gateway.config.pool_file import load_pool_config
 from smarty_gateway.exit_status import ExitStatus
+from smarty_gateway.pool.cluster.management import ManagementError
 from smarty_gateway.pool.declare import declare
-from smarty_gateway.pool.management import ManagementError
 from smarty_gateway.protocol.errors import GatewayError
 
 _RABBITMQ: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")

@@ -18,12 +18,12 @@ from typing import Final, Protocol, TypeVar
 from smarty_gateway.fault_log import until_it_works
 from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import PoolReading
-from smarty_gateway.pool.database import DatabaseAwayError
+from smarty_gateway.pool.database.database import DatabaseAwayError
+from smarty_gateway.pool.database.rows import Row, TakenShard, Written
 from smarty_gateway.pool.held_shard import HeldShard, Judged, ShardKeys
 from smarty_gateway.pool.inbox import Delivery, Inbox, Subscription
 from smarty_gateway.pool.lease import Lease
 from smarty_gateway.pool.members import next_release
-from smarty_gateway.pool.rows import Row, TakenShard, Written
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.tally import Tally
 from smarty_gateway.protocol.errors import GatewayError

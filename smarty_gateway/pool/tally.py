@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 
 from smarty_gateway.fault_log import RejectionLog
-from smarty_gateway.pool.rows import PLAINTEXT, Row
+from smarty_gateway.pool.database.rows import PLAINTEXT, Row
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.protocol.rejection import Rejection
 from smarty_gateway.protocol.system_title import serial_from_system_title

@@ -19,7 +19,7 @@ from smarty_gateway.config.pool_values import PoolConfig
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.pool.broker import Broker
 from smarty_gateway.pool.chores import Chores
-from smarty_gateway.pool.database import Database
+from smarty_gateway.pool.database.database import Database
 from smarty_gateway.pool.held_shard import ShardKeys
 from smarty_gateway.pool.inbox import Inbox
 from smarty_gateway.pool.lease import Lease

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 
 from smarty_gateway.outputs.output import PoolReading
-from smarty_gateway.pool.database import DatabaseAwayError
+from smarty_gateway.pool.database.database import DatabaseAwayError
+from smarty_gateway.pool.database.rows import Row, TakenShard, Written
 from smarty_gateway.pool.inbox import Delivery, Inbox, Subscription
-from smarty_gateway.pool.rows import Row, TakenShard, Written
 
 Key = tuple[bytes, str, int]
 

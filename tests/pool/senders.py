@@ -8,7 +8,7 @@ from typing import Final
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from smarty_gateway.pool.topology import EXCHANGE, SHARD_QUEUES
+from smarty_gateway.pool.cluster.topology import EXCHANGE, SHARD_QUEUES
 from smarty_gateway.protocol.forwarded import Forwarded, pack
 from smarty_gateway.protocol.shards import shard_of
 from smarty_gateway.simulator.household import BEGINNING

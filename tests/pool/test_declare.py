@@ -10,10 +10,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.management import ManagementError, NotPermittedError
 from smarty_gateway.pool.declare import declare
 from smarty_gateway.pool.finding import Level
-from smarty_gateway.pool.management import ManagementError, NotPermittedError
 from tests.support.commands import LIMIT
 from tests.support.pools import pool_config
 from tests.support.postgresql import PostgresServer

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from smarty_gateway.pool.database.rows import TakenShard
 from smarty_gateway.pool.lease import LEASE, MARGIN, Lease, steady_clock
-from smarty_gateway.pool.rows import TakenShard
 
 SHARD = 7
 #: Seconds between two looks at who may publish.

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from smarty_gateway.pool.topology import queue_of
+from smarty_gateway.pool.cluster.topology import queue_of
 from smarty_gateway.protocol.shards import shard_of
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter
 from tests.pool.senders import channel_of, send, waiting_in

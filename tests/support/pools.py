@@ -1,7 +1,7 @@
 """The configuration of a pool on the cluster and the database of the tests."""
 
 from smarty_gateway.config.pool_values import DatabaseConfig, PoolConfig, ServerAddress
-from smarty_gateway.pool.tables import TABLES
+from smarty_gateway.pool.database.tables import TABLES
 from tests.support.postgresql import PostgresServer
 from tests.support.rabbitmq import RabbitCluster
 

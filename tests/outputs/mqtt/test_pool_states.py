@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.outputs.mqtt.pool_states import PoolStates, State
+from smarty_gateway.pool.database.rows import TakenShard
 from smarty_gateway.pool.lease import LEASE, MARGIN, Lease
-from smarty_gateway.pool.rows import TakenShard
 
 SHARD = 7
 TOPIC = "smarty/house/state"

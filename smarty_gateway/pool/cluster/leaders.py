@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.management import Management, Row
-from smarty_gateway.pool.topology import SHARD_QUEUES
+from smarty_gateway.pool.cluster.management import Management, Row
+from smarty_gateway.pool.cluster.topology import SHARD_QUEUES
 from smarty_gateway.safe_text import printable
 
 #: Nodes may differ by this share of what each should have. Moving a leader stops its queue for a moment.

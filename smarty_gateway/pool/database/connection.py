@@ -22,7 +22,7 @@ from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.password_file import PasswordFileError, read_password
 from smarty_gateway.config.pool_values import DatabaseConfig
 from smarty_gateway.exit_status import ExitStatus
-from smarty_gateway.pool import tables
+from smarty_gateway.pool.database import tables
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.safe_text import printable
 

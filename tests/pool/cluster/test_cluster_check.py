@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from smarty_gateway.config.pool_values import PlaintextMeter, PoolConfig, ServerAddress
-from smarty_gateway.pool.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.leaders import rebalance_leaders
+from smarty_gateway.pool.cluster.management import ManagementError
+from smarty_gateway.pool.cluster.topology import arguments_of, queue_of
 from smarty_gateway.pool.declare import declare
 from smarty_gateway.pool.finding import Level
-from smarty_gateway.pool.leaders import rebalance_leaders
-from smarty_gateway.pool.management import ManagementError
-from smarty_gateway.pool.topology import arguments_of, queue_of
 from tests.support.rabbitmq import RabbitCluster
 from tests.support.running import wait_until
 

@@ -9,10 +9,9 @@ from typing import Final
 
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.declare import OF_POLICY, OF_QUEUE, applies_to_exchange, differing
-from smarty_gateway.pool.finding import Finding, Level
-from smarty_gateway.pool.leaders import is_uneven, leaders_of
-from smarty_gateway.pool.management import (
+from smarty_gateway.pool.cluster.declaration import OF_POLICY, OF_QUEUE, applies_to_exchange, differing
+from smarty_gateway.pool.cluster.leaders import is_uneven, leaders_of
+from smarty_gateway.pool.cluster.management import (
     Management,
     ManagementError,
     NodeAwayError,
@@ -20,8 +19,9 @@ from smarty_gateway.pool.management import (
     Row,
     checked_rows,
 )
-from smarty_gateway.pool.rights_check import check_rights
-from smarty_gateway.pool.topology import EXCHANGE, SHARD_QUEUES, UNROUTED, UNROUTED_POLICY, binding_of
+from smarty_gateway.pool.cluster.rights_check import check_rights
+from smarty_gateway.pool.cluster.topology import EXCHANGE, SHARD_QUEUES, UNROUTED, UNROUTED_POLICY, binding_of
+from smarty_gateway.pool.finding import Finding, Level
 from smarty_gateway.safe_text import printable
 
 #: Seconds. HTTP's clock has whole ones, and an answer may take some.

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smarty_gateway.config.pool_values import DatabaseConfig, PoolConfig, ServerAddress
-from smarty_gateway.pool.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.cluster_check import check_cluster
+from smarty_gateway.pool.cluster.leaders import is_uneven
+from smarty_gateway.pool.cluster.management import ManagementError
 from smarty_gateway.pool.declare import declare
-from smarty_gateway.pool.leaders import is_uneven
-from smarty_gateway.pool.management import ManagementError
 
 GOOD: dict[str, Any] = {
     "name": "rabbit@a",

@@ -12,11 +12,11 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from smarty_gateway.config.pool_values import DatabaseConfig
-from smarty_gateway.pool import tables
-from smarty_gateway.pool.connection import Connection, DatabaseAwayError
-from smarty_gateway.pool.database_check import findings
+from smarty_gateway.pool.database import tables
+from smarty_gateway.pool.database.connection import Connection, DatabaseAwayError
+from smarty_gateway.pool.database.database_check import findings
+from smarty_gateway.pool.database.rows import Renewal, Row, TakenShard, Written
 from smarty_gateway.pool.finding import Finding, Level
-from smarty_gateway.pool.rows import Renewal, Row, TakenShard, Written
 from smarty_gateway.protocol.replay_window import WINDOW
 
 __all__ = ["Database", "DatabaseAwayError"]

@@ -21,11 +21,11 @@ import pytest
 from psycopg.rows import TupleRow
 
 from smarty_gateway.config.pool_values import DatabaseConfig
-from smarty_gateway.pool import tables
-from smarty_gateway.pool.connection import ANSWER, CONNECT
-from smarty_gateway.pool.database import Database, DatabaseAwayError
+from smarty_gateway.pool.database import tables
+from smarty_gateway.pool.database.connection import ANSWER, CONNECT
+from smarty_gateway.pool.database.database import Database, DatabaseAwayError
+from smarty_gateway.pool.database.rows import PLAINTEXT, Row, Written
 from smarty_gateway.pool.finding import Level
-from smarty_gateway.pool.rows import PLAINTEXT, Row, Written
 from smarty_gateway.protocol.replay_window import WINDOW
 from tests.support.brokers import Authority
 from tests.support.pools import drop_tables
@@ -435,7 +435,7 @@ def test_rows_of_which_nobody_knows_whether_they_were_written_are_new_when_they_
         "CREATE CONSTRAINT TRIGGER pause AFTER INSERT ON smarty_reading "
         "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.counter = 3) EXECUTE FUNCTION pause()",
     )
-    monkeypatch.setattr("smarty_gateway.pool.connection.ANSWER", 0.1)
+    monkeypatch.setattr("smarty_gateway.pool.database.connection.ANSWER", 0.1)
     with pytest.raises(DatabaseAwayError):
         database.write([row(2), row(3)])
     monkeypatch.undo()
@@ -449,7 +449,7 @@ def test_a_server_that_stands_still_is_given_up(
     database_server: PostgresServer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert CONNECT + ANSWER < 10
-    monkeypatch.setattr("smarty_gateway.pool.connection.ANSWER", 0.2)
+    monkeypatch.setattr("smarty_gateway.pool.database.connection.ANSWER", 0.2)
     database.renew("a", {})
     database_server.freeze()
     try:
@@ -463,7 +463,7 @@ def test_a_frozen_writer_that_wakes_writes_no_row_twice_and_is_not_the_newest(
     config: DatabaseConfig, database: Database
 ) -> None:
     code = (
-        "import sys, pickle; from smarty_gateway.pool.database import Database; "
+        "import sys, pickle; from smarty_gateway.pool.database.database import Database; "
         "config, rows = pickle.load(sys.stdin.buffer); database = Database(config); "
         "database.renew('frozen', {}); print('ready', flush=True); sys.stdin.buffer.read(); "
         "print([(one.is_new, one.is_newest) for one in database.write(rows)])"
@@ -525,6 +525,8 @@ def test_a_clock_that_differs_is_a_warning(
     database: Database, monkeypatch: pytest.MonkeyPatch, seconds: int, which: str
 ) -> None:
     here = time.time() + seconds
-    monkeypatch.setattr("smarty_gateway.pool.database_check.time", SimpleNamespace(time=lambda: here))
+    monkeypatch.setattr(
+        "smarty_gateway.pool.database.database_check.time", SimpleNamespace(time=lambda: here)
+    )
     warnings = [finding.text for finding in database.check() if finding.level is Level.WARNING]
     assert any(f"s {which} this machine's: set both by NTP" in warning for warning in warnings)

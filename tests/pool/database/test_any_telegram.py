@@ -12,15 +12,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from smarty_gateway.pool import tables
-from smarty_gateway.pool.database import Database
+from smarty_gateway.pool.database import tables
+from smarty_gateway.pool.database.database import Database
+from smarty_gateway.pool.database.rows import TakenShard
 from smarty_gateway.pool.held_shard import HeldShard, Judged, Keys
 from smarty_gateway.pool.inbox import Delivery, Subscription
-from smarty_gateway.pool.rows import TakenShard
 from smarty_gateway.protocol.forwarded import Forwarded, pack
 from smarty_gateway.protocol.identities import fold
 from smarty_gateway.protocol.shards import shard_of
-from tests.pool.test_database import config_of
+from tests.pool.database.test_database import config_of
 from tests.support.postgresql import PostgresServer
 from tests.support.streams import sample_keys
 from vectors.building_blocks import HOUSE_TITLE, frame, hex_text, telegram

@@ -7,7 +7,7 @@ from typing import Final
 import psycopg
 from psycopg.rows import TupleRow
 
-from smarty_gateway.pool import tables
+from smarty_gateway.pool.database import tables
 from smarty_gateway.pool.finding import Finding, Level
 
 #: The oldest that the PostgreSQL project still maintains with this program's statements.

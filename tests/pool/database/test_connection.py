@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from smarty_gateway.config.pool_values import DatabaseConfig
-from smarty_gateway.pool.database import Database, DatabaseAwayError
+from smarty_gateway.pool.database.database import Database, DatabaseAwayError
 
 
 def test_a_server_that_recovers_is_named_by_its_message_and_not_by_the_detail(

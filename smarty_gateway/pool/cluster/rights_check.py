@@ -10,9 +10,9 @@ from typing import Final
 
 from smarty_gateway.config.pool_values import PoolConfig, checked_edge
 from smarty_gateway.config.settings import SettingError
+from smarty_gateway.pool.cluster.management import Management, NotPermittedError, Row
+from smarty_gateway.pool.cluster.topology import EXCHANGE, edge_may_write, queue_of
 from smarty_gateway.pool.finding import Finding, Level
-from smarty_gateway.pool.management import Management, NotPermittedError, Row
-from smarty_gateway.pool.topology import EXCHANGE, edge_may_write, queue_of
 from smarty_gateway.safe_text import printable
 
 #: RabbitMQ's name of the exchange that leads to any queue by its name.

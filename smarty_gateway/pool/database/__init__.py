@@ -1,0 +1,1 @@
+"""The PostgreSQL database of a pool: its tables, and each statement that a pool sends."""
