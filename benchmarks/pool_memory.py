@@ -16,8 +16,9 @@ from benchmarks.figures import Figure, print_figures
 from benchmarks.shard import key_of
 from smarty_gateway.pool import worker as _the_modules_of_a_worker  # noqa: F401 - so that they count
 from smarty_gateway.pool.database.rows import TakenShard
-from smarty_gateway.pool.held_shard import HeldShard, Judged, Keys
+from smarty_gateway.pool.held_shard import HeldShard, Judged
 from smarty_gateway.pool.inbox import Delivery, Subscription
+from smarty_gateway.pool.shard_keys import Keys
 from smarty_gateway.protocol.checksum import arc
 from smarty_gateway.protocol.dummy_keys import SIMULATED_SERIAL
 from smarty_gateway.protocol.forwarded import Forwarded, pack

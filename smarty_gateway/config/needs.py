@@ -70,7 +70,6 @@ def pool_needs(config: PoolConfig) -> Iterator[GatewayError]:
         yield MissingExtraError("the database needs PostgreSQL's library; type: sudo apt install libpq5")
     yield from _password_errors("nodes", config.password_file)
     yield from _password_errors("management", config.management_password_file, "management_password_file")
-    yield from _password_errors("management", config.management_password_file)
     yield from _password_errors("database", config.database.password_file)
     yield from unmet_needs(config.as_gateway)
 

@@ -1,21 +1,18 @@
 """A shard that a worker holds: what came by its queue becomes rows, or is refused."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from smarty_gateway.config.key_folder import KeyFolder, titles_of
-from smarty_gateway.config.pool_values import PlaintextMeter, PoolConfig
 from smarty_gateway.outputs.output import PoolReading
 from smarty_gateway.pool.database.rows import PLAINTEXT, Row, TakenShard
 from smarty_gateway.pool.inbox import Delivery, Subscription
+from smarty_gateway.pool.shard_keys import Keys
 from smarty_gateway.protocol.forwarded import Forwarded, ForwardedFormatError, unpack
-from smarty_gateway.protocol.identities import forms_of
-from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.rejection import Reason, Rejection
 from smarty_gateway.protocol.shard_decoder import ShardDecoder, title_of
-from smarty_gateway.protocol.shards import shard_of, shard_of_meter_id
+from smarty_gateway.protocol.shards import shard_of
 
 #: Milliseconds that the clock of an edge may be ahead of this one's. Plaintext has no counter but the time.
 _AHEAD: Final = 60_000
@@ -28,61 +25,6 @@ class Judged(NamedTuple):
 
     row: Row
     reading: PoolReading
-
-
-class Keys(NamedTuple):
-    """What a worker must know to judge the meters of a shard.
-
-    Attributes:
-        ring: the keys.
-        plaintext: the meters that may send plaintext, by meter_id, and the edge user of each.
-        encrypted: those of them that have a key all the same, by each identity in the form of `fold`.
-    """
-
-    ring: KeyRing
-    plaintext: Mapping[str, str]
-    encrypted: frozenset[str]
-
-
-class ShardKeys:
-    """Reads the keys of shards.
-
-    Args:
-        folder: of the key files.
-        config: lists the meters that may send plaintext.
-    """
-
-    def __init__(self, folder: KeyFolder, config: PoolConfig) -> None:
-        self._folder = folder
-        self._config = config
-        self._versions: dict[int, list[object]] = {}
-
-    def changed(self, shard: int) -> bool:
-        """True if a key file that decides about meters of a shard is not the one that was loaded."""
-        return self._folder.changed(shard) or self._versions_of(shard) != self._versions.get(shard)
-
-    def load(self, shard: int) -> Keys:
-        """Return the keys of a shard.
-
-        Raises:
-            KeyFileError: a key file has a fault, or others can read it.
-        """
-        self._versions[shard] = self._versions_of(shard)
-        listed = self._listed(shard)
-        encrypted = (forms_of(meter.meter_id) for meter in listed if self._folder.has_key(meter.meter_id))
-        return Keys(
-            self._folder.load(shard),
-            {meter.meter_id: meter.user for meter in listed},
-            frozenset().union(*encrypted),
-        )
-
-    def _listed(self, shard: int) -> list[PlaintextMeter]:
-        return [meter for meter in self._config.plaintext if shard_of_meter_id(meter.meter_id) == shard]
-
-    def _versions_of(self, shard: int) -> list[object]:
-        """Return the versions of the key files, of any shard, in which the listed meters may be."""
-        titles = (title for meter in self._listed(shard) for title in sorted(titles_of(meter.meter_id)))
-        return [self._folder.version(shard_of(title)) for title in titles]
 
 
 class HeldShard:

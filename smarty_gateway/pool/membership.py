@@ -9,8 +9,8 @@ from typing import Final
 from smarty_gateway.fault_log import until_it_works
 from smarty_gateway.logs import crash_of
 from smarty_gateway.pool.database.database import Database, DatabaseAwayError
+from smarty_gateway.pool.homes import home_shards
 from smarty_gateway.pool.lease import Lease
-from smarty_gateway.pool.members import home_shards
 from smarty_gateway.pool.shared_fault import SharedFault
 
 _log = logging.getLogger(__name__)

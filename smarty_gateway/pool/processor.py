@@ -20,10 +20,11 @@ from smarty_gateway.logs import crash_of
 from smarty_gateway.outputs.output import PoolReading
 from smarty_gateway.pool.database.database import DatabaseAwayError
 from smarty_gateway.pool.database.rows import Row, TakenShard, Written
-from smarty_gateway.pool.held_shard import HeldShard, Judged, ShardKeys
+from smarty_gateway.pool.held_shard import HeldShard, Judged
+from smarty_gateway.pool.homes import next_release
 from smarty_gateway.pool.inbox import Delivery, Inbox, Subscription
 from smarty_gateway.pool.lease import Lease
-from smarty_gateway.pool.members import next_release
+from smarty_gateway.pool.shard_keys import ShardKeys
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.tally import Tally
 from smarty_gateway.protocol.errors import GatewayError
@@ -128,7 +129,7 @@ class Processor:
         self._results = results
         self._tally = tally
         self._fault = fault
-        self._key_fault = SharedFault(tally.error, _log.info, "all key files can be used again")
+        self._key_fault = SharedFault(_log.error, _log.info, "all key files can be used again")
         self._held: dict[int, HeldShard] = {}
         self._stopping = threading.Event()
         self._read_keys_again = False

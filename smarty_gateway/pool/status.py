@@ -24,8 +24,6 @@ class WorkerStatus:
         takes: of shards.
         releases: of shards, for whatever reason.
         rebalances: releases for the worker at which the shard is at home.
-        last_error: the last line about a fault; empty before the first.
-        processor_seconds: of this process.
     """
 
     worker: str
@@ -43,5 +41,3 @@ class WorkerStatus:
     takes: int = 0
     releases: int = 0
     rebalances: int = 0
-    last_error: str = ""
-    processor_seconds: float = 0.0

@@ -21,7 +21,6 @@ class Tally:
         repeats: frames that came again: as the cluster and the edges send what was perhaps lost.
         refused: frames by the reason of their refusal.
         lag: seconds from the arrival of the newest frame at its edge to its row.
-        last_error: the last line about a fault.
     """
 
     def __init__(self) -> None:
@@ -33,14 +32,8 @@ class Tally:
         self.releases = 0
         self.rebalances = 0
         self.lag = 0.0
-        self.last_error = ""
         self._seen = RejectionLog(_log.warning, cleared=_log.info)
         self._clock_fault = SharedFault(_log.warning, _log.info, "the clocks of all edges are right again")
-
-    def error(self, line: str) -> None:
-        """Log a fault of the worker, and keep the line."""
-        _log.error("%s", line)
-        self.last_error = line
 
     def note_clock(self, row: Row) -> None:
         """Log that the clock of an edge is ahead, which matters where the time counts as a counter."""

@@ -20,13 +20,13 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.pool.broker import Broker
 from smarty_gateway.pool.chores import Chores
 from smarty_gateway.pool.database.database import Database
-from smarty_gateway.pool.held_shard import ShardKeys
 from smarty_gateway.pool.inbox import Inbox
 from smarty_gateway.pool.lease import Lease
 from smarty_gateway.pool.membership import Membership
 from smarty_gateway.pool.operation import Operation
 from smarty_gateway.pool.processor import Processor
 from smarty_gateway.pool.results import Results, open_store
+from smarty_gateway.pool.shard_keys import ShardKeys
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.status import WorkerStatus
 from smarty_gateway.pool.tally import Tally
@@ -76,7 +76,7 @@ class Worker:
         self._name = name
         self._results = results
         self._tally = tally = Tally()
-        self._database_fault = SharedFault(tally.error, _log.info, "the database works again")
+        self._database_fault = SharedFault(_log.error, _log.info, "the database works again")
         inbox = self._inbox = Inbox()
         self._membership = Membership(
             name,
@@ -85,7 +85,7 @@ class Worker:
             lambda: self._broker.node is not None,
             self._database_fault,
         )
-        self._broker = Broker(config, name, inbox, lambda: self._membership.home, tally.error)
+        self._broker = Broker(config, name, inbox, lambda: self._membership.home, _log.error)
         self._processor = Processor(
             name,
             config.topic.replace("/", "."),
@@ -125,8 +125,6 @@ class Worker:
             takes=tally.takes,
             releases=tally.releases,
             rebalances=tally.rebalances,
-            last_error=tally.last_error,
-            processor_seconds=time.process_time(),
         )
 
     def stop(self) -> None:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from smarty_gateway.config.key_folder import KeyFolder, file_name
 from smarty_gateway.config.pool_values import DatabaseConfig, PlaintextMeter, PoolConfig, ServerAddress
 from smarty_gateway.pool import processor as processor_module
-from smarty_gateway.pool.held_shard import ShardKeys
 from smarty_gateway.pool.inbox import Inbox
 from smarty_gateway.pool.lease import Lease
 from smarty_gateway.pool.processor import Processor
+from smarty_gateway.pool.shard_keys import ShardKeys
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.tally import Tally
 from smarty_gateway.protocol.forwarded import Forwarded, pack
@@ -30,6 +30,8 @@ from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from tests.pool.fake_broker import FakeBroker, FakeDatabase, FakeResults, Key
 from tests.support.running import wait_until
+
+_log = logging.getLogger(__name__)
 
 METERS: Final = [SimulatedMeter(MeterKind.LUXEMBOURG, number) for number in (1, 2, 3)]
 BELGIAN: Final = SimulatedMeter(MeterKind.BELGIUM, 7)
@@ -106,7 +108,7 @@ def running(
     # A clock of which each look is a second later: every batch is due at once.
     inbox, database = Inbox(itertools.count().__next__), FakeDatabase()
     broker = FakeBroker(inbox, database)
-    fault = SharedFault(tally.error, logging.getLogger(__name__).info, "the database works again")
+    fault = SharedFault(_log.error, _log.info, "the database works again")
     processor = Processor(
         "a", "smarty.raw", database, inbox, broker, lambda: workers, keys, lease, results,
         tally, fault,
@@ -326,15 +328,16 @@ def test_an_impossible_time_of_arrival_is_refused(folder: Path) -> None:
         assert pool.tally.refused == {"malformed": 1}
 
 
-def test_a_shard_with_a_faulty_key_file_is_left_to_others_with_all_its_messages(tmp_path: Path) -> None:
+def test_a_shard_with_a_faulty_key_file_is_left_to_others_with_all_its_messages(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_keys(tmp_path)
     shard = shard_of(title_of(METERS[0]))
     (tmp_path / file_name(shard)).write_text("keys: {}\n", "utf-8")
     with running(tmp_path) as pool:
         pool.broker.refuses = {shard}
         pool.broker.send(shard, topic_of(METERS[0]), pack([Forwarded(ARRIVED, frame_of(METERS[0], 1))]))
-        wait_until(lambda: pool.tally.last_error, "the line")
-        assert f"shard {shard} is not read" in pool.tally.last_error
+        wait_until(lambda: f"shard {shard} is not read" in caplog.text, "the line")
         assert (pool.broker.acknowledged, pool.tally.frames) == (0, 0)
 
 

@@ -60,6 +60,8 @@ def _declare(config: PoolConfig, management: Management, edges: Sequence[str]) -
     queues = management.rows(management.of_vhost("queues"), OF_QUEUE)
     there = {queue["name"]: queue for queue in queues}
     _require_same(config, there)
+    for edge in edges:
+        _require_user(config, management, edge)
     foreign = _foreign_policy(management)
     if foreign is not None:
         raise ManagementError(_how_to_merge(config, foreign))
@@ -105,6 +107,19 @@ def _require_same(config: PoolConfig, there: dict[str, Row]) -> None:
                 "edges, which keep their frames, and wait until the queue is empty; then type `rabbitmqctl "
                 f"delete_queue -p {printable(config.vhost)} {name}`, and `pool declare` again"
             )
+
+
+def _require_user(config: PoolConfig, management: Management, edge: str) -> None:
+    """Raise ManagementError if there is no such user."""
+    try:
+        management.row(f"users/{edge}", {"name": str})
+    except RefusedError:
+        vhost = printable(config.vhost)
+        raise ManagementError(
+            f"there is no user {edge}; nothing was changed. Type `rabbitmqctl add_user {edge}` on a node, "
+            f"which asks for a password, then `rabbitmqctl set_permissions -p {vhost} {edge} '^$' "
+            "'^amq\\.topic$' '^$'`"
+        ) from None
 
 
 def differing(config: PoolConfig, queue: Row) -> list[str]:
@@ -175,12 +190,5 @@ def _bind(management: Management, exchange: str, queue: str, key: str) -> None:
 
 def _permit(config: PoolConfig, management: Management, edge: str) -> str:
     body = {"exchange": EXCHANGE, "write": edge_may_write(config), "read": "^$"}
-    vhost = printable(config.vhost)
-    try:
-        management.request("PUT", management.of_vhost("topic-permissions", edge), body)
-    except RefusedError:
-        raise ManagementError(
-            f"there is no user {edge}: type `rabbitmqctl add_user {edge}` on a node, which asks for a "
-            f"password, then `rabbitmqctl set_permissions -p {vhost} {edge} '^$' '^amq\\.topic$' '^$'`"
-        ) from None
+    management.request("PUT", management.of_vhost("topic-permissions", edge), body)
     return f"edge {edge}: sends encrypted frames of any meter, and plaintext below its own name only"

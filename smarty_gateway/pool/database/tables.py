@@ -100,7 +100,10 @@ def why_unusable(found: int | None) -> str | None:
             f"its tables have version {found}, which a newer smarty-gateway made; this one knows version "
             f"{VERSION}: install the newer one here, too"
         )
-    return f"its tables have version {found}, not {VERSION}: type `smarty-gateway pool declare`"
+    return (
+        f"its tables have version {found}, not {VERSION}: install the smarty-gateway that made them, or read "
+        "in CHANGELOG.md how they are changed"
+    )
 
 
 def create(connection: psycopg.Connection[TupleRow]) -> list[str]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from smarty_gateway.pool.database import tables
 from smarty_gateway.pool.database.database import Database
 from smarty_gateway.pool.database.rows import TakenShard
-from smarty_gateway.pool.held_shard import HeldShard, Judged, Keys
+from smarty_gateway.pool.held_shard import HeldShard, Judged
 from smarty_gateway.pool.inbox import Delivery, Subscription
+from smarty_gateway.pool.shard_keys import Keys
 from smarty_gateway.protocol.forwarded import Forwarded, pack
 from smarty_gateway.protocol.identities import fold
 from smarty_gateway.protocol.shards import shard_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smarty_gateway.pool.members import home_of, home_shards, next_release
+from smarty_gateway.pool.homes import home_of, home_shards, next_release
 from smarty_gateway.protocol.shards import SHARDS
 
 WORKERS = st.sets(st.sampled_from("abcdefgh"), min_size=1).map(sorted)
