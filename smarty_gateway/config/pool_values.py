@@ -225,7 +225,7 @@ class PoolConfig:
         "allow `amqp://` and `http://` to other machines: nobody else can reach the network between",
         default=False,
     )
-    vhost: str = setting(_VHOST, "the virtual host at the nodes", default="/")
+    vhost: str = setting(_VHOST, "the virtual host at the nodes; `mqtt.vhost` in rabbitmq.conf must be the same", default="/")
     management: tuple[ServerAddress, ...] = setting(
         one_or_list(_MANAGEMENT, "url", "https://a.example"),
         "the management API of the nodes, `http://HOST` or `https://HOST`, with `USER@` for another user "
