@@ -36,6 +36,7 @@ _LISTEN: Final[Form[Any]] = parsed("an address and a port", lambda text: parse_l
 _CREDENTIALS_ADVICE: Final = (
     "a password is never part of the url; write it into a file of its own and name that as password_file"
 )
+_LONGEST_RAW_TOPIC: Final = 100
 _INFLUX_PORTS: Final = {"http": 8086, "https": 443}
 _DOMOTICZ_PORTS: Final = {"http": 8080, "https": 443}
 
@@ -80,6 +81,21 @@ def checked_topic(text: str) -> str:
     """
     if re.search(r"[+#]", text) or text.startswith("/") or text.endswith("/"):
         raise SettingError("a topic has no + and no #, and no / at its beginning or end; write `smarty`")
+    return text
+
+
+def checked_raw_topic(text: str) -> str:
+    """Return the first levels of what edges send to, which RabbitMQ understands in MQTT and in AMQP.
+
+    Raises:
+        SettingError: there can be no such topic.
+    """
+    # RabbitMQ makes dots of slashes, and slashes of dots; a routing key of AMQP has 255 bytes at most.
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", text) or len(text) > _LONGEST_RAW_TOPIC:
+        raise SettingError(
+            "the topic has letters, digits and the signs _ and - in levels with / between, "
+            f"{_LONGEST_RAW_TOPIC} in all at most; write `smarty/raw`"
+        )
     return text
 
 
@@ -310,7 +326,7 @@ class ForwardConfig:
         _FILE, "certificates that sign the nodes'; the system's by default", default=None
     )
     topic: str = setting(
-        parsed("a topic", checked_topic, may_be_hex=True),
+        parsed("a topic", checked_raw_topic, may_be_hex=True),
         "the first levels of all topics, as in the `topic` of the pool",
         default="smarty/raw",
     )

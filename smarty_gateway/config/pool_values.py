@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from smarty_gateway.config.consumers import FilesConfig, InfluxConfig
+from smarty_gateway.config.consumers import FilesConfig, InfluxConfig, checked_raw_topic
 from smarty_gateway.config.server_url import parse_server_url
 from smarty_gateway.config.settings import (
     BOOLEAN,
@@ -66,15 +66,6 @@ def checked_edge(text: str) -> str:
     return text
 
 
-def _topic(text: str) -> str:
-    # RabbitMQ makes dots of slashes, and slashes of dots.
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,7}", text):
-        raise SettingError(
-            "the topic has letters, digits and the signs _ and - in levels with / between; write `smarty/raw`"
-        )
-    return text
-
-
 def _vhost(text: str) -> str:
     if len(text) > _LONGEST_VHOST:
         raise SettingError(f"a virtual host has a name of at most {_LONGEST_VHOST} characters")
@@ -97,7 +88,7 @@ def _meter_id(text: str) -> str:
 _METER_ID: Final = parsed("a meter_id", _meter_id, may_be_hex=True)
 _WORKER: Final = parsed("a name", checked_worker, may_be_hex=True)
 _USER: Final = parsed("the name of a user", checked_edge, may_be_hex=True)
-_TOPIC: Final = parsed("a topic", _topic, may_be_hex=True)
+_TOPIC: Final = parsed("a topic", checked_raw_topic, may_be_hex=True)
 _VHOST: Final = parsed("a virtual host", _vhost, may_be_hex=True)
 
 
@@ -225,7 +216,9 @@ class PoolConfig:
         "allow `amqp://` and `http://` to other machines: nobody else can reach the network between",
         default=False,
     )
-    vhost: str = setting(_VHOST, "the virtual host at the nodes; `mqtt.vhost` in rabbitmq.conf must be the same", default="/")
+    vhost: str = setting(
+        _VHOST, "the virtual host at the nodes; `mqtt.vhost` in rabbitmq.conf must be the same", default="/"
+    )
     management: tuple[ServerAddress, ...] = setting(
         one_or_list(_MANAGEMENT, "url", "https://a.example"),
         "the management API of the nodes, `http://HOST` or `https://HOST`, with `USER@` for another user "

@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pika
 from pika.adapters.select_connection import IOLoop
@@ -47,6 +47,20 @@ _REFUSED_AFTER: Final = 5.0
 _LOOK_EVERY: Final = 0.25
 #: Seconds; a node that hangs up at once must not keep a processor busy.
 _AT_ONCE: Final = 0.1
+
+
+class _UnreadProperties(pika.spec.BasicProperties):  # type: ignore[misc]  # pika has no types
+    """The properties of a message, which stay as they came.
+
+    A worker needs none, and pika fails at some that a client may send, such as a time in the year 10**11.
+    That would end the connection, and the message would come again with the next one.
+    """
+
+    def decode(self, encoded: bytes, offset: int = 0) -> Self:  # noqa: ARG002 - as it is declared
+        return self
+
+
+pika.spec.props[pika.spec.BasicProperties.INDEX] = _UnreadProperties
 
 
 class Broker:
@@ -173,7 +187,10 @@ class Broker:
 
     def _parameters(self, node: ServerAddress) -> pika.ConnectionParameters:
         file = self._config.password_file
-        password = "" if file is None else read_password(file).decode("utf-8", "surrogateescape")
+        try:
+            password = "" if file is None else read_password(file).decode()
+        except UnicodeDecodeError:
+            raise GatewayError(f"the password in {file} is not UTF-8; choose another") from None
         return pika.ConnectionParameters(
             node.host,
             node.port,
@@ -246,6 +263,8 @@ class Broker:
             return
         # RabbitMQ checks who may send to a topic only where the exchange is this one.
         topic = method.routing_key if method.exchange == EXCHANGE else ""
+        if not isinstance(topic, str):
+            topic = ""  # what is no UTF-8 stays bytes; no topic of an edge is like that
         # What is too long for a message is refused, so the rest of it need not be kept.
         body = body[: MESSAGE_BYTES + 1]
         self._inbox.put(Delivery(subscription, method.delivery_tag, topic, body))

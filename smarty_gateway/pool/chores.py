@@ -11,12 +11,14 @@ from smarty_gateway.logs import crash_of
 from smarty_gateway.pool.cluster.leaders import rebalance_leaders
 from smarty_gateway.pool.cluster.management import ManagementError
 from smarty_gateway.pool.database.database import TIDY_ROWS, Database, DatabaseAwayError
+from smarty_gateway.pool.shared_fault import SharedFault
 
 _log = logging.getLogger(__name__)
 
 _EVERY: Final = 60.0
 #: Seconds between two steps of deleting, so that they do not delay what workers write.
 _PAUSE: Final = 1.0
+_ROWS_LEAST: Final = 50
 
 
 class Chores:
@@ -26,17 +28,27 @@ class Chores:
         config: of the pool.
         worker: the name of this worker.
         workers: returns those that live, sorted by name.
+        database_fault: whether the database works, as the other threads see it.
 
     Attributes:
         failure: why its thread has ended, if that was no `stop`.
     """
 
-    def __init__(self, config: PoolConfig, worker: str, workers: Callable[[], Sequence[str]]) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        worker: str,
+        workers: Callable[[], Sequence[str]],
+        database_fault: SharedFault,
+    ) -> None:
         self._config = config
         self._worker = worker
         self._workers = workers
+        self._database_fault = database_fault
         self._database = Database(config.database)
         self._fault = Condition(_log.warning, cleared=_log.info)
+        self._tidy_fault = Condition(_log.warning, cleared=_log.info)
+        self._rows = TIDY_ROWS
         self._stopping = threading.Event()
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
@@ -73,8 +85,13 @@ class Chores:
             _log.info("%s", moved)
 
     def _delete_old(self) -> None:
+        """Delete step by step; a slow disk may need smaller ones, and finds its way to them."""
         try:
-            while self._database.tidy() >= TIDY_ROWS and not self._stopping.wait(_PAUSE):
-                pass
+            while self._database.tidy(self._rows) >= self._rows and not self._stopping.wait(_PAUSE):
+                self._rows = min(TIDY_ROWS, 2 * self._rows)
         except DatabaseAwayError as error:
-            _log.debug("old readings are deleted later: %s", error)  # the other threads log it
+            self._rows = max(_ROWS_LEAST, self._rows // 2)
+            if not self._database_fault.is_on:  # else the other threads have said it
+                self._tidy_fault.begin(f"old readings are not deleted: {error}", str(error))
+        else:
+            self._tidy_fault.end("old readings are deleted again")

@@ -99,7 +99,7 @@ class Worker:
             tally,
             self._database_fault,
         )
-        self._chores = Chores(config, name, lambda: self._membership.workers)
+        self._chores = Chores(config, name, lambda: self._membership.workers, self._database_fault)
         self._operation = Operation(config.http, self.status, results)
         self._stopping = SignalEvent()
         self._parts = (self._broker, self._processor, self._membership)

@@ -76,7 +76,10 @@ def needed(folder: Path, outputs: str) -> list[str]:
         ("forward: {urls: [mqtts://edge@a, mqtts://other@b]}", "write the same user, and mqtts://, in all"),
         ("forward: {urls: []}", "begin each url with"),
         ("forward: {url: mqtts://edge@a}", "write `urls: [mqtts://USER@HOST]`"),
-        ("forward: {urls: mqtts://edge@a, topic: smarty/#}", "a topic has no + and no #"),
+        (
+            "forward: {urls: mqtts://edge@a, topic: smarty/#}",
+            "the topic has letters, digits and the signs _ and -",
+        ),
         ("influxdb: {url: 'http://me:hunter2@nas:8086', database: x}", "a password is never part of the url"),
         ("domoticz: {devices: {house: {gas: 1}}, user: x}", "user needs a password_file"),
         ("tcp: 2001", "begin each port with `- `, as in `- listen: 127.0.0.1:2001`"),

@@ -88,8 +88,12 @@ class Turns:
         self._in_flight.add(topic)
 
     def note_no_trial(self, now: float) -> None:
-        """Record that nothing of a suspect could be sent: the others need not wait for it."""
+        """Record that nothing of a suspect could be sent: the others need not wait for it.
+
+        One whose turn it was has no message any more, as where the outbox was full.
+        """
         self._others_until = now + _OTHERS_FIRST
+        self._suspects = {topic: each for topic, each in self._suspects.items() if now < each.until}
 
     def note_acknowledged(self, topic: str) -> bool:
         """Record that a node has a message; True if the topic was held before."""

@@ -167,12 +167,13 @@ class PoolMqttOutput(BrokerOutput):
     def look(self) -> float:
         """Take what has arrived and answer `let_go`; once a second, do what the disk needs."""
         now = self.show_life()
+        leaving = frozenset(self._leaving)  # what was published of them before is among the arrivals
         for _ in range(len(self.arrivals) + 1):
             if (reading := self.take()) is None:
                 break
             self._add(reading, now)
-        if self._leaving:
-            self._look_at_leaving()
+        if leaving:
+            self._look_at(leaving)
         if now >= self._next_look:
             self._next_look = now + LOOK_EVERY
             self._states.drop_lost()
@@ -196,12 +197,12 @@ class PoolMqttOutput(BrokerOutput):
             topic = self._topics.of(reading.meter, "state")
             self._states.put(topic, reading.json, reading.shard, reading.epoch, now)
 
-    def _look_at_leaving(self) -> None:
+    def _look_at(self, leaving: frozenset[int]) -> None:
         unacknowledged = self._doubtful | {state.shard for _, state in self._sent.values()}
         with self._has_left:
-            for shard in self._leaving:
+            for shard in leaving:
                 self._states.drop(shard)
-            self._leaving &= unacknowledged
+            self._leaving -= leaving - unacknowledged
             self._has_left.notify_all()
 
     # One connection

@@ -9,7 +9,14 @@ from typing import Final
 
 from smarty_gateway.config.listen_address import is_this_machine
 from smarty_gateway.config.pool_values import PoolConfig
-from smarty_gateway.pool.cluster.declaration import OF_POLICY, OF_QUEUE, applies_to_exchange, differing
+from smarty_gateway.pool.cluster.declaration import (
+    NO_LIMIT,
+    OF_POLICY,
+    OF_QUEUE,
+    applies_to_exchange,
+    delivery_limit,
+    differing,
+)
 from smarty_gateway.pool.cluster.leaders import is_uneven, leaders_of
 from smarty_gateway.pool.cluster.management import (
     Management,
@@ -34,8 +41,6 @@ _DISK_LEAST: Final = 1_000_000_000
 _DROPPING: Final = frozenset({
     "message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit",
 })  # fmt: skip
-#: RabbitMQ's word for a `delivery-limit` that there is not.
-_NO_LIMIT: Final = -1
 _PLAIN: Final = ("amqp", "mqtt", "http", "http/web-mqtt", "http/web-stomp", "stomp")
 _DECLARE: Final = "type `smarty-gateway pool declare`"
 
@@ -77,6 +82,8 @@ def check_cluster(config: PoolConfig, clock: Callable[[], float] = time.time) ->
         nodes = management.rows("nodes", _OF_NODE)
         yield from _check_nodes(config, nodes)
         yield from _check_overview(config, management.row("overview", _OF_OVERVIEW), nodes)
+        if (limit := delivery_limit(management)) is not None:
+            yield _fault(limit)
         yield from _check_queues(config, management, nodes)
         yield from _check_routes(config, management)
         yield from check_rights(config, management)
@@ -169,12 +176,8 @@ def _number(value: int | str | None) -> int | None:
 
 def _check_overview(config: PoolConfig, overview: Row, nodes: Iterable[Row]) -> Iterator[Finding]:
     version = printable(overview["rabbitmq_version"])
-    if version.partition(".")[0] != "3":
-        yield _warning(
-            f"RabbitMQ {version} was not tried: since 4.0 it drops a message after 20 attempts, unless you "
-            "type `rabbitmqctl set_policy smarty.shards '^smarty\\.' '{\"delivery-limit\": -1}' "
-            "--apply-to queues`"
-        )
+    if not version.startswith("3."):
+        yield _warning(f"RabbitMQ {version} was not tried; 3.10 was")
     listeners = checked_rows(overview["listeners"], _OF_LISTENER)
     for node in nodes:
         protocols = {each["protocol"] for each in listeners if each["node"] == node["name"]}
@@ -254,7 +257,7 @@ def _form_of(config: PoolConfig, queue: Row) -> Iterator[Finding]:
         level = Level.WARNING if difference.startswith("x-max-length-bytes") else Level.FAULT
         yield Finding(level, f"there with {difference}: {_DECLARE}, which says what to do")
     policy = queue["effective_policy_definition"] or {}
-    dropping = sorted(key for key in _DROPPING & set(policy) if policy[key] != _NO_LIMIT)
+    dropping = sorted(key for key in _DROPPING & set(policy) if policy[key] != NO_LIMIT)
     if dropping:
         yield _fault(
             f"subject to a policy with {', '.join(dropping)}, which drops frames: find it with `rabbitmqctl "

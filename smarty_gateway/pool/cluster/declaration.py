@@ -29,6 +29,8 @@ _OF_NODE: Final = {
     "disk_free_alarm": bool | None,
     "partitions": list | None,
 }
+#: RabbitMQ's word for a `delivery-limit` that there is not.
+NO_LIMIT: Final = -1
 #: What decides whether a queue is as `declare` makes it.
 OF_QUEUE: Final = {"name": str, "type": str | None, "arguments": dict | None}
 OF_POLICY: Final = {"name": str, "pattern": str, "apply-to": str, "definition": dict, "priority": int}
@@ -57,6 +59,8 @@ def declare_cluster(config: PoolConfig, edges: Sequence[str] = ()) -> Iterator[s
 
 def _declare(config: PoolConfig, management: Management, edges: Sequence[str]) -> Iterator[str]:
     _require_health(management)
+    if (limit := delivery_limit(management)) is not None:
+        raise ManagementError(f"{limit}, then `pool declare` again; nothing was changed")
     queues = management.rows(management.of_vhost("queues"), OF_QUEUE)
     there = {queue["name"]: queue for queue in queues}
     _require_same(config, there)
@@ -96,6 +100,22 @@ def _require_health(management: Management) -> None:
             raise ManagementError(
                 f"the node {name} does not see all others: repair the network, restart {name}"
             )
+
+
+def delivery_limit(management: Management) -> str | None:
+    """Return what to do where RabbitMQ drops what was delivered some times, as it does since 4.0."""
+    version: str = management.row("overview", {"rabbitmq_version": str})["rabbitmq_version"]
+    policies = management.rows(management.of_vhost("policies"), OF_POLICY)
+    if version.startswith("3.") or any(
+        each["definition"].get("delivery-limit") == NO_LIMIT and _applies(each, "queues", SHARD_QUEUES[0])
+        for each in policies
+    ):
+        return None
+    return (
+        f"RabbitMQ {printable(version)} drops a message after 20 attempts: type `rabbitmqctl set_policy -p "
+        f"{printable(management.vhost)} smarty.shards '^smarty\\.' '{{\"delivery-limit\": -1}}' --apply-to "
+        "queues`"
+    )
 
 
 def _require_same(config: PoolConfig, there: dict[str, Row]) -> None:
@@ -148,10 +168,14 @@ def _foreign_policy(management: Management) -> Row | None:
 
 def applies_to_exchange(policy: Row) -> bool:
     """True if a policy applies to the exchange of edges."""
-    if policy["apply-to"] not in ("exchanges", "all"):
+    return _applies(policy, "exchanges", EXCHANGE)
+
+
+def _applies(policy: Row, kind: str, name: str) -> bool:
+    if policy["apply-to"] not in (kind, "all"):
         return False
     try:
-        return re.search(policy["pattern"], EXCHANGE) is not None
+        return re.search(policy["pattern"], name) is not None
     except re.error:  # RabbitMQ's regular expressions are those of Perl
         return False
 

@@ -48,9 +48,11 @@ def edge_may_write(config: PoolConfig) -> str:
     """Return the topic permission of edges.
 
     Each may send encrypted frames of any meter, which prove themselves where they come from, and plaintext
-    below its own name only.
+    below its own name only. Topics are short, because a routing key has 255 bytes at most (AMQP 0-9-1,
+    4.2.5.3): a node that has accepted a longer topic of MQTT fails when it delivers the message, again and
+    again.
     """
-    return rf"^{re.escape(_prefix(config))}\.[0-9]+\.([0-9A-F]{{16}}|{{username}}\..+)$"
+    return rf"^{re.escape(_prefix(config))}\.[0-9]{{1,2}}\.([0-9A-F]{{16}}|{{username}}\.[!-~]{{1,64}})$"
 
 
 def _prefix(config: PoolConfig) -> str:

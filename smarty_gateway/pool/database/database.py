@@ -225,19 +225,22 @@ class Database:
             newest.update(connection.execute(_ARE_NEWEST, _columns(doubtful), binary=True))
         return new, newest
 
-    def tidy(self) -> int:
+    def tidy(self, rows: int = TIDY_ROWS) -> int:
         """Delete some of the readings that are older than `keep_days`, and workers that are gone for a day.
 
         One worker at a time does it.
 
+        Args:
+            rows: how many readings at most.
+
         Returns:
-            how many readings; fewer than TIDY_ROWS when no more are left for now.
+            how many readings; fewer than `rows` when no more are left for now.
         """
         with self._connection.use() as connection:
             connection.execute(_FORGET_WORKERS)
             if self._keep_days is None:
                 return 0
-            asked = {"lock": tables.DELETING, "days": self._keep_days, "rows": TIDY_ROWS}
+            asked = {"lock": tables.DELETING, "days": self._keep_days, "rows": rows}
             ((count,),) = connection.execute(_TIDY, asked)
             return int(count)
 
