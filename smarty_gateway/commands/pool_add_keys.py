@@ -71,6 +71,8 @@ def _content(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return _bounded(path, file.read(_LARGEST + 1))
+    except FileNotFoundError:
+        raise WrongUsageError(f"{printable(path)}: no such file") from None
     except OSError as error:
         raise KeyFileError(path, None, f"the keys cannot be read: {error.strerror}") from None
 

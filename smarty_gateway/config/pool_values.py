@@ -22,7 +22,7 @@ from smarty_gateway.config.settings import (
     setting,
     switch,
 )
-from smarty_gateway.config.values import Config, HttpConfig, MqttConfig, Outputs, StdoutConfig
+from smarty_gateway.config.values import Config, HttpConfig, MqttConfig, Outputs, StdoutConfig, checked_name
 from smarty_gateway.config.zone_names import checked_zone
 from smarty_gateway.protocol.identities import fold
 
@@ -85,7 +85,7 @@ def _meter_id(text: str) -> str:
     return text
 
 
-_METER_ID: Final = parsed("a meter_id", _meter_id, may_be_hex=True)
+_METER_ID: Final = parsed("a meter_id", lambda text: checked_name(_meter_id(text)), may_be_hex=True)
 _WORKER: Final = parsed("a name", checked_worker, may_be_hex=True)
 _USER: Final = parsed("the name of a user", checked_edge, may_be_hex=True)
 _TOPIC: Final = parsed("a topic", checked_raw_topic, may_be_hex=True)

@@ -92,7 +92,7 @@ class Broker:
         self._inbox = inbox
         self._home = home
         self._node_fault = Condition(log_error, cleared=_log.info)
-        self._queue_fault = SharedFault(log_error, _log.info, "all queues can be read again")
+        self._queue_fault = SharedFault[int](log_error, _log.info, "all queues can be read again")
         self._backoff = Backoff(*_PAUSES)
         self._loop = IOLoop()
         self._connection: Any = None
@@ -114,6 +114,11 @@ class Broker:
     def is_running(self) -> bool:
         """True between the start and the end of its thread."""
         return self._thread.is_alive()
+
+    @property
+    def unread(self) -> frozenset[int]:
+        """The shards whose queues RabbitMQ has refused or taken away."""
+        return self._queue_fault.who
 
     def start(self) -> None:
         """Connect, and subscribe to all shards."""

@@ -39,7 +39,7 @@ class Chores:
         config: PoolConfig,
         worker: str,
         workers: Callable[[], Sequence[str]],
-        database_fault: SharedFault,
+        database_fault: SharedFault[object],
     ) -> None:
         self._config = config
         self._worker = worker

@@ -45,7 +45,7 @@ class Membership:
         database: Database,
         lease: Lease,
         takes_part: Callable[[], bool],
-        fault: SharedFault,
+        fault: SharedFault[object],
     ) -> None:
         self._worker = worker
         self._database = database

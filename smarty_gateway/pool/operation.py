@@ -103,6 +103,7 @@ def _add_status(found: "Metrics", status: WorkerStatus) -> None:
     found.gauge("pool_workers", "Workers that live, as this one sees it.", len(status.workers))
     found.gauge("pool_held_shards", "Shards that this worker reads.", len(status.held))
     found.gauge("pool_home_shards", "Shards at home in this worker.", len(status.home))
+    found.gauge("pool_unread_shards", "Shards that cannot be read here, as the log says.", len(status.unread))
     found.gauge("pool_broker_up", "1 while a RabbitMQ node is connected.", status.node is not None)
     found.gauge("pool_database_up", "1 while the database works.", status.database_works)
     found.gauge("pool_waiting_messages", "Messages received and not yet written.", status.waiting)
@@ -111,6 +112,7 @@ def _add_status(found: "Metrics", status: WorkerStatus) -> None:
     )
     found.counter("pool_frames", "Frames that came.", status.frames)
     found.counter("pool_rows", "Rows that were new in the database.", status.rows)
+    found.counter("pool_unverified_rows", "New rows that only a CRC has verified.", status.unverified)
     found.counter("pool_repeats", "Frames delivered again that had their row.", status.repeats)
     for reason, count in sorted(status.refused.items()):
         found.counter("pool_refused_frames", "Refused frames, by reason.", count, reason=reason)

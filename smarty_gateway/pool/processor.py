@@ -28,6 +28,7 @@ from smarty_gateway.pool.shard_keys import ShardKeys
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.tally import Tally
 from smarty_gateway.protocol.errors import GatewayError
+from smarty_gateway.protocol.meter_telegram import Security
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class Processor:
         lease: Lease,
         results: Publisher,
         tally: Tally,
-        fault: SharedFault,
+        fault: SharedFault[object],
     ) -> None:
         self._worker = worker
         self._topic = topic
@@ -130,7 +131,7 @@ class Processor:
         self._results = results
         self._tally = tally
         self._fault = fault
-        self._key_fault = SharedFault(_log.error, _log.info, "all key files can be used again")
+        self._key_fault = SharedFault[int](_log.error, _log.info, "all key files can be used again")
         self._held: dict[int, HeldShard] = {}
         self._stopping = threading.Event()
         self._read_keys_again = False
@@ -146,6 +147,11 @@ class Processor:
     def held(self) -> frozenset[int]:
         """The shards that are held."""
         return frozenset(self._held.copy())
+
+    @property
+    def key_faults(self) -> frozenset[int]:
+        """The shards whose key files could not be used when they were last read."""
+        return self._key_fault.who
 
     @property
     def is_running(self) -> bool:
@@ -190,6 +196,7 @@ class Processor:
         """Make rows of a batch, write them, hand them on, and acknowledge it."""
         take_until = time.monotonic() + _TAKE_FOR
         later: list[Delivery] = []
+        faulty: set[int] = set()
         done: dict[Subscription, int] = {}
         accepted: list[Judged] = []
         for delivery in deliveries:
@@ -197,13 +204,23 @@ class Processor:
             if held is None:
                 later.append(delivery)
                 continue
+            if held.shard in faulty:
+                continue
+            try:
+                found = list(self._accepted(held, delivery))
+            except GatewayError as error:
+                # Plaintext, and the key file that decides about it has a fault. It comes again.
+                self._note_unread(held.shard, error)
+                faulty.add(held.shard)
+                continue
             done[delivery.subscription] = delivery.tag
-            accepted += self._accepted(held, delivery)
+            accepted += found
         self._inbox.put_back(later)
         if accepted:
             self._write(accepted)
         if done:
             self._broker.acknowledge(done)
+        self._leave(faulty & self._held.keys())
 
     def _accepted(self, held: HeldShard, delivery: Delivery) -> Iterator[Judged]:
         """Yield the readings in a message, and count all others."""
@@ -225,6 +242,7 @@ class Processor:
                 self._tally.repeats += 1
                 continue
             self._tally.rows += 1
+            self._tally.unverified += judged.row.security == Security.UNAUTHENTICATED.value
             self._results.publish(judged.reading.as_written(is_newest=written.is_newest))
         newest = max(row.received for row in rows)
         self._tally.lag = max(0.0, time.time() - newest.timestamp())
@@ -266,7 +284,7 @@ class Processor:
             keys = self._keys.load(shard)
         except GatewayError as error:
             # Without its keys all its frames would be refused, and so lost. Another worker may have them.
-            self._key_fault.begin(shard, until_it_works(f"shard {shard} is not read: {error}"))
+            self._note_unread(shard, error)
             self._broker.release(subscription)
             return None
         self._key_fault.end(shard)
@@ -276,6 +294,9 @@ class Processor:
         held = self._held[shard] = HeldShard(subscription, taken, keys, self._topic)
         self._tally.takes += 1
         return held
+
+    def _note_unread(self, shard: int, error: GatewayError) -> None:
+        self._key_fault.begin(shard, until_it_works(f"shard {shard} is not read: {error}"))
 
     def _leave(self, shards: Collection[int]) -> None:
         """Leave shards, with all that was not acknowledged of them."""
@@ -317,8 +338,6 @@ class Processor:
         for shard, held in self._held.items():
             if not (shard in self._to_read_again or self._keys.changed(shard)):
                 continue
-            if time.monotonic() >= until:
-                return
             self._to_read_again.discard(shard)
             try:
                 held.replace_keys(self._keys.load(shard))
@@ -326,3 +345,5 @@ class Processor:
                 self._key_fault.begin(shard, f"{error}; keeping the keys loaded before")
             else:
                 self._key_fault.end(shard)
+            if time.monotonic() >= until:
+                return

@@ -103,13 +103,16 @@ class Results:
         return {output.name: output.dropped for output in self._outputs}
 
     @property
+    def is_over(self) -> bool:
+        """True if nobody reads standard output any more; the worker then ends."""
+        return any(output.is_over for output in self._outputs)
+
+    @property
     def failure(self) -> str | None:
         """Why an output can never work again; the worker then ends with this line."""
         for output in self._outputs:
             if output.failure is not None:
                 return output.failure
-            if output.is_over:
-                return f"nobody reads the output {output.name} any more"
             if output.beat is not None and time.monotonic() - output.beat > _HANGS_AFTER:
                 return f"the output {output.name} hangs"
         return None

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from smarty_gateway.fault_log import Condition
 
+Who = TypeVar("Who", bound=Hashable)
 
-class SharedFault:
+
+class SharedFault(Generic[Who]):
     """Whether something works, as seen by several; any thread may report.
 
     Args:
@@ -19,20 +22,25 @@ class SharedFault:
         self._fault = Condition(log, cleared=cleared)
         self._works_again = works_again
         self._lock = threading.Lock()
-        self._who: set[Hashable] = set()
+        self._who: set[Who] = set()
+
+    @property
+    def who(self) -> frozenset[Who]:
+        """All who have it."""
+        return frozenset(self._who.copy())
 
     @property
     def is_on(self) -> bool:
         """True while anybody has it."""
         return bool(self._who)
 
-    def begin(self, who: Hashable, line: str) -> None:
+    def begin(self, who: Who, line: str) -> None:
         """Record that somebody has it; `line` says what is wrong and what to do."""
         with self._lock:
             self._who.add(who)
             self._fault.begin(line, line)
 
-    def end(self, who: Hashable) -> None:
+    def end(self, who: Who) -> None:
         """Record that somebody does not have it any more."""
         if who not in self._who:
             return

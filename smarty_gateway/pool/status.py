@@ -15,10 +15,13 @@ class WorkerStatus:
         database_works: what it last tried there succeeded.
         home: the shards that are its own while all these workers live.
         held: the shards that it writes.
+        unread: the shards that nobody here reads, because of their key file or their queue.
+        key_faults: the shards whose key file has a fault; one that is held goes on with the keys of before.
         waiting: messages that it has received and not yet written.
         lag: seconds from the arrival of a frame at its edge to its row, for the newest frame written.
         frames: that came, since the start; each is a row, a repeat or a refusal.
         rows: that were new in the database.
+        unverified: of these, the ones that only a CRC has verified (`verification: crc-only`).
         repeats: frames that were delivered again, and had their row.
         refused: frames by the reason of their refusal.
         takes: of shards.
@@ -32,10 +35,13 @@ class WorkerStatus:
     database_works: bool = False
     home: frozenset[int] = frozenset()
     held: frozenset[int] = frozenset()
+    unread: frozenset[int] = frozenset()
+    key_faults: frozenset[int] = frozenset()
     waiting: int = 0
     lag: float = 0.0
     frames: int = 0
     rows: int = 0
+    unverified: int = 0
     repeats: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
     takes: int = 0

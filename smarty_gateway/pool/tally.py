@@ -18,6 +18,7 @@ class Tally:
     Attributes:
         frames: that came; each is a row, a repeat or a refusal.
         rows: that were new in the database.
+        unverified: of these, the ones that only a CRC has verified.
         repeats: frames that came again: as the cluster and the edges send what was perhaps lost.
         refused: frames by the reason of their refusal.
         lag: seconds from the arrival of the newest frame at its edge to its row.
@@ -26,6 +27,7 @@ class Tally:
     def __init__(self) -> None:
         self.frames = 0
         self.rows = 0
+        self.unverified = 0
         self.repeats = 0
         self.refused: Counter[str] = Counter()
         self.takes = 0
@@ -33,7 +35,9 @@ class Tally:
         self.rebalances = 0
         self.lag = 0.0
         self._seen = RejectionLog(_log.warning, cleared=_log.info)
-        self._clock_fault = SharedFault(_log.warning, _log.info, "the clocks of all edges are right again")
+        self._clock_fault = SharedFault[bytes](
+            _log.warning, _log.info, "the clocks of all edges are right again"
+        )
 
     def note_clock(self, row: Row) -> None:
         """Log that the clock of an edge is ahead, which matters where the time counts as a counter."""

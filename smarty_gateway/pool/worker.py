@@ -76,7 +76,7 @@ class Worker:
         self._name = name
         self._results = results
         self._tally = tally = Tally()
-        self._database_fault = SharedFault(_log.error, _log.info, "the database works again")
+        self._database_fault = SharedFault[object](_log.error, _log.info, "the database works again")
         inbox = self._inbox = Inbox()
         self._membership = Membership(
             name,
@@ -109,17 +109,21 @@ class Worker:
     def status(self) -> WorkerStatus:
         """Return what it knows of itself now."""
         tally, membership = self._tally, self._membership
+        held, key_faults = self._processor.held, self._processor.key_faults
         return WorkerStatus(
             worker=self._name,
             workers=membership.workers,
             node=self._broker.node,
             database_works=membership.has_begun.is_set() and not self._database_fault.is_on,
             home=membership.home,
-            held=self._processor.held,
+            held=held,
+            unread=(key_faults | self._broker.unread) - held,
+            key_faults=key_faults,
             waiting=len(self._inbox),
             lag=tally.lag,
             frames=tally.frames,
             rows=tally.rows,
+            unverified=tally.unverified,
             repeats=tally.repeats,
             refused=dict(tally.refused),
             takes=tally.takes,
@@ -160,7 +164,7 @@ class Worker:
             now = time.monotonic()
             slept, before = now - before, now
             failure = self._failure(now - slept)
-            if failure is not None:
+            if failure is not None or self._results.is_over:
                 return failure
             if not has_broker and self._membership.has_begun.is_set():
                 # Not before: until the database works, nothing could be done with what is delivered.

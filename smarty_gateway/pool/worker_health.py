@@ -44,6 +44,10 @@ class WorkerHealth:
             yield "the database has been away"
         if status.waiting and status.frames == self._done:
             yield "messages wait, and nothing was written"
+        if status.unread:
+            yield "shards are not read, as the log says"
+        if status.key_faults - status.unread:
+            yield "a key file cannot be used, as the log says"
         for name, state in outputs.items():
             if state != "ok":
                 yield f"the output {name} has been {state}"
@@ -74,8 +78,10 @@ class WorkerHealth:
                 "database": status.database_works,
                 "held": sorted(status.held),
                 "home": sorted(status.home),
+                "unread": sorted(status.unread),
                 "waiting": status.waiting,
                 "lag_seconds": round(status.lag, 3),
+                "unverified": status.unverified,
                 "outputs": dict(self._outputs),
             }
         return word == "ok", found

@@ -67,7 +67,8 @@ class ShardDecoder:
         highest: the highest counter that was accepted, by system title and key fingerprint.
         plaintext: the meters that may send plaintext, by meter_id, and the edge user that each is believed
             from.
-        encrypted_ids: identities of meters that have a key in other shards, in the form of `fold`.
+        encrypted_ids: identities of all meters of the pool that have a key, in the form of `fold`; asked
+            about plaintext of listed meters only. What it raises comes out of `judge`.
     """
 
     def __init__(
@@ -129,10 +130,10 @@ class _PoolJudge(Judge):
         self._users = plaintext
 
     def _why_not_in_plaintext(self, telegram: MeterTelegram, identities: tuple[str, ...]) -> str | None:
-        why = super()._why_not_in_plaintext(telegram, identities)
-        if why is None and (self.user is None or self._users.get(telegram.meter_id) != self.user):
-            why = "pool.yaml does not list this meter with this edge user, so its plaintext is rejected"
-        return why
+        # First, because the other answer may take long, and not every edge shall be able to ask for it.
+        if self.user is None or self._users.get(telegram.meter_id) != self.user:
+            return "pool.yaml does not list this meter with this edge user, so its plaintext is rejected"
+        return super()._why_not_in_plaintext(telegram, identities)
 
     def _no_key(self, frame: Frame) -> Rejection:
         # Without a search for entries like this one: it takes long among thousands of meters.

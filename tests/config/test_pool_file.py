@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from smarty_gateway.config.needs import pool_needs
 from smarty_gateway.config.pool_file import find_pool_file, load_pool_config, read_pool_config
 from smarty_gateway.config.pool_values import DatabaseConfig, PlaintextMeter, ServerAddress
 from smarty_gateway.config.reference import pool_rows
@@ -74,6 +75,7 @@ def test_all_faults_are_found_with_their_lines(tmp_path: Path) -> None:
         ("keys: keys", "keys: keys\nmanagement: https://a@b", "6: this user needs a password"),
         ("keys: keys", "keys: keys\ntopic: smarty/#", "6: the topic has letters, digits"),
         ("keys: keys", "keys: keys\ntopic: smarty.raw", "6: the topic has letters, digits"),
+        ("keys: keys", "keys: keys\nplaintext: [{meter_id: health, user: e}]", "6: the name health is"),
         ("keys: keys", "keys: keys\nhttp: {listen: '0.0.0.0:8300'}", "6: other machines can reach"),
         ("keys: keys", "keys: keys\noutputs: {http: true}", "6: 'http' is not a known key; write it at"),
     ],
@@ -136,3 +138,12 @@ def test_a_broker_on_a_machine_of_the_cluster_is_warned_about(tmp_path: Path) ->
     )
     path.write_text(f"{GOOD}outputs: {{mqtt: {{url: mqtts://d.example}}}}\n")
     assert not any("retained" in each for each in pool_warnings(load_pool_config(path)))
+
+
+def test_each_password_file_that_cannot_be_read_is_said_once(tmp_path: Path) -> None:
+    text = GOOD + "management: https://admin@a.example\nmanagement_password_file: admin.password\n"
+    file = tmp_path / "pool.yaml"
+    file.write_text(text, "utf-8")
+    said = [str(need) for need in pool_needs(load_pool_config(file)) if "password" in str(need)]
+    assert len(said) == len(set(said)) == 3
+    assert sum(line.startswith("management: ") for line in said) == 1

@@ -105,12 +105,21 @@ def test_a_policy_of_others_is_not_overridden_and_the_advice_merges_both(
         cluster.management(0, "DELETE", "/api/policies/%2F/theirs")
 
 
+@pytest.mark.usefixtures("config")
 def test_one_who_may_not_is_told_what_to_type(
-    config: PoolConfig, cluster: RabbitCluster, database_server: PostgresServer
+    cluster: RabbitCluster, database_server: PostgresServer
 ) -> None:
     with pytest.raises(NotPermittedError, match="name an administrator"):
         list(declare(pool_config(cluster, database_server, administrator=None), ["edge"]))
     with pytest.raises(NotPermittedError, match="rabbitmqctl set_user_tags edge monitoring"):
         list(declare(pool_config(cluster, database_server, administrator="edge")))
-    with pytest.raises(ManagementError, match="rabbitmqctl add_user nobody"):
-        list(declare(config, ["nobody"]))
+
+
+@pytest.mark.usefixtures("_nothing_there")
+def test_before_anything_is_made_an_edge_without_a_user_is_named(
+    cluster: RabbitCluster, database_server: PostgresServer
+) -> None:
+    with pytest.raises(ManagementError, match=r"nothing was changed\. Type `rabbitmqctl add_user nobody`"):
+        list(declare(pool_config(cluster, database_server), ["edge", "nobody"]))
+    names = {queue["name"] for queue in cluster.management(0, "GET", "/api/queues/%2F")}
+    assert not any(name.startswith("smarty.") for name in names)

@@ -60,9 +60,11 @@ def test_a_worker_is_well_once_it_has_reached_cluster_and_database() -> None:
         (replace(WELL, node=None), {}, "no RabbitMQ node has answered for 15 s"),
         (replace(WELL, database_works=False), {}, "the database has been away for 15 s"),
         (replace(WELL, waiting=5), {}, "messages wait, and nothing was written for 15 s"),
+        (replace(WELL, unread=frozenset({9})), {}, "shards are not read, as the log says for 15 s"),
+        (replace(WELL, key_faults=frozenset({1})), {}, "a key file cannot be used, as the log says for 15 s"),
         (WELL, {"mqtt": "offline"}, "the output mqtt has been offline for 15 s"),
     ],
-    ids=["node", "database", "stuck", "output"],
+    ids=["node", "database", "stuck", "unread", "key file", "output"],
 )
 def test_what_lasts_is_a_problem_and_what_passes_is_none(
     status: WorkerStatus, outputs: dict[str, str], problem: str

@@ -21,7 +21,7 @@ from smarty_gateway.pool import processor as processor_module
 from smarty_gateway.pool.inbox import Inbox
 from smarty_gateway.pool.lease import Lease
 from smarty_gateway.pool.processor import Processor
-from smarty_gateway.pool.shard_keys import ShardKeys
+from smarty_gateway.pool.shard_keys import Keys, ShardKeys
 from smarty_gateway.pool.shared_fault import SharedFault
 from smarty_gateway.pool.tally import Tally
 from smarty_gateway.protocol.forwarded import Forwarded, pack
@@ -30,6 +30,7 @@ from smarty_gateway.simulator.household import BEGINNING
 from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from tests.pool.fake_broker import FakeBroker, FakeDatabase, FakeResults, Key
 from tests.support.running import wait_until
+from vectors.building_blocks import crc16
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def running(
     # A clock of which each look is a second later: every batch is due at once.
     inbox, database = Inbox(itertools.count().__next__), FakeDatabase()
     broker = FakeBroker(inbox, database)
-    fault = SharedFault(_log.error, _log.info, "the database works again")
+    fault = SharedFault[object](_log.error, _log.info, "the database works again")
     processor = Processor(
         "a", "smarty.raw", database, inbox, broker, lambda: workers, keys, lease, results,
         tally, fault,
@@ -285,6 +286,66 @@ def test_a_listed_meter_that_gets_a_key_meanwhile_is_not_believed_in_plaintext_a
         wait_until(lambda: not pool.keys.changed(shard), "the new key")
         send(2)
         assert (len(pool.database.rows), pool.tally.refused) == (1, {"plaintext": 1})
+
+
+def plaintext_with(meter: SimulatedMeter, identity: str) -> tuple[int, str, bytes]:
+    """Return shard, topic and message of a listed meter's telegram with one more identity."""
+    shard = shard_of_meter_id(meter.meter_id)
+    text = meter.telegram(BEGINNING)
+    at = text.index(b"\r\n", text.index(b"0-0:96.1.1")) + 2
+    line = f"0-0:96.1.0({identity.encode().hex()})\r\n".encode()
+    body = text[:at] + line + text[at : text.rindex(b"!") + 1]
+    signed = body + f"{crc16(body):04X}\r\n".encode()
+    return shard, f"smarty.raw.{shard}.edge-barn.{meter.meter_id}", pack([Forwarded(ARRIVED, signed)])
+
+
+def test_plaintext_with_an_identity_of_a_meter_of_another_shard_with_a_key_is_refused(
+    folder: Path,
+) -> None:
+    assert shard_of(title_of(METERS[0])) != shard_of_meter_id(BELGIAN.meter_id)
+    with running(folder) as pool:
+        pool.broker.send(*plaintext_with(BELGIAN, "XYZ123"))
+        pool.wait()
+        assert len(pool.database.rows) == 1
+        pool.broker.send(*plaintext_with(BELGIAN, METERS[0].meter_id))
+        pool.wait()
+        assert (len(pool.database.rows), pool.tally.refused) == (1, {"plaintext": 1})
+
+
+def test_plaintext_waits_while_the_key_file_that_decides_about_it_has_a_fault(tmp_path: Path) -> None:
+    write_keys(tmp_path, METERS[1:])
+    decisive = tmp_path / file_name(shard_of(title_of(METERS[0])))
+    decisive.write_text("keys: {}\n", "utf-8")
+    with running(tmp_path) as pool:
+        shard, topic, body = plaintext_with(BELGIAN, METERS[0].meter_id)
+        pool.broker.send(shard, topic, body)
+        wait_until(lambda: shard in pool.processor.key_faults, "the fault")
+        assert (pool.broker.acknowledged, pool.tally.refused) == (0, {})
+        decisive.unlink()
+        pool.wait()
+        assert (len(pool.database.rows), pool.tally.refused) == (1, {})
+        assert not pool.processor.key_faults
+
+
+def test_all_shards_get_their_keys_again_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[int] = []
+    with running(folder) as pool:
+        for meter in METERS:
+            pool.send(meter, [1])
+        pool.wait()
+        monkeypatch.setattr(processor_module, "_TAKE_FOR", 0.0)
+        load = pool.keys.load
+
+        def noting(shard: int) -> Keys:
+            loaded.append(shard)
+            return load(shard)
+
+        monkeypatch.setattr(pool.keys, "load", noting)
+        pool.processor.read_keys_again()
+        wait_until(lambda: frozenset(loaded) == pool.processor.held, "all shards")
+        pool.send(METERS[0], [2])
+        pool.wait()
+    assert len(loaded) == len(set(loaded))
 
 
 def test_plaintext_from_the_future_is_kept_but_is_never_the_newest(

@@ -77,6 +77,21 @@ def test_a_worker_without_mqtt_hands_shards_over_at_once(config: PoolConfig) -> 
     assert results.let_go({3}, 0.0) == {3}
 
 
+def test_a_pipe_that_nobody_reads_any_more_is_an_end_and_no_failure(
+    config: PoolConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("smarty_gateway.outputs.stdout.StdoutOutput.write", close)
+    results = Results(replace(config, outputs=PoolOutputs(stdout=StdoutConfig("json"))), "a", Lease(), None)
+    results.start()
+    results.publish(reading(1))
+    wait_until(lambda: results.is_over, "the end")
+    assert results.failure is None
+    results.stop(5.0)
+
+
 def test_an_output_that_can_never_work_again_is_a_reason_to_end(
     config: PoolConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

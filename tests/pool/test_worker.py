@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+import pika
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 
 from smarty_gateway.pool.cluster.topology import queue_of
 from smarty_gateway.protocol.shards import shard_of
@@ -22,6 +24,13 @@ METERS: Final = 80
 OWN_EXCHANGE: Final = "of.another.program"
 #: Lines about old frames: fifty meters are told apart, and the others are logged as one.
 MOST_LOGGED: Final = 51
+
+
+def send_what_no_edge_sends(channel: BlockingChannel, shard: int) -> None:
+    """Send a topic that is no text, and a message with a time that no clock has: nobody checks either."""
+    channel.basic_publish("amq.topic", f"smarty.raw.{shard}.".encode() + b"\xff", b"x")
+    impossible = pika.BasicProperties(timestamp=2**62)
+    channel.basic_publish("amq.topic", f"smarty.raw.{shard}.x", b"x", impossible)
 
 
 @pytest.mark.slow
@@ -68,6 +77,9 @@ def test_shards_are_handed_over_and_nothing_is_lost_or_believed_twice(
             logs = [trial.workers[name].log for name in ("a", "b")]
             wait_until(lambda: any("rejected malformed" in log.read_text("utf-8") for log in logs), "a line")
             channel.exchange_delete(OWN_EXCHANGE)
+
+            send_what_no_edge_sends(channel, min(shards))
+            wait_until(lambda: not waiting_in(channel), "both are refused")
 
             assert trial.workers["a"].end() == 0
             send_all(range(2003, 2005))

@@ -131,3 +131,18 @@ def test_topics_that_a_node_never_acknowledges_come_after_the_others() -> None:
     turns.note_sent(TOPICS[0])
     turns.note_acknowledged(TOPICS[0])
     assert turns.is_turn(TOPICS[0], 5)
+
+
+def test_a_topic_of_which_nothing_is_left_is_not_refused_for_ever() -> None:
+    turns = Turns(WINDOW)
+    now = 0.0
+    for _ in range(3):
+        turns.note_connected(now)
+        turns.note_sent("x")
+        turns.note_hang_up(now)
+        now += 1.0
+    assert turns.has_held
+    turns.note_no_trial(now)
+    assert turns.has_held
+    turns.note_no_trial(now + 400.0)
+    assert not turns.has_held
