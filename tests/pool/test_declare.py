@@ -59,7 +59,8 @@ def test_an_edge_sends_frames_of_any_meter_and_plaintext_below_its_own_name_only
     assert config.topic == "smarty/raw"
     assert sent(cluster, "edge", "smarty/raw/5/0123456789ABCDEF")
     assert sent(cluster, "edge", "smarty/raw/5/edge/1SAG1100000001")
-    for refused in ("5/edge-b/1SAG1100000001", "5/edg/1SAG", "5/0123456789abcdef", "5/a/0123456789ABCDEF"):
+    of_others = ("5/edge-b/1SAG1100000001", "5/edg/1SAG", "5/0123456789abcdef", "5/a/0123456789ABCDEF")
+    for refused in (*of_others, f"5/edge/{65 * 'x'}", "5/edge/é", "555/0123456789ABCDEF"):
         assert not sent(cluster, "edge", f"smarty/raw/{refused}"), refused
     assert sent(cluster, "edge-b", "smarty/raw/5/0123456789ABCDEF")
     assert taken(cluster, "smarty.shard.5", 3) == [

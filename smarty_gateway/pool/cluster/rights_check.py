@@ -89,12 +89,14 @@ def _check_edges(config: PoolConfig, rights: dict[str, Row], topics: Iterable[Ro
     if free := [
         name for name in edges if may_write.get(name) != edge_may_write(config) or not _is_plain(name)
     ]:
+        # A node that delivers a topic of more than 255 bytes ends the connection, of one worker after another.
         danger = (
-            "can pretend to be the edge of a plaintext meter" if config.plaintext else "may send any topic"
+            "can pretend to be the edge of a plaintext meter"
+            if config.plaintext
+            else "may send any topic, and one that is too long stops its shard"
         )
         found.append(
-            Finding(
-                Level.FAULT if config.plaintext else Level.WARNING,
+            _fault(
                 f"{_named(free)} {danger}: type `smarty-gateway pool declare --edge {printable(free[0])}`, "
                 "or take away the permission to write to amq.topic",
             )

@@ -78,7 +78,7 @@ def test_what_is_damaged_is_named_with_what_to_type(config: PoolConfig, cluster:
     assert "the user edge-b may take frames out of queues, or put some into them" in warnings
     assert "there is no user edge-c" in warnings
     assert "type `rabbitmqctl delete_user guest` on a node" in warnings
-    assert "the user edge may send any topic" in said(config, Level.WARNING)
+    assert "the user edge may send any topic" in said(config, Level.FAULT)
 
     for shard in (1, 2):
         cluster.management(0, "DELETE", f"/api/queues/%2F/smarty.shard.{shard}")
