@@ -4,6 +4,7 @@ import time
 from abc import abstractmethod
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from smarty_gateway.config.values import MqttConfig
 from smarty_gateway.outputs.mqtt.broker_errors import (
@@ -14,8 +15,11 @@ from smarty_gateway.outputs.mqtt.broker_errors import (
 from smarty_gateway.outputs.mqtt.broker_status import BrokerStatus
 from smarty_gateway.outputs.mqtt.connection import Connection, Will
 from smarty_gateway.outputs.mqtt.opening import ANSWER_WITHIN, Opening
-from smarty_gateway.outputs.mqtt.refused_messages import HangUp
+from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages
 from smarty_gateway.outputs.threaded import LOOK_EVERY, ThreadedOutput
+
+#: Seconds to the next attempt after the broker closed the connection because of a message.
+_QUICK_DELAY: Final = 0.25
 
 
 class BrokerOutput(ThreadedOutput):
@@ -30,7 +34,10 @@ class BrokerOutput(ThreadedOutput):
     Attributes:
         is_over: never, as the broker may return.
         broker: what is known of it.
+        refused: what the broker refuses; the constructor of a subclass sets it. Any thread may ask.
     """
+
+    refused: RefusedMessages
 
     #: For the store and for closing.
     last_steps = 1.0
@@ -58,8 +65,8 @@ class BrokerOutput(ThreadedOutput):
         """Do what must be done every second, whatever the broker does, and return the time."""
 
     @abstractmethod
-    def end_session(self, failed: ConnectionFailed | None) -> HangUp | None:
-        """Close the connection, if there was one, and return the message that is to blame for its end."""
+    def end_session(self, failed: ConnectionFailed | None) -> None:
+        """Close the connection, if there was one; what it has not delivered waits again."""
 
     @abstractmethod
     def store_rest(self) -> None:
@@ -70,7 +77,7 @@ class BrokerOutput(ThreadedOutput):
 
     def next_delay(self) -> float:
         """Return the seconds until the next attempt."""
-        return self.broker.next_delay()
+        return _QUICK_DELAY if self.refused.is_quick(time.monotonic()) else self.broker.next_delay()
 
     # The thread
 
@@ -103,9 +110,11 @@ class BrokerOutput(ThreadedOutput):
         finally:
             if connection is not None and connection.is_ready:
                 self._will = replace(self._will, qos=connection.max_qos, retain=connection.may_retain)
-            blamed = self.end_session(failed)
+            self.end_session(failed)
+            now = time.monotonic()
+            blamed = self.refused.note_end(now, is_hang_up=failed is not None and failed.is_hang_up)
             if failed is not None and not self._can_change_will(failed.code):
-                self.broker.note_end(failed, time.monotonic(), blamed)
+                self.broker.note_end(failed, now, blamed)
 
     def _can_change_will(self, code: int | None) -> bool:
         """True if the next attempt leaves a last will that the broker may accept."""

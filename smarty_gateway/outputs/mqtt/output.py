@@ -3,14 +3,12 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed
 from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput
 from smarty_gateway.outputs.mqtt.connection import Connection, default_client_id
 from smarty_gateway.outputs.mqtt.publications import Publications
-from smarty_gateway.outputs.mqtt.refused_messages import HangUp
 from smarty_gateway.outputs.mqtt.session import Session
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import GatewayHealth, Health
@@ -18,16 +16,9 @@ from smarty_gateway.state.store import Store
 
 _log = logging.getLogger(__name__)
 
-#: Seconds to the next attempt after the broker closed the connection because of a message.
-_QUICK_DELAY: Final = 0.25
-
 
 class MqttOutput(BrokerOutput):
-    """Hands readings to a broker.
-
-    Attributes:
-        refused: what the broker refuses; any thread may ask.
-    """
+    """Hands readings to a broker."""
 
     def __init__(self, config: Config, mqtt: MqttConfig, store: Store, unnamed: Iterable[str] = ()) -> None:
         super().__init__("the MQTT output", mqtt, default_client_id(mqtt), Topics(mqtt.topic).status)
@@ -87,22 +78,16 @@ class MqttOutput(BrokerOutput):
         )
         self._session.run()
 
-    def end_session(self, failed: ConnectionFailed | None) -> HangUp | None:
-        """Close the connection, if there was one, and return the message that is to blame for its end."""
+    def end_session(self, _failed: ConnectionFailed | None) -> None:
+        """Close the connection, if there was one; what it has not delivered waits again."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
         self._publications.outbox.send_again()
-        is_hang_up = failed is not None and failed.is_hang_up
-        return self.refused.note_end(time.monotonic(), is_hang_up=is_hang_up)
 
     def take_message(self, topic: str, payload: bytes) -> None:
         """Take a message of a subscribed topic."""
         self._publications.take_message(topic, payload)
-
-    def next_delay(self) -> float:
-        """Return the seconds until the next attempt."""
-        return _QUICK_DELAY if self.refused.is_quick(time.monotonic()) else super().next_delay()
 
     def look(self) -> float:
         """Do what must be done every second, whatever the broker does, and return the time."""

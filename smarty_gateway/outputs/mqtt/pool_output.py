@@ -16,15 +16,21 @@ No `state` goes out after a newer one, although another worker may have taken th
   discards what it has not read (MQTT 3.1.1, 3.1.4).
 * A shard is handed over (`let_go`) once all its states are acknowledged.
 
+A message that makes the broker hang up, or that is longer than it accepts, is treated as in a gateway (see
+`RefusedMessages`): a state is dropped until the meter sends another, a telegram is dropped, as the reading is
+in the database.
+
 What remains: a process that is stopped exactly between the question and the sending, messages that are on
 their way through the network for longer than a lease lasts, and a broker that stands still for that long and
 then reads its connections in another order. The next state of the meter corrects what such a message did.
 """
 
 import logging
+import sqlite3
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -32,12 +38,13 @@ from typing import Final
 from smarty_gateway.config.values import MqttConfig, StoreLimits
 from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionGivenUp, ConnectionLost
 from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput
-from smarty_gateway.outputs.mqtt.connection import Connection
+from smarty_gateway.outputs.mqtt.connection import Connection, packet_size
 from smarty_gateway.outputs.mqtt.meter_topics import expires_after
 from smarty_gateway.outputs.mqtt.opening import is_accepted
 from smarty_gateway.outputs.mqtt.pool_states import PoolStates, Shards, State
+from smarty_gateway.outputs.mqtt.refused_messages import RefusedMessages, Sent, Verdict
 from smarty_gateway.outputs.mqtt.topics import Topics
-from smarty_gateway.outputs.outbox import Outbox, Waiting
+from smarty_gateway.outputs.outbox import Outbox, TopicTest, Waiting
 from smarty_gateway.outputs.output import PoolReading, Reading
 from smarty_gateway.outputs.threaded import LOOK_EVERY
 from smarty_gateway.safe_text import topic_part
@@ -47,12 +54,17 @@ _log = logging.getLogger(__name__)
 
 #: Seconds for which the broker's machine may acknowledge nothing: a lease does not last longer.
 _KERNEL_SECONDS: Final = 4.0
+#: The end of a connection this many seconds after the last message was sent is no hang-up: where the network
+#: breaks, the kernel ends it later than that.
+_BLAMED_FOR: Final = 3.0
 #: Seconds without an acknowledgement after which no more states are sent.
 _SLOW_AFTER: Final = 1.0
 #: And those after which the connection is given up.
 _LOST_AFTER: Final = 10.0
 #: Seconds between two looks while something is not acknowledged, and before a lost shard ends a connection.
 _LOOK_OFTEN: Final = 0.25
+#: Messages that are sent or dropped before the next look at the connection.
+_AT_ONCE: Final = 1000
 
 
 class PoolMqttOutput(BrokerOutput):
@@ -82,7 +94,9 @@ class PoolMqttOutput(BrokerOutput):
             int, tuple[float, State]
         ] = {}  # without acknowledgement, by number; the oldest first
         self._telegrams_in_flight = 0
-        self._refused_telegrams = 0
+        self.refused = RefusedMessages(store.put_aside(), self._note_put_aside, blamed_for=_BLAMED_FOR)
+        self._waits_alone: str | None = None  # a telegram of this topic is next once nothing is in flight
+        self._is_announced = False
         self._doubtful: set[int] = set()  # shards of states that a connection has taken with it
         self._next_look = 0.0
         self._leaving: set[int] = set()
@@ -112,8 +126,8 @@ class PoolMqttOutput(BrokerOutput):
 
     @property
     def dropped(self) -> int:
-        """Readings, states and telegrams that were given up since the start."""
-        return super().dropped + self._states.dropped + self._outbox.dropped + self._refused_telegrams
+        """What was given up or refused since the start: readings, states and telegrams."""
+        return super().dropped + self._states.dropped + self._outbox.dropped + self.refused.dropped
 
     def let_go(self, shards: Collection[int], seconds: float) -> frozenset[int]:
         """Send nothing more of these shards, and return those of which the broker has everything.
@@ -143,7 +157,9 @@ class PoolMqttOutput(BrokerOutput):
         now = time.monotonic()
         self.broker.note_begin(connection.config, now)
         self.broker.note_limits(connection)
-        connection.publish(self._status_topic, b"online", retain=True)
+        self.refused.note_connected(now, connection.max_packet_size)
+        self._is_announced = False
+        self._send(connection, now)
         while not self.stopping.is_requested:
             self._work(connection)
         self._say_goodbye(connection)
@@ -162,6 +178,7 @@ class PoolMqttOutput(BrokerOutput):
             self._states.put_back(state, now)
         self._sent.clear()
         self._telegrams_in_flight = 0
+        self._waits_alone = None
         self._outbox.send_again()
 
     def look(self) -> float:
@@ -213,13 +230,11 @@ class PoolMqttOutput(BrokerOutput):
         if connection.is_proven:
             self.broker.note_proof(now)
         self._check_sent(now)
-        while connection.is_writable and (
-            self._send_state(connection, now) or self._send_telegram(connection)
-        ):
-            pass
+        self._send(connection, now)
 
     def _seconds_to_next(self, connection: Connection, now: float) -> float:
-        if not connection.is_writable or not self._may_send_state(connection, now):
+        may_send = self._may_send_state(connection, now) and self.refused.has_room(now)
+        if not connection.is_writable or not may_send:
             return _LOOK_OFTEN  # an acknowledgement wakes the thread, too
         return max(0.0, min(_LOOK_OFTEN if self._sent else LOOK_EVERY, self._states.next_due() - now))
 
@@ -242,18 +257,52 @@ class PoolMqttOutput(BrokerOutput):
                     f"the broker {self.config.address} has acknowledged nothing for {_LOST_AFTER:g} s"
                 )
 
-    def _send_state(self, connection: Connection, now: float) -> bool:
+    def _send(self, connection: Connection, now: float) -> None:
+        """Send what may go out; in a search, what the broker may refuse comes last."""
+        self.refused.tick(now)
+        if not self._is_announced and self.refused.has_room(now):
+            self._is_announced = self._send_status(connection, b"online", now)
+        alone, self._waits_alone = self._waits_alone, None
+        if alone is not None and self.refused.has_room(now):
+            self._send_telegram(connection, now, alone.__eq__)
+        if self.refused.is_searching and not self.refused.puts_doubtful_first(now):
+            self._send_all(connection, now, lambda topic: not self.refused.is_doubtful(topic))
+        self._send_all(connection, now, lambda _: True)
+
+    def _send_all(self, connection: Connection, now: float, is_wanted: TopicTest) -> None:
+        """Send what may go out on topics whose turn it is."""
+        if self.refused.has_room(now) and not self.refused.is_exhausted(now):
+            self._states.release(lambda t: is_wanted(t) and not self.refused.is_kept_back(t, now))
+        for _ in range(_AT_ONCE):
+            if not (connection.is_writable and self.refused.has_room(now)) or not (
+                self._send_state(connection, now, is_wanted)
+                or self._send_telegram(connection, now, is_wanted)
+            ):
+                break
+
+    def _send_status(self, connection: Connection, payload: bytes, now: float) -> bool:
+        """True if the status was sent: the broker accepts it, as far as is known."""
+        sent = self._measure(connection, self._status_topic, payload)
+        is_accepted = self._verdict(connection, sent, now) is Verdict.SEND
+        if is_accepted:
+            self._transmit(connection, sent, payload, now, lambda: None, retain=True)
+        return is_accepted
+
+    def _send_state(self, connection: Connection, now: float, is_wanted: TopicTest) -> bool:
+        """True if a state was sent, kept back or dropped."""
         if not self._may_send_state(connection, now) or (state := self._states.take(now)) is None:
             return False
-        self._sent[state.number] = now, state
-        connection.publish(
-            state.topic,
-            state.payload,
-            retain=True,
-            expiry=expires_after(self.config.interval),
-            done=partial(self._acknowledged, state),
-            refused=partial(self._refused, state),
-        )
+        expiry = expires_after(self.config.interval)
+        sent = self._measure(connection, state.topic, state.payload, expires=True)
+        verdict = self._verdict(connection, sent, now) if is_wanted(state.topic) else Verdict.WAIT
+        if verdict is Verdict.SEND:
+            self._sent[state.number] = now, state
+            gone = partial(self._sent.pop, state.number)
+            self._transmit(connection, sent, state.payload, now, gone, retain=True, expiry=expiry)
+        elif verdict is Verdict.WAIT:
+            self._states.put_back(state, now, is_kept_back=True)
+        else:
+            self.refused.note_dropped()
         return True
 
     def _may_send_state(self, connection: Connection, now: float) -> bool:
@@ -261,42 +310,88 @@ class PoolMqttOutput(BrokerOutput):
         oldest = next((since for since, _ in self._sent.values()), now)
         return now - oldest < _SLOW_AFTER and len(self._sent) < max(1, connection.window // 2)
 
-    def _acknowledged(self, state: State) -> None:
-        del self._sent[state.number]
-
-    def _refused(self, state: State, code: int) -> None:
-        del self._sent[state.number]
-        self.broker.note_refused(state.topic, code, time.monotonic())
-
-    def _send_telegram(self, connection: Connection) -> bool:
+    def _send_telegram(self, connection: Connection, now: float, is_wanted: TopicTest) -> bool:
+        """True if a telegram was sent or dropped."""
         if self._telegrams_in_flight >= max(1, connection.window // 2 - 1):
             return False
-        waiting = self._outbox.next_to_send()
+        waiting = self._outbox.next_to_send(lambda topic: self.refused.is_kept_back(topic, now), is_wanted)
         if waiting is None:
             return False
-        self._telegrams_in_flight += 1
-        connection.publish(
-            waiting.topic,
-            waiting.payload,
-            done=partial(self._telegram_accepted, waiting),
-            refused=partial(self._telegram_refused, waiting),
-        )
+        sent = self._measure(connection, waiting.topic, waiting.payload)
+        verdict = self._verdict(connection, sent, now)
+        if verdict is Verdict.WAIT:
+            self._waits_alone = waiting.topic
+            self._outbox.put_back(waiting)
+            return False
+        if verdict is Verdict.SEND:
+            self._telegrams_in_flight += 1
+            self._transmit(connection, sent, waiting.payload, now, partial(self._telegram_gone, waiting))
+        else:
+            self.refused.note_dropped()
+            self._outbox.remove(waiting)
         return True
 
-    def _telegram_accepted(self, waiting: Waiting) -> None:
+    def _telegram_gone(self, waiting: Waiting) -> None:
         self._telegrams_in_flight -= 1
         self._outbox.remove(waiting)
 
-    def _telegram_refused(self, waiting: Waiting, code: int) -> None:
-        """Drop a telegram, which is in the database, too: it must not hold up those behind it."""
-        self._refused_telegrams += 1
-        self._telegram_accepted(waiting)
-        self.broker.note_refused(waiting.topic, code, time.monotonic())
+    # What the broker refuses
+
+    def _note_put_aside(self, topic: str, size: int | None) -> None:
+        # A full disk is reported elsewhere; after a restart it is found out again.
+        with suppress(sqlite3.Error):
+            self._store.note_put_aside(topic, size)
+
+    def _measure(self, connection: Connection, topic: str, payload: bytes, *, expires: bool = False) -> Sent:
+        version, qos = self.config.version, connection.max_qos
+        return Sent(topic, packet_size(topic, len(payload), qos=qos, version=version, expires=expires))
+
+    def _verdict(self, connection: Connection, sent: Sent, now: float) -> Verdict:
+        if self.refused.is_too_large(sent.size) and self.refused.note_too_large(*sent):
+            self.broker.note_too_large(sent, connection.max_packet_size or 0, now)
+        return self.refused.verdict(*sent, now)
+
+    def _transmit(  # noqa: PLR0913 - what MQTT knows of a message
+        self,
+        connection: Connection,
+        sent: Sent,
+        payload: bytes,
+        now: float,
+        gone: Callable[[], object],
+        *,
+        retain: bool = False,
+        expiry: int | None = None,
+    ) -> None:
+        """Send a message; `gone` is called with any answer of the broker."""
+        number = self.refused.note_sent(sent, now)
+        connection.publish(
+            sent.topic,
+            payload,
+            retain=retain,
+            expiry=expiry,
+            done=partial(self._accepted, number, sent, gone),
+            refused=partial(self._not_accepted, number, sent, gone),
+        )
+
+    def _accepted(self, number: int, sent: Sent, gone: Callable[[], object]) -> None:
+        if self.refused.note_taken(number):
+            self.broker.note_taken_again(sent.topic)
+        gone()
+
+    def _not_accepted(self, number: int, sent: Sent, gone: Callable[[], object], code: int) -> None:
+        """Drop a message that the broker of MQTT 5 refuses: it must not hold up those behind it."""
+        now = time.monotonic()
+        self.refused.note_refused(number, now, rest=0)
+        self.refused.note_dropped()
+        self.broker.note_refused(sent.topic, code, now)
+        gone()
+
+    # The end
 
     def _say_goodbye(self, connection: Connection) -> None:
         """Wait for what is on its way, and send `offline`."""
         self._finish(connection)
-        connection.publish(self._status_topic, b"offline", retain=True)
+        self._send_status(connection, b"offline", time.monotonic())
         self._finish(connection)
 
     def _finish(self, connection: Connection) -> None:

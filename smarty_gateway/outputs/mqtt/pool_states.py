@@ -8,6 +8,7 @@ passed over as a whole.
 import heapq
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -39,7 +40,8 @@ class _Meter:
 class _Shard:
     epoch: int
     meters: dict[str, _Meter] = field(default_factory=dict)
-    due: list[tuple[float, int, _Meter]] = field(default_factory=list)  # each meter with a state that waits
+    due: list[tuple[float, int, _Meter]] = field(default_factory=list)  # each meter with a state that waits,
+    kept_back: dict[str, _Meter] = field(default_factory=dict)  # or here, by topic, until `release`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,28 +101,47 @@ class PoolStates:
         meter.number = self._number
         self._add(known, meter, payload, now)
 
-    def _add(self, shard: _Shard, meter: _Meter, payload: bytes, now: float) -> None:
+    def _add(
+        self, shard: _Shard, meter: _Meter, payload: bytes, now: float, *, is_kept_back: bool = False
+    ) -> None:
         if self._bytes + len(payload) > _BYTES_MAX and meter.waiting is None:
             self.dropped += 1
             return
         meter.pace.arrive(now)
         if meter.waiting is None:
-            heapq.heappush(shard.due, (meter.pace.due_at, meter.number, meter))
+            if is_kept_back:
+                shard.kept_back[meter.topic] = meter
+            else:
+                heapq.heappush(shard.due, (meter.pace.due_at, meter.number, meter))
             self.waiting += 1
         else:
             self._bytes -= len(meter.waiting)
         meter.waiting = payload
         self._bytes += len(payload)
 
-    def put_back(self, state: State, now: float) -> None:
-        """Send a state again that may not have arrived, unless a newer one came or its shard was lost."""
+    def put_back(self, state: State, now: float, *, is_kept_back: bool = False) -> None:
+        """Put back a state that may not have arrived, unless a newer one came or its shard was lost.
+
+        It is due at once, or kept back until `release`; meanwhile a newer one takes its place.
+        """
         shard = self._shards.get(state.shard)
         if shard is None or shard.epoch != state.epoch:
             return
         meter = shard.meters[state.topic]
         if meter.number == state.number:
             meter.pace.hurry()
-            self._add(shard, meter, state.payload, now)
+            self._add(shard, meter, state.payload, now, is_kept_back=is_kept_back)
+
+    def release(self, may_go: Callable[[str], bool]) -> None:
+        """Make what was kept back on these topics due, before all else."""
+        for number, shard in self._shards.items():
+            topics = [topic for topic in shard.kept_back if may_go(topic)]
+            for topic in topics:
+                meter = shard.kept_back.pop(topic)
+                heapq.heappush(shard.due, (-math.inf, meter.number, meter))
+            if topics:
+                self._turns.remove(number)
+                self._turns.appendleft(number)
 
     def may_go(self, state: State) -> bool:
         """True if no other worker may have published a newer state."""
@@ -152,8 +173,9 @@ class PoolStates:
         shard = self._shards.pop(number, None)
         if shard is not None:
             self._turns.remove(number)
-            self.waiting -= len(shard.due)
-            self._bytes -= sum(len(meter.waiting or b"") for _, _, meter in shard.due)
+            waiting = [*(meter for _, _, meter in shard.due), *shard.kept_back.values()]
+            self.waiting -= len(waiting)
+            self._bytes -= sum(len(meter.waiting or b"") for meter in waiting)
 
     def drop_lost(self) -> None:
         """Forget the shards that are not held any more; called about once a second."""

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-#: A hang-up this long after the last message was sent has other reasons.
 _BLAMED_FOR: Final = 5.0
 _SETTLED_AFTER: Final = 30.0
 _TRY_EVERY: Final = 3600.0
@@ -94,12 +93,13 @@ class RefusedMessages:
         is_named: true for topics of what the configuration names; they never wait because of others.
         settled_after: seconds after which a connection counts as a good one.
         try_every: seconds between two tries of a topic that is put aside.
+        blamed_for: a hang-up this many seconds after the last message was sent has other reasons.
 
     Attributes:
         dropped: messages that were not sent because the broker refuses them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known before, and how long to wait for what
         self,
         rows: Mapping[str, int],
         changed: Callable[[str, int | None], None],
@@ -107,11 +107,13 @@ class RefusedMessages:
         *,
         settled_after: float = _SETTLED_AFTER,
         try_every: float = _TRY_EVERY,
+        blamed_for: float = _BLAMED_FOR,
     ) -> None:
         self._changed = changed
         self._is_named = is_named
         self._settled_after = settled_after
         self._try_every = try_every
+        self._blamed_for = blamed_for
         self._aside: dict[str, _PutAside] = {}
         for topic, size in rows.items():
             if len(self._aside) < _MOST_TOPICS:
@@ -147,7 +149,11 @@ class RefusedMessages:
 
     def is_quick(self, now: float) -> bool:
         """True if the next connection should follow at once: a message is to blame, not the broker."""
-        return self._is_quick and not self._is_exhausted(now)
+        return self._is_quick and not self.is_exhausted(now)
+
+    def is_exhausted(self, now: float) -> bool:
+        """True if there were so many hang-ups that only what was taken since the search began is sent."""
+        return len(self._hang_ups) == _MOST_HANG_UPS and now - self._hang_ups[0] < _MINUTE
 
     # What may be sent
 
@@ -174,9 +180,9 @@ class RefusedMessages:
             return True
         suspect = self._suspects.get(topic)
         if suspect is not None:
-            return not suspect.is_ready or self._is_exhausted(now) or not self._has_lasted(_HEAD_START, now)
+            return not suspect.is_ready or self.is_exhausted(now) or not self._has_lasted(_HEAD_START, now)
         is_doubtful = self.is_searching and topic not in self._trusted and not self._is_named(topic)
-        return is_doubtful and self._is_exhausted(now)
+        return is_doubtful and self.is_exhausted(now)
 
     def verdict(self, topic: str, size: int, now: float) -> Verdict:
         """Return what to do with a message."""
@@ -189,7 +195,7 @@ class RefusedMessages:
         put_aside = self._aside.get(topic)
         if put_aside is not None and size >= put_aside.size:
             is_calm = self._has_lasted(self._settled_after, now) and not self.is_searching
-            if not is_calm or self._is_exhausted(now) or now < put_aside.next_try:
+            if not is_calm or self.is_exhausted(now) or now < put_aside.next_try:
                 return Verdict.DROP
         if self._in_flight:
             self._alone_until = now + _WAIT_TO_BE_ALONE
@@ -260,8 +266,8 @@ class RefusedMessages:
         self._changed(sent.topic, None)
         return True
 
-    def note_refused(self, number: int, now: float) -> None:
-        """Keep a message back for a while that the broker refused with a reason that may pass."""
+    def note_refused(self, number: int, now: float, rest: float = _REST) -> None:
+        """Let the topic of a message rest that the broker refused with a reason that may pass."""
         sent = self._in_flight.pop(number, None)
         if sent is None:
             return
@@ -269,7 +275,7 @@ class RefusedMessages:
             self._trial = None
             self._acquit(sent.topic)  # of hang-ups
         self._resting = {topic: until for topic, until in self._resting.items() if until > now}
-        self._resting[sent.topic] = now + _REST
+        self._resting[sent.topic] = now + rest
 
     def note_refused_for_good(self, number: int, now: float) -> bool:
         """Put a message aside that the broker refused with a reason; True if its topic was not yet."""
@@ -303,7 +309,9 @@ class RefusedMessages:
         self._trial, self._alone_until = None, _NEVER
         if self._connected_at is None:
             self._doubtful.clear()  # the broker itself was away, so no message is likelier than another
-        is_blamed = self._connected_at is not None and is_hang_up and now - self._last_sent <= _BLAMED_FOR
+        is_blamed = (
+            self._connected_at is not None and is_hang_up and now - self._last_sent <= self._blamed_for
+        )
         self._connected_at = None
         self._is_quick = False
         if not is_blamed:
@@ -328,7 +336,7 @@ class RefusedMessages:
         """End the search when a connection has lasted; called often while there is one."""
         if not self.is_searching or self._connected_at is None:
             return
-        if self._is_exhausted(now):
+        if self.is_exhausted(now):
             self._calm_since = now  # not everything was allowed to go
         elif now - self._calm_since >= self._settled_after:
             self.is_searching = False
@@ -366,9 +374,6 @@ class RefusedMessages:
 
     def _has_lasted(self, seconds: float, now: float) -> bool:
         return self._connected_at is not None and now - self._connected_at >= seconds
-
-    def _is_exhausted(self, now: float) -> bool:
-        return len(self._hang_ups) == _MOST_HANG_UPS and now - self._hang_ups[0] < _MINUTE
 
     # The table
 

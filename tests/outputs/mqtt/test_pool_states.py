@@ -243,3 +243,42 @@ def test_what_waits_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None
     assert len(drain(states, 0.0)) == 2
     states.put("c", b"12345", 1, 1, 1.0)
     assert drain(states, 1.0) == [("c", b"12345")]
+
+
+def kept_back(states: PoolStates) -> None:
+    """Put a state of shard 1 and take it, keep it back, and put one of shard 2."""
+    states.put("a", b"1", 1, 1, 0.0)
+    first = states.take(0.0)
+    assert first is not None
+    states.put_back(first, 0.0, is_kept_back=True)
+    states.put("b", b"2", 2, 1, 0.0)
+    assert states.next_due() == 0.0
+
+
+def test_a_state_that_is_kept_back_waits_for_its_release_and_then_comes_first() -> None:
+    states = PoolStates(Held(), 0)
+    kept_back(states)
+    assert drain(states, 9.0) == [("b", b"2")]
+    states.put("b", b"3", 2, 1, 9.0)
+    states.release(lambda topic: topic != "a")
+    assert states.waiting == 2
+    states.release(lambda topic: topic == "a")
+    assert drain(states, 9.0) == [("a", b"1"), ("b", b"3")]
+
+
+def test_a_newer_state_takes_the_place_of_the_one_that_is_kept_back() -> None:
+    states = PoolStates(Held(), 0)
+    kept_back(states)
+    states.put("a", b"3", 1, 1, 1.0)
+    assert drain(states, 1.0) == [("b", b"2")]
+    states.release(lambda _: True)
+    assert drain(states, 1.0) == [("a", b"3")]
+
+
+def test_what_is_kept_back_goes_with_its_shard() -> None:
+    states = PoolStates(Held(), 0)
+    kept_back(states)
+    states.drop(1)
+    states.release(lambda _: True)
+    assert drain(states, 1.0) == [("b", b"2")]
+    assert states.waiting == 0

@@ -246,6 +246,18 @@ def test_a_hang_up_long_after_the_last_message_begins_no_search() -> None:
     assert not refused.is_quick(7)
 
 
+def test_a_network_that_breaks_again_and_again_finds_nobody_guilty() -> None:
+    refused = RefusedMessages({}, Table().note, blamed_for=3)
+    now = 0.0
+    for end in (1, 4, 4, 4, 4):  # the broker was restarted once
+        refused.note_connected(now)
+        refused.note_sent(Sent("house/state", 100), now)
+        now += end
+        assert refused.note_end(now, is_hang_up=True) is None
+    refused.note_connected(now)
+    assert refused.verdict("house/state", 100, now) is Verdict.SEND
+
+
 def test_the_messages_that_were_on_their_way_at_the_first_hang_up_go_last_but_not_too_late() -> None:
     refused = RefusedMessages({}, Table().note)
     refused.note_connected(0)
