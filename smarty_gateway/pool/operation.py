@@ -94,7 +94,7 @@ class Operation:
             found.gauge("output_up", "1 while an output works.", state == "ok", output=output)
         for output, dropped in self._results.dropped.items():
             found.counter(
-                "output_dropped_readings", "Readings that an output could not take in time.", dropped,
+                "output_dropped_readings", "Readings that an output gave up.", dropped,
                 output=output,
             )  # fmt: skip
 
