@@ -89,7 +89,7 @@ def _check_edges(config: PoolConfig, rights: dict[str, Row], topics: Iterable[Ro
     if free := [
         name for name in edges if may_write.get(name) != edge_may_write(config) or not _is_plain(name)
     ]:
-        # A node that delivers a topic of more than 255 bytes ends the connection, of one worker after another.
+        # A node that delivers a topic of more than 255 bytes ends the connection, of each worker in turn.
         danger = (
             "can pretend to be the edge of a plaintext meter"
             if config.plaintext
