@@ -103,7 +103,7 @@ def _new_diagnosis(args: argparse.Namespace, address: Address) -> Diagnosis:
     if key_path is not None and key_file_problem(key_path, keys) is not None:
         diagnosis.note_key_file_mode(key_path)
     if config is not None and config.outputs.forward is not None:
-        say("note: gateway.yaml forwards frames to a pool, which has the keys; no-key is no fault of an edge")
+        diagnosis.note_forwarding()
     if config_path is not None and errors:
         diagnosis.note_configuration(config_path, [str(error) for error in errors])
     return diagnosis
@@ -218,6 +218,8 @@ class _Listening:
         for event in events:
             if isinstance(event, MeterTelegram):
                 self._show_line(f"a telegram of {event.meter_id} ({event.security}), {event.size} bytes")
+            elif self._diagnosis.is_forwarded(event):
+                self._show_line(f"an encrypted frame, which `run` forwards to the pool, {event.size} bytes")
             else:
                 self._show_line(str(event))
 

@@ -15,9 +15,10 @@ from smarty_gateway.commands.pool_add_keys import add_keys_parser, execute_add_k
 from smarty_gateway.commands.pool_check import add_check_parser, execute_check
 from smarty_gateway.commands.pool_options import add_pool_config, chosen_pool_config
 from smarty_gateway.commands.process import allow_many_files, share_memory
+from smarty_gateway.config.consumers import checked_edge
 from smarty_gateway.config.key_folder import KeyFolder
 from smarty_gateway.config.needs import pool_needs
-from smarty_gateway.config.pool_values import PoolConfig, checked_edge, checked_worker
+from smarty_gateway.config.pool_values import PoolConfig, checked_worker
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.config.warnings import pool_warnings
 from smarty_gateway.exit_status import ExitStatus

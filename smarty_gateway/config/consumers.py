@@ -99,6 +99,19 @@ def checked_raw_topic(text: str) -> str:
     return text
 
 
+def checked_edge(text: str) -> str:
+    """Return the user name of an edge, which is a level of a topic and part of a topic permission.
+
+    Raises:
+        SettingError: it is not one.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise SettingError(
+            "the user of an edge has a name of 1 to 64 characters: A to Z, a to z, 0 to 9, _ and -"
+        )
+    return text
+
+
 def _shown_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -303,8 +316,6 @@ class ForwardNode(NamedTuple):
         return _shown_address(self.host, self.port)
 
 
-#: What a user name may not hold where it is a level of a topic: RabbitMQ makes dots of slashes.
-_NOT_IN_LEVEL: Final = re.compile(r"[/.+#*\s]")
 _FORWARD_NODE: Final = parsed(
     "the url of a node", lambda text: ForwardNode(**parse_broker_url(text, _CREDENTIALS_ADVICE))
 )
@@ -353,11 +364,10 @@ class ForwardConfig:
             return "they go out with TLS only; write mqtts:// in the urls"
         if self.user is None:
             return "the pool believes them from a known user only; write mqtts://USER@HOST"
-        if _NOT_IN_LEVEL.search(self.user):
-            return (
-                "the user is part of their topics, and its name has one of / . + # * or a blank; give this "
-                "edge a user without them"
-            )
+        try:
+            checked_edge(self.user)
+        except SettingError as error:
+            return f"{error}; add such a user to the cluster, and write it in the urls"
         return ""
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from smarty_gateway.config.consumers import FilesConfig, InfluxConfig, checked_raw_topic
+from smarty_gateway.config.consumers import FilesConfig, InfluxConfig, checked_edge, checked_raw_topic
 from smarty_gateway.config.server_url import parse_server_url
 from smarty_gateway.config.settings import (
     BOOLEAN,
@@ -52,17 +52,6 @@ def checked_worker(text: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text) or not text.strip("."):
         raise SettingError("a worker has a name of 1 to 64 letters, digits and the signs _ . -")
-    return text
-
-
-def checked_edge(text: str) -> str:
-    """Return the user name of an edge, which is a level of a topic and part of a topic permission.
-
-    Raises:
-        SettingError: it is not one.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
-        raise SettingError("the user of an edge has a name of 1 to 64 letters, digits and the signs _ and -")
     return text
 
 

@@ -180,6 +180,16 @@ def _consumer_warnings(outputs: Outputs) -> Iterator[str]:
 
 
 def _forward_warnings(forward: ForwardConfig) -> Iterator[str]:
+    if forward.nodes:  # a list with a fault is empty
+        yield from _forward_node_warnings(forward)
+    yield from _unreadable_warning("forward", "ca_file", forward.ca_file)
+    if forward.password_file is not None:
+        problem = permission_problem(credential_or(forward.password_file), "the password")
+        if problem is not None:
+            yield problem
+
+
+def _forward_node_warnings(forward: ForwardConfig) -> Iterator[str]:
     elsewhere = [node.host for node in forward.nodes if not node.tls and not is_this_machine(node.host)]
     if elsewhere:
         secrets = "frames and password" if forward.password_file else "frames"
@@ -189,11 +199,6 @@ def _forward_warnings(forward: ForwardConfig) -> Iterator[str]:
     if forward.ca_file is not None and not forward.tls:
         yield "forward: certificates are used only with TLS; write mqtts://"
     yield from _login_warnings("forward", forward, "the nodes require both", "mqtts://USER@HOST")
-    yield from _unreadable_warning("forward", "ca_file", forward.ca_file)
-    if forward.password_file is not None:
-        problem = permission_problem(credential_or(forward.password_file), "the password")
-        if problem is not None:
-            yield problem
 
 
 def _server_warnings(

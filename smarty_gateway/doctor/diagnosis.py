@@ -164,6 +164,10 @@ class Diagnosis:
         """Record the faults of the configuration."""
         self._of_files.append(findings.configuration(path, errors))
 
+    def note_forwarding(self) -> None:
+        """Record that `run` forwards frames to a pool, which has the keys."""
+        self._keys.is_edge = True
+
     def note_key_file_mode(self, path: Path) -> None:
         """Record that others can read the key file."""
         self._of_files.append(findings.key_file_mode(path))
@@ -178,9 +182,16 @@ class Diagnosis:
 
     @property
     def is_clear(self) -> bool:
-        """True if all is well and the period of every meter is known, so listening may end."""
-        enough = all(meter.count >= _CLEAR_TELEGRAMS for meter in self._meters.values())
-        return bool(self._meters) and enough and not self.rejected and not self._lost
+        """True if all is well and two telegrams or frames of every meter came, so listening may end."""
+        forwarded = self._keys.forwarded
+        counts = [*(meter.count for meter in self._meters.values()), *forwarded]
+        is_faultless = self.rejected.total() == sum(forwarded) and not self._lost
+        return is_faultless and bool(counts) and min(counts) >= _CLEAR_TELEGRAMS
+
+    def is_forwarded(self, rejection: Rejection) -> bool:
+        """True if a frame was rejected only because the pool has its key."""
+        title = rejection.system_title
+        return rejection.reason is Reason.NO_KEY and title is not None and self._keys.is_forwarded(title)
 
     # What follows from it
 
@@ -330,7 +341,7 @@ class Diagnosis:
         yield 1, findings.garbage(self.size, lines, is_live=self._is_live)
 
     def _of_line(self) -> Iterator[Weighted]:
-        if not self._meters:
+        if not self._meters and not self._keys.forwarded:
             return
         line = self._search.proven
         if self._is_serial and line is not None and line != DSMR4_LINE:

@@ -239,18 +239,32 @@ def lost(source: str, count: int, message: str) -> Finding:
 
 def no_key(title: bytes) -> Finding:
     """Encrypted frames, and no key at all."""
-    serial = serial_from_system_title(title)
-    name = serial or title.hex().upper()
-    stands_for = f", which stands for the serial number {serial}" if serial else ""
+    name = entry_name(title)
     return _finding(
         "no-key",
-        f"Encrypted frames come from a meter with the system title {title.hex().upper()}{stands_for}, and "
-        "there is no key for it. Cable and port work.",
+        f"{_encrypted_frames(title)}, and there is no key for it. Cable and port work.",
         f"Compare the serial number with the one printed on the meter. Ask your grid operator (DSO) for the "
         f"P1 encryption key of {name}, 32 hex digits; it may take some days. {LUXEMBOURG_CONTACTS} Then "
         "write a file keys.yaml with the line `keys:` and, below it and two blanks to the right, the line "
         f"`{name}: KEY`, and type: chmod 600 keys.yaml",
     )
+
+
+def forwarded(title: bytes) -> Finding:
+    """Encrypted frames on an edge, whose keys only the pool has."""
+    return _finding(
+        "forwarded",
+        f"{_encrypted_frames(title)}. Cable and port work. There is no key for it here, and none is needed: "
+        "`run` forwards the frames to a pool, which has the keys.",
+        f"Nothing needs to be done here. The pool must have the key of {entry_name(title)}: it refuses "
+        "frames without a key, and they are lost.",
+    )
+
+
+def _encrypted_frames(title: bytes) -> str:
+    serial = serial_from_system_title(title)
+    stands_for = f", which stands for the serial number {serial}" if serial else ""
+    return f"Encrypted frames come from a meter with the system title {title.hex().upper()}{stands_for}"
 
 
 def no_entry(title: bytes, others: Sequence[str]) -> Finding:

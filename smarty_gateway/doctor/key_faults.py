@@ -100,9 +100,13 @@ class KeyFaults:
 
     Args:
         stream: the one that judges the frames, with the keys in it.
+
+    Attributes:
+        is_edge: frames are forwarded to a pool, which has the keys.
     """
 
     def __init__(self, stream: MeterStream) -> None:
+        self.is_edge = False
         self._keys = stream.keys
         self._counters = stream.identities.counters
         self._entries = stream.keys.entries()
@@ -171,6 +175,15 @@ class KeyFaults:
             seen.sample = frame
         return True
 
+    def is_forwarded(self, title: bytes) -> bool:
+        """True if it is no fault that there is no key for a meter: the pool has it."""
+        return (
+            self.is_edge
+            and self.of(title).opener is None
+            and not self._keys.keys_for(title)
+            and self._keys.entry_like(title) is None
+        )
+
     def _reads_as_text(self, frame: Frame) -> bool:
         return any(reads_as_text(frame, key) for key in self._keys.keys_for(frame.system_title))
 
@@ -191,6 +204,15 @@ class KeyFaults:
             for title, seen in self._titles.items()
         )
 
+    @property
+    def forwarded(self) -> list[int]:
+        """How many frames came without a fault from each meter whose key only the pool has."""
+        return [
+            seen.failed[Reason.NO_KEY]
+            for title, seen in self._titles.items()
+            if seen.failed[Reason.NO_KEY] and self.is_forwarded(title) and not self._is_damaged_title(title)
+        ]
+
     def findings(self) -> Iterator[Weighted]:
         """Yield what was found about the keys, for each system title."""
         for title, seen in self._titles.items():
@@ -200,6 +222,8 @@ class KeyFaults:
             for what, count in seen.failed.items():
                 if what is Reason.REPLAY:
                     yield count, findings.replay(entry_name(title), count)
+                elif self.is_forwarded(title):
+                    yield count, findings.forwarded(title)
                 elif not seen.verified:
                     yield count, self._none_verified(title, seen, what, count)
 

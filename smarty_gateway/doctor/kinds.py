@@ -35,6 +35,7 @@ class Code(StrEnum):
     UNFIT = "unfit"  #: the source is not a serial port
     LOST = "lost"  #: the source went away while doctor listened
     NO_KEY = "no-key"
+    FORWARDED = "forwarded"  #: there is no key here, but a pool has it
     DUMMY_KEY = "dummy-key"  #: the key is that of an example, and the meter has another
     WRONG_ENCRYPTION_KEY = "wrong-encryption-key"
     WRONG_AUTHENTICATION_KEY = "wrong-authentication-key"
@@ -231,6 +232,15 @@ KINDS: Final[dict[str, FindingKind]] = {
             "The meter encrypts, as all do in Luxembourg, and there is no key for it. Cable and port work.",
             "Ask your grid operator (DSO) for the P1 encryption key of the meter, 32 hex digits; it may take "
             f"some days. {LUXEMBOURG_CONTACTS} Then write it into keys.yaml, and type: `chmod 600 keys.yaml`",
+        ),
+        FindingKind(
+            Code.FORWARDED,
+            "Doctor says that there is no key for a meter, and that none is needed.",
+            "The gateway is an edge: it forwards encrypted frames to a pool, which has the keys. Cable and "
+            "port work.",
+            "Nothing needs to be done here. The pool must have the key of this meter: it refuses frames "
+            "without a key, and they are lost.",
+            is_fault=False,
         ),
         FindingKind(
             Code.DUMMY_KEY,

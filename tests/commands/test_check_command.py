@@ -45,6 +45,18 @@ def test_an_edge_needs_no_keys(tmp_path: Path) -> None:
     assert not [line for line in errors if "key" in line]
 
 
+@pytest.mark.parametrize("url", ["mqtts://edge:hunter2@a.example", "http://a.example"])
+def test_a_list_of_nodes_with_a_fault_brings_no_warning_about_nodes(tmp_path: Path, url: str) -> None:
+    write(tmp_path / "edge.password", "x\n")
+    write(tmp_path / "ca.crt", "")
+    files = "password_file: edge.password, ca_file: ca.crt"
+    write(tmp_path / "gateway.yaml", f"{GATEWAY}outputs:\n  forward: {{urls: ['{url}'], {files}}}\n")
+    status, _, errors = check(tmp_path)
+    (fault,) = errors
+    assert status == 78
+    assert fault.startswith("gateway.yaml:4: ")
+
+
 def test_the_credential_of_the_key_file_is_checked_as_run_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

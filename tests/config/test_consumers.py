@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from smarty_gateway.config.gateway_file import load_config, read_config
 from smarty_gateway.config.needs import unmet_needs
+from smarty_gateway.config.pool_file import read_pool_config
 from smarty_gateway.config.value_names import is_value_name, nearest_value_name
 from smarty_gateway.config.warnings import warnings
 from smarty_gateway.outputs.plain_values import value_at
@@ -196,10 +198,6 @@ def test_a_secret_that_goes_through_the_network_in_clear_text_is_warned_about(tm
         ("mqtts://edge@a", []),
         ("mqtt://edge@127.0.0.1", ["are not forwarded: they go out with TLS only"]),
         ("mqtt://edge@a", ["frames and password go to a without TLS", "are not forwarded: they go out with"]),
-        (
-            "mqtts://my.edge@a",
-            ["are not forwarded: the user is part of their topics, and its name has one of"],
-        ),
         ("mqtts://a", ["believes them from a known user only", "a password_file needs a user"]),
     ],
 )
@@ -207,6 +205,32 @@ def test_an_edge_is_warned_of_what_it_cannot_forward(tmp_path: Path, urls: str, 
     (tmp_path / "secret").touch(0o600)
     found = warned(tmp_path, f"forward: {{urls: '{urls}', password_file: secret}}")
     assert [part in message for part, message in zip(parts, found, strict=True)] == [True] * len(parts)
+
+
+@pytest.mark.parametrize(
+    ("user", "is_believed"),
+    [
+        *((user, True) for user in ("edge", "edge-barn_2", "e" * 64)),
+        *(
+            (user, False)
+            for user in ("my.edge", "edge:x", "bär", "edge@x", "a/b", "a b", "a+", "#", "e" * 65)
+        ),
+    ],
+)
+def test_plaintext_is_forwarded_for_those_users_that_a_pool_believes(
+    tmp_path: Path,
+    user: str,
+    is_believed: bool,  # noqa: FBT001
+) -> None:
+    pool = tmp_path / "pool.yaml"
+    pool.write_text(f"plaintext: [{{meter_id: 1SAG1100000001, user: '{user}'}}]\n", "utf-8")
+    rule = "the user of an edge has a name of 1 to 64 characters: A to Z, a to z, 0 to 9, _ and -"
+    assert any(error.message == rule for error in read_pool_config(pool)[1]) != is_believed
+    (tmp_path / "secret").touch(0o600)
+    refused = f"{rule}; add such a user to the cluster, and write it in the urls"
+    expected = f"forward: telegrams that are not encrypted are not forwarded: {refused}"
+    found = warned(tmp_path, f"forward: {{urls: 'mqtts://{quote(user)}@a', password_file: secret}}")
+    assert found == ([] if is_believed else [expected])
 
 
 def test_a_bucket_without_org_and_token_is_warned_about(tmp_path: Path) -> None:

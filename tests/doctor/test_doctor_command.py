@@ -194,6 +194,29 @@ def test_a_sound_luxembourg_meter_ends_early(tmp_path: Path, keys: Keys) -> None
         assert word in run.first
 
 
+def test_a_port_of_an_edge_ends_early_without_a_key(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with port_sending(lambda number, _: house(number)) as port:
+        run = Run(port, "--seconds", 2 * LIMIT, "--config", edge_on(port, tmp_path), folder=tmp_path)
+    assert time.monotonic() - began < LIMIT
+    assert (run.codes, run.status) == (["forwarded"], 0)
+
+
+def test_an_edge_without_a_key_is_told_of_settings_that_run_does_not_try(tmp_path: Path) -> None:
+    with port_sending(lambda n, speed: house(n) if speed == termios.B19200 else GARBAGE) as port:
+        run = Run(port, "--seconds", LIMIT, "--config", edge_on(port, tmp_path), folder=tmp_path)
+    assert sorted(run.codes) == ["forwarded", "line-settings"]
+    assert run.status == 1
+
+
+def edge_on(port: str, folder: Path) -> Path:
+    """Write the gateway.yaml of an edge that reads this port."""
+    path = folder / "edge.yaml"
+    text = f"meters: [{{source: {port}}}]\noutputs: {{forward: {{urls: mqtts://edge@a.example}}}}\n"
+    path.write_text(text, "utf-8")
+    return path
+
+
 def test_a_sound_belgian_meter_on_tcp(tmp_path: Path) -> None:
     def serve(client: socket.socket, stop: threading.Event) -> None:
         number = 0

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import smarty_gateway
 from tests.support.doctor_runs import (
     BARN,
     HOUSE,
@@ -39,6 +38,9 @@ from vectors.building_blocks import (
 )
 
 Diagnose = Callable[..., Run]
+EDGE = """meters: [{source: recording.bin}]
+outputs: {forward: {urls: "mqtts://edge@a.example", password_file: edge.password}}
+"""
 
 
 @pytest.fixture
@@ -466,14 +468,47 @@ def test_a_faulty_configuration(tmp_path: Path, diagnose: Diagnose, keys: Keys) 
     ]
 
 
-def test_an_edge_is_told_that_the_pool_has_the_keys(tmp_path: Path) -> None:
-    (tmp_path / "recording.bin").write_bytes(house(1) + house(2))
-    forward = 'forward: {urls: "mqtts://edge@a.example", password_file: edge.password}'
-    text = f"meters: [{{source: recording.bin}}]\noutputs: {{{forward}}}\n"
-    (tmp_path / "gateway.yaml").write_text(text, "utf-8")
-    done = smarty_gateway("doctor", "recording.bin", folder=tmp_path)
-    assert b"note: gateway.yaml forwards frames to a pool, which has the keys" in done.stderr
-    assert done.returncode == 1
+@pytest.fixture
+def edge(tmp_path: Path) -> None:
+    """Write the gateway.yaml of an edge."""
+    (tmp_path / "gateway.yaml").write_text(EDGE, "utf-8")
+
+
+@pytest.mark.usefixtures("edge")
+def test_frames_without_a_key_are_no_fault_of_an_edge(diagnose: Diagnose) -> None:
+    run = diagnose(house(1), house(2))
+    assert (run.codes, run.status) == (["forwarded"], 0)
+    assert f"The pool must have the key of {HOUSE}" in run.first
+    assert run.errors == "an encrypted frame, which `run` forwards to the pool, 1301 bytes\n" * 2
+    for word in ("DSO", "keys.yaml"):
+        assert word not in run.first
+
+
+@pytest.mark.usefixtures("edge")
+def test_an_edge_without_keys_has_the_other_faults(diagnose: Diagnose) -> None:
+    cut = [house(number)[:1024] for number in range(1, 4)]
+    cases = {
+        "damaged": [house(1), house(2)[:400] + house(2)[401:], house(3)],
+        "other-security": [house(1), house(2, security=0x20), house(3, security=0x20)],
+        "not-p1": [hdlc(b"\x53\xff\x00\x01\x67" + frame(b"/" + bytes(160), counter=7))] * 3,
+        "garbage": [random.Random(3).randbytes(3000)],
+        "truncated": cut,
+        "silent": [],
+    }
+    found = {code: diagnose(*data) for code, data in cases.items()}
+    assert [code for code, run in found.items() if code not in run.codes or run.status != 1] == []
+
+
+@pytest.mark.usefixtures("edge")
+def test_the_keys_of_an_edge_are_used(diagnose: Diagnose, keys: Keys) -> None:
+    stranger = frame(luxembourg(1), title=b"SAGgp\x00\x99\x99", key=BARN_KEY, counter=1)
+    run = diagnose(house(1), house(2), stranger, key_file=keys(**{HOUSE: HOUSE_KEY}))
+    assert (run.codes, run.status) == (["healthy", "forwarded"], 0)
+    assert diagnose(house(1), house(2), key_file=keys(**{HOUSE: NOBODYS_KEY})).codes == [
+        "wrong-encryption-key"
+    ]
+    assert diagnose(house(1), house(2), key_file=keys(SAG1030700012354=NOBODYS_KEY)).codes == ["other-meter"]
+    assert diagnose(house(1), house(2), key_file=keys(**{BARN: HOUSE_KEY})).codes == ["other-meter"]
 
 
 def test_sml_is_named(diagnose: Diagnose) -> None:

@@ -34,6 +34,7 @@ def test_only_what_needs_a_change_is_a_fault() -> None:
     assert [kind.id for kind in KINDS.values() if not kind.is_fault] == [
         "found-line-settings",
         "parity-bit",
+        "forwarded",
         "older-key",
         "key-to-come",
         "needless-crc-only",

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Final
 
-from smarty_gateway.config.pool_values import PoolConfig, checked_edge
+from smarty_gateway.config.consumers import checked_edge
+from smarty_gateway.config.pool_values import PoolConfig
 from smarty_gateway.config.settings import SettingError
 from smarty_gateway.pool.cluster.management import Management, NotPermittedError, Row
 from smarty_gateway.pool.cluster.topology import EXCHANGE, edge_may_write, queue_of
