@@ -50,7 +50,7 @@ class KeyFolder:
         self._tried[shard] = version
         if version is None and (shard in self._had_file or (self._had_file and self._is_empty())):
             # It is perhaps not mounted. Without keys, all frames of the shard would be refused, and so lost.
-            raise KeyFileError(self.file_of(shard), None, "this key file is gone; put it back")
+            raise self._gone(shard)
         ring, errors = self.read(shard)
         if errors:
             raise errors[0]
@@ -110,9 +110,14 @@ class KeyFolder:
     def _is_empty(self) -> bool:
         return not any(self.version(shard) for shard in range(SHARDS))
 
+    def _gone(self, shard: int) -> KeyFileError:
+        return KeyFileError(self.file_of(shard), None, "this key file is gone; put it back")
+
     def _titles_in(self, shard: int) -> frozenset[bytes]:
         version = self.version(shard)
         known, titles = self._titles.get(shard, (None, frozenset[bytes]()))
+        if version is None and (known is not None or shard in self._had_file):
+            raise self._gone(shard)
         if known != version:
             ring, errors = self.read(shard)
             if errors:

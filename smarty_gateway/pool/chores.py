@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -19,6 +20,8 @@ _EVERY: Final = 60.0
 #: Seconds between two steps of deleting, so that they do not delay what workers write.
 _PAUSE: Final = 1.0
 _ROWS_LEAST: Final = 50
+#: Seconds after a step that took too long.
+_GROWS_AFTER: Final = 3600.0
 
 
 class Chores:
@@ -49,6 +52,7 @@ class Chores:
         self._fault = Condition(_log.warning, cleared=_log.info)
         self._tidy_fault = Condition(_log.warning, cleared=_log.info)
         self._rows = TIDY_ROWS
+        self._grows_at = 0.0
         self._stopping = threading.Event()
         self.failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="chores", daemon=True)
@@ -88,10 +92,13 @@ class Chores:
         """Delete step by step; a slow disk may need smaller ones, and finds its way to them."""
         try:
             while self._database.tidy(self._rows) >= self._rows and not self._stopping.wait(_PAUSE):
-                self._rows = min(TIDY_ROWS, 2 * self._rows)
+                pass
         except DatabaseAwayError as error:
             self._rows = max(_ROWS_LEAST, self._rows // 2)
+            self._grows_at = time.monotonic() + _GROWS_AFTER
             if not self._database_fault.is_on:  # else the other threads have said it
                 self._tidy_fault.begin(f"old readings are not deleted: {error}", str(error))
         else:
+            if time.monotonic() >= self._grows_at:
+                self._rows = min(TIDY_ROWS, 2 * self._rows)
             self._tidy_fault.end("old readings are deleted again")

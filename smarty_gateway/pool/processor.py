@@ -43,6 +43,8 @@ _TAKE_FOR: Final = 0.5
 _STAYS: Final = 5.0
 #: Seconds for the states that are on their way to a broker when their shard goes to another worker.
 _LET_GO_WITHIN: Final = 0.5
+#: Seconds. A shard that no worker can read comes to each of them in turn, every few seconds.
+_FAULT_LASTS: Final = 30.0
 
 
 class RowStore(Protocol):
@@ -132,6 +134,8 @@ class Processor:
         self._tally = tally
         self._fault = fault
         self._key_fault = SharedFault[int](_log.error, _log.info, "all key files can be used again")
+        self._plaintext_fault = SharedFault[int](_log.error, _log.info, "plaintext can be judged again")
+        self._fault_seen: dict[int, float] = {}
         self._held: dict[int, HeldShard] = {}
         self._stopping = threading.Event()
         self._read_keys_again = False
@@ -150,8 +154,8 @@ class Processor:
 
     @property
     def key_faults(self) -> frozenset[int]:
-        """The shards whose key files could not be used when they were last read."""
-        return self._key_fault.who
+        """The shards that wait for a key file, or go on with the keys of before."""
+        return self._key_fault.who | self._plaintext_fault.who
 
     @property
     def is_running(self) -> bool:
@@ -210,7 +214,9 @@ class Processor:
                 found = list(self._accepted(held, delivery))
             except GatewayError as error:
                 # Plaintext, and the key file that decides about it has a fault. It comes again.
-                self._note_unread(held.shard, error)
+                self._fault_seen[held.shard] = time.monotonic()
+                why = f"shard {held.shard} waits with its plaintext: {error}"
+                self._plaintext_fault.begin(held.shard, until_it_works(why))
                 faulty.add(held.shard)
                 continue
             done[delivery.subscription] = delivery.tag
@@ -224,7 +230,7 @@ class Processor:
 
     def _accepted(self, held: HeldShard, delivery: Delivery) -> Iterator[Judged]:
         """Yield the readings in a message, and count all others."""
-        for judged in held.judge(delivery):
+        for judged in list(held.judge(delivery)):  # all or nothing is counted
             self._tally.frames += 1
             if isinstance(judged, Judged):
                 self._tally.note_clock(judged.row)
@@ -284,7 +290,8 @@ class Processor:
             keys = self._keys.load(shard)
         except GatewayError as error:
             # Without its keys all its frames would be refused, and so lost. Another worker may have them.
-            self._note_unread(shard, error)
+            self._fault_seen[shard] = time.monotonic()
+            self._key_fault.begin(shard, until_it_works(f"shard {shard} is not read: {error}"))
             self._broker.release(subscription)
             return None
         self._key_fault.end(shard)
@@ -294,9 +301,6 @@ class Processor:
         held = self._held[shard] = HeldShard(subscription, taken, keys, self._topic)
         self._tally.takes += 1
         return held
-
-    def _note_unread(self, shard: int, error: GatewayError) -> None:
-        self._key_fault.begin(shard, until_it_works(f"shard {shard} is not read: {error}"))
 
     def _leave(self, shards: Collection[int]) -> None:
         """Leave shards, with all that was not acknowledged of them."""
@@ -319,6 +323,7 @@ class Processor:
         still_held = self._lease.held
         self._leave({shard for shard in self._held if shard not in still_held})
         self._leave_foreign(now)
+        self._forget_faults(now)
         self._refresh_keys()
 
     def _leave_foreign(self, now: float) -> None:
@@ -328,6 +333,15 @@ class Processor:
         if shard is not None:
             self._leave({shard})
             self._tally.rebalances += 1
+
+    def _forget_faults(self, now: float) -> None:
+        """End the faults of shards that come no more: another worker has them, and can use their files."""
+        for shard, seen in list(self._fault_seen.items()):
+            if now - seen >= _FAULT_LASTS:
+                self._plaintext_fault.end(shard)
+                if shard not in self._held:  # else it goes on with the keys of before
+                    self._key_fault.end(shard)
+                    del self._fault_seen[shard]
 
     def _refresh_keys(self) -> None:
         """Read keys that have changed, of so many shards that the frames of all others need not wait long."""
@@ -342,6 +356,7 @@ class Processor:
             try:
                 held.replace_keys(self._keys.load(shard))
             except GatewayError as error:
+                self._fault_seen[shard] = time.monotonic()
                 self._key_fault.begin(shard, f"{error}; keeping the keys loaded before")
             else:
                 self._key_fault.end(shard)

@@ -115,6 +115,9 @@ def test_a_meter_has_a_key_under_each_of_its_identities(identity: str, tmp_path:
     write(tmp_path, SHARD, entry(f'"{TITLE.hex()}"'))
     assert folder.has_key(identity)
     assert not folder.has_key("1SAG1100000001")
+    folder.file_of(SHARD).unlink()
+    with pytest.raises(KeyFileError, match="this key file is gone; put it back"):
+        folder.has_key(identity)
 
 
 def test_files_that_nobody_reads_are_found(tmp_path: Path) -> None:

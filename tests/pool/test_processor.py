@@ -312,7 +312,10 @@ def test_plaintext_with_an_identity_of_a_meter_of_another_shard_with_a_key_is_re
         assert (len(pool.database.rows), pool.tally.refused) == (1, {"plaintext": 1})
 
 
-def test_plaintext_waits_while_the_key_file_that_decides_about_it_has_a_fault(tmp_path: Path) -> None:
+def test_plaintext_waits_while_the_key_file_that_decides_about_it_has_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor_module, "_FAULT_LASTS", 0.1)
     write_keys(tmp_path, METERS[1:])
     decisive = tmp_path / file_name(shard_of(title_of(METERS[0])))
     decisive.write_text("keys: {}\n", "utf-8")
@@ -324,7 +327,21 @@ def test_plaintext_waits_while_the_key_file_that_decides_about_it_has_a_fault(tm
         decisive.unlink()
         pool.wait()
         assert (len(pool.database.rows), pool.tally.refused) == (1, {})
-        assert not pool.processor.key_faults
+        wait_until(lambda: not pool.processor.key_faults, "the end of the fault")
+
+
+def test_a_fault_ends_when_another_worker_has_the_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_keys(tmp_path)
+    shard = shard_of(title_of(METERS[0]))
+    (tmp_path / file_name(shard)).write_text("keys: {}\n", "utf-8")
+    with running(tmp_path) as pool:
+        pool.broker.refuses = {shard}
+        pool.broker.send(shard, topic_of(METERS[0]), pack([Forwarded(ARRIVED, frame_of(METERS[0], 1))]))
+        wait_until(lambda: pool.processor.key_faults == {shard}, "the fault")
+        monkeypatch.setattr(processor_module, "_FAULT_LASTS", 0.0)
+        wait_until(lambda: not pool.processor.key_faults, "the end of the fault")
 
 
 def test_all_shards_get_their_keys_again_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class Link:
         while self._send_one(now, lambda topic: turns.is_late_turn(topic, now)):
             pass
         if not turns.in_flight and not self._send_one(now, turns.is_trial):
-            turns.note_no_trial(now)
+            turns.note_no_trial(now, is_empty=self._outbox.is_empty)
         self.is_idle = not turns.in_flight
 
     def _send_one(self, now: float, is_turn: TopicTest) -> bool:

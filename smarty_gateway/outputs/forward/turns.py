@@ -87,13 +87,16 @@ class Turns:
         """Record that a message is in flight."""
         self._in_flight.add(topic)
 
-    def note_no_trial(self, now: float) -> None:
+    def note_no_trial(self, now: float, *, is_empty: bool = False) -> None:
         """Record that nothing of a suspect could be sent: the others need not wait for it.
 
-        One whose turn it was has no message any more, as where the outbox was full.
+        Args:
+            now: the time.
+            is_empty: there is no message of any topic, as where the outbox was full, and so no suspect.
         """
         self._others_until = now + _OTHERS_FIRST
-        self._suspects = {topic: each for topic, each in self._suspects.items() if now < each.until}
+        if is_empty:
+            self._suspects.clear()
 
     def note_acknowledged(self, topic: str) -> bool:
         """Record that a node has a message; True if the topic was held before."""

@@ -36,7 +36,7 @@ from functools import partial
 from typing import Final
 
 from smarty_gateway.config.values import MqttConfig, StoreLimits
-from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionGivenUp, ConnectionLost
+from smarty_gateway.outputs.mqtt.broker_errors import ConnectionFailed, ConnectionGivenUp
 from smarty_gateway.outputs.mqtt.broker_output import BrokerOutput
 from smarty_gateway.outputs.mqtt.connection import Connection, packet_size
 from smarty_gateway.outputs.mqtt.meter_topics import expires_after
@@ -253,7 +253,8 @@ class PoolMqttOutput(BrokerOutput):
                     "lost, which must not arrive late: connecting again"
                 )
             if now - since >= _LOST_AFTER:
-                raise ConnectionLost(
+                # No hang-up, so no message is to blame: a broker that stands still, or a network that is cut.
+                raise ConnectionGivenUp(
                     f"the broker {self.config.address} has acknowledged nothing for {_LOST_AFTER:g} s"
                 )
 

@@ -172,7 +172,8 @@ def applies_to_exchange(policy: Row) -> bool:
 
 
 def _applies(policy: Row, kind: str, name: str) -> bool:
-    if policy["apply-to"] not in (kind, "all"):
+    # `quorum_queues` since 3.12.
+    if policy["apply-to"] not in (kind, "all") and (kind, policy["apply-to"]) != ("queues", "quorum_queues"):
         return False
     try:
         return re.search(policy["pattern"], name) is not None
