@@ -50,7 +50,8 @@ from benchmarks.figures import LIMIT, Figure, print_figures, wait_until
 from smarty_gateway.simulator.meters import MIXED, MeterKind, SimulatedMeter
 from smarty_gateway.simulator.ports import PtyPort
 from smarty_gateway.simulator.simulation import Simulation
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import StoredCounter
 from tests.support.brokers import Subscriber
 
 _RATE: Final = 20.0

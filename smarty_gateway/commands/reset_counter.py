@@ -13,7 +13,8 @@ from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.errors import GatewayError
 from smarty_gateway.protocol.system_title import serial_from_system_title
 from smarty_gateway.safe_text import printable
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, StoredCounter
 
 
 class UnknownMeterError(GatewayError):

@@ -36,7 +36,7 @@ from smarty_gateway.protocol.identities import Identities, forms_of, identities_
 from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 from smarty_gateway.safe_text import object_id, printable, topic_part
 from smarty_gateway.sources.container import configuration_name
-from smarty_gateway.state.store import Holder, UnnamedMeter
+from smarty_gateway.state.store_rows import Holder, UnnamedMeter
 
 #: Most meters that a key authenticates and no entry names; more than anybody has behind one gateway.
 _AUTHENTICATED_MAX: Final = 5000

@@ -26,7 +26,7 @@ from smarty_gateway.history.sample import QUARTER, Sample
 from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.safe_text import printable
 from smarty_gateway.sources.container import configuration_name, is_home_assistant_app
-from smarty_gateway.state.store import Holder
+from smarty_gateway.state.store_rows import Holder
 
 _HELD_SECONDS: Final = 120.0
 _HELD_PERIODS: Final = 3

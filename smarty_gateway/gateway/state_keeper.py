@@ -18,7 +18,8 @@ from smarty_gateway.fault_log import Condition
 from smarty_gateway.gateway.history_keeper import HistoryKeeper
 from smarty_gateway.gateway.meter_registry import MeterRegistry
 from smarty_gateway.protocol.identities import Identities, Owner, fold
-from smarty_gateway.state.store import Holder, Store, StoredCounter, UnnamedMeter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, StoredCounter, UnnamedMeter
 
 _log = logging.getLogger(__name__)
 

@@ -21,7 +21,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,6 +29,7 @@ from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.protocol.identities import Owner
 from smarty_gateway.state.sqlite_file import StateBusyError, transaction
 from smarty_gateway.state.state_file import FILE_NAME, Row, StateFile, good_rows
+from smarty_gateway.state.store_rows import Holder, PublishedDevice, StoredCounter, Undelivered, UnnamedMeter
 
 #: Of the limit, how much stays after messages were dropped, so that it is not reached again at once.
 _SHARE_AFTER_DROP: Final = 0.95
@@ -38,91 +38,6 @@ _ROW_BYTES: Final = "(length(payload) + length(topic) + 32)"
 #: About what a row takes of the file: as many of one size as fit share a page of 4096 bytes, or it fills
 #: several; and its entry in the index.
 _ROW_SIZE: Final = f"4096 * ({_ROW_BYTES} / 4092 + 1) / max(1, 4088 / {_ROW_BYTES}) + 20"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCounter:
-    """One row of `counters`.
-
-    Attributes:
-        meter: the name under which its readings are published.
-        source: where the meter was last read, as the configuration spells it.
-    """
-
-    title: bytes
-    fingerprint: str
-    counter: int
-    meter: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """The meter that is published under a configured name.
-
-    Attributes:
-        meter: the title or identity of the meter.
-        is_authenticated: its frames have verified, so only such a meter may take the name over.
-        second: another meter that has sent beside it, named in the same way; None if there was none.
-    """
-
-    meter: str
-    is_authenticated: bool
-    second: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UnnamedMeter:
-    """A meter that the configuration does not name.
-
-    Attributes:
-        key: tells it from all others.
-        name: under which it is published.
-        source: that brought it.
-        heard: when, by the monotonic clock of this process.
-
-    Rows that differ in source or time alone are equal: these change all the time.
-    """
-
-    key: str
-    name: str
-    source: str = field(compare=False)
-    is_authenticated: bool
-    heard: float = field(compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedDevice:
-    """An M-Bus device that is published.
-
-    Attributes:
-        meter: the name of its meter.
-        device: its id, or its channel where it has none.
-        behind: identifies its meter, which another may replace.
-        medium: the name of its object in the JSON object, such as `gas_2`.
-        absent_since: since when its meter has not sent it, by the monotonic clock of this process; None for a
-            device that was in the newest telegram.
-    """
-
-    meter: str
-    device: str
-    behind: str
-    channel: int
-    medium: str
-    absent_since: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Undelivered:
-    """One message that waits for its acknowledgement.
-
-    Attributes:
-        topic: of MQTT; for other outputs the name of the meter.
-    """
-
-    id: int
-    topic: str
-    payload: bytes
 
 
 def holders_in(folder: Path) -> dict[str, Holder]:

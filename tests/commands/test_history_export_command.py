@@ -9,7 +9,8 @@ import pytest
 
 from smarty_gateway.state.history_file import HistoryFile
 from smarty_gateway.state.history_rows import boundaries_of
-from smarty_gateway.state.store import Holder, Store
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder
 from tests.support.commands import smarty_gateway
 from tests.support.histories import boundary, write_history
 

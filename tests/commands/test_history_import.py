@@ -15,7 +15,8 @@ from smarty_gateway.simulator.meters import MeterKind, SimulatedMeter, keys_yaml
 from smarty_gateway.sources.capture_format import CaptureWriter
 from smarty_gateway.state.history_file import HistoryFile, export_history, open_history
 from smarty_gateway.state.history_rows import boundaries_of
-from smarty_gateway.state.store import Holder, Store
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder
 from tests.support.commands import smarty_gateway
 from tests.support.histories import write_history
 from vectors.building_blocks import hex_text, telegram

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from smarty_gateway.simulator.ports import PtyPort, TcpPort
-from smarty_gateway.state.store import Holder, Store, StoredCounter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, StoredCounter
 from tests.support.commands import LIMIT, SAMPLE, SAMPLE_KEYS, smarty_gateway
 from tests.support.running import Running, is_read, plugged_in, wait_until
 from vectors.building_blocks import (

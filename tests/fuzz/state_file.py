@@ -16,7 +16,8 @@ from smarty_gateway.outputs.outbox import Outbox
 from smarty_gateway.protocol.identities import Identities
 from smarty_gateway.state.sqlite_file import StateError
 from smarty_gateway.state.state_file import FILE_NAME, VERSION
-from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, PublishedDevice, StoredCounter, UnnamedMeter
 from tests.fuzz.folder import FOLDER
 from tests.fuzz.picker import Picker
 from tests.support.streams import read, sample_keys

@@ -16,7 +16,7 @@ from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter import MeterStream
 from smarty_gateway.protocol.meter_telegram import MeterTelegram
 from smarty_gateway.sources.address import Address, Kind
-from smarty_gateway.state.store import Holder, UnnamedMeter
+from smarty_gateway.state.store_rows import Holder, UnnamedMeter
 from tests.support.streams import meter_key
 from vectors.building_blocks import HOUSE_TITLE, belgium, frame, hex_text, luxembourg, telegram
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.outputs.outbox import Outbox, Waiting
-from smarty_gateway.state.store import Store, StoredCounter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import StoredCounter
 
 TOPIC = "smarty/house/telegram"
 COUNTER = StoredCounter(bytes(8), "f", 7, "house", "/dev/one")

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 from smarty_gateway.config.values import StoreLimits
 from smarty_gateway.protocol.counters import FrameCounters
 from smarty_gateway.state.state_file import FolderLock
-from smarty_gateway.state.store import (
-    Holder,
-    PublishedDevice,
-    Store,
-    StoredCounter,
-    UnnamedMeter,
-    _fair_share,
-    holders_in,
-)
+from smarty_gateway.state.store import Store, _fair_share, holders_in
+from smarty_gateway.state.store_rows import Holder, PublishedDevice, StoredCounter, UnnamedMeter
 from tests.support.commands import smarty_gateway
 from tests.support.running import Running, plugged_in
 from vectors.building_blocks import HOUSE_KEY, frame, luxembourg

@@ -22,7 +22,8 @@ from smarty_gateway.protocol.counters import BEGINS_ANEW, FrameCounters
 from smarty_gateway.state.history_file import HistoryFile, open_history
 from smarty_gateway.state.sqlite_file import StateBusyError, StateError
 from smarty_gateway.state.state_file import VERSION, FolderLock, StateFile, state_folder
-from smarty_gateway.state.store import Holder, PublishedDevice, Store, StoredCounter, UnnamedMeter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, PublishedDevice, StoredCounter, UnnamedMeter
 from tests.support.commands import LIMIT, ROOT, environment
 
 if TYPE_CHECKING:
@@ -448,7 +449,8 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from types import SimpleNamespace
-from smarty_gateway.state.store import Holder, Store, StoredCounter, PublishedDevice, UnnamedMeter
+from smarty_gateway.state.store import Store
+from smarty_gateway.state.store_rows import Holder, PublishedDevice, StoredCounter, UnnamedMeter
 
 with Store(Path(sys.argv[1])) as store:
     for number in itertools.count(int(sys.argv[2])):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from smarty_gateway.config.values import FORGOTTEN_SECONDS
 from smarty_gateway.outputs.mqtt.topics import device_name
 from smarty_gateway.safe_text import topic_part
-from smarty_gateway.state.store import PublishedDevice
+from smarty_gateway.state.store_rows import PublishedDevice
 
 #: A meter has four M-Bus channels; some firmware numbers on when a device is exchanged.
 DEVICES_MAX: Final = 8

@@ -23,7 +23,7 @@ from smarty_gateway.outputs.mqtt.topics import Topics, device_name
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.outputs.pace import Pace
 from smarty_gateway.protocol.meter_telegram import Security
-from smarty_gateway.state.store import PublishedDevice
+from smarty_gateway.state.store_rows import PublishedDevice
 
 _HEALTH_EVERY: Final = 60.0
 #: Periods of the health after which a message that no other follows is too old.

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from smarty_gateway.config.values import Config, MqttConfig
 from smarty_gateway.outputs.mqtt.devices import DeviceOwners, rank
@@ -18,7 +18,10 @@ from smarty_gateway.outputs.mqtt.sender import Sender
 from smarty_gateway.outputs.mqtt.topics import Topics
 from smarty_gateway.outputs.output import Health, Reading
 from smarty_gateway.safe_text import topic_part
-from smarty_gateway.state.store import PublishedDevice, Store
+from smarty_gateway.state.store import Store
+
+if TYPE_CHECKING:
+    from smarty_gateway.state.store_rows import PublishedDevice
 
 _ROUND_EVERY: Final = 1.0
 #: Seconds within which a meter that has another name now should have been heard.
