@@ -19,7 +19,7 @@ from smarty_gateway.config.gateway_file import find_config_file, read_config
 from smarty_gateway.config.key_file import find_key_file, key_file_problem, load_key_ring
 from smarty_gateway.config.values import Config, MeterConfig
 from smarty_gateway.doctor.diagnosis import Diagnosis
-from smarty_gateway.doctor.findings import Finding, counted
+from smarty_gateway.doctor.finding import Finding, counted
 from smarty_gateway.exit_status import ExitStatus
 from smarty_gateway.protocol.key_ring import KeyRing
 from smarty_gateway.protocol.meter_telegram import Event, MeterTelegram

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from smarty_gateway.doctor import findings
-from smarty_gateway.doctor.findings import Weighted
+from smarty_gateway.doctor.finding import Weighted
 from smarty_gateway.doctor.signal_faults import BEGINNING
 from smarty_gateway.protocol.frame import FRAME_PREFIX, HEADER_MAX, Header, read_header
 from smarty_gateway.protocol.telegram import is_text

@@ -3,8 +3,8 @@
 No I/O: bytes, times and lost ports go in by method calls. The same checks as in the gateway (`MeterStream`)
 decide what is a telegram, so doctor cannot disagree with `run`.
 
-To add a finding, describe its kind in `kinds.py`, write its text in `findings.py`, and yield it where its
-cause is known:
+To add a finding, describe its kind in `kinds.py`, write its text in `findings.py` or `key_findings.py`, and
+yield it where its cause is known:
 
     healthy_meter   telegrams that were accepted
     key_faults      frames that do not verify
@@ -21,7 +21,7 @@ from typing import Any, Final
 from smarty_gateway.config.values import MeterConfig
 from smarty_gateway.doctor import findings
 from smarty_gateway.doctor.damage import Damage
-from smarty_gateway.doctor.findings import Finding, Weighted
+from smarty_gateway.doctor.finding import Finding, Weighted
 from smarty_gateway.doctor.healthy_meter import SeenMeter
 from smarty_gateway.doctor.key_faults import KeyFaults
 from smarty_gateway.doctor.kinds import Code

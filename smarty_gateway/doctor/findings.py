@@ -2,19 +2,17 @@
 
 One short paragraph says what was observed, a second one what to do. The text is for readers who never
 saw a serial port, and may change; the codes are for programs, and stay. What can be said without the values
-of a meter is in `kinds.py`.
+of a meter is in `kinds.py`; findings about keys are in `key_findings.py`.
 """
 
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from smarty_gateway.doctor.kinds import KINDS, LUXEMBOURG_CONTACTS, Code, FindingKind
-from smarty_gateway.protocol.key_text import is_typo
-from smarty_gateway.protocol.system_title import serial_from_system_title
+from smarty_gateway.doctor.finding import Finding, counted, make_finding
+from smarty_gateway.doctor.kinds import KINDS, Code
 from smarty_gateway.safe_text import without_keys
 from smarty_gateway.sources.address import DSMR2_LINE, LineSettings
 
@@ -31,79 +29,22 @@ _ENABLING: Final = {
 _OF_PYSERIAL: Final = re.compile(r"Could not configure port: \(\d+, '(.*)'\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found out.
-
-    Attributes:
-        kind: what kind of thing it is.
-        text: what was observed.
-        advice: what to do; empty if nothing is to be done.
-    """
-
-    kind: FindingKind
-    text: str
-    advice: str
-
-    @property
-    def code(self) -> Code:
-        """The name by which programs recognise it."""
-        return self.kind.code
-
-    @property
-    def is_fault(self) -> bool:
-        """True if something must change."""
-        return self.kind.is_fault
-
-
-def _finding(kind: str, text: str, advice: str | None = None) -> Finding:
-    """Return a finding; without advice of its own it has that of its kind."""
-    found = KINDS[kind]
-    return Finding(found, text, found.advice if advice is None else advice)
-
-
-#: The entry of keys.yaml for meters that have no entry of their own.
-ANY: Final = "any"
-
-#: A finding and its weight, which is the number of telegrams that it explains.
-Weighted = tuple[int, Finding]
-
-
-def name_of(title: bytes) -> str:
-    """Name a meter by the serial number printed on it, and by its system title."""
-    serial = serial_from_system_title(title)
-    shown = title.hex().upper()
-    return f"with the system title {shown}" if serial is None else f"{serial} (system title {shown})"
-
-
-def entry_name(title: bytes | None) -> str:
-    """Name an entry of keys.yaml as a user would look for it; None stands for the one of all other meters."""
-    if title is None:
-        return ANY
-    return serial_from_system_title(title) or title.hex().upper()
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Write a number with its noun."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 # Nothing came, or not enough
 
 
 def silent(source: str, seconds: float | None, lines: Sequence[LineSettings], *, is_serial: bool) -> Finding:
     """Nothing came. None for the seconds stands for a recording."""
     if seconds is None:
-        return _finding("empty-recording", f"{source} is empty: nothing was recorded.")
+        return make_finding("empty-recording", f"{source} is empty: nothing was recorded.")
     tried = f" (tried {', '.join(map(str, lines))})" if is_serial and len(lines) > 1 else ""
     too_short = " That is short: meters in Luxembourg send only every 10 s." if seconds < 11 else ""
     text = f"Nothing came from {source} in {seconds:.0f} s{tried}.{too_short}"
-    return _finding("silent" if is_serial else "silent-bridge", text)
+    return make_finding("silent" if is_serial else "silent-bridge", text)
 
 
 def too_short(*, is_live: bool) -> Finding:
     """Only a part of a telegram came, and nothing is wrong with it."""
-    return _finding(
+    return make_finding(
         "too-short",
         f"{'Only' if is_live else 'The recording holds only'} a part of a telegram"
         f"{' came' if is_live else ''}, and nothing in it looks wrong.",
@@ -116,12 +57,12 @@ def unreadable_lines(count: int | None) -> Finding:
     if count is not None:
         skipped = f"{counted(count, 'line')} of this recording cannot be read and {_was(count)} skipped"
         text = f"{skipped}, so telegrams are missing or look damaged."
-    return _finding("unreadable-lines", text)
+    return make_finding("unreadable-lines", text)
 
 
 def configuration(path: Path, errors: Sequence[str]) -> Finding:
     """The configuration has faults; what could be read of it was used."""
-    return _finding(
+    return make_finding(
         "configuration",
         without_keys(
             f"{path} has {counted(len(errors), 'fault')}, and `run` will not start with it. "
@@ -139,27 +80,27 @@ def configuration(path: Path, errors: Sequence[str]) -> Finding:
 
 def inverted(how: str) -> Finding:
     """The signal is inverted."""
-    return _finding("inverted", f"The signal is inverted: the bytes are {how}.")
+    return make_finding("inverted", f"The signal is inverted: the bytes are {how}.")
 
 
 def line_settings_found(line: LineSettings, usual: LineSettings, *, is_configured: bool) -> Finding:
     """Telegrams came through at other settings than the usual ones."""
     text = f"The meter sends at {line}, not at the usual {usual}."
     if is_configured:
-        return _finding("found-line-settings", text, "Nothing needs to be done: gateway.yaml says so.")
+        return make_finding("found-line-settings", text, "Nothing needs to be done: gateway.yaml says so.")
     keys = f"`speed: {line.speed}` and `framing: {line.framing}` in the meter's entry in gateway.yaml."
     if line == DSMR2_LINE:
         begin = (
             "`run` finds these settings as well, so nothing needs to be done. To make it start faster, write"
         )
-        return _finding("found-line-settings", text, f"{begin} {keys}")
+        return make_finding("found-line-settings", text, f"{begin} {keys}")
     begin = "`run` does not try these settings by itself. Write"
-    return _finding("unusual-line-settings", text, f"{begin} {keys}")
+    return make_finding("unusual-line-settings", text, f"{begin} {keys}")
 
 
 def line_settings_guessed(how: str, line: LineSettings) -> Finding:
     """The bytes show that they were read at wrong settings."""
-    return _finding(
+    return make_finding(
         "line-settings",
         f"Speed or parity is wrong: {how}.",
         f"Set the port, or the bridge, to {line} (meters of DSMR 2.2 and 3.0), and record or listen again. "
@@ -169,7 +110,7 @@ def line_settings_guessed(how: str, line: LineSettings) -> Finding:
 
 def parity_read_as_eight_bits(line: LineSettings) -> Finding:
     """Telegrams came through though each character carries a parity bit."""
-    return _finding(
+    return make_finding(
         "parity-bit",
         "The meter sends seven bits and a parity bit, and the port reads eight bits.",
         f"The gateway copes with that. To be right, set the port to the framing {line.framing}.",
@@ -178,13 +119,13 @@ def parity_read_as_eight_bits(line: LineSettings) -> Finding:
 
 def not_p1(name: str) -> Finding:
     """Another protocol was recognised."""
-    return _finding("not-p1", f"This is not a P1 port: the bytes are {name}.")
+    return make_finding("not-p1", f"This is not a P1 port: the bytes are {name}.")
 
 
 def odd_content(count: int) -> Finding:
     """Frames that verify, and hold something else than telegrams."""
     found = counted(count, "frame is", "frames are")
-    return _finding(
+    return make_finding(
         "odd-content",
         f"{found} authentic, but without a P1 telegram inside.",
         "The key is right. The meter sends another kind of data in these frames, which this program cannot "
@@ -197,7 +138,7 @@ def garbage(size: int, lines: Sequence[LineSettings], *, is_live: bool) -> Findi
     tried = f" at {', '.join(map(str, lines))}" if lines else ""
     again = "" if is_live else " If this is a recording of a port, make it with `smarty-gateway capture`."
     longer = "That is less than a telegram, so listen longer first, 25 s. " if size < 1200 else ""
-    return _finding(
+    return make_finding(
         "garbage",
         f"{counted(size, 'byte')} came{tried}, without any telegram or encrypted frame.",
         f"{longer}The likely causes: a cable that does not invert the signal as P1 needs it; a cable that is "
@@ -222,194 +163,30 @@ def cannot_open(code: Code, source: str, message: str) -> Finding:
         advice += f" {KINDS['unfit'].advice}"
     if code is Code.BUSY:
         advice += " If it is smarty-gateway itself: systemctl stop smarty-gateway, and start it afterwards."
-    return _finding(code.value, observed, advice)
+    return make_finding(code.value, observed, advice)
 
 
 def lost(source: str, count: int, message: str) -> Finding:
     """The source went away while doctor listened."""
-    return _finding(
+    return make_finding(
         "lost",
         f"{source} went away {counted(count, 'time')} while doctor listened.",
         f"The last message: {message}. {KINDS['lost'].advice}",
     )
 
 
-# Keys
-
-
-def no_key(title: bytes) -> Finding:
-    """Encrypted frames, and no key at all."""
-    name = entry_name(title)
-    return _finding(
-        "no-key",
-        f"{_encrypted_frames(title)}, and there is no key for it. Cable and port work.",
-        f"Compare the serial number with the one printed on the meter. Ask your grid operator (DSO) for the "
-        f"P1 encryption key of {name}, 32 hex digits; it may take some days. {LUXEMBOURG_CONTACTS} Then "
-        "write a file keys.yaml with the line `keys:` and, below it and two blanks to the right, the line "
-        f"`{name}: KEY`, and type: chmod 600 keys.yaml",
-    )
-
-
-def forwarded(title: bytes) -> Finding:
-    """Encrypted frames on an edge, whose keys only the pool has."""
-    return _finding(
-        "forwarded",
-        f"{_encrypted_frames(title)}. Cable and port work. There is no key for it here, and none is needed: "
-        "`run` forwards the frames to a pool, which has the keys.",
-        f"Nothing needs to be done here. The pool must have the key of {entry_name(title)}: it refuses "
-        "frames without a key, and they are lost.",
-    )
-
-
-def _encrypted_frames(title: bytes) -> str:
-    serial = serial_from_system_title(title)
-    stands_for = f", which stands for the serial number {serial}" if serial else ""
-    return f"Encrypted frames come from a meter with the system title {title.hex().upper()}{stands_for}"
-
-
-def no_entry(title: bytes, others: Sequence[str]) -> Finding:
-    """A key file with entries, none for this meter, and none that fits."""
-    return _finding(
-        "other-meter",
-        f"The frames come from the meter {name_of(title)}. The key file has "
-        f"{'an entry' if len(others) == 1 else 'entries'} for {', '.join(others)}, none for this one, and no "
-        "key in it opens the frames.",
-        f"Compare the serial number with the one printed on the meter this cable is plugged into. If it is "
-        f"{entry_name(title)}, ask your grid operator (DSO) for its key; if the entry has a typo, correct "
-        f"it. {LUXEMBOURG_CONTACTS}",
-    )
-
-
-def opened_by_other(title: bytes, opener: str, own: str | None) -> Finding:
-    """The key of another entry opens the frames of this meter.
-
-    Args:
-        title: of the meter.
-        opener: the entry with the key.
-        own: the entry of the meter, which may be `any`; None if it has none.
-    """
-    name = entry_name(title)
-    text = f"The frames come from the meter {name_of(title)}, but in the key file their key is under {opener}"
-    rename = f"Change the name of that entry from {opener} to {name}."
-    if own in (None, ANY) and is_typo(opener, name):
-        return _finding("serial-typo", f"{text}, which is nearly the same: a typo.", rename)
-    if own is None:
-        return _finding("other-entry", f"{text}; there is no entry for {name}.", rename)
-    if own == ANY:
-        return _finding("other-entry", f"{text}; for {name} there is only the entry {ANY}.", rename)
-    return _finding(
-        "other-entry",
-        f"{text}, not under {own}.",
-        f"The keys of two entries are probably swapped: put the key of {opener} under {name}.",
-    )
-
-
-def serial_typo(title: bytes, entry: str) -> Finding:
-    """An entry has nearly the serial number of this meter, and its key does not open the frames either."""
-    name = entry_name(title)
-    return _finding(
-        "serial-typo",
-        f"The frames come from the meter {name_of(title)}. The key file has an entry for {entry}, which is "
-        "nearly the same: probably a typo. Its key does not open the frames either.",
-        f"Compare the serial number with the one printed on the meter. If it is {name}, change the name of "
-        f"that entry from {entry} to {name}, and compare the key with the letter or page of your grid "
-        "operator (DSO) as well.",
-    )
-
-
-def dummy_key(title: bytes, entry: str) -> Finding:
-    """The key of the meter is that of an example, and does not open the frames."""
-    name = entry_name(title)
-    what = f"the entry {entry}" + (" of the key file is for it, and" if entry == ANY else "")
-    return _finding(
-        "dummy-key",
-        f"The frames come from the meter {name_of(title)}, and {what} holds a published dummy key, which "
-        "opens no real meter.",
-        f"Ask your grid operator (DSO) for the P1 encryption key of {name}, 32 hex digits. "
-        f"{LUXEMBOURG_CONTACTS} Then replace the dummy by the line `{name}: KEY`.",
-    )
-
-
 def key_file_mode(path: Path) -> Finding:
     """Others can read the key file."""
-    return _finding(
+    return make_finding(
         "key-file-mode",
         f"Others on this machine can read the keys in {path}, and `run` will not start with it.",
         f"Type: chmod 600 {shlex.quote(str(path))}",
     )
 
 
-def wrong_encryption_key(title: bytes, entry: str, count: int) -> Finding:
-    """No key opens the frames."""
-    return _finding(
-        "wrong-encryption-key",
-        f"{counted(count, 'undamaged frame')} came from the meter {name_of(title)}, and the key in the entry "
-        f"{entry} does not open them.",
-    )
-
-
-def new_key(title: bytes, entry: str, count: int) -> Finding:
-    """Frames verified, and then the key opened no more of them."""
-    return _finding(
-        "new-key",
-        f"The meter {name_of(title)} probably got a new key: the one in the entry {entry} opened its frames "
-        f"at first, but not the last {count:,}, which look undamaged.",
-    )
-
-
-def older_key(title: bytes, entry: str, count: int) -> Finding:
-    """Frames did not open, and then the key opened all."""
-    return _finding(
-        "older-key",
-        f"The key in the entry {entry} opens the frames of the meter {name_of(title)}, but not the first "
-        f"{count:,}: they probably came before the meter got this key.",
-    )
-
-
-def key_order(title: bytes, entry: str, number: int, rejected: int) -> Finding:
-    """A key after the first of an entry is in use; `rejected` frames came under one that was dropped."""
-    text = f"Frames of the meter {name_of(title)} open with key number {number} of the entry {entry}"
-    if not rejected:
-        return _finding("key-to-come", f"{text}, and none with the first.")
-    frames = counted(rejected, "frame is", "frames are")
-    return _finding("key-order", f"{text}, but {frames} rejected because a key before it was used.")
-
-
-def wrong_authentication_key(title: bytes, entry: str, count: int) -> Finding:
-    """The encryption key is right, the tag does not verify."""
-    return _finding(
-        "wrong-authentication-key",
-        f"The encryption key of the meter {name_of(title)} is right, but its authentication key is not "
-        f"({counted(count, 'frame')}).",
-        f"If the entry {entry} has a line authentication_key, remove it: all meters in Luxembourg use the "
-        "same public key, which is the default. Elsewhere, as in Austria, ask the DSO for it. If nobody "
-        "knows it, `verification: crc-only` in the entry accepts the readings unauthenticated.",
-    )
-
-
-def other_security(security: Sequence[int], count: int) -> Finding:
-    """Frames with another security byte."""
-    shown = ", ".join(f"{byte:02X}" for byte in security)
-    return _finding(
-        "other-security",
-        f"{counted(count, 'frame has', 'frames have')} the security byte {shown} instead of 30, so they are "
-        "not encrypted and authenticated as those of a P1 port.",
-    )
-
-
-def replay(name: str, count: int) -> Finding:
-    """Frame counters that did not rise."""
-    authentic = "is authentic, but its" if count == 1 else "are authentic, but their"
-    return _finding(
-        "replay",
-        f"{counted(count, 'frame')} of the meter {name} {authentic} frame counter did not rise: such frames "
-        "came before.",
-    )
-
-
 def plaintext(count: int) -> Finding:
     """An encrypted meter that sends plaintext."""
-    return _finding(
+    return make_finding(
         "plaintext",
         f"{counted(count, 'telegram')} came as plaintext from a meter that is known to encrypt. They prove "
         "nothing: anyone could have written them.",
@@ -418,7 +195,7 @@ def plaintext(count: int) -> Finding:
 
 def needlessly_unauthenticated(entry: str) -> Finding:
     """Readings that are accepted by their CRC alone, though their tags verify."""
-    return _finding(
+    return make_finding(
         "needless-crc-only",
         f"The readings are unauthenticated, as crc-only in the entry {entry} asks: anyone who can send on "
         "this line can forge them. That is not needed, because the tags verify.",
@@ -441,7 +218,7 @@ def unauthenticated(reading: str, entry: str, *, default_fits: bool) -> Finding:
         f"with the encryption key and may be called AK), write it to the entry {entry} as "
         "authentication_key, and remove `verification: crc-only`. In Luxembourg all use the default."
     )
-    return _finding(
+    return make_finding(
         "unauthenticated",
         f"{reading} The readings are accepted because of `verification: crc-only`, but they are not "
         "verified: the authentication key is not the meter's, so anyone who can send on this line can forge "
@@ -465,7 +242,7 @@ def healthy(description: str, missing: Sequence[str], country: str | None, *, al
     advice = KINDS["healthy"].advice if alone else "These readings can be used."
     if missing:
         advice += f" The meter does not send: {', '.join(missing)}. {_ENABLING.get(country, _ENABLING[None])}"
-    return _finding("healthy", description, advice)
+    return make_finding("healthy", description, advice)
 
 
 # Damage
@@ -491,7 +268,7 @@ def damaged(bit_errors: int, short: int, unclear: int, good: int) -> Finding:
             "buffer."
         )
     count = bit_errors + short + unclear
-    return _finding(
+    return make_finding(
         "damaged",
         f"{counted(count, 'telegram')} arrived damaged: {', '.join(parts)}. {_others(good)} arrived intact.",
         advice,
@@ -502,7 +279,7 @@ def truncated(count: int, size: int | None, good: int) -> Finding:
     """Telegrams that were cut. `size` if all were cut to the same."""
     same = f", each after {size:,} bytes" if size is not None and count > 1 else ""
     extra = f" A buffer of {size:,} bytes is too small: some telegrams have 2,000." if same else ""
-    return _finding(
+    return make_finding(
         "truncated",
         f"{counted(count, 'telegram')} {_was(count)} cut short{same}. {_others(good)} arrived intact.",
         "Something between meter and computer stops too early: a bridge with a small buffer, a data request "
@@ -512,7 +289,7 @@ def truncated(count: int, size: int | None, good: int) -> Finding:
 
 def wrong_checksum(count: int) -> Finding:
     """The frame is authentic and its telegram's CRC is wrong."""
-    return _finding(
+    return make_finding(
         "checksum",
         f"{counted(count, 'frame is', 'frames are')} authentic, but the CRC of the telegram inside is wrong.",
         "Cable and key are right: the meter itself wrote the wrong CRC. Tell the DSO if this continues.",

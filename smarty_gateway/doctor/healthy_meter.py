@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from smarty_gateway.doctor import findings
-from smarty_gateway.doctor.findings import Finding, counted
+from smarty_gateway.doctor.finding import Finding, counted
 from smarty_gateway.protocol.decoder import DecodedTelegram
 from smarty_gateway.protocol.meter_telegram import MeterTelegram, Security
 

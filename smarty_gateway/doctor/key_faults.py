@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from smarty_gateway.doctor import findings
-from smarty_gateway.doctor.findings import Finding, Weighted, entry_name
+from smarty_gateway.doctor import key_findings
+from smarty_gateway.doctor.finding import Finding, Weighted, entry_name
 from smarty_gateway.protocol.decryption import decrypt, fits_encryption_key, reads_as_text
 from smarty_gateway.protocol.dummy_keys import is_dummy
 from smarty_gateway.protocol.frame import Frame
@@ -221,9 +221,9 @@ class KeyFaults:
             yield from self._key_changes(title, seen)
             for what, count in seen.failed.items():
                 if what is Reason.REPLAY:
-                    yield count, findings.replay(entry_name(title), count)
+                    yield count, key_findings.replay(entry_name(title), count)
                 elif self.is_forwarded(title):
-                    yield count, findings.forwarded(title)
+                    yield count, key_findings.forwarded(title)
                 elif not seen.verified:
                     yield count, self._none_verified(title, seen, what, count)
 
@@ -234,40 +234,42 @@ class KeyFaults:
             if not seen.has_damaged_security:
                 securities += seen.securities
         if count := securities.total():
-            yield count, findings.other_security(sorted(securities), count)
+            yield count, key_findings.other_security(sorted(securities), count)
 
     def _key_changes(self, title: bytes, seen: TitleFrames) -> Iterator[Weighted]:
         """Look for a change of key, and for keys in the wrong order."""
         entry = self.entry_name(title)
         if seen.verified and seen.newer and seen.opener is not None:
-            yield seen.newer, findings.opened_by_other(title, seen.opener, entry)
+            yield seen.newer, key_findings.opened_by_other(title, seen.opener, entry)
         elif seen.verified and seen.newer:
-            yield seen.newer, findings.new_key(title, entry, seen.newer)
+            yield seen.newer, key_findings.new_key(title, entry, seen.newer)
         if seen.older:
-            yield seen.older, findings.older_key(title, entry, seen.older)
+            yield seen.older, key_findings.older_key(title, entry, seen.older)
         keys = self._entries.get(title, ())
         used = [self._counters.last_accepted(title, key.fingerprint) is not None for key in keys]
         if any(used) and (not used[0] or seen.retired):
             number = len(keys) if used[0] else used.index(True) + 1
-            yield seen.retired, findings.key_order(title, entry, number, seen.retired)
+            yield seen.retired, key_findings.key_order(title, entry, number, seen.retired)
 
     def _none_verified(self, title: bytes, seen: TitleFrames, what: Reason | Hint, count: int) -> Finding:
         """Return why no frame of a meter verified."""
         entry = self.entry_name(title)
         if seen.opener is not None:
-            return findings.opened_by_other(title, seen.opener, entry if self._keys.keys_for(title) else None)
+            return key_findings.opened_by_other(
+                title, seen.opener, entry if self._keys.keys_for(title) else None
+            )
         if what is Hint.WRONG_AUTHENTICATION_KEY:
-            return findings.wrong_authentication_key(title, entry, count)
+            return key_findings.wrong_authentication_key(title, entry, count)
         keys = self._keys.keys_for(title)
         if keys and all(is_dummy(title, key) for key in keys):
-            return findings.dummy_key(title, entry)
+            return key_findings.dummy_key(title, entry)
         near = None if title in self._entries else self._keys.entry_like(title)
         if near is not None:
-            return findings.serial_typo(title, near)
+            return key_findings.serial_typo(title, near)
         if keys:
-            return findings.wrong_encryption_key(title, entry, count)
+            return key_findings.wrong_encryption_key(title, entry, count)
         others = [entry_name(other) for other in self._entries]
-        return findings.no_entry(title, others) if others else findings.no_key(title)
+        return key_findings.no_entry(title, others) if others else key_findings.no_key(title)
 
     def _is_damaged_title(self, title: bytes) -> bool:
         """True if a title is that of a meter that is read, with bit errors."""

@@ -1,7 +1,7 @@
 """The kinds of findings of `doctor`, as data: what a user sees, what it means, what to do.
 
-`findings.py` makes the findings of these kinds, with the values of one meter in them. A page of symptoms is
-made from the same data:
+`findings.py` and `key_findings.py` make the findings of these kinds, with the values of one meter in them. A
+page of symptoms is made from the same data:
 
     for kind in KINDS.values():
         print(kind.id, kind.code, kind.is_fault, kind.symptom, kind.meaning, kind.advice)

@@ -10,7 +10,7 @@ from smarty_gateway.config.edited_yaml import UneditableError, with_key, without
 from smarty_gateway.config.key_file import KeyFileError, load_key_ring, permission_problem
 from smarty_gateway.config.small_file import UnreadableFileError, read_small_file
 from smarty_gateway.config.whole_file import write_secret
-from smarty_gateway.doctor.findings import Finding, entry_name
+from smarty_gateway.doctor.finding import Finding, entry_name
 from smarty_gateway.doctor.kinds import LUXEMBOURG_CONTACTS, Code
 from smarty_gateway.protocol.dummy_keys import is_dummy
 from smarty_gateway.protocol.errors import KeyFormatError

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from smarty_gateway.doctor.diagnosis import Diagnosis
-from smarty_gateway.doctor.findings import Finding, entry_name
+from smarty_gateway.doctor.finding import Finding, entry_name
 from smarty_gateway.doctor.healthy_meter import country_of
 from smarty_gateway.doctor.line_search import LINES_TO_TRY
 from smarty_gateway.logs import crash_of

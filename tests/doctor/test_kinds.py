@@ -5,7 +5,7 @@ import inspect
 
 import pytest
 
-from smarty_gateway.doctor import findings
+from smarty_gateway.doctor import findings, key_findings
 from smarty_gateway.doctor.kinds import KINDS, Code, FindingKind
 
 
@@ -24,8 +24,8 @@ def test_each_code_has_a_kind_and_each_kind_an_id_of_its_own() -> None:
 
 
 def test_each_kind_is_found_by_a_function_and_each_function_finds_a_known_kind() -> None:
-    tree = ast.parse(inspect.getsource(findings))
-    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    trees = [ast.parse(inspect.getsource(module)) for module in (findings, key_findings)]
+    words = {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     opening = {Code.BUSY, Code.MISSING, Code.PERMISSION, Code.UNFIT}  # named by the code itself
     assert set(KINDS) - words == {code.value for code in opening - words}
 
