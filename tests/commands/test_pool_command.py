@@ -68,7 +68,7 @@ def test_a_configuration_with_a_fault_starts_nothing(command: str, folder: Path)
         ((), "the following arguments are required: SUBCOMMAND"),
         (("chekc",), "invalid choice: 'chekc'"),
         (("run", "--worker", "a b"), "a worker has a name of 1 to 64 letters"),
-        (("declare", "--edge", "a/b"), "the user of an edge has a name of 1 to 64 letters"),
+        (("declare", "--edge", "a/b"), "the user of an edge has a name of 1 to 64 characters"),
         (("check", "--keys", "x"), "no option --keys"),
         (("add-keys",), "the following arguments are required: FILE"),
         (("add-keys", "nowhere.csv"), "nowhere.csv: no such file"),
