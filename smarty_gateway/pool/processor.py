@@ -43,7 +43,8 @@ _TAKE_FOR: Final = 0.5
 _STAYS: Final = 5.0
 #: Seconds for the states that are on their way to a broker when their shard goes to another worker.
 _LET_GO_WITHIN: Final = 0.5
-#: Seconds. A shard that no worker can read comes to each of them in turn, every few seconds.
+#: Seconds between two looks at a key file with a fault. Plaintext that waits for one comes again sooner, to
+#: each worker in turn.
 _FAULT_LASTS: Final = 30.0
 
 
@@ -335,13 +336,19 @@ class Processor:
             self._tally.rebalances += 1
 
     def _forget_faults(self, now: float) -> None:
-        """End the faults of shards that come no more: another worker has them, and can use their files."""
+        """End the faults whose reason is gone, also those of shards that another worker has by now."""
+        until = time.monotonic() + _TAKE_FOR
         for shard, seen in list(self._fault_seen.items()):
-            if now - seen >= _FAULT_LASTS:
-                self._plaintext_fault.end(shard)
-                if shard not in self._held:  # else it goes on with the keys of before
-                    self._key_fault.end(shard)
-                    del self._fault_seen[shard]
+            if now - seen < _FAULT_LASTS or time.monotonic() >= until:
+                continue
+            self._plaintext_fault.end(shard)
+            if shard in self._held:
+                continue  # it goes on with the keys of before, and reads the file when it changes
+            self._fault_seen[shard] = now
+            with suppress(GatewayError):
+                self._keys.load(shard)
+                self._key_fault.end(shard)
+                del self._fault_seen[shard]
 
     def _refresh_keys(self) -> None:
         """Read keys that have changed, of so many shards that the frames of all others need not wait long."""

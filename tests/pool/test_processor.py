@@ -330,18 +330,37 @@ def test_plaintext_waits_while_the_key_file_that_decides_about_it_has_a_fault(
         wait_until(lambda: not pool.processor.key_faults, "the end of the fault")
 
 
-def test_a_fault_ends_when_another_worker_has_the_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_keys(tmp_path)
+@contextmanager
+def with_a_faulty_key_file(folder: Path) -> Iterator[tuple[Pool, int]]:
+    """Run a processor that gets a message of a shard whose key file it cannot use, once; yield both."""
+    write_keys(folder)
     shard = shard_of(title_of(METERS[0]))
-    (tmp_path / file_name(shard)).write_text("keys: {}\n", "utf-8")
-    with running(tmp_path) as pool:
+    (folder / file_name(shard)).write_text("keys: {}\n", "utf-8")
+    with running(folder) as pool:
         pool.broker.refuses = {shard}
         pool.broker.send(shard, topic_of(METERS[0]), pack([Forwarded(ARRIVED, frame_of(METERS[0], 1))]))
         wait_until(lambda: pool.processor.key_faults == {shard}, "the fault")
+        yield pool, shard
+
+
+def test_a_fault_of_a_key_file_ends_when_it_is_mended_though_another_worker_has_the_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    with with_a_faulty_key_file(tmp_path) as (pool, shard):
+        load = pool.keys.load
+
+        def noting(shard: int) -> Keys:
+            tried.append(shard)
+            return load(shard)
+
+        monkeypatch.setattr(pool.keys, "load", noting)
         monkeypatch.setattr(processor_module, "_FAULT_LASTS", 0.0)
+        wait_until(lambda: len(tried) > 2, "looks at the file")
+        assert pool.processor.key_faults == {shard}
+        write_keys(tmp_path)
         wait_until(lambda: not pool.processor.key_faults, "the end of the fault")
+        assert not pool.processor.held
 
 
 def test_all_shards_get_their_keys_again_one_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,12 +428,7 @@ def test_an_impossible_time_of_arrival_is_refused(folder: Path) -> None:
 def test_a_shard_with_a_faulty_key_file_is_left_to_others_with_all_its_messages(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_keys(tmp_path)
-    shard = shard_of(title_of(METERS[0]))
-    (tmp_path / file_name(shard)).write_text("keys: {}\n", "utf-8")
-    with running(tmp_path) as pool:
-        pool.broker.refuses = {shard}
-        pool.broker.send(shard, topic_of(METERS[0]), pack([Forwarded(ARRIVED, frame_of(METERS[0], 1))]))
+    with with_a_faulty_key_file(tmp_path) as (pool, shard):
         wait_until(lambda: f"shard {shard} is not read" in caplog.text, "the line")
         assert (pool.broker.acknowledged, pool.tally.frames) == (0, 0)
 

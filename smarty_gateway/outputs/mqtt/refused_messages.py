@@ -267,7 +267,7 @@ class RefusedMessages:
         return True
 
     def note_refused(self, number: int, now: float, rest: float = _REST) -> None:
-        """Let the topic of a message rest that the broker refused with a reason that may pass."""
+        """Keep the topic back for a while, as the broker refused a message with a reason that may pass."""
         sent = self._in_flight.pop(number, None)
         if sent is None:
             return
